@@ -1,0 +1,116 @@
+// The long-running part of scripts/dev: starts Writ in Miniflare as wrangler.toml describes it, migrates, seeds, says when it is
+// ready, and takes everything down again. Miniflare is the simulator inside `wrangler dev`; driven directly it starts in a second
+// instead of several, fires the cron, joins the Workers of the split by their service bindings, and never looks for the network.
+
+import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { join, resolve } from "node:path";
+import { firstAdmin, migrate, root, start } from "./miniflare.mjs";
+import { seed } from "./seed.mjs";
+
+const DEADLINE_MS = 30_000;
+const split = process.argv.includes("--split");
+const port = Number(process.env.WRIT_PORT || 8787);
+const state = resolve(process.env.WRIT_STATE || join(root, ".writ"));
+const ready = join(state, "dev.json");
+const demo = join(state, "demo.json");
+
+async function main() {
+  if (!(port > 0 && port < 65536)) throw new Error(`WRIT_PORT is ${process.env.WRIT_PORT}: it must be a port between 1 and 65535`);
+  mkdirSync(state, { recursive: true });
+  chmodSync(state, 0o700);
+  const origin = `http://localhost:${port}`;
+  const known = existsSync(demo) ? JSON.parse(readFileSync(demo, "utf8")) : undefined;
+  if (known && known.origin !== origin) {
+    throw new Error(`${state} belongs to ${known.origin}: set WRIT_PORT to that port, or WRIT_STATE to another directory`);
+  }
+  await portIsFree();
+  const notReady = () => rmSync(ready, { force: true });
+  notReady();
+  process.on("exit", notReady);
+
+  const writ = await start({
+    port,
+    state,
+    split,
+    vars: { DEV_OUTBOUND: process.env.WRIT_DEV_OUTBOUND || "http://127.0.0.1:9010" },
+  });
+  // Miniflare's own handlers would end the process before anything is tidied up.
+  const stopped = new Promise((done) => {
+    for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.removeAllListeners(signal).on(signal, done);
+  });
+  try {
+    await Promise.race([stopped, prepare(writ, known)]);
+    await stopped;
+  } finally {
+    await writ.stop();
+  }
+}
+
+async function prepare(writ, known) {
+  const database = await writ.database();
+  await migrate(database);
+  let admin = known?.admin;
+  if (!admin) {
+    console.log("Making the first admin client with the command line tool, which is compiled for this the first time");
+    admin = await firstAdmin(database, writ.origin);
+    write(demo, { origin: writ.origin, admin });
+  }
+  await healthy(writ.origin);
+  const answer = await seed({ origin: writ.origin, admin, known, save: (partial) => write(demo, partial) });
+  write(ready, answer);
+  console.log(summary(answer));
+}
+
+/** Asks /health until it answers well, or the deadline has passed. */
+async function healthy(origin) {
+  const deadline = Date.now() + DEADLINE_MS;
+  for (let last; ; await new Promise((done) => setTimeout(done, 100))) {
+    try {
+      const answer = await fetch(`${origin}/health`);
+      last = `${answer.status} ${await answer.text()}`;
+      if (answer.ok) return;
+    } catch (error) {
+      last = error.cause?.message ?? error.message;
+    }
+    if (Date.now() > deadline) throw new Error(`${origin}/health was not well within ${DEADLINE_MS / 1000} s: ${last}`);
+  }
+}
+
+function portIsFree() {
+  return new Promise((done, fail) => {
+    const probe = createServer();
+    probe.once("error", () => fail(new Error(`Port ${port} is taken: stop what listens there, or set WRIT_PORT (and WRIT_STATE) to others`)));
+    probe.listen(port, "127.0.0.1", () => probe.close(done));
+  });
+}
+
+/** Readers see a whole file or none; it holds client secrets, so only the owner may read it. */
+function write(file, content) {
+  writeFileSync(`${file}.new`, `${JSON.stringify(content, null, 2)}\n`, { mode: 0o600 });
+  renameSync(`${file}.new`, file);
+}
+
+function summary({ issuer, agents, resources }) {
+  const [agent] = agents;
+  return `
+Writ is ready after ${(performance.now() / 1000).toFixed(1)} s${split ? ", as four Workers" : ""}.
+
+  issuer    ${issuer}
+  resource  ${resources[0]}
+  agents    ${agents.map(({ name }) => name).join(", ")}
+  details   ${ready} (client secrets of this demonstration)
+
+A token for ${agent.name}:
+
+  curl -s ${issuer}/token \\
+    -u '${agent.client_id}:${agent.client_secret}' \\
+    -d grant_type=client_credentials -d resource=${resources[0]} -d scope=${agent.scope}
+
+Ctrl-C stops it.`;
+}
+
+main().then(() => process.exit(0), (error) => {
+  console.error(`\x1b[31m${error.message}\x1b[0m`);
+  process.exit(1);
+});

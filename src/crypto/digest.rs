@@ -1,0 +1,38 @@
+//! SHA-256 and the comparison of digests.
+
+use sha2::{Digest as _, Sha256};
+use subtle::ConstantTimeEq;
+
+/// A SHA-256 digest. Equality takes the same time wherever the first difference is.
+#[derive(Clone, Copy, Debug)]
+pub struct Digest([u8; 32]);
+
+impl Digest {
+    /// Base64url text, as it is stored.
+    pub fn to_text(self) -> String {
+        super::b64(self.0)
+    }
+
+    /// Reads stored text back.
+    pub fn from_text(text: &str) -> Option<Self> {
+        super::unb64(text)?.try_into().ok().map(Self)
+    }
+
+    /// The 32 bytes.
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl PartialEq for Digest {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.ct_eq(&other.0).into()
+    }
+}
+
+impl Eq for Digest {}
+
+/// SHA-256 over `bytes`.
+pub fn sha256(bytes: impl AsRef<[u8]>) -> Digest {
+    Digest(Sha256::digest(bytes.as_ref()).into())
+}

@@ -1,0 +1,32 @@
+//! Secrets, digests, authenticated encryption and constant-time comparison.
+//!
+//! In scope: symmetric cryptography and the types that keep secrets from leaking. Out of scope: asymmetric cryptography
+//! (a port, [`crate::ports::Keys`]) and every decision about what is sealed or compared.
+//!
+//! 1. A [`Secret`] has no `Debug`, no `Display`, no `Serialize`; it is compared in constant time and wiped on drop.
+//! 2. Only the files of this folder name symmetric cryptography crates.
+
+mod aead;
+mod digest;
+mod keyring;
+mod secret;
+mod token;
+
+pub use aead::{Key, Opened, open, seal};
+pub use digest::{Digest, sha256};
+pub use keyring::Keyring;
+pub use secret::Secret;
+pub use token::{Kind, is_well_formed, mint, nonce};
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+/// Base64url without padding (RFC 4648 §5).
+pub fn b64(bytes: impl AsRef<[u8]>) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+/// The bytes of base64url text without padding; anything else is refused.
+pub fn unb64(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}

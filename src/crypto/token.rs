@@ -1,0 +1,76 @@
+//! Opaque credentials: a prefix that tells a scanner what leaked, 256 random bits, and a checksum that refuses a
+//! truncated or mistyped one before anything is looked up.
+
+use super::{Secret, b64, sha256};
+use crate::ports::Entropy;
+
+/// What an opaque credential is for; its prefix says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// `writ_cs_…`: a client secret.
+    ClientSecret,
+}
+
+impl Kind {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::ClientSecret => "writ_cs_",
+        }
+    }
+}
+
+const CHECK: usize = 6;
+
+fn checksum(body: &str) -> String {
+    let mut sum = sha256(body).to_text();
+    sum.truncate(CHECK);
+    sum
+}
+
+/// A new credential with 256 bits of randomness.
+pub fn mint(kind: Kind, entropy: &dyn Entropy) -> Secret<String> {
+    let mut bytes = [0; 32];
+    entropy.fill(&mut bytes);
+    let body = format!("{}{}", kind.prefix(), b64(bytes));
+    let check = checksum(&body);
+    Secret::new(body + &check)
+}
+
+/// Whether `text` could have been made by [`mint`]: prefix, length and checksum fit.
+pub fn is_well_formed(kind: Kind, text: &str) -> bool {
+    text.starts_with(kind.prefix())
+        && text.len() == kind.prefix().len() + 43 + CHECK
+        && text.split_at_checked(text.len() - CHECK).is_some_and(|(body, check)| checksum(body) == check)
+}
+
+/// 128 random bits as base64url: a name that nobody can guess.
+pub fn nonce(entropy: &dyn Entropy) -> String {
+    let mut bytes = [0; 16];
+    entropy.fill(&mut bytes);
+    b64(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Sevens;
+    impl Entropy for Sevens {
+        fn fill(&self, bytes: &mut [u8]) {
+            bytes.fill(7);
+        }
+    }
+
+    #[test]
+    fn every_prefix_and_every_changed_character_of_a_secret_is_malformed() {
+        let secret = mint(Kind::ClientSecret, &Sevens);
+        let text = secret.expose();
+        assert!(is_well_formed(Kind::ClientSecret, text));
+        for cut in 0..text.len() {
+            assert!(!is_well_formed(Kind::ClientSecret, &text[..cut]));
+            let mut bytes = text.clone().into_bytes();
+            bytes[cut] = if bytes[cut] == b'A' { b'B' } else { b'A' };
+            assert!(!is_well_formed(Kind::ClientSecret, std::str::from_utf8(&bytes).unwrap()));
+        }
+    }
+}

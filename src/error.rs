@@ -1,0 +1,232 @@
+//! Every way a request can end badly, and the one map from a reason to the wire.
+//!
+//! 1. A refusal is the caller's to mend and has a [`Reason`]; a [`Fault`] is ours and says nothing about its cause.
+//! 2. A description is constant: it never holds the sent value or the expected one (security checklist, line 128).
+//!    Detail goes to the log and the audit event; the admin API alone shows it, to an authenticated administrator.
+//! 3. Wrong grants and wrong clients are told apart as RFC 6749 §5.2 asks; unknown and wrong are not told apart at all.
+
+use std::fmt;
+
+macro_rules! reasons {
+    ($($(#[doc = $doc:literal])+ $name:ident => $status:literal $code:literal $description:literal [$source:literal];)+) => {
+        /// Why a request was refused. Variants carry no data.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
+
+        impl Reason {
+            /// Every reason there is.
+            pub const ALL: &[Self] = &[$(Self::$name,)+];
+
+            /// What goes onto the wire.
+            pub const fn wire(self) -> Wire {
+                match self { $(Self::$name => Wire {
+                    status: $status, code: $code, description: $description, source: $source,
+                },)+ }
+            }
+
+            /// The name in the log and in audit events.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => stringify!($name),)+ }
+            }
+        }
+    };
+}
+
+/// The wire form of a [`Reason`].
+#[derive(Clone, Copy, Debug)]
+pub struct Wire {
+    /// HTTP status.
+    pub status: u16,
+    /// The `error` code.
+    pub code: &'static str,
+    /// The `error_description`: constant.
+    pub description: &'static str,
+    /// The document and section that ask for it.
+    pub source: &'static str,
+}
+
+reasons! {
+    /// No route has this path.
+    NoSuchPath => 404 "not_found" "there is nothing at this path" ["RFC 9110 §15.5.5"];
+    /// The path exists, but not with this method.
+    MethodNotAllowed => 405 "invalid_request" "this method is not allowed here; see the `Allow` header" ["RFC 9110 §15.5.6"];
+    /// The tenant does not exist, or its name is none.
+    UnknownTenant => 404 "not_found" "there is no such tenant" ["design §3"];
+    /// The tenant has been suspended.
+    TenantSuspended => 403 "access_denied" "this tenant is suspended" ["design §1"];
+    /// More bytes than this endpoint reads.
+    BodyTooLarge => 413 "invalid_request" "the body is too large" ["RFC 9110 §15.5.14"];
+    /// Not `application/x-www-form-urlencoded`.
+    WrongMediaType => 400 "invalid_request" "the body must be `application/x-www-form-urlencoded`" ["RFC 6749 §3.2"];
+    /// The form does not parse, or has too many parameters or too long ones.
+    MalformedForm => 400 "invalid_request" "the form is malformed" ["RFC 6749 §5.2"];
+    /// A parameter is repeated that may appear once.
+    DuplicateParameter => 400 "invalid_request" "a parameter is repeated" ["RFC 6749 §3.2"];
+    /// No `grant_type`.
+    MissingGrantType => 400 "invalid_request" "`grant_type` is missing" ["RFC 6749 §4.4.2"];
+    /// A `grant_type` that is not offered.
+    UnsupportedGrantType => 400 "unsupported_grant_type" "this grant type is not supported; see `grant_types_supported`" ["RFC 6749 §5.2"];
+
+    /// The request names no client.
+    NoClientAuthentication => 401 "invalid_client" "client authentication is missing" ["RFC 6749 §5.2"];
+    /// The `Authorization` header is no well-formed Basic one.
+    MalformedBasic => 401 "invalid_client" "the `Authorization` header is malformed" ["RFC 7617 §2"];
+    /// Two authentication mechanisms in one request.
+    SeveralMechanisms => 400 "invalid_request" "use one client authentication method, not two" ["RFC 6749 §2.3"];
+    /// Unknown client, wrong or expired secret, wrong method, suspended client: one answer.
+    ClientAuthenticationFailed => 401 "invalid_client" "client authentication failed" ["RFC 6749 §5.2"];
+    /// The client is not registered for this grant.
+    GrantNotAllowed => 400 "unauthorized_client" "this client may not use this grant type" ["RFC 6749 §5.2"];
+
+    /// `scope` breaks the grammar or is too long.
+    MalformedScope => 400 "invalid_scope" "`scope` is malformed" ["RFC 6749 §3.3"];
+    /// Nothing of the requested scope is left after registration, the client's ceiling and policy.
+    NoScopeLeft => 400 "invalid_scope" "none of the requested scopes may be issued to this client here and now" ["RFC 6749 §5.2"];
+    /// `resource` is no absolute URI without fragment.
+    MalformedResource => 400 "invalid_target" "`resource` must be an absolute URI without a fragment" ["RFC 8707 §2"];
+    /// The resource is not registered, or the client may not ask for it.
+    UnknownResource => 400 "invalid_target" "this resource is unknown" ["RFC 8707 §2"];
+    /// More than one `resource`.
+    SeveralResources => 400 "invalid_target" "ask for one `resource` at a time" ["RFC 8707 §2.2"];
+    /// No `resource`, and no single one to assume.
+    MissingResource => 400 "invalid_target" "`resource` is missing and this client has no single one to assume" ["RFC 8707 §2"];
+
+    /// No bearer token in the `Authorization` header.
+    MissingToken => 401 "invalid_token" "a bearer token is required" ["RFC 6750 §3"];
+    /// The token is malformed, forged, expired, for someone else, or revoked: one answer.
+    InvalidToken => 401 "invalid_token" "the token is not valid here" ["RFC 6750 §3.1"];
+    /// The token is valid but lacks the scope.
+    InsufficientScope => 403 "insufficient_scope" "the token lacks the scope for this" ["RFC 6750 §3.1"];
+
+    /// The lease request has no `subject_token`.
+    MissingSubjectToken => 400 "invalid_request" "`subject_token` is missing" ["RFC 8693 §2.1"];
+    /// The subject token is malformed, forged, expired, for someone else, or revoked: one answer.
+    InvalidSubjectToken => 400 "invalid_request" "`subject_token` is not a valid access token for this resource server" ["RFC 8693 §2.2.2"];
+    /// The caller is a client, but not a resource server.
+    NotAResourceServer => 403 "unauthorized_client" "only a resource server may lease" ["design §3"];
+    /// No such connection, or policy forbids the lease: one answer, so that names cannot be probed.
+    LeaseDenied => 403 "access_denied" "this lease is not permitted" ["design §4"];
+    /// The requested scope is more than the connection may give.
+    LeaseScope => 400 "invalid_scope" "the connection does not offer this scope" ["RFC 6749 §5.2"];
+    /// The provider could not be reached, broke off, or answered what cannot be used.
+    ProviderFailed => 502 "temporarily_unavailable" "the provider gave no usable answer" ["RFC 9110 §15.6.3"];
+    /// The provider refused the stored credential.
+    ProviderRefused => 502 "access_denied" "the provider refused the stored credential" ["RFC 9110 §15.6.3"];
+    /// The provider took too long.
+    ProviderTimeout => 504 "temporarily_unavailable" "the provider did not answer in time" ["RFC 9110 §15.6.5"];
+
+    /// Not `application/json`.
+    NotJson => 415 "invalid_request" "the body must be `application/json`" ["RFC 9110 §15.5.16"];
+    /// The body is not one JSON object.
+    MalformedJson => 400 "invalid_request" "the body must be one JSON object" ["RFC 9457"];
+    /// The body has a field that does not exist or may not be set.
+    UnknownField => 400 "invalid_request" "the body has an unknown field" ["design §3"];
+    /// A field has a value that it may not have.
+    InvalidField => 400 "invalid_request" "a field has an invalid value" ["design §3"];
+    /// A policy does not parse or does not fit the schema.
+    InvalidPolicy => 400 "invalid_request" "the policy does not parse or does not fit the schema" ["design §4"];
+    /// The thing does not exist in this tenant.
+    NotFound => 404 "not_found" "there is no such thing in this tenant" ["RFC 9110 §15.5.5"];
+    /// What only administrators of the first tenant may do.
+    FirstTenantOnly => 403 "access_denied" "only administrators of the tenant `main` may do this" ["design §3"];
+    /// The name is taken, or two writers met.
+    Conflict => 409 "conflict" "this name or URI is taken, or another change came first" ["RFC 9110 §15.5.10"];
+    /// `If-Match` is missing on an update.
+    PreconditionRequired => 428 "precondition_required" "send `If-Match` with the `ETag` that you read" ["RFC 6585 §3"];
+    /// `If-Match` does not match any more.
+    PreconditionFailed => 412 "precondition_failed" "it has changed since you read it; read it again" ["RFC 9110 §13.1.1"];
+    /// A query parameter has a value that it may not have.
+    InvalidQuery => 400 "invalid_request" "a query parameter is unknown or invalid" ["design §3"];
+}
+
+/// Something on our side. The word is for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A part that we need gives no answer; trying again helps.
+    Unavailable(&'static str),
+    /// A stored thing is not what we wrote, or a bound that cannot be reached was.
+    Broken(&'static str),
+}
+
+/// A refusal with what only the log, the event and an administrator may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// More, for those who may see it.
+    pub detail: Option<String>,
+    /// The decision that an administrator can look up, when policy refused.
+    pub decision: Option<String>,
+}
+
+/// How a request ends badly.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The caller's.
+    Refused(Refusal),
+    /// Ours.
+    Fault(Fault),
+}
+
+impl Reason {
+    /// This reason with detail for the log, the event, or an administrator.
+    pub fn because(self, detail: impl Into<String>) -> Error {
+        Error::Refused(Refusal { reason: self, detail: Some(detail.into()), decision: None })
+    }
+
+    /// This reason as the outcome of a decision.
+    pub fn decided(self, decision: impl Into<String>) -> Error {
+        Error::Refused(Refusal { reason: self, detail: None, decision: Some(decision.into()) })
+    }
+}
+
+impl From<Reason> for Error {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(Refusal { reason, detail: None, decision: None })
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<crate::ports::Unavailable> for Error {
+    fn from(port: crate::ports::Unavailable) -> Self {
+        Self::Fault(Fault::Unavailable(port.0))
+    }
+}
+
+impl Fault {
+    /// HTTP status and `error` code.
+    pub const fn wire(self) -> Wire {
+        match self {
+            Self::Unavailable(_) => Wire {
+                status: 503,
+                code: "temporarily_unavailable",
+                description: "try again shortly",
+                source: "RFC 9110 §15.6.4",
+            },
+            Self::Broken(_) => Wire {
+                status: 500,
+                code: "server_error",
+                description: "something broke on our side",
+                source: "RFC 9110 §15.6.1",
+            },
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => write!(f, "refused: {}", refusal.reason.as_str()),
+            Self::Fault(Fault::Unavailable(what)) => write!(f, "fault: {what} is not available"),
+            Self::Fault(Fault::Broken(what)) => write!(f, "fault: {what}"),
+        }
+    }
+}
+
+/// What nearly every function of the core answers.
+pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,0 +1,26 @@
+//! Names of things.
+
+use crate::ports::{Entropy, Now};
+use ulid::Ulid;
+
+const MAX_SLUG: usize = 64;
+
+/// Whether `text` can name a tenant, a resource, a policy or a connection: 1 to 64 of `a-z 0-9 - _ .`, the first of which
+/// is a letter or a digit. Safe in a path, a cache key and a policy.
+pub fn is_slug(text: &str) -> bool {
+    text.len() <= MAX_SLUG
+        && text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.'))
+}
+
+/// A ULID: sortable by time, with 80 random bits.
+pub fn ulid(now: Now, entropy: &dyn Entropy) -> String {
+    let mut random = [0; 16];
+    entropy.fill(&mut random);
+    Ulid::from_parts(now.millis(), u128::from_be_bytes(random)).to_string().to_ascii_lowercase()
+}
+
+/// A client id: no user's id begins like it, so `sub` values of the two can never collide (RFC 9068 §5).
+pub fn client_id(now: Now, entropy: &dyn Entropy) -> String {
+    format!("client_{}", ulid(now, entropy))
+}

@@ -1,0 +1,117 @@
+//! Protected resources: what a token is for.
+
+use crate::oauth::{ResourceUri, scope};
+use crate::ports::Alg;
+use serde::{Deserialize, Serialize};
+
+/// Default and longest life of an access token, in seconds.
+pub const DEFAULT_LIFETIME: u32 = 300;
+/// A signing key stays published for as long as its last token may live; hence the bound.
+pub const MAX_LIFETIME: u32 = 3600;
+const MIN_LIFETIME: u32 = 10;
+const MAX_SCOPES: usize = 100;
+const MAX_TEXT: usize = 500;
+
+/// A resource as an administrator writes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResourceBody {
+    /// Its name in paths, where whoever registers it has chosen one. It is stored beside the body, not in it.
+    #[serde(default, skip_serializing)]
+    pub id: Option<String>,
+    /// The resource indicator; becomes `aud` byte for byte.
+    pub resource: ResourceUri,
+    /// For people.
+    pub name: String,
+    /// What can be asked for.
+    pub scopes: Vec<ScopeBody>,
+    /// Seconds, 10 to 3600.
+    #[serde(default = "default_lifetime")]
+    pub access_token_lifetime: u32,
+    /// What its tokens are signed with.
+    #[serde(default = "default_alg")]
+    pub token_signing_alg: Alg,
+}
+
+/// One scope of a resource.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScopeBody {
+    /// The scope token.
+    pub name: String,
+    /// For people who consent.
+    pub description: String,
+    /// The tool that it stands for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tool: Option<String>,
+}
+
+const fn default_lifetime() -> u32 {
+    DEFAULT_LIFETIME
+}
+
+const fn default_alg() -> Alg {
+    Alg::Es256
+}
+
+impl ResourceBody {
+    /// What serde cannot say. The error names the field.
+    pub fn check(&self) -> Result<(), String> {
+        if self.name.trim().is_empty() || self.name.chars().count() > MAX_TEXT {
+            return Err(format!("`name` must have 1 to {MAX_TEXT} characters"));
+        }
+        if self.scopes.is_empty() || self.scopes.len() > MAX_SCOPES {
+            return Err(format!("`scopes` must have 1 to {MAX_SCOPES} items"));
+        }
+        for (index, one) in self.scopes.iter().enumerate() {
+            if !scope::is_token(&one.name) {
+                return Err("`scopes` has a `name` that is no scope token (RFC 6749 §3.3)".to_owned());
+            }
+            if self.scopes.iter().take(index).any(|other| other.name == one.name) {
+                return Err(format!("`scopes` names `{}` twice", one.name));
+            }
+            if one.description.chars().count() > MAX_TEXT || one.tool.as_ref().is_some_and(|tool| tool.len() > MAX_TEXT) {
+                return Err(format!("`scopes` has a text of more than {MAX_TEXT} characters"));
+            }
+        }
+        if !(MIN_LIFETIME..=MAX_LIFETIME).contains(&self.access_token_lifetime) {
+            return Err(format!("`access_token_lifetime` must be {MIN_LIFETIME} to {MAX_LIFETIME} seconds"));
+        }
+        Ok(())
+    }
+}
+
+/// A registered resource.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resource {
+    /// Its name in paths.
+    pub id: String,
+    /// What it is.
+    pub body: ResourceBody,
+    /// Counts changes to this row.
+    pub version: i64,
+    /// Seconds since the epoch.
+    pub created_at: i64,
+    /// Seconds since the epoch.
+    pub updated_at: i64,
+}
+
+impl Resource {
+    /// The admin API of a tenant, which every tenant has: `{issuer}/admin`.
+    pub fn admin(issuer: &str) -> Option<Self> {
+        let scope = |name: &str, description: &str| ScopeBody {
+            name: name.to_owned(),
+            description: description.to_owned(),
+            tool: None,
+        };
+        let body = ResourceBody {
+            id: None,
+            resource: ResourceUri::parse(&format!("{issuer}/admin"))?,
+            name: "Writ admin API".to_owned(),
+            scopes: vec![scope("admin", "Change anything in this tenant"), scope("admin:read", "Read everything but secrets")],
+            access_token_lifetime: DEFAULT_LIFETIME,
+            token_signing_alg: Alg::Es256,
+        };
+        Some(Self { id: "admin".to_owned(), body, version: 0, created_at: 0, updated_at: 0 })
+    }
+}

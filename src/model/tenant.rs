@@ -1,0 +1,51 @@
+//! Tenants: the walls.
+
+use serde::{Deserialize, Serialize};
+
+/// A tenant, as the pointer that every request reads: `epoch` counts the changes that caches must notice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tenant {
+    /// Its name in the path.
+    pub id: String,
+    /// For people.
+    pub name: String,
+    /// IANA time zone in which policies see hours and weekdays.
+    pub zone: String,
+    /// Whether it answers.
+    pub status: TenantStatus,
+    /// Counts changes to anything that a decision depends on.
+    pub epoch: i64,
+    /// Content hash of the policies in force; empty while there are none.
+    pub policy_hash: String,
+    /// Counts changes to this row.
+    pub version: i64,
+    /// Seconds since the epoch.
+    pub created_at: i64,
+    /// Seconds since the epoch.
+    pub updated_at: i64,
+}
+
+/// Whether a tenant answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TenantStatus {
+    /// It does.
+    Active,
+    /// It refuses everything.
+    Suspended,
+}
+
+impl TenantStatus {
+    /// The name in the table and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Suspended => "suspended",
+        }
+    }
+}
+
+/// The issuer identifier of a tenant: never with a trailing slash, byte-identical everywhere.
+pub fn issuer(origin: &str, tenant: &str) -> String {
+    format!("{origin}/t/{tenant}")
+}

@@ -1,0 +1,75 @@
+//! `application/x-www-form-urlencoded` request bodies (RFC 6749 §3.2, appendix B).
+//!
+//! 1. The media type is that one, whatever its parameters say; anything else is refused.
+//! 2. A repeated parameter is refused, `resource` excepted (RFC 8707 §2). An empty value counts as absent (RFC 6749 §3.2).
+//! 3. At most 64 parameters; names and values are percent-decoded UTF-8.
+
+use crate::error::{Reason, Result};
+
+const MAX_PARAMETERS: usize = 64;
+const MAY_REPEAT: &str = "resource";
+
+/// The parameters of a form, in the order in which they came.
+pub struct Form(Vec<(String, String)>);
+
+impl Form {
+    /// Reads a body that came with `content_type`.
+    pub fn parse(content_type: Option<&str>, body: &[u8]) -> Result<Self> {
+        let media = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+        if !media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Err(Reason::WrongMediaType.into());
+        }
+        if std::str::from_utf8(body).is_err() {
+            return Err(Reason::MalformedForm.into());
+        }
+        let mut parameters: Vec<(String, String)> = Vec::new();
+        for (name, value) in form_urlencoded::parse(body) {
+            if parameters.len() == MAX_PARAMETERS || value.contains('\u{fffd}') || name.contains('\u{fffd}') {
+                return Err(Reason::MalformedForm.into());
+            }
+            if name != MAY_REPEAT && parameters.iter().any(|(seen, _)| *seen == name) {
+                return Err(Reason::DuplicateParameter.into());
+            }
+            parameters.push((name.into_owned(), value.into_owned()));
+        }
+        Ok(Self(parameters))
+    }
+
+    /// The value of a parameter, unless it is absent or empty.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.all(name).next()
+    }
+
+    /// Every value of a parameter that may repeat.
+    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(seen, value)| seen == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FORM: Option<&str> = Some("application/x-www-form-urlencoded; charset=UTF-8");
+
+    #[test]
+    fn values_are_decoded_and_empty_ones_count_as_absent() {
+        let form = Form::parse(FORM, b"a=x%20y+z&b=&resource=1&resource=2").unwrap();
+        assert_eq!(form.get("a"), Some("x y z"));
+        assert_eq!(form.get("b"), None);
+        assert_eq!(form.all("resource").collect::<Vec<_>>(), ["1", "2"]);
+    }
+
+    #[test]
+    fn repeated_parameters_other_media_types_and_bytes_that_are_no_text_are_refused() {
+        let reason = |content_type, body: &[u8]| Form::parse(content_type, body).err();
+        assert_eq!(reason(FORM, b"a=1&a=2"), Some(Reason::DuplicateParameter.into()));
+        assert_eq!(reason(FORM, b"a=1&a="), Some(Reason::DuplicateParameter.into()));
+        assert_eq!(reason(Some("application/json"), b"{}"), Some(Reason::WrongMediaType.into()));
+        assert_eq!(reason(None, b"a=1"), Some(Reason::WrongMediaType.into()));
+        assert_eq!(reason(FORM, b"a=%ff"), Some(Reason::MalformedForm.into()));
+        assert_eq!(reason(FORM, b"a=\xff"), Some(Reason::MalformedForm.into()));
+        let many = (0..65).map(|n| format!("p{n}=1")).collect::<Vec<_>>().join("&");
+        assert_eq!(reason(FORM, many.as_bytes()), Some(Reason::MalformedForm.into()));
+    }
+}

@@ -1,0 +1,43 @@
+//! Authorization server metadata (RFC 8414 §2, OpenID Connect Discovery §3) and protected resource metadata
+//! (RFC 9728 §2). Everything optional that does not apply is left out, never `null`: clients refuse `null`.
+
+use serde::Serialize;
+
+/// What an issuer says about itself; the same at every metadata path.
+#[derive(Debug, Serialize)]
+pub struct ServerMetadata {
+    /// The issuer identifier, byte for byte.
+    pub issuer: String,
+    /// The token endpoint.
+    pub token_endpoint: String,
+    /// The key set.
+    pub jwks_uri: String,
+    /// What the token endpoint grants.
+    pub grant_types_supported: Vec<&'static str>,
+    /// How clients authenticate there.
+    pub token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// None: required by RFC 8414 §2, and no authorization endpoint is offered.
+    pub response_types_supported: [&'static str; 0],
+    /// Required by OpenID Connect Discovery.
+    pub subject_types_supported: [&'static str; 1],
+    /// Required by OpenID Connect Discovery.
+    pub id_token_signing_alg_values_supported: [&'static str; 2],
+    /// The resources that name this issuer (RFC 9728 §4).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub protected_resources: Vec<String>,
+}
+
+/// What a resource says about itself; ready for the resource to serve as it is.
+#[derive(Debug, Serialize)]
+pub struct ResourceMetadata {
+    /// The resource identifier.
+    pub resource: String,
+    /// Its only issuer.
+    pub authorization_servers: [String; 1],
+    /// Its scopes.
+    pub scopes_supported: Vec<String>,
+    /// `header` alone: tokens in a query or a form are not taken (RFC 6750 §5.3).
+    pub bearer_methods_supported: [&'static str; 1],
+    /// Its human name.
+    pub resource_name: String,
+}

@@ -1,0 +1,13 @@
+//! The wire forms of OAuth: form bodies, Basic credentials, scope, resource indicators, server metadata.
+//!
+//! In scope: parsing and printing. Out of scope: whether what was parsed is allowed.
+
+pub mod basic;
+pub mod form;
+pub mod metadata;
+pub mod resource;
+pub mod scope;
+
+pub use form::Form;
+pub use resource::ResourceUri;
+pub use scope::Scope;

@@ -1,0 +1,85 @@
+//! Resource indicators (RFC 8707 §2): absolute URIs without a fragment.
+//!
+//! The registered string is what goes into `aud`, byte for byte. A request may spell it with other case in scheme and
+//! host, with the default port, or with one trailing slash more or less, as real clients do.
+
+use serde::{Deserialize, Deserializer, Serialize};
+use std::fmt;
+use url::Url;
+
+const MAX_LENGTH: usize = 512;
+
+/// A resource indicator as it was written, and the form in which two spellings meet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct ResourceUri {
+    text: String,
+    #[serde(skip)]
+    meeting_form: String,
+}
+
+impl ResourceUri {
+    /// Reads an absolute URI with a host and without fragment or userinfo; at most 512 bytes.
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() > MAX_LENGTH || text.chars().any(|c| c.is_control() || c == ' ' || c == '"' || c == '\\') {
+            return None;
+        }
+        let url = Url::parse(text).ok()?;
+        let sound = url.has_host() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
+        sound.then(|| {
+            let form = url.as_str();
+            Self { text: text.to_owned(), meeting_form: form.strip_suffix('/').unwrap_or(form).to_owned() }
+        })
+    }
+
+    /// As it was written.
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The form in which two spellings of one resource are equal.
+    pub fn meeting_form(&self) -> &str {
+        &self.meeting_form
+    }
+
+    /// Whether both name the same resource.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.meeting_form == other.meeting_form
+    }
+}
+
+impl fmt::Display for ResourceUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for ResourceUri {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        Self::parse(&text)
+            .ok_or_else(|| serde::de::Error::custom("is not an absolute URI without a fragment (RFC 8707 §2)"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ResourceUri;
+
+    #[test]
+    fn spellings_of_one_resource_meet_and_others_do_not() {
+        let same = |a, b| ResourceUri::parse(a).unwrap().is_same(&ResourceUri::parse(b).unwrap());
+        assert!(same("https://a.example/mcp", "HTTPS://A.example:443/mcp/"));
+        assert!(same("https://a.example", "https://a.example/"));
+        assert!(!same("https://a.example/mcp", "https://a.example/MCP"));
+        assert!(!same("https://a.example/mcp", "http://a.example/mcp"));
+        assert!(!same("https://a.example/mcp", "https://a.example/mcp//"));
+    }
+
+    #[test]
+    fn relative_fragmented_and_smuggling_uris_are_refused() {
+        for bad in ["", "mcp", "/mcp", "https://a/#f", "https://a/#", "https://u:p@a/", "https://a/ b", "urn:x:y", "https:\\\\a"] {
+            assert!(ResourceUri::parse(bad).is_none(), "{bad}");
+        }
+    }
+}

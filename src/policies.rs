@@ -1,0 +1,173 @@
+//! The policies in force: loading them, asking them, changing them.
+//!
+//! 1. What is in force is a bundle under its content hash; the tenant's pointer names the hash. The bundle in KV is
+//!    immutable, so staleness cannot matter; if KV has it not, or not whole, D1 tells.
+//! 2. A change moves the pointer from the bundle that it was made from; of two changes at once one has to look again.
+//! 3. Every tenant has the built-in policy [`ADMIN`], so that its own API can be reached by the clients that are allowed to.
+
+use crate::audit;
+use crate::crypto::sha256;
+use crate::cx::Cx;
+use crate::error::{Fault, Reason, Result};
+use crate::model::event::Facts;
+use crate::model::{Client, EventType};
+use crate::policy::{Bundle, Circumstance, Mode, Principal, Question, Source, Target, Verdict};
+use crate::store::policies::Policy;
+use crate::store::{self, Reader};
+use std::rc::Rc;
+
+/// The id of the built-in policy; no stored one can have it, for it is no slug.
+pub const ADMIN: &str = "writ:admin";
+
+/// How often a change looks again when another one came first.
+const ATTEMPTS: usize = 5;
+
+/// The policies in force, parsed once per version and isolate.
+pub async fn bundle(cx: &Cx<'_>) -> Result<Rc<Bundle>> {
+    let hash = cx.tenant.policy_hash.clone();
+    let load = async || {
+        let mut sources = match hash.is_empty() {
+            true => Vec::new(),
+            false => load_sources(cx, &hash).await?,
+        };
+        sources.push(built_in(&cx.issuer()));
+        Bundle::parse(&sources).map_err(|_| Fault::Broken("stored policies do not parse").into())
+    };
+    cx.pinned("policies", &cx.tenant.policy_hash, load).await
+}
+
+fn built_in(issuer: &str) -> Source {
+    let cedar = format!(
+        "permit(principal, action == Action::\"issue\", resource in Resource::\"{issuer}/admin\")\n\
+         when {{ principal.resources.contains(\"{issuer}/admin\") }};"
+    );
+    Source { id: ADMIN.to_owned(), cedar, mode: Mode::Enforce }
+}
+
+fn kv_key(tenant: &str, hash: &str) -> String {
+    format!("policy/{tenant}/{hash}")
+}
+
+async fn load_sources(cx: &Cx<'_>, hash: &str) -> Result<Vec<Source>> {
+    let key = kv_key(&cx.tenant.id, hash);
+    // KV down is no reason to fail: D1 has the truth.
+    let known = cx.world.kv.get(&key).await.ok().flatten().filter(|json| sha256(json).to_text() == hash);
+    if let Some(sources) = known.and_then(|json| serde_json::from_str(&json).ok()) {
+        return Ok(sources);
+    }
+    let (json, sources) = pack(load_all(cx).await?)?;
+    if sha256(&json).to_text() != hash {
+        // The policies have changed since the pointer was read; the next request reads the new pointer.
+        return Err(Fault::Unavailable("the policy bundle").into());
+    }
+    if cx.world.kv.put(&key, json).await.is_err() {
+        cx.world.log.line("policies: KV did not take the bundle; D1 serves it");
+    }
+    Ok(sources)
+}
+
+async fn load_all(cx: &Cx<'_>) -> Result<Vec<Source>> {
+    let outcomes = cx.batch(vec![store::policies::all(&cx.tenant.id)]).await?;
+    let rows = outcomes.iter().flat_map(|outcome| &outcome.rows);
+    rows.map(|row| store::policies::read(&Reader(row)).map(|policy| policy.source)).collect()
+}
+
+/// The bundle's text and what is in it: everything that is not off.
+fn pack(mut sources: Vec<Source>) -> Result<(String, Vec<Source>)> {
+    sources.retain(|source| source.mode != Mode::Off);
+    let json = serde_json::to_string(&sources).map_err(|_| Fault::Broken("policies have no JSON"))?;
+    Ok((json, sources))
+}
+
+/// The client as policies see it.
+pub fn principal(client: &Client) -> Principal {
+    let metadata = &client.metadata;
+    Principal {
+        id: client.id.clone(),
+        name: metadata.client_name.clone(),
+        kind: metadata.kind.as_str().to_owned(),
+        owner: metadata.owner.clone(),
+        tags: metadata.tags.clone(),
+        resources: metadata.allowed_resources.iter().flatten().map(ToString::to_string).collect(),
+    }
+}
+
+/// The circumstances that every question shares: when, and from where.
+pub fn circumstance(cx: &Cx<'_>) -> Circumstance {
+    Circumstance {
+        ip: cx.peer.ip,
+        country: cx.peer.country.clone(),
+        asn: cx.peer.asn,
+        now: cx.now.seconds(),
+        zone: cx.tenant.zone.clone(),
+        ..Circumstance::default()
+    }
+}
+
+/// Asks the policies in force about every target, and writes into `facts` who decided, under a new decision id.
+pub async fn ask(
+    cx: &Cx<'_>,
+    action: crate::policy::Action,
+    client: &Client,
+    (targets, circumstance): (&[Target], &Circumstance),
+    facts: &mut Facts,
+) -> Result<Vec<Verdict>> {
+    let bundle = bundle(cx).await?;
+    let principal = principal(client);
+    let verdicts = bundle.decide(&Question { action, principal: &principal, targets, circumstance });
+    let gather = |pick: fn(&Verdict) -> &Vec<String>| {
+        let mut ids: Vec<String> = verdicts.iter().flat_map(|verdict| pick(verdict).iter().cloned()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    };
+    facts.decision = Some(cx.new_id());
+    facts.policies = gather(|verdict| &verdict.policies);
+    facts.policy_errors = gather(|verdict| &verdict.errors);
+    facts.shadow_policies = gather(|verdict| &verdict.shadow);
+    facts.policy_version = Some(cx.tenant.policy_hash.clone());
+    Ok(verdicts)
+}
+
+/// Changes one policy: `change` gets the present one and says what shall be written (`None`: remove it).
+pub async fn change(
+    cx: &Cx<'_>,
+    client: &str,
+    id: &str,
+    change: impl Fn(Option<&Policy>) -> Result<Option<(Source, String)>>,
+) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        let outcomes =
+            cx.batch(vec![store::tenants::get(&cx.tenant.id), store::policies::all(&cx.tenant.id)]).await?;
+        let epoch = store::single(&outcomes).ok_or(Reason::UnknownTenant)?.int("epoch")?;
+        let rows = outcomes.iter().skip(1).flat_map(|outcome| &outcome.rows);
+        let policies: Vec<Policy> = rows.map(|row| store::policies::read(&Reader(row))).collect::<Result<_>>()?;
+        let present = policies.iter().find(|policy| policy.source.id == id);
+        let wanted = change(present)?;
+        let mut sources: Vec<Source> =
+            policies.iter().map(|policy| &policy.source).filter(|source| source.id != id).cloned().collect();
+        sources.extend(wanted.iter().map(|(source, _)| source.clone()));
+        sources.sort_by(|a, b| a.id.cmp(&b.id));
+        let (json, _) = pack(sources)?;
+        let hash = sha256(&json).to_text();
+        // First the bundle, then the pointer: whoever follows the pointer finds it.
+        if cx.world.kv.put(&kv_key(&cx.tenant.id, &hash), json).await.is_err() {
+            cx.world.log.line("policies: KV did not take the bundle; D1 serves it");
+        }
+        let (kind, write, detail) = match &wanted {
+            Some((source, description)) => (
+                EventType::PolicyPut,
+                store::policies::put(&cx.tenant.id, source, description, cx.now.seconds()),
+                Some(source.mode.as_str().to_owned()),
+            ),
+            None => (EventType::PolicyDeleted, store::policies::delete(&cx.tenant.id, id), None),
+        };
+        let facts =
+            Facts { target: Some(id.to_owned()), detail, policy_version: Some(hash.clone()), ..Facts::default() };
+        let event = audit::event(cx, kind, Some(client), facts);
+        if cx.commit(vec![store::policies::point(&cx.tenant.id, epoch, &hash), write], &event, vec![]).await? {
+            return Ok(());
+        }
+    }
+    Err(Reason::Conflict.into())
+}

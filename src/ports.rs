@@ -1,0 +1,280 @@
+//! All that the core asks of the world, as small object-safe traits.
+//!
+//! In scope: what a host must provide. Out of scope: every decision. A port never interprets what passes through it, and
+//! nothing here names a platform. Time is not a port: it is read once a request, by the host, and handed in as [`Now`].
+//! Futures are boxed and not `Send`: an isolate has one thread.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+
+/// A boxed future that need not be `Send`.
+pub type Pending<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// The moment of a request, in milliseconds since the Unix epoch. Read once, by the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Now(u64);
+
+impl Now {
+    /// The moment that is `millis` milliseconds after the Unix epoch.
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis)
+    }
+
+    /// Milliseconds since the Unix epoch.
+    pub const fn millis(self) -> u64 {
+        self.0
+    }
+
+    /// Whole seconds since the Unix epoch, as `exp` and `iat` count them (RFC 7519 §2, NumericDate).
+    pub const fn seconds(self) -> i64 {
+        (self.0 / 1000).cast_signed()
+    }
+}
+
+/// The port has no answer now. Holds a constant word for the log and never what was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unavailable(pub &'static str);
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is not available", self.0)
+    }
+}
+
+/// One bound value of a statement. Bytes travel as base64url text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// SQL `NULL`.
+    Null,
+    /// An integer; D1 carries it as an IEEE double, so at most 2^53.
+    Int(i64),
+    /// Text.
+    Text(String),
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Int(value)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.to_owned())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+impl<T: Into<Self>> From<Option<T>> for Value {
+    fn from(value: Option<T>) -> Self {
+        value.map_or(Self::Null, Into::into)
+    }
+}
+
+/// A statement as data: constant text with `?1…` placeholders, and its values.
+#[derive(Clone, Debug)]
+pub struct Sql {
+    /// Constant SQL text; values never enter it.
+    pub text: &'static str,
+    /// The values of `?1`, `?2`, ….
+    pub args: Vec<Value>,
+}
+
+/// A result row by column name.
+pub type Row = serde_json::Map<String, serde_json::Value>;
+
+/// What one statement did.
+#[derive(Clone, Debug, Default)]
+pub struct Outcome {
+    /// The rows that it returned.
+    pub rows: Vec<Row>,
+    /// How many rows it changed.
+    pub changes: u64,
+}
+
+/// SQLite as D1 offers it: one atomic batch, no interactive transaction.
+pub trait Db {
+    /// Runs all statements in one transaction, in order; all of them or none.
+    fn batch(&self, statements: Vec<Sql>) -> Pending<'_, Result<Vec<Outcome>, Unavailable>>;
+}
+
+/// A key-value store that may answer with yesterday's value.
+pub trait Kv {
+    /// The value under `key`, or nothing, as far as this location knows.
+    fn get<'a>(&'a self, key: &'a str) -> Pending<'a, Result<Option<String>, Unavailable>>;
+    /// Stores `value`; it becomes visible elsewhere in time.
+    fn put<'a>(&'a self, key: &'a str, value: String) -> Pending<'a, Result<(), Unavailable>>;
+    /// Removes `key`; it may stay visible elsewhere for a while.
+    fn delete<'a>(&'a self, key: &'a str) -> Pending<'a, Result<(), Unavailable>>;
+}
+
+/// A durable queue, delivered at least once and in any order.
+pub trait Queue {
+    /// Resolves when the queue has taken the message for good.
+    fn send(&self, message: String) -> Pending<'_, Result<(), Unavailable>>;
+}
+
+/// A call to another service. Redirects are never followed.
+#[derive(Clone, Debug)]
+pub struct Outbound {
+    /// `GET` or `POST`.
+    pub method: &'static str,
+    /// An absolute URL that has passed the outbound gate.
+    pub url: String,
+    /// Header names and values.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body, if any.
+    pub body: Option<String>,
+    /// How long the whole exchange may take, in milliseconds.
+    pub timeout_millis: u64,
+    /// How many bytes of the answer are read at most; one more and the call fails with [`FetchError::TooLarge`].
+    pub max_bytes: usize,
+}
+
+/// What another service answered.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The media type, if the answer named one.
+    pub content_type: Option<String>,
+    /// The whole body.
+    pub body: Vec<u8>,
+}
+
+/// Why another service gave no answer that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FetchError {
+    /// No connection, or one that broke.
+    Unreachable,
+    /// The time was up.
+    Timeout,
+    /// The answer was larger than allowed.
+    TooLarge,
+}
+
+/// HTTP to other services.
+pub trait Fetch {
+    /// Sends one request and reads the whole answer within its limits.
+    fn fetch(&self, request: Outbound) -> Pending<'_, Result<Answer, FetchError>>;
+}
+
+/// A JWS algorithm (RFC 7518 §3.1). Asymmetric ones only: `none` and HMAC have no name here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+pub enum Alg {
+    /// ECDSA on P-256 with SHA-256.
+    #[serde(rename = "ES256")]
+    Es256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256.
+    #[serde(rename = "RS256")]
+    Rs256,
+}
+
+impl Alg {
+    /// Every algorithm that Writ signs with.
+    pub const ALL: [Self; 2] = [Self::Es256, Self::Rs256];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Es256 => "ES256",
+            Self::Rs256 => "RS256",
+        }
+    }
+
+    /// The algorithm of that exact name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|alg| alg.as_str() == name)
+    }
+}
+
+/// A private key for one signature. `id` names the key material for good, so an adapter may keep the import under it.
+#[derive(Clone, Copy)]
+pub struct PrivateKey<'a> {
+    /// What the key signs with.
+    pub alg: Alg,
+    /// A name that no other key material ever has, such as the thumbprint of the public half.
+    pub id: &'a str,
+    /// PKCS#8 DER (RFC 5208).
+    pub pkcs8: &'a [u8],
+}
+
+/// A public key for one verification; `id` as in [`PrivateKey`].
+#[derive(Clone, Copy)]
+pub struct PublicKey<'a> {
+    /// What the key verifies.
+    pub alg: Alg,
+    /// A name that no other key material ever has.
+    pub id: &'a str,
+    /// The public JWK as JSON text (RFC 7517).
+    pub jwk: &'a str,
+}
+
+/// A key pair just made: the private half as PKCS#8 DER, the public half as JWK text.
+pub struct KeyPair {
+    /// PKCS#8 DER; seal it at once.
+    pub pkcs8: Vec<u8>,
+    /// The public JWK as JSON text, with `kty` and its members and perhaps more.
+    pub jwk: String,
+}
+
+/// Asymmetric cryptography: WebCrypto in the Worker, `p256` and `rsa` natively.
+pub trait Keys {
+    /// Makes a key pair.
+    fn generate(&self, alg: Alg) -> Pending<'_, Result<KeyPair, Unavailable>>;
+    /// The raw JWS signature over `input` (RFC 7515 §5.1).
+    fn sign<'a>(&'a self, key: PrivateKey<'a>, input: &'a [u8]) -> Pending<'a, Result<Vec<u8>, Unavailable>>;
+    /// Whether `signature` over `input` was made by the key's private half.
+    fn verify<'a>(
+        &'a self,
+        key: PublicKey<'a>,
+        input: &'a [u8],
+        signature: &'a [u8],
+    ) -> Pending<'a, Result<bool, Unavailable>>;
+}
+
+/// Cryptographically secure random bytes.
+pub trait Entropy {
+    /// Fills `bytes`.
+    fn fill(&self, bytes: &mut [u8]);
+}
+
+/// Waiting. Never a clock: it tells nothing about what time it is.
+pub trait Timer {
+    /// Resolves after about `millis` milliseconds.
+    fn sleep(&self, millis: u64) -> Pending<'_, ()>;
+}
+
+/// The host's log. One line, already free of secrets.
+pub trait Log {
+    /// Writes one line.
+    fn line(&self, line: &str);
+}
+
+/// The whole world, as the core sees it.
+#[derive(Clone)]
+pub struct World {
+    /// Truth.
+    pub db: Rc<dyn Db>,
+    /// Sealed and immutable things.
+    pub kv: Rc<dyn Kv>,
+    /// Audit events on their way.
+    pub queue: Rc<dyn Queue>,
+    /// Other services.
+    pub fetch: Rc<dyn Fetch>,
+    /// Signatures.
+    pub keys: Rc<dyn Keys>,
+    /// Randomness.
+    pub entropy: Rc<dyn Entropy>,
+    /// Waiting.
+    pub timer: Rc<dyn Timer>,
+    /// The log.
+    pub log: Rc<dyn Log>,
+}

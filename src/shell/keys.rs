@@ -1,0 +1,138 @@
+//! WebCrypto as the [`Keys`] port. Imports are kept for the life of the isolate, under the name of the key material.
+
+use crate::ports::{Alg, KeyPair, Keys, Pending, PrivateKey, PublicKey, Unavailable};
+use js_sys::{Array, Object, Reflect, Uint8Array};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use wasm_bindgen::{JsCast, JsValue};
+use worker::wasm_bindgen_futures::JsFuture;
+use worker::web_sys::{CryptoKey, SubtleCrypto, WorkerGlobalScope};
+
+const DOWN: Unavailable = Unavailable("WebCrypto");
+
+/// How many imported keys are kept; beyond that they are imported again.
+const KEPT: usize = 1_000;
+
+/// `crypto.subtle`, and the keys that it has imported.
+#[derive(Default)]
+pub struct WebCrypto(RefCell<HashMap<(bool, String), CryptoKey>>);
+
+impl Keys for WebCrypto {
+    fn generate(&self, alg: Alg) -> Pending<'_, Result<KeyPair, Unavailable>> {
+        Box::pin(async move { generate(alg).await.map_err(|_| DOWN) })
+    }
+
+    fn sign<'a>(&'a self, key: PrivateKey<'a>, input: &'a [u8]) -> Pending<'a, Result<Vec<u8>, Unavailable>> {
+        Box::pin(async move {
+            let signature = async {
+                let import = async || {
+                    let pkcs8 = Uint8Array::from(key.pkcs8);
+                    subtle()?.import_key_with_object("pkcs8", &pkcs8, &import_params(key.alg)?, false, &usages(&["sign"]))
+                };
+                let imported = self.imported((true, key.id), import).await?;
+                let promise = subtle()?.sign_with_object_and_u8_array(&sign_params(key.alg)?, &imported, &mut input.to_vec())?;
+                let signature = JsFuture::from(promise).await?;
+                Ok::<_, JsValue>(Uint8Array::new(&signature).to_vec())
+            };
+            signature.await.map_err(|_| DOWN)
+        })
+    }
+
+    fn verify<'a>(
+        &'a self,
+        key: PublicKey<'a>,
+        input: &'a [u8],
+        signature: &'a [u8],
+    ) -> Pending<'a, Result<bool, Unavailable>> {
+        Box::pin(async move {
+            let verdict = async {
+                let import = async || {
+                    let jwk = js_sys::JSON::parse(key.jwk)?.unchecked_into::<Object>();
+                    subtle()?.import_key_with_object("jwk", &jwk, &import_params(key.alg)?, false, &usages(&["verify"]))
+                };
+                let imported = self.imported((false, key.id), import).await?;
+                let promise = subtle()?.verify_with_object_and_js_u8_array_and_js_u8_array(
+                    &sign_params(key.alg)?,
+                    &imported,
+                    &Uint8Array::from(signature),
+                    &Uint8Array::from(input),
+                )?;
+                Ok::<_, JsValue>(JsFuture::from(promise).await?.is_truthy())
+            };
+            verdict.await.map_err(|_| DOWN)
+        })
+    }
+}
+
+impl WebCrypto {
+    async fn imported(
+        &self,
+        (private, id): (bool, &str),
+        import: impl AsyncFnOnce() -> Result<js_sys::Promise, JsValue>,
+    ) -> Result<CryptoKey, JsValue> {
+        let name = (private, id.to_owned());
+        if let Some(known) = self.0.borrow().get(&name) {
+            return Ok(known.clone());
+        }
+        let key: CryptoKey = JsFuture::from(import().await?).await?.unchecked_into();
+        let mut kept = self.0.borrow_mut();
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(name, key.clone());
+        Ok(key)
+    }
+}
+
+async fn generate(alg: Alg) -> Result<KeyPair, JsValue> {
+    let subtle = subtle()?;
+    let pair = subtle.generate_key_with_object(&generate_params(alg)?, true, &usages(&["sign", "verify"]))?;
+    let pair = JsFuture::from(pair).await?;
+    let half = |name: &str| Reflect::get(&pair, &JsValue::from_str(name)).map(JsValue::unchecked_into::<CryptoKey>);
+    let pkcs8 = JsFuture::from(subtle.export_key("pkcs8", &half("privateKey")?)?).await?;
+    let jwk = JsFuture::from(subtle.export_key("jwk", &half("publicKey")?)?).await?;
+    let jwk = js_sys::JSON::stringify(&jwk)?.as_string().unwrap_or_default();
+    Ok(KeyPair { pkcs8: Uint8Array::new(&pkcs8).to_vec(), jwk })
+}
+
+fn subtle() -> Result<SubtleCrypto, JsValue> {
+    Ok(js_sys::global().unchecked_into::<WorkerGlobalScope>().crypto()?.subtle())
+}
+
+fn usages(names: &[&str]) -> JsValue {
+    names.iter().map(|name| JsValue::from_str(name)).collect::<Array>().into()
+}
+
+fn params(members: &[(&str, JsValue)]) -> Result<Object, JsValue> {
+    let params = Object::new();
+    for (name, value) in members {
+        Reflect::set(&params, &JsValue::from_str(name), value)?;
+    }
+    Ok(params)
+}
+
+fn import_params(alg: Alg) -> Result<Object, JsValue> {
+    match alg {
+        Alg::Es256 => params(&[("name", "ECDSA".into()), ("namedCurve", "P-256".into())]),
+        Alg::Rs256 => params(&[("name", "RSASSA-PKCS1-v1_5".into()), ("hash", "SHA-256".into())]),
+    }
+}
+
+fn sign_params(alg: Alg) -> Result<Object, JsValue> {
+    match alg {
+        Alg::Es256 => params(&[("name", "ECDSA".into()), ("hash", "SHA-256".into())]),
+        Alg::Rs256 => params(&[("name", "RSASSA-PKCS1-v1_5".into())]),
+    }
+}
+
+fn generate_params(alg: Alg) -> Result<Object, JsValue> {
+    match alg {
+        Alg::Es256 => import_params(alg),
+        Alg::Rs256 => params(&[
+            ("name", "RSASSA-PKCS1-v1_5".into()),
+            ("hash", "SHA-256".into()),
+            ("modulusLength", 2048.into()),
+            ("publicExponent", Uint8Array::from(&[1_u8, 0, 1][..]).into()),
+        ]),
+    }
+}

@@ -1,0 +1,115 @@
+//! The Worker: entry points and port adapters. Only this folder knows the platform.
+//!
+//! What an isolate has is made at its first event and kept: settings, ports, memory. A Worker that is half configured
+//! answers 500 and says in its log which setting to mend.
+
+mod d1;
+mod fetch;
+mod http;
+mod keys;
+mod kv;
+mod misc;
+mod queue;
+
+use crate::app::{App, Source};
+use crate::config::{Config, Role};
+use crate::ports::{Now, World};
+use std::cell::OnceCell;
+use std::rc::Rc;
+use worker::{Context, Env, MessageBatch, ScheduleContext, ScheduledEvent, console_error, event, web_sys};
+
+thread_local! {
+    static APP: OnceCell<Rc<App>> = const { OnceCell::new() };
+}
+
+fn app(env: &Env) -> worker::Result<Rc<App>> {
+    APP.with(|cell| match cell.get() {
+        Some(app) => Ok(app.clone()),
+        None => {
+            let config = Config::parse(|name| env.var(name).ok().map(|value| value.to_string()));
+            let config = config.map_err(|why| worker::Error::RustError(format!("configuration: {why}")))?;
+            let app = Rc::new(App::new(world(env), config));
+            Ok(cell.get_or_init(|| app).clone())
+        }
+    })
+}
+
+fn world(env: &Env) -> World {
+    World {
+        db: Rc::new(d1::D1(env.clone())),
+        kv: Rc::new(kv::CloudflareKv(env.clone())),
+        queue: Rc::new(queue::CloudflareQueue(env.clone())),
+        fetch: Rc::new(fetch::GlobalFetch),
+        keys: Rc::new(keys::WebCrypto::default()),
+        entropy: Rc::new(misc::Random),
+        timer: Rc::new(misc::Timeout),
+        log: Rc::new(misc::Console),
+    }
+}
+
+fn now() -> Now {
+    Now::from_millis(worker::Date::now().as_millis())
+}
+
+/// The binding of the Worker that mounts a role, in a deployment of several Workers.
+const fn service(role: Role) -> &'static str {
+    match role {
+        Role::Token => "TOKEN",
+        Role::Discovery => "DISCOVERY",
+        Role::Authorize => "AUTHORIZE",
+        Role::Broker => "BROKER",
+        Role::Admin | Role::Audit => "ADMIN",
+    }
+}
+
+#[event(fetch)]
+async fn fetch(request: web_sys::Request, env: Env, ctx: Context) -> worker::Result<web_sys::Response> {
+    let app = app(&env)?;
+    let now = now();
+    let url = request.url();
+    if let Some(role) = app.elsewhere(http::path(&url))
+        && let Ok(binding) = env.service(service(role))
+    {
+        return Ok(binding.fetch_request(worker::Request::from(request)).await?.into());
+    }
+    let request = http::read(&request, &url).await?;
+    let response = app.handle(&request, now).await;
+    if app.take_staged() {
+        ctx.wait_until(async move {
+            if let Err(error) = app.relay().await {
+                console_error!("relay: {error}");
+            }
+        });
+    }
+    http::write(response)
+}
+
+#[event(queue)]
+async fn queue(batch: MessageBatch<String>, env: Env, _ctx: Context) -> worker::Result<()> {
+    let app = app(&env)?;
+    let source = match batch.queue().contains("dlq") {
+        true => Source::DeadLetters,
+        false => Source::Audit,
+    };
+    let messages: Vec<String> =
+        batch.raw_iter().map(|message| message.body().as_string().unwrap_or_default()).collect();
+    match app.consume(source, &messages, now()).await {
+        Ok(()) => batch.ack_all(),
+        Err(error) => {
+            console_error!("consume: {error}");
+            batch.retry_all();
+        }
+    }
+    Ok(())
+}
+
+#[event(scheduled)]
+async fn scheduled(_event: ScheduledEvent, env: Env, _ctx: ScheduleContext) {
+    let outcome = match app(&env) {
+        Ok(app) => app.tick(now()).await.map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = outcome {
+        console_error!("tick: {error}");
+    }
+}

@@ -1,0 +1,100 @@
+//! Connections and the pointers to their credentials.
+
+use super::{Reader, sql};
+use crate::error::Result;
+use crate::model::Connection;
+use crate::model::connection::CredentialPointer;
+use crate::ports::Sql;
+
+macro_rules! columns {
+    () => {
+        "SELECT c.name, c.kind, c.config, c.version, c.created_at, c.updated_at, k.id AS credential, k.wrapped_key, \
+         k.created_at AS stored_at \
+         FROM connections c LEFT JOIN credentials k ON k.tenant = c.tenant AND k.connection = c.name"
+    };
+}
+
+/// The connection of that name with the pointer to its credential.
+pub fn get(tenant: &str, name: &str) -> Sql {
+    sql!(concat!(columns!(), " WHERE c.tenant = ?1 AND c.name = ?2"), tenant, name)
+}
+
+/// Connections after `after`, by name.
+pub fn list(tenant: &str, after: &str, limit: i64) -> Sql {
+    sql!(concat!(columns!(), " WHERE c.tenant = ?1 AND c.name > ?2 ORDER BY c.name LIMIT ?3"), tenant, after, limit)
+}
+
+/// Makes a connection; the guard of a chain.
+pub fn insert(tenant: &str, name: &str, kind: &str, settings: String, now: i64) -> Sql {
+    sql!(
+        "INSERT INTO connections (tenant, name, kind, config, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5) \
+         ON CONFLICT DO NOTHING",
+        tenant,
+        name,
+        kind,
+        settings,
+        now
+    )
+}
+
+/// Changes a connection that still has `version`; the guard of a chain.
+pub fn update(tenant: &str, (name, version): (&str, i64), kind: &str, settings: String, now: i64) -> Sql {
+    sql!(
+        "UPDATE connections SET kind = ?3, config = ?4, version = version + 1, updated_at = ?6 \
+         WHERE tenant = ?1 AND name = ?2 AND version = ?5",
+        tenant,
+        name,
+        kind,
+        settings,
+        version,
+        now
+    )
+}
+
+/// Points to another credential if the statement before changed something; the old data key is gone.
+pub fn point(tenant: &str, name: &str, credential: &CredentialPointer) -> Sql {
+    sql!(
+        "INSERT INTO credentials (tenant, connection, id, wrapped_key, created_at) SELECT ?1, ?2, ?3, ?4, ?5 \
+         WHERE changes() > 0 ON CONFLICT (tenant, connection) DO UPDATE SET id = excluded.id, \
+         wrapped_key = excluded.wrapped_key, created_at = excluded.created_at",
+        tenant,
+        name,
+        credential.id.as_str(),
+        credential.wrapped_key.as_str(),
+        credential.created_at
+    )
+}
+
+/// Removes a connection that still has `version`; the guard of a chain.
+pub fn delete(tenant: &str, name: &str, version: i64) -> Sql {
+    sql!("DELETE FROM connections WHERE tenant = ?1 AND name = ?2 AND version = ?3", tenant, name, version)
+}
+
+/// Erases the data key of a connection that is not there any more.
+pub fn erase_credential(tenant: &str, name: &str) -> Sql {
+    sql!(
+        "DELETE FROM credentials WHERE tenant = ?1 AND connection = ?2 \
+         AND NOT EXISTS (SELECT 1 FROM connections WHERE tenant = ?1 AND name = ?2)",
+        tenant,
+        name
+    )
+}
+
+/// Reads a row.
+pub fn read(row: &Reader<'_>) -> Result<Connection> {
+    let credential = match row.optional_text("credential") {
+        Some(id) => {
+            Some(CredentialPointer { id, wrapped_key: row.text("wrapped_key")?, created_at: row.int("stored_at")? })
+        }
+        None => None,
+    };
+    Ok(Connection {
+        name: row.text("name")?,
+        kind: row.text("kind")?,
+        settings: row.json("config")?,
+        credential,
+        version: row.int("version")?,
+        created_at: row.int("created_at")?,
+        updated_at: row.int("updated_at")?,
+    })
+}

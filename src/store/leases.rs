@@ -1,0 +1,99 @@
+//! Downstream tokens that are still good, and who is fetching the next one.
+//!
+//! One row per connection and scope. A claim is a guarded statement with a nonce, so that of all requests in all
+//! isolates one talks to the provider; a claim that its holder could not finish runs out.
+
+use super::{Reader, sql};
+use crate::error::Result;
+use crate::ports::Sql;
+
+/// The row, if there is one.
+pub fn get(tenant: &str, connection: &str, scope: &str) -> Sql {
+    sql!(
+        "SELECT credential, sealed, expires_at, claim, claimed_until FROM leases \
+         WHERE tenant = ?1 AND connection = ?2 AND scope = ?3",
+        tenant,
+        connection,
+        scope
+    )
+}
+
+/// Claims the right to fetch, if nobody holds it and there is no token of this credential that outlives `good_until`.
+pub fn claim(key: (&str, &str, &str), credential: &str, nonce: &str, good_until: i64, times: (i64, i64)) -> Sql {
+    let (now, claimed_until) = times;
+    sql!(
+        "INSERT INTO leases (tenant, connection, scope, credential, claim, claimed_until) VALUES (?1, ?2, ?3, ?4, ?5, ?8) \
+         ON CONFLICT (tenant, connection, scope) DO UPDATE SET claim = ?5, claimed_until = ?8 \
+         WHERE leases.claimed_until <= ?7 AND (leases.credential <> ?4 OR leases.expires_at <= ?6)",
+        key.0,
+        key.1,
+        key.2,
+        credential,
+        nonce,
+        good_until,
+        now,
+        claimed_until
+    )
+}
+
+/// Stores what the holder of the claim fetched, and ends the claim.
+pub fn fulfil(key: (&str, &str, &str), credential: &str, nonce: &str, sealed: &str, expires_at: i64) -> Sql {
+    sql!(
+        "UPDATE leases SET credential = ?4, sealed = ?6, expires_at = ?7, claim = NULL, claimed_until = 0 \
+         WHERE tenant = ?1 AND connection = ?2 AND scope = ?3 AND claim = ?5",
+        key.0,
+        key.1,
+        key.2,
+        credential,
+        nonce,
+        sealed,
+        expires_at
+    )
+}
+
+/// Ends a claim whose holder got nothing.
+pub fn release(key: (&str, &str, &str), nonce: &str) -> Sql {
+    sql!(
+        "UPDATE leases SET claim = NULL, claimed_until = 0 \
+         WHERE tenant = ?1 AND connection = ?2 AND scope = ?3 AND claim = ?4",
+        key.0,
+        key.1,
+        key.2,
+        nonce
+    )
+}
+
+/// Forgets what was fetched with credentials that the connection does not have any more.
+pub fn forget(tenant: &str, connection: &str) -> Sql {
+    sql!(
+        "DELETE FROM leases WHERE tenant = ?1 AND connection = ?2 \
+         AND credential NOT IN (SELECT id FROM credentials WHERE tenant = ?1 AND connection = ?2)",
+        tenant,
+        connection
+    )
+}
+
+/// A row: a token, a claim, or both.
+pub struct Lease {
+    /// The credential that the token was fetched with.
+    pub credential: String,
+    /// The token.
+    pub sealed: Option<String>,
+    /// When the token expires, in seconds since the epoch.
+    pub expires_at: i64,
+    /// The nonce of who is fetching.
+    pub claim: Option<String>,
+    /// When the claim runs out, in seconds since the epoch.
+    pub claimed_until: i64,
+}
+
+/// Reads a row.
+pub fn read(row: &Reader<'_>) -> Result<Lease> {
+    Ok(Lease {
+        credential: row.text("credential")?,
+        sealed: row.optional_text("sealed"),
+        expires_at: row.int("expires_at")?,
+        claim: row.optional_text("claim"),
+        claimed_until: row.int("claimed_until")?,
+    })
+}

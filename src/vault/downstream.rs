@@ -1,0 +1,207 @@
+//! Downstream tokens: fetched once, shared by all isolates, until shortly before they expire.
+//!
+//! 1. A token is reused until [`MARGIN_SECONDS`] before it expires: from this isolate's memory, or from D1, where it lies
+//!    sealed under the data key of its credential.
+//! 2. Whoever needs a new one claims the right to fetch it in D1 (fault model, row 16). The others wait for the outcome
+//!    and share it, failure included, so a provider in trouble is not asked by all of them again.
+//! 3. A claim runs out after [`CLAIM_SECONDS`], so a holder that is gone blocks nobody for long; the nonce keeps it from
+//!    storing anything later. What it fetched for a connection that has changed meanwhile is dropped.
+
+use super::envelope::{self, Place};
+use super::provider::{self, Order};
+use crate::crypto::{Secret, nonce};
+use crate::cx::Cx;
+use crate::error::{Error, Fault, Reason, Result};
+use crate::model::Connection;
+use crate::model::connection::CredentialPointer;
+use crate::store::leases::{self, Lease};
+use crate::store;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+/// A token that lives no longer than this is not reused.
+const MARGIN_SECONDS: i64 = 120;
+/// How long a claim holds: longer than the outbound gate lets an exchange take.
+const CLAIM_SECONDS: i64 = 20;
+/// How long a lease waits for another one's exchange.
+const PATIENCE_MILLIS: u64 = 15_000;
+/// The first pause between two looks; each is twice the one before.
+const FIRST_PAUSE_MILLIS: u64 = 50;
+/// The longest pause: with it a whole wait takes fewer looks than the 50 subrequests of a free plan.
+const LONGEST_PAUSE_MILLIS: u64 = 500;
+
+/// A token that a provider gave.
+pub struct Downstream {
+    /// The token.
+    pub access_token: Secret<String>,
+    /// Seconds since the epoch.
+    pub expires_at: i64,
+}
+
+/// A token for one lease.
+pub struct Obtained {
+    /// The token.
+    pub token: Rc<Downstream>,
+    /// How long it still lives, in seconds.
+    pub expires_in: i64,
+}
+
+/// What this isolate has of one credential and scope.
+#[derive(Default)]
+struct Slot(RefCell<Option<Rc<Downstream>>>);
+
+impl Slot {
+    fn outliving(&self, moment: i64) -> Option<Rc<Downstream>> {
+        self.0.borrow().clone().filter(|token| token.expires_at > moment)
+    }
+
+    fn put(&self, token: Downstream) -> Rc<Downstream> {
+        let token = Rc::new(token);
+        *self.0.borrow_mut() = Some(token.clone());
+        token
+    }
+}
+
+/// One lease on its way to a token.
+struct Errand<'a> {
+    cx: &'a Cx<'a>,
+    connection: &'a Connection,
+    pointer: &'a CredentialPointer,
+    scope: &'a str,
+    slot: Rc<Slot>,
+    waited_millis: Cell<u64>,
+}
+
+/// A token for the connection with exactly this scope.
+pub async fn obtain(cx: &Cx<'_>, connection: &Connection, scope: &str) -> Result<Obtained> {
+    let pointer = connection.credential.as_ref().ok_or(Fault::Broken("a connection has no credential"))?;
+    let key = format!("downstream/{}/{scope}", pointer.id);
+    let slot = cx.cached(&key, async || Ok(Some(Slot::default()))).await?.unwrap_or_default();
+    let errand = Errand { cx, connection, pointer, scope, slot, waited_millis: Cell::new(0) };
+    let token = errand.run().await?;
+    let expires_in = token.expires_at.saturating_sub(errand.now());
+    Ok(Obtained { token, expires_in })
+}
+
+impl Errand<'_> {
+    /// The moment, as far as the time of the request and the pauses since tell; never later than it is.
+    fn now(&self) -> i64 {
+        let waited = self.waited_millis.get() / 1000;
+        self.cx.now.seconds().saturating_add(waited.cast_signed())
+    }
+
+    fn reusable_after(&self) -> i64 {
+        self.now().saturating_add(MARGIN_SECONDS)
+    }
+
+    fn place(&self) -> Place<'_> {
+        Place { tenant: &self.cx.tenant.id, connection: &self.connection.name, credential: &self.pointer.id }
+    }
+
+    fn key(&self) -> (&str, &str, &str) {
+        (&self.cx.tenant.id, &self.connection.name, self.scope)
+    }
+
+    async fn run(&self) -> Result<Rc<Downstream>> {
+        loop {
+            if let Some(token) = self.slot.outliving(self.reusable_after()) {
+                return Ok(token);
+            }
+            let nonce = nonce(&*self.cx.world.entropy);
+            let row = match self.claim(&nonce).await {
+                Ok(Some(row)) => row,
+                Ok(None) => return self.finish(&nonce, self.fetch(&nonce).await).await,
+                Err(fault) => return self.finish(&nonce, Err(fault)).await,
+            };
+            if row.expires_at > self.reusable_after() && row.credential == self.pointer.id {
+                return self.adopt(&row);
+            }
+            if let Some(token) = self.wait(&row).await? {
+                return Ok(token);
+            }
+        }
+    }
+
+    /// Claims the right to fetch; if it cannot be had, gives the row that says why.
+    async fn claim(&self, nonce: &str) -> Result<Option<Lease>> {
+        let times = (self.now(), self.now().saturating_add(CLAIM_SECONDS));
+        let claim = leases::claim(self.key(), &self.pointer.id, nonce, self.reusable_after(), times);
+        let (tenant, connection, scope) = self.key();
+        let outcomes = self.cx.batch(vec![claim, leases::get(tenant, connection, scope)]).await?;
+        let [claim, found] = outcomes.as_slice() else { return Err(Fault::Broken("two statements have two outcomes").into()) };
+        if claim.changes > 0 {
+            return Ok(None);
+        }
+        let row = found.rows.first().ok_or(Fault::Broken("a lease that is taken has no row"))?;
+        leases::read(&store::Reader(row)).map(Some)
+    }
+
+    /// Ends a claim that came to nothing, so that the next lease need not wait for it to run out. A claim whose reply was
+    /// lost may have been made.
+    async fn finish(&self, nonce: &str, fetched: Result<Rc<Downstream>>) -> Result<Rc<Downstream>> {
+        if fetched.is_err() && self.cx.batch(vec![leases::release(self.key(), nonce)]).await.is_err() {
+            self.cx.world.log.line("vault: a claim could not be ended and will run out");
+        }
+        fetched
+    }
+
+    /// Asks the provider and shares what it gives.
+    async fn fetch(&self, nonce: &str) -> Result<Rc<Downstream>> {
+        let (cx, place) = (self.cx, self.place());
+        let key = envelope::data_key(cx, &place, self.pointer)?;
+        let plain = envelope::fetch(cx, &place, &key).await?;
+        let provider = provider::find(&self.connection.kind).ok_or(Fault::Broken("a stored kind is unknown"))?;
+        let now = self.now();
+        let order = Order { credential: &self.pointer.id, plain: &plain, scope: self.scope, now };
+        let provider::Token { access_token, lifetime } = (provider.exchange)(cx, order).await?;
+        // Counted from before the exchange, so never later than the provider's own moment.
+        let token = Downstream { access_token, expires_at: now.saturating_add(lifetime.into()) };
+        let sealed = place
+            .seal_token(&key, (self.scope, token.expires_at), &token.access_token, &*cx.world.entropy)
+            .ok_or(Fault::Broken("a token cannot be sealed"))?;
+        let fulfil = leases::fulfil(self.key(), &self.pointer.id, nonce, &sealed, token.expires_at);
+        let outcomes = cx.batch(vec![fulfil]).await?;
+        match outcomes.first().is_some_and(|fulfilled| fulfilled.changes > 0) {
+            true => Ok(self.slot.put(token)),
+            false => Err(Fault::Unavailable("the connection, which has just changed,").into()),
+        }
+    }
+
+    /// Takes over the token of a row.
+    fn adopt(&self, row: &Lease) -> Result<Rc<Downstream>> {
+        let broken = || Error::Fault(Fault::Broken("a stored token cannot be read"));
+        let key = envelope::data_key(self.cx, &self.place(), self.pointer)?;
+        let sealed = row.sealed.as_deref().ok_or_else(broken)?;
+        let access_token = self.place().open_token(&key, (self.scope, row.expires_at), sealed).ok_or_else(broken)?;
+        Ok(self.slot.put(Downstream { access_token, expires_at: row.expires_at }))
+    }
+
+    /// Waits until the claim on `taken` has ended and gives its token; nothing if the claim ran out.
+    async fn wait(&self, taken: &Lease) -> Result<Option<Rc<Downstream>>> {
+        let (tenant, connection, scope) = self.key();
+        let mut pause = FIRST_PAUSE_MILLIS;
+        while self.waited_millis.get() < PATIENCE_MILLIS {
+            self.cx.world.timer.sleep(pause).await;
+            self.waited_millis.set(self.waited_millis.get().saturating_add(pause));
+            pause = pause.saturating_mul(2).min(LONGEST_PAUSE_MILLIS);
+            if let Some(token) = self.slot.outliving(self.reusable_after()) {
+                return Ok(Some(token));
+            }
+            let outcomes = self.cx.batch(vec![leases::get(tenant, connection, scope)]).await?;
+            let row = store::single(&outcomes).map(|row| leases::read(&row)).transpose()?;
+            match row {
+                Some(row) if row.claim == taken.claim => {
+                    if row.claimed_until <= self.now() {
+                        return Ok(None);
+                    }
+                }
+                // What was fetched meanwhile is as fresh as can be, however short it lives.
+                Some(row) if row.sealed != taken.sealed && row.credential == self.pointer.id && row.expires_at > self.now() => {
+                    return self.adopt(&row).map(Some);
+                }
+                _ => return Err(Reason::ProviderFailed.because("the exchange that this lease waited for failed")),
+            }
+        }
+        Err(Reason::ProviderTimeout.because("the exchange that this lease waited for took too long"))
+    }
+}

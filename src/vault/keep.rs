@@ -1,0 +1,168 @@
+//! Putting credentials in, replacing them, and erasing them.
+//!
+//! 1. The ciphertext goes into KV, then the pointer and the wrapped data key into D1 in one transaction with the event.
+//! 2. A ciphertext without its pointer is removed if that is certain. When the reply of D1 is lost it is not: what stays is
+//!    either the credential, or nothing that anybody can read.
+//! 3. Replacing or removing a credential erases its data key; removing the ciphertext is tidiness.
+
+use super::envelope::{self, Place};
+use super::provider::{self, Provider};
+use crate::audit;
+use crate::cx::Cx;
+use crate::error::{Fault, Reason, Result};
+use crate::model::connection::{CredentialPointer, Settings};
+use crate::model::event::Facts;
+use crate::model::id::is_slug;
+use crate::model::{Connection, Event, EventType};
+use crate::ports::Sql;
+use crate::store;
+use serde_json::Value;
+
+/// A connection as an administrator writes it.
+pub struct Draft {
+    /// Which provider.
+    pub kind: String,
+    /// The provider's settings.
+    pub config: Value,
+    /// The credential; absent on an update: the present one stays.
+    pub secret: Option<Value>,
+}
+
+/// A credential that lies in KV and waits for its pointer.
+struct Lodged {
+    pointer: CredentialPointer,
+    account: String,
+}
+
+/// Makes a connection with its credential.
+pub async fn create(cx: &Cx<'_>, admin: &str, name: &str, draft: Draft) -> Result<Connection> {
+    if !is_slug(name) {
+        return Err(Reason::InvalidField.because("a connection's name has 1 to 64 of a-z, 0-9, `-`, `_`, `.`"));
+    }
+    let (provider, config) = parse(&draft.kind, draft.config)?;
+    let secret = draft.secret.ok_or_else(|| Reason::InvalidField.because("`secret` is missing"))?;
+    let Lodged { pointer, account } = lodge(cx, name, provider, secret).await?;
+    let settings = Settings { config, account };
+    let now = cx.now.seconds();
+    let chain = vec![
+        store::connections::insert(&cx.tenant.id, name, provider.kind, json(&settings)?, now),
+        store::connections::point(&cx.tenant.id, name, &pointer),
+    ];
+    if !cx.commit(chain, &event(cx, EventType::ConnectionPut, admin, name, "created"), vec![]).await? {
+        discard(cx, name, &pointer).await;
+        return Err(Reason::Conflict.into());
+    }
+    Ok(Connection {
+        name: name.to_owned(),
+        kind: provider.kind.to_owned(),
+        settings,
+        credential: Some(pointer),
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    })
+}
+
+/// Changes a connection that is still as it was read.
+pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft) -> Result<Connection> {
+    let (provider, config) = parse(&draft.kind, draft.config)?;
+    if draft.secret.is_none() && provider.kind != present.kind {
+        return Err(Reason::InvalidField.because("another `kind` needs its `secret`"));
+    }
+    let lodged = match draft.secret {
+        Some(secret) => Some(lodge(cx, &present.name, provider, secret).await?),
+        None => None,
+    };
+    let account = lodged.as_ref().map_or(present.settings.account, |lodged| lodged.account.clone());
+    let settings = Settings { config, account };
+    let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
+    let at = (present.name.as_str(), present.version);
+    let mut chain = vec![store::connections::update(tenant, at, provider.kind, json(&settings)?, now)];
+    chain.extend(lodged.as_ref().map(|new| store::connections::point(tenant, &present.name, &new.pointer)));
+    let what = if lodged.is_some() { "updated, with another credential" } else { "updated" };
+    let event = event(cx, EventType::ConnectionPut, admin, &present.name, what);
+    let changed = cx.commit(chain, &event, vec![store::leases::forget(tenant, &present.name)]).await?;
+    let (new, old) = (lodged.map(|new| new.pointer), present.credential);
+    // Whichever of the two has no pointer now.
+    let (credential, orphan) = match (changed, new) {
+        (true, Some(new)) => (Some(new), old),
+        (true, None) => (old, None),
+        (false, new) => (None, new),
+    };
+    if let Some(orphan) = orphan {
+        discard(cx, &present.name, &orphan).await;
+    }
+    match changed {
+        true => Ok(Connection {
+            kind: provider.kind.to_owned(),
+            settings,
+            credential,
+            version: present.version.saturating_add(1),
+            updated_at: now,
+            ..present
+        }),
+        false => Err(Reason::PreconditionFailed.into()),
+    }
+}
+
+/// Removes a connection that is still as it was read, with its data key and every token that it was given.
+pub async fn remove(cx: &Cx<'_>, admin: &str, present: &Connection) -> Result<()> {
+    let (tenant, name) = (&cx.tenant.id, &present.name);
+    let event = event(cx, EventType::ConnectionDeleted, admin, name, &present.kind);
+    let chain = vec![store::connections::delete(tenant, name, present.version)];
+    let after: Vec<Sql> =
+        vec![store::connections::erase_credential(tenant, name), store::leases::forget(tenant, name)];
+    if !cx.commit(chain, &event, after).await? {
+        return Err(Reason::PreconditionFailed.into());
+    }
+    if let Some(pointer) = &present.credential {
+        discard(cx, name, pointer).await;
+    }
+    Ok(())
+}
+
+fn parse(kind: &str, config: Value) -> Result<(&'static Provider, Value)> {
+    let unknown = || Reason::InvalidField.because(format!("`kind` must be one of: {}", provider::kinds()));
+    let provider = provider::find(kind).ok_or_else(unknown)?;
+    Ok((provider, (provider.read_config)(config)?))
+}
+
+/// Parses, seals and stores a credential under a new name.
+async fn lodge(cx: &Cx<'_>, name: &str, provider: &Provider, secret: Value) -> Result<Lodged> {
+    let ring = envelope::ring(cx)?;
+    let credential = (provider.read_secret)(cx.config, secret)?;
+    let id = cx.new_id();
+    let place = Place { tenant: &cx.tenant.id, connection: name, credential: &id };
+    let sealed = place
+        .seal(ring, &credential.plain, &*cx.world.entropy)
+        .ok_or(Fault::Broken("a credential cannot be sealed"))?;
+    let stored = cx.world.kv.put(&place.kv_key(), sealed.ciphertext).await;
+    let pointer = CredentialPointer { id, wrapped_key: sealed.wrapped_key, created_at: cx.now.seconds() };
+    if stored.is_err() {
+        discard(cx, name, &pointer).await;
+    }
+    stored?;
+    Ok(Lodged { pointer, account: credential.account })
+}
+
+/// Removes a ciphertext whose data key is gone or was never stored.
+async fn discard(cx: &Cx<'_>, name: &str, pointer: &CredentialPointer) {
+    let place = Place { tenant: &cx.tenant.id, connection: name, credential: &pointer.id };
+    if cx.world.kv.delete(&place.kv_key()).await.is_err() {
+        cx.world.log.line("vault: KV kept a ciphertext that nothing can read");
+    }
+}
+
+fn json(settings: &Settings) -> Result<String> {
+    serde_json::to_string(settings).map_err(|_| Fault::Broken("a connection has no JSON").into())
+}
+
+fn event(cx: &Cx<'_>, kind: EventType, admin: &str, name: &str, detail: &str) -> Event {
+    let facts = Facts {
+        target: Some(name.to_owned()),
+        connection: Some(name.to_owned()),
+        detail: Some(detail.to_owned()),
+        ..Facts::default()
+    };
+    audit::event(cx, kind, Some(admin), facts)
+}

@@ -1,0 +1,155 @@
+//! May they have a downstream token? Asked by a resource server, about the agent that called it.
+//!
+//! 1. The caller is a resource server, and the agent's token was issued for a resource that it serves (RFC 8693 §2.1).
+//! 2. Policy decides each time, with the agent as principal (checklist line 123). An unknown connection is asked about like
+//!    any other and refused like a forbidden one, so names cannot be probed (line 115).
+//! 3. What a permit requires and nobody can give denies. A `@ttl` denies nothing and shortens nothing: how long a
+//!    downstream token lives is its provider's to say.
+//! 4. One event per lease, durable before the token leaves, however the token was come by (line 124).
+
+use super::downstream::{self, Downstream};
+use super::provider;
+use crate::audit;
+use crate::client_auth::Authenticated;
+use crate::crypto::sha256;
+use crate::cx::Cx;
+use crate::error::{Error, Fault, Reason, Refusal, Result};
+use crate::jose::AccessToken;
+use crate::model::event::Facts;
+use crate::model::id::is_slug;
+use crate::model::{ClientKind, Connection, EventType};
+use crate::oauth::{Form, ResourceUri, Scope};
+use crate::policies;
+use crate::policy::{Action, Circumstance, Subject, Target};
+use crate::tokens::{self, Accepted};
+use std::rc::Rc;
+
+const MAX_TOOL: usize = 200;
+const MAX_ASKED: usize = 1024;
+
+/// A lease request whose client has been authenticated.
+pub struct Request<'a> {
+    /// The connection that the path names.
+    pub connection: &'a str,
+    /// The form.
+    pub form: &'a Form,
+    /// Who asks.
+    pub caller: &'a Authenticated,
+}
+
+/// A lease that has been granted and recorded.
+pub struct Granted {
+    /// The token.
+    pub token: Rc<Downstream>,
+    /// How long it still lives, in seconds.
+    pub expires_in: i64,
+    /// Its scope.
+    pub scope: String,
+}
+
+/// What a lease learns for its event.
+#[derive(Default)]
+pub struct Trail {
+    /// The agent.
+    pub agent: Option<String>,
+    /// Everything else.
+    pub facts: Facts,
+}
+
+/// Decides, obtains the token and records the lease. Whatever is learnt on the way goes into `trail`, for the event of a
+/// refusal.
+pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Result<Granted> {
+    let Request { connection: name, form, caller } = request;
+    if is_slug(name) {
+        trail.facts.connection = Some((*name).to_owned());
+    }
+    if caller.client.metadata.kind != ClientKind::ResourceServer {
+        return Err(Reason::NotAResourceServer.into());
+    }
+    let tool = form.get("tool");
+    if tool.is_some_and(|tool| tool.chars().count() > MAX_TOOL || tool.contains(char::is_control)) {
+        return Err(Reason::MalformedForm.because("`tool` is too long or has control characters"));
+    }
+    trail.facts.tool = tool.map(str::to_owned);
+    let asked = form.get("scope");
+    trail.facts.scope_asked = asked.filter(|text| text.len() <= MAX_ASKED).map(str::to_owned);
+    let asked = asked.map(|text| Scope::parse(text).ok_or(Reason::MalformedScope)).transpose()?;
+
+    let accepted = verify(cx, request).await?;
+    describe(&accepted, trail);
+    let connection = permitted(cx, request, &accepted, &mut trail.facts).await?;
+    let scope = narrow(&connection, asked.as_ref())?.to_string();
+
+    let downstream::Obtained { token, expires_in } = downstream::obtain(cx, &connection, &scope).await?;
+    trail.facts.scope_given = Some(scope.clone());
+    trail.facts.expires_at = Some(token.expires_at);
+    let event = audit::event(cx, EventType::LeaseGranted, trail.agent.as_deref(), trail.facts.clone());
+    audit::record(cx, &event).await?;
+    Ok(Granted { token, expires_in, scope })
+}
+
+/// The agent's token, if it holds for a resource that the caller serves.
+async fn verify(cx: &Cx<'_>, Request { form, caller, .. }: &Request<'_>) -> Result<Accepted> {
+    let token = form.get("subject_token").ok_or(Reason::MissingSubjectToken)?;
+    let served = || caller.client.metadata.allowed_resources.iter().flatten();
+    let wanted = |aud: &str| ResourceUri::parse(aud).is_some_and(|aud| served().any(|uri| uri.is_same(&aud)));
+    tokens::verify(cx, token, wanted).await?.ok_or_else(|| Reason::InvalidSubjectToken.into())
+}
+
+fn describe(accepted: &Accepted, trail: &mut Trail) {
+    let claims = &accepted.claims;
+    trail.agent = Some(claims.client_id.clone());
+    trail.facts.subject = Some(claims.sub.clone());
+    trail.facts.chain = chain(claims);
+    trail.facts.resource = Some(claims.aud.clone());
+    trail.facts.jti_hash = Some(sha256(&claims.jti).to_text());
+}
+
+/// Who acts, newest first.
+fn chain(claims: &AccessToken) -> Vec<String> {
+    let newest = claims.act.as_ref();
+    std::iter::successors(newest, |actor| actor.act.as_deref()).map(|actor| actor.sub.clone()).collect()
+}
+
+/// The connection, if it is there and policy lets the agent lease it here and now.
+async fn permitted(
+    cx: &Cx<'_>,
+    Request { connection: name, form, caller }: &Request<'_>,
+    accepted: &Accepted,
+    facts: &mut Facts,
+) -> Result<Rc<Connection>> {
+    let connection = super::connection(cx, name).await?;
+    let claims = &accepted.claims;
+    let user = |id: &str| Subject { id: id.to_owned(), roles: Vec::new(), groups: Vec::new() };
+    let circumstance = Circumstance {
+        auth_method: Some(caller.method.as_str().to_owned()),
+        scopes: Scope::parse(&claims.scope).unwrap_or_default().to_vec(),
+        tool: form.get("tool").map(str::to_owned),
+        resource_server: Some(caller.client.id.clone()),
+        chain: facts.chain.clone(),
+        subject: (claims.sub != claims.client_id).then(|| user(&claims.sub)),
+        ..policies::circumstance(cx)
+    };
+    let kind = connection.as_ref().map(|connection| connection.kind.clone()).unwrap_or_default();
+    let target = [Target::Connection { name: (*name).to_owned(), kind }];
+    let verdicts = policies::ask(cx, Action::Lease, &accepted.client, (&target, &circumstance), facts).await?;
+    let detail = match (verdicts.first(), connection) {
+        (Some(verdict), Some(connection)) if verdict.allow && verdict.require.is_empty() => return Ok(connection),
+        (_, None) => Some("there is no such connection".to_owned()),
+        (Some(verdict), _) if verdict.allow => Some(format!("policy requires: {}", verdict.require.join(", "))),
+        _ => None,
+    };
+    Err(Error::Refused(Refusal { reason: Reason::LeaseDenied, detail, decision: facts.decision.clone() }))
+}
+
+/// What is asked for, all of which the connection has to offer; by default everything. In the order of the connection, so
+/// that two spellings of one scope share a token.
+fn narrow(connection: &Connection, asked: Option<&Scope>) -> Result<Scope> {
+    let offers = provider::find(&connection.kind).and_then(|provider| (provider.offers)(&connection.settings.config));
+    let offered = offers.ok_or(Fault::Broken("a stored connection does not have its shape"))?;
+    match asked {
+        None => Ok(offered),
+        Some(asked) if asked.is_empty() || !asked.iter().all(|one| offered.contains(one)) => Err(Reason::LeaseScope.into()),
+        Some(asked) => Ok(offered.narrowed(|one| asked.contains(one))),
+    }
+}

@@ -1,0 +1,42 @@
+//! The vault: long-lived credentials go in, short-lived tokens come out.
+//!
+//! In scope: sealing credentials, and leasing what providers give for them. Out of scope: who the caller is
+//! ([`crate::client_auth`]), and how an answer looks.
+//!
+//! 1. A credential is parsed, reduced to what its provider needs and sealed before anything is written; no function gives
+//!    it back but the exchange with its own provider ([`envelope`], checklist lines 113 and 114).
+//! 2. The ciphertext lies in KV under a name that is never reused; D1 has the pointer and the wrapped data key. KV is
+//!    written first, so a pointer never leads nowhere for good; erasing the row makes the ciphertext unreadable (line 121).
+//! 3. A lease needs a token for the resource server that asks, and a permit of policy, each time ([`lease`], lines 115, 123).
+//! 4. Of all leases in all isolates one talks to the provider ([`downstream`], line 116).
+//! 5. Every call to another service passes one gate ([`outbound`], line 118).
+//! 6. An agent's token never goes to a provider, and a provider's token is never accepted here (line 117).
+
+mod downstream;
+mod envelope;
+mod keep;
+mod lease;
+mod outbound;
+mod provider;
+
+pub use keep::{Draft, create, remove, update};
+pub use lease::{Granted, Request, Trail, lease};
+
+use crate::cx::Cx;
+use crate::error::Result;
+use crate::model::Connection;
+use crate::model::id::is_slug;
+use crate::store;
+use std::rc::Rc;
+
+/// The connection of that name, at most as old as the freshness bound.
+async fn connection(cx: &Cx<'_>, name: &str) -> Result<Option<Rc<Connection>>> {
+    if !is_slug(name) {
+        return Ok(None);
+    }
+    let load = async || {
+        let outcomes = cx.batch(vec![store::connections::get(&cx.tenant.id, name)]).await?;
+        store::single(&outcomes).map(|row| store::connections::read(&row)).transpose()
+    };
+    cx.cached(&format!("connection/{name}"), load).await
+}

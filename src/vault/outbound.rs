@@ -1,0 +1,165 @@
+//! The one gate to other services; nothing else calls the fetch port.
+//!
+//! 1. `https`, the default port, no userinfo, and a public DNS name: no address in any spelling (the URL parser turns
+//!    decimal, octal and hexadecimal ones into addresses, and all of them are refused), no special-use name (RFC 6761,
+//!    RFC 6762, RFC 8375), not this deployment itself. What a name resolves to is the platform's to guard
+//!    (`global_fetch_strictly_public`).
+//! 2. Origins of `DEV_OUTBOUND` pass although they are on this machine; `https` deployments have none.
+//! 3. A redirect is never followed: it is an answer that cannot be used.
+//! 4. 10 seconds, 64 KB.
+
+use crate::config::Config;
+use crate::cx::Cx;
+use crate::error::{Reason, Result};
+use crate::ports::{Answer, FetchError, Outbound};
+use url::{Host, Url};
+
+const TIMEOUT_MILLIS: u64 = 10_000;
+const MAX_BYTES: usize = 64 * 1024;
+
+/// Top-level names that never lead to a public service, and one below `arpa`.
+const SPECIAL: &[&str] = &["localhost", "local", "internal", "localdomain", "home.arpa", "onion", "test", "invalid"];
+
+/// A URL that has passed the gate.
+pub struct Admitted(Url);
+
+/// Whether `url` is one of the origins that development may call.
+pub fn is_development(config: &Config, url: &str) -> bool {
+    Url::parse(url).is_ok_and(|url| has_no_userinfo(&url) && of_development(config, &url))
+}
+
+fn of_development(config: &Config, url: &Url) -> bool {
+    let origin = url.origin().ascii_serialization();
+    config.dev_outbound().contains(&origin)
+}
+
+fn has_no_userinfo(url: &Url) -> bool {
+    url.username().is_empty() && url.password().is_none()
+}
+
+/// Lets a URL through, or not.
+pub fn admit(config: &Config, url: &str) -> Option<Admitted> {
+    let url = Url::parse(url).ok().filter(has_no_userinfo)?;
+    let public = url.scheme() == "https" && url.port().is_none() && is_public(config, &url);
+    (public || of_development(config, &url)).then_some(Admitted(url))
+}
+
+fn is_public(config: &Config, url: &Url) -> bool {
+    let Some(Host::Domain(name)) = url.host() else { return false };
+    let name = name.trim_end_matches('.');
+    let special = SPECIAL.iter().any(|special| {
+        name.strip_suffix(special).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    });
+    let own = Url::parse(config.origin()).ok();
+    let own = own.as_ref().and_then(Url::host_str);
+    name.contains('.') && !special && own != Some(name)
+}
+
+/// Posts a form and gives the answer whatever its status, unless that is a redirect.
+pub async fn post_form(cx: &Cx<'_>, url: &str, parameters: &[(&str, &str)]) -> Result<Answer> {
+    let Admitted(url) = admit(cx.config, url).ok_or_else(|| Reason::ProviderFailed.because("its URL may not be called"))?;
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    let request = Outbound {
+        method: "POST",
+        url: url.into(),
+        headers: vec![
+            ("content-type", "application/x-www-form-urlencoded".to_owned()),
+            ("accept", "application/json".to_owned()),
+        ],
+        body: Some(body),
+        timeout_millis: TIMEOUT_MILLIS,
+        max_bytes: MAX_BYTES,
+    };
+    let answer = cx.world.fetch.fetch(request).await.map_err(|error| match error {
+        FetchError::Timeout => Reason::ProviderTimeout.into(),
+        FetchError::Unreachable => Reason::ProviderFailed.because("it is unreachable"),
+        FetchError::TooLarge => Reason::ProviderFailed.because("its answer is too large"),
+    })?;
+    match answer.status {
+        300..=399 => Err(Reason::ProviderFailed.because("it redirects")),
+        _ => Ok(answer),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(origin: &str, dev: &str) -> Config {
+        let setting = |name: &str| match name {
+            "ORIGIN" => Some(origin.to_owned()),
+            "ROLES" => Some("discovery".to_owned()),
+            "DEV_OUTBOUND" => Some(dev.to_owned()),
+            _ => None,
+        };
+        Config::parse(setting).unwrap()
+    }
+
+    #[test]
+    fn public_https_names_pass() {
+        let config = config("https://id.example.com", "");
+        for good in ["https://oauth2.googleapis.com/token", "https://OAUTH2.googleapis.com:443/token", "https://localhost.example.org/"] {
+            assert!(admit(&config, good).is_some(), "{good}");
+        }
+    }
+
+    #[test]
+    fn addresses_in_every_spelling_special_names_and_this_deployment_do_not() {
+        let config = config("https://id.example.com", "");
+        for bad in [
+            "http://oauth2.googleapis.com/token",
+            "ftp://oauth2.googleapis.com/",
+            "https://oauth2.googleapis.com:8443/token",
+            "https://user@oauth2.googleapis.com/",
+            "https://user:word@oauth2.googleapis.com/",
+            "https://:word@oauth2.googleapis.com/",
+            "https://127.0.0.1/",
+            "https://2130706433/",
+            "https://0x7f000001/",
+            "https://0177.0.0.1/",
+            "https://127.1/",
+            "https://169.254.169.254/",
+            "https://8.8.8.8/",
+            "https://8.8.8.8./",
+            "https://１２７.0.0.1/",
+            "https://[::1]/",
+            "https://[::ffff:127.0.0.1]/",
+            "https://[2001:db8::1]/",
+            "https://localhost/",
+            "https://LOCALHOST./",
+            "https://a.localhost/",
+            "https://printer.local/",
+            "https://metadata.google.internal/",
+            "https://metadata.google.internal./",
+            "https://router.home.arpa/",
+            "https://intranet/",
+            "https://hidden.onion/",
+            "https://id.example.com/t/main/token",
+            "https://ID.example.com./t/main/token",
+            "https:///path",
+            "data:text/plain,x",
+            "/token",
+            "",
+        ] {
+            assert!(admit(&config, bad).is_none(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn development_origins_pass_to_the_port_and_no_further() {
+        let config = config("http://localhost:8787", "http://127.0.0.1:9010,http://localhost:9011");
+        for good in ["http://127.0.0.1:9010/token", "http://localhost:9011/token"] {
+            assert!(admit(&config, good).is_some() && is_development(&config, good), "{good}");
+        }
+        for bad in [
+            "http://127.0.0.1:9011/token",
+            "https://127.0.0.1:9010/token",
+            "http://localhost:9010/token",
+            "http://user@127.0.0.1:9010/token",
+            "http://127.0.0.1/token",
+            "http://localhost:8787/t/main/token",
+        ] {
+            assert!(admit(&config, bad).is_none() && !is_development(&config, bad), "{bad}");
+        }
+    }
+}

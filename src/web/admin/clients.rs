@@ -1,0 +1,288 @@
+//! `admin/clients`: registration with the names of RFC 7591, secrets, and the lifecycle.
+//!
+//! 1. A secret is in the answer to the request that made it, and nowhere else.
+//! 2. Several secrets at a time let a rotation pass without an outage: add one, deploy it, remove the other.
+//! 3. Stopping a client needs no `If-Match`, and doing it twice does no harm: an emergency does not wait for a version.
+
+use super::{Page, body, body_or_empty, changes, created, expect_if_sent, expect_version, item, page};
+use crate::audit;
+use crate::cx::Cx;
+use crate::error::{Fault, Reason, Result};
+use crate::grants;
+use crate::model::event::Facts;
+use crate::model::resource::MAX_LIFETIME;
+use crate::model::{Client, ClientMetadata, ClientStatus, EventType, StoredSecret};
+use crate::store;
+use crate::web::{Call, Response};
+use serde::{Deserialize, Serialize};
+
+const MAX_SECRETS: i64 = 5;
+/// Ten years.
+const MAX_EXPIRES_IN: i64 = 315_360_000;
+
+#[derive(Serialize)]
+struct View {
+    client_id: String,
+    client_id_issued_at: i64,
+    #[serde(flatten)]
+    metadata: ClientMetadata,
+    status: ClientStatus,
+    secrets: Vec<SecretView>,
+    updated_at: i64,
+}
+
+#[derive(Serialize)]
+struct SecretView {
+    id: String,
+    created_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<i64>,
+}
+
+/// RFC 7591 §3.2.1; an expiry of 0 is none.
+#[derive(Serialize)]
+struct Registered<'a> {
+    client_secret: &'a str,
+    client_secret_expires_at: i64,
+    #[serde(flatten)]
+    client: View,
+}
+
+#[derive(Serialize)]
+struct NewSecret<'a> {
+    client_secret: &'a str,
+    #[serde(flatten)]
+    secret: SecretView,
+}
+
+/// What stopping a client has stopped, and from when on that holds everywhere.
+#[derive(Serialize)]
+struct Receipt {
+    client_id: String,
+    status: ClientStatus,
+    at: i64,
+    /// From then on no part of Writ honours the client: the freshness bound has passed.
+    not_honoured_after: i64,
+    stopped: Stopped,
+    /// The event that tells of it; absent if the client was stopped before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    event: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Stopped {
+    /// Secrets that had not expired.
+    secrets: usize,
+    /// Tokens issued up to then are refused by Writ.
+    tokens_issued_until: i64,
+    /// A resource server that does not ask Writ may honour a token until it expires: then at the latest.
+    tokens_expire_by: i64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretBody {
+    #[serde(default)]
+    expires_in: Option<i64>,
+}
+
+fn view(client: Client) -> View {
+    View {
+        client_id: client.id,
+        client_id_issued_at: client.created_at,
+        metadata: client.metadata,
+        status: client.status,
+        secrets: client.secrets.into_iter().map(view_secret).collect(),
+        updated_at: client.updated_at,
+    }
+}
+
+fn view_secret(secret: StoredSecret) -> SecretView {
+    SecretView { id: secret.id, created_at: secret.created_at, expires_at: secret.expires_at }
+}
+
+fn show(status: u16, client: Client) -> Response {
+    let version = client.version;
+    item(status, &view(client), version)
+}
+
+async fn find(cx: &Cx<'_>, id: &str) -> Result<Client> {
+    let outcomes = cx.batch(store::clients::get(&cx.tenant.id, id).into()).await?;
+    store::clients::read_one(&outcomes)?.ok_or_else(|| Reason::NotFound.into())
+}
+
+fn metadata(call: Call<'_>) -> Result<(ClientMetadata, String)> {
+    let metadata: ClientMetadata = body(call)?;
+    metadata.check(&grants::grant_types()).map_err(|problem| Reason::InvalidField.because(problem))?;
+    let json = serde_json::to_string(&metadata).map_err(|_| Fault::Broken("client metadata has no JSON"))?;
+    Ok((metadata, json))
+}
+
+fn facts(client: &str, detail: impl Into<Option<String>>) -> Facts {
+    Facts { target: Some(client.to_owned()), detail: detail.into(), ..Facts::default() }
+}
+
+/// Lists clients, the oldest first.
+pub async fn list(call: Call<'_>) -> Result<Response> {
+    let page: Page = page(call)?;
+    let statements = store::clients::list(&call.cx.tenant.id, page.after(), page.rows());
+    let outcomes = call.cx.batch(statements.into()).await?;
+    Ok(page.of(store::clients::read_all(&outcomes)?, |client| (client.id.clone(), view(client))))
+}
+
+/// Registers a client with its first secret.
+pub async fn create(call: Call<'_>) -> Result<Response> {
+    let cx = call.cx;
+    let (metadata, json) = metadata(call)?;
+    let mut client = Client::new(metadata, cx.now, &*cx.world.entropy);
+    let (stored, secret) = StoredSecret::mint(cx.now, None, &*cx.world.entropy);
+    let facts = facts(&client.id, client.metadata.client_name.clone());
+    let event = audit::event(cx, EventType::ClientCreated, Some(call.admin()?), facts);
+    let chain = vec![
+        store::clients::insert(&cx.tenant.id, &client, json),
+        store::clients::insert_secret(&cx.tenant.id, &client.id, &stored),
+    ];
+    if !cx.commit(chain, &event, vec![]).await? {
+        return Err(Reason::Conflict.into());
+    }
+    client.secrets.push(stored);
+    let (path, version) = (format!("clients/{}", client.id), client.version);
+    let registered = Registered { client_secret: secret.expose(), client_secret_expires_at: 0, client: view(client) };
+    Ok(created(call, &path, &registered, version))
+}
+
+/// Shows a client.
+pub async fn get(call: Call<'_>) -> Result<Response> {
+    Ok(show(200, find(call.cx, call.id(0)?).await?))
+}
+
+/// Replaces the metadata of a client.
+pub async fn put(call: Call<'_>) -> Result<Response> {
+    let cx = call.cx;
+    let (metadata, json) = metadata(call)?;
+    let mut client = find(cx, call.id(0)?).await?;
+    expect_version(call, client.version)?;
+    not_retired(&client)?;
+    let facts = facts(&client.id, changes(&client.metadata, &metadata));
+    let event = audit::event(cx, EventType::ClientUpdated, Some(call.admin()?), facts);
+    let now = cx.now.seconds();
+    let guard = store::clients::update(&cx.tenant.id, &client.id, json, client.version, now);
+    if !cx.commit(vec![guard], &event, vec![]).await? {
+        return Err(Reason::PreconditionFailed.into());
+    }
+    client.metadata = metadata;
+    client.updated_at = now;
+    client.version = client.version.saturating_add(1);
+    Ok(show(200, client))
+}
+
+/// Removes a client with its secrets.
+pub async fn delete(call: Call<'_>) -> Result<Response> {
+    let cx = call.cx;
+    let client = find(cx, call.id(0)?).await?;
+    expect_if_sent(call, client.version)?;
+    let facts = facts(&client.id, client.metadata.client_name.clone());
+    let event = audit::event(cx, EventType::ClientDeleted, Some(call.admin()?), facts);
+    let guard = store::clients::delete(&cx.tenant.id, &client.id, client.version);
+    let after = store::clients::delete_orphaned_secrets(&cx.tenant.id, &client.id);
+    match cx.commit(vec![guard], &event, vec![after]).await? {
+        true => Ok(Response::empty(204)),
+        false => Err(Reason::PreconditionFailed.into()),
+    }
+}
+
+/// Adds a secret.
+pub async fn add_secret(call: Call<'_>) -> Result<Response> {
+    let cx = call.cx;
+    let SecretBody { expires_in } = body_or_empty(call)?;
+    if expires_in.is_some_and(|seconds| !(1..=MAX_EXPIRES_IN).contains(&seconds)) {
+        return Err(Reason::InvalidField.because(format!("`expires_in` must be 1 to {MAX_EXPIRES_IN} seconds")));
+    }
+    let client = find(cx, call.id(0)?).await?;
+    not_retired(&client)?;
+    let expires_at = expires_in.map(|seconds| cx.now.seconds().saturating_add(seconds));
+    let (stored, secret) = StoredSecret::mint(cx.now, expires_at, &*cx.world.entropy);
+    let facts = facts(&client.id, stored.id.clone());
+    let event = audit::event(cx, EventType::SecretCreated, Some(call.admin()?), facts);
+    let guard = store::clients::add_secret(&cx.tenant.id, &client.id, &stored, MAX_SECRETS);
+    if !cx.commit(vec![guard], &event, vec![]).await? {
+        return Err(Reason::Conflict.because(format!("a client has {MAX_SECRETS} secrets at most; remove one first")));
+    }
+    Ok(Response::json(201, &NewSecret { client_secret: secret.expose(), secret: view_secret(stored) }))
+}
+
+/// Removes a secret.
+pub async fn delete_secret(call: Call<'_>) -> Result<Response> {
+    let (cx, client, secret) = (call.cx, call.id(0)?, call.id(1)?);
+    let event = audit::event(cx, EventType::SecretDeleted, Some(call.admin()?), facts(client, secret.to_owned()));
+    match cx.commit(vec![store::clients::delete_secret(&cx.tenant.id, client, secret)], &event, vec![]).await? {
+        true => Ok(Response::empty(204)),
+        false => Err(Reason::NotFound.into()),
+    }
+}
+
+/// Stops a client until it is resumed.
+pub async fn suspend(call: Call<'_>) -> Result<Response> {
+    let client = find(call.cx, call.id(0)?).await?;
+    let event = match client.status {
+        ClientStatus::Suspended => None,
+        _ => Some(transition(call, &client, ClientStatus::Suspended, EventType::ClientSuspended).await?),
+    };
+    Ok(receipt(call.cx, client, ClientStatus::Suspended, event))
+}
+
+/// Lets a suspended client go on.
+pub async fn resume(call: Call<'_>) -> Result<Response> {
+    let client = find(call.cx, call.id(0)?).await?;
+    if client.status == ClientStatus::Active {
+        return Ok(show(200, client));
+    }
+    transition(call, &client, ClientStatus::Active, EventType::ClientResumed).await?;
+    Ok(show(200, find(call.cx, &client.id).await?))
+}
+
+/// Stops a client for good, and everything that it was ever given.
+pub async fn kill(call: Call<'_>) -> Result<Response> {
+    let client = find(call.cx, call.id(0)?).await?;
+    let event = match client.status {
+        ClientStatus::Retired => None,
+        _ => Some(transition(call, &client, ClientStatus::Retired, EventType::ClientKilled).await?),
+    };
+    Ok(receipt(call.cx, client, ClientStatus::Retired, event))
+}
+
+/// Moves a client to another status; answers the name of the event that tells of it.
+async fn transition(call: Call<'_>, client: &Client, to: ClientStatus, kind: EventType) -> Result<String> {
+    let (cx, now) = (call.cx, call.cx.now.seconds());
+    not_retired(client)?;
+    let event = audit::event(cx, kind, Some(call.admin()?), facts(&client.id, None));
+    let guard = match to {
+        ClientStatus::Retired => store::clients::kill(&cx.tenant.id, &client.id, now),
+        _ => store::clients::set_status(&cx.tenant.id, &client.id, client.status.as_str(), to.as_str(), now),
+    };
+    match cx.commit(vec![guard], &event, vec![]).await? {
+        true => Ok(event.id),
+        false => Err(Reason::Conflict.into()),
+    }
+}
+
+fn not_retired(client: &Client) -> Result<()> {
+    match client.status {
+        ClientStatus::Retired => Err(Reason::Conflict.because("this client is retired for good; register another")),
+        ClientStatus::Active | ClientStatus::Suspended => Ok(()),
+    }
+}
+
+fn receipt(cx: &Cx<'_>, client: Client, status: ClientStatus, event: Option<String>) -> Response {
+    // Whoever asks again learns when it was stopped.
+    let at = if event.is_some() { cx.now.seconds() } else { client.updated_at };
+    let bound = i64::try_from(cx.config.freshness_millis().div_ceil(1000)).unwrap_or(i64::MAX);
+    let live = client.secrets.iter().filter(|secret| secret.expires_at.is_none_or(|expiry| at < expiry));
+    let stopped = Stopped {
+        secrets: live.count(),
+        tokens_issued_until: at,
+        tokens_expire_by: at.saturating_add(bound).saturating_add(MAX_LIFETIME.into()),
+    };
+    let not_honoured_after = at.saturating_add(bound);
+    Response::json(200, &Receipt { client_id: client.id, status, at, not_honoured_after, stopped, event })
+}

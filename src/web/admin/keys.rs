@@ -1,0 +1,38 @@
+//! `admin/keys`: signing keys, without their private halves.
+
+use super::items;
+use crate::error::Result;
+use crate::keys;
+use crate::web::{Call, Response};
+use serde::Serialize;
+
+#[derive(Serialize)]
+struct View {
+    kid: String,
+    alg: &'static str,
+    state: &'static str,
+    created_at: i64,
+    changed_at: i64,
+}
+
+/// Lists the keys that are published, by algorithm and age.
+pub async fn list(call: Call<'_>) -> Result<Response> {
+    let keys = keys::all(call.cx).await?;
+    let views: Vec<View> = keys
+        .iter()
+        .map(|key| View {
+            kid: key.public.kid().to_owned(),
+            alg: key.public.alg().as_str(),
+            state: key.state.as_str(),
+            created_at: key.created_at,
+            changed_at: key.changed_at,
+        })
+        .collect();
+    Ok(items(&views, None))
+}
+
+/// Lets the next keys sign and answers the new list.
+pub async fn rotate(call: Call<'_>) -> Result<Response> {
+    keys::rotate(call.cx, Some(call.admin()?)).await?;
+    list(call).await
+}

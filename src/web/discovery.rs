@@ -1,0 +1,73 @@
+//! Metadata and key sets: public, cacheable, readable from any page.
+//!
+//! 1. The four metadata paths answer the same JSON; `issuer` is byte-identical to the one that the path was built from
+//!    (RFC 8414 §3.3). Links never follow the `Host` header.
+//! 2. Nothing is advertised that is not there: the lists come from the tables of grants and methods.
+
+use super::{Call, Response};
+use crate::client_auth::METHODS;
+use crate::error::{Reason, Result};
+use crate::grants;
+use crate::keys::{self, JWKS_MAX_AGE};
+use crate::oauth::metadata::{ResourceMetadata, ServerMetadata};
+use crate::store::{self, Reader};
+use serde_json::{Value, json};
+
+const LISTED: i64 = 100;
+
+fn public(body: &impl serde::Serialize) -> Response {
+    Response::json(200, body).with("cache-control", format!("public, max-age={JWKS_MAX_AGE}"))
+}
+
+/// Authorization server metadata (RFC 8414, OpenID Connect Discovery).
+pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
+    let issuer = cx.issuer();
+    let outcomes = cx.batch(vec![store::resources::list(&cx.tenant.id, "", LISTED)]).await?;
+    let rows = outcomes.iter().flat_map(|outcome| &outcome.rows);
+    let protected_resources = rows
+        .map(|row| store::resources::read(&Reader(row)).map(|resource| resource.body.resource.to_string()))
+        .collect::<Result<_>>()?;
+    Ok(public(&ServerMetadata {
+        token_endpoint: format!("{issuer}/token"),
+        jwks_uri: format!("{issuer}/jwks.json"),
+        grant_types_supported: grants::grant_types(),
+        token_endpoint_auth_methods_supported: METHODS.iter().map(|method| method.as_str()).collect(),
+        response_types_supported: [],
+        subject_types_supported: ["public"],
+        id_token_signing_alg_values_supported: ["ES256", "RS256"],
+        protected_resources,
+        issuer,
+    }))
+}
+
+/// The key set (RFC 7517 §5): next, current and retired keys.
+pub async fn jwks(Call { cx, .. }: Call<'_>) -> Result<Response> {
+    let keys = keys::all(cx).await?;
+    let keys: Vec<Value> = keys
+        .iter()
+        .map(|key| {
+            let mut jwk: Value = serde_json::from_str(key.public.json()).unwrap_or_default();
+            if let Some(members) = jwk.as_object_mut() {
+                members.insert("kid".to_owned(), key.public.kid().into());
+                members.insert("alg".to_owned(), key.public.alg().as_str().into());
+                members.insert("use".to_owned(), "sig".into());
+            }
+            jwk
+        })
+        .collect();
+    Ok(public(&json!({"keys": keys})))
+}
+
+/// Protected resource metadata (RFC 9728 §2), ready for the resource to serve as it is.
+pub async fn protected_resource(call: Call<'_>) -> Result<Response> {
+    let (cx, id) = (call.cx, call.id(0)?);
+    let outcomes = cx.batch(vec![store::resources::get(&cx.tenant.id, id)]).await?;
+    let resource = store::resources::read(&store::single(&outcomes).ok_or(Reason::NotFound)?)?;
+    Ok(public(&ResourceMetadata {
+        resource: resource.body.resource.to_string(),
+        authorization_servers: [cx.issuer()],
+        scopes_supported: resource.body.scopes.iter().map(|scope| scope.name.clone()).collect(),
+        bearer_methods_supported: ["header"],
+        resource_name: resource.body.name,
+    }))
+}

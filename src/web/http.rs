@@ -1,0 +1,107 @@
+//! A request and a response, as little of HTTP as the endpoints need.
+
+/// The methods that any endpoint knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Read.
+    Get,
+    /// Do or make.
+    Post,
+    /// Write.
+    Put,
+    /// Remove.
+    Delete,
+    /// Ask what a browser may do.
+    Options,
+    /// Anything else; no endpoint takes it.
+    Other,
+}
+
+impl Method {
+    /// The method of that name; `HEAD` is read as `GET`.
+    pub fn parse(name: &str) -> Self {
+        match name {
+            "GET" | "HEAD" => Self::Get,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "DELETE" => Self::Delete,
+            "OPTIONS" => Self::Options,
+            _ => Self::Other,
+        }
+    }
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Options => "OPTIONS",
+            Self::Other => "",
+        }
+    }
+}
+
+/// The request headers that any endpoint reads; a host need not pass on others.
+pub const HEADERS: &[&str] = &["authorization", "content-type", "if-match"];
+
+/// How many bytes of a body are read at most.
+pub const MAX_BODY: usize = 64 * 1024;
+
+/// A request, whole.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The method's name.
+    pub method: String,
+    /// The path as it was sent, percent-encoding included.
+    pub path: String,
+    /// The query without `?`; empty if there is none.
+    pub query: String,
+    /// Lower-case names of [`HEADERS`] with their values.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body; nothing if it has more than [`MAX_BODY`] bytes.
+    pub body: Option<Vec<u8>>,
+    /// Who sent it.
+    pub peer: crate::cx::Peer,
+}
+
+impl Request {
+    /// The value of a header among [`HEADERS`].
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// A response, whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Response {
+    /// The status.
+    pub status: u16,
+    /// Names and values.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: String,
+}
+
+impl Response {
+    /// A JSON response that nobody may keep.
+    pub fn json(status: u16, body: &impl serde::Serialize) -> Self {
+        // Every type that is rendered has string keys and no fallible serializer, so this cannot fail; `null` would show it.
+        let body = serde_json::to_string(body).unwrap_or_else(|_| "null".to_owned());
+        Self { status, headers: vec![("content-type", "application/json".to_owned())], body }.with("cache-control", "no-store")
+    }
+
+    /// No body.
+    pub const fn empty(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: String::new() }
+    }
+
+    /// Sets a header.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.retain(|(known, _)| *known != name);
+        self.headers.push((name, value.into()));
+        self
+    }
+}

@@ -1,0 +1,74 @@
+//! How an error looks: OAuth JSON (RFC 6749 §5.2) or a problem document (RFC 9457).
+//!
+//! 1. Size and wording do not depend on what was sent (checklist, lines 126 and 128). Two exceptions: the id of a
+//!    decision, which has a fixed length, and detail for an administrator.
+//! 2. A log line tells the reason; it never holds a value that was sent.
+
+use super::Response;
+use crate::cx::Cx;
+use crate::error::{Error, Refusal, Wire};
+use serde_json::{Value, json};
+
+/// The form in which a part of the surface speaks of errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// `{"error", "error_description"}`.
+    OAuth,
+    /// `application/problem+json`, with detail.
+    Problem,
+}
+
+/// Renders an error.
+pub fn error(error: &Error, style: Style, issuer: Option<&str>) -> Response {
+    let (wire, refusal) = match error {
+        Error::Refused(refusal) => (refusal.reason.wire(), Some(refusal)),
+        Error::Fault(fault) => (fault.wire(), None),
+    };
+    let response = match style {
+        Style::OAuth => Response::json(wire.status, &oauth(&wire, refusal)),
+        Style::Problem => Response::json(wire.status, &problem(&wire, refusal)).with("content-type", "application/problem+json"),
+    };
+    match wire.status {
+        503 => response.with("retry-after", "1"),
+        401 | 403 => match challenge(&wire, style, issuer) {
+            Some(challenge) => response.with("www-authenticate", challenge),
+            None => response,
+        },
+        _ => response,
+    }
+}
+
+fn oauth(wire: &Wire, refusal: Option<&Refusal>) -> Value {
+    let mut body = json!({"error": wire.code, "error_description": wire.description});
+    if let (Some(decision), Some(members)) = (refusal.and_then(|refusal| refusal.decision.as_ref()), body.as_object_mut()) {
+        members.insert("decision".to_owned(), decision.as_str().into());
+    }
+    body
+}
+
+fn problem(wire: &Wire, refusal: Option<&Refusal>) -> Value {
+    let mut body = json!({"title": wire.description, "status": wire.status, "code": wire.code});
+    if let (Some(refusal), Some(members)) = (refusal, body.as_object_mut()) {
+        members.insert("reason".to_owned(), refusal.reason.as_str().into());
+        if let Some(detail) = &refusal.detail {
+            members.insert("detail".to_owned(), detail.as_str().into());
+        }
+    }
+    body
+}
+
+fn challenge(wire: &Wire, style: Style, issuer: Option<&str>) -> Option<String> {
+    match (wire.status, wire.code) {
+        (401, "invalid_client") => Some(format!("Basic realm=\"{}\"", issuer.unwrap_or("writ"))),
+        (401, _) => Some(format!("Bearer realm=\"{}\", error=\"{}\"", issuer.unwrap_or("writ"), wire.code)),
+        (403, "insufficient_scope") if style == Style::Problem => {
+            Some(format!("Bearer realm=\"{}\", error=\"insufficient_scope\"", issuer.unwrap_or("writ")))
+        }
+        _ => None,
+    }
+}
+
+/// The log line of an error.
+pub fn log(cx: &Cx<'_>, error: &Error) {
+    cx.world.log.line(&format!("{}: {error}", cx.request_id));
+}

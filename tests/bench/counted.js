@@ -1,0 +1,23 @@
+// The entry module of the counting run: Writ's own, with every call on its D1 and KV bindings counted. GET /calls answers the count.
+
+import Writ from "./index.js";
+
+const calls = { DB: 0, KV: 0 };
+
+const counted = (name, binding) => new Proxy(binding, {
+  get(target, key) {
+    const value = Reflect.get(target, key);
+    if (typeof value !== "function" || key === "constructor") return value;
+    return (...args) => {
+      calls[name] += 1;
+      return value.apply(target, args);
+    };
+  },
+});
+
+export default {
+  fetch(request, env, ctx) {
+    if (new URL(request.url).pathname === "/calls") return Response.json(calls);
+    return new Writ(ctx, { ...env, DB: counted("DB", env.DB), KV: counted("KV", env.KV) }).fetch(request);
+  },
+};

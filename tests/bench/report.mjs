@@ -1,0 +1,91 @@
+// What was measured, in words: the table, the targets and whether they are reached, on the terminal and in docs/performance.md.
+
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { cpus, totalmem } from "node:os";
+import { join } from "node:path";
+import { gzipSync } from "node:zlib";
+import { build, root } from "../../scripts/lib/miniflare.mjs";
+
+const BEGIN = "<!-- measured by scripts/bench -->";
+const END = "<!-- end of what scripts/bench measured -->";
+
+const count = (number) => Math.round(number).toLocaleString("en");
+const ms = (number) => `${number.toFixed(1)} ms`;
+
+/** Each: what, the value in words, the target in words, reached or not. */
+function targets({ results: { limit, writ, large }, first, storage, sizes: { SMALL, LARGE } }) {
+  const share = writ.rate / limit.rate;
+  const tail = writ.p99 / writ.p50;
+  const scale = large.rate / writ.rate;
+  const calls = `D1 ${storage.warm.DB}, KV ${storage.warm.KV}`;
+  const larger = `${count(LARGE.clients)} clients and ${count(LARGE.policies)} policies / ${SMALL.clients} and ${SMALL.policies}`;
+  return [
+    ["Throughput, (b) / (a)", share.toFixed(2), "≥ 0.60", share >= 0.6],
+    ["p99 / p50 of (b)", tail.toFixed(2), "≤ 3.00", tail <= 3],
+    [`Throughput of (b), ${larger}`, scale.toFixed(2), "≥ 0.80", scale >= 0.8],
+    ["First request after start", ms(first.small), "≤ 100 ms", first.small <= 100],
+    [`Storage calls of ${storage.requests} warm requests`, calls, "none", storage.warm.DB + storage.warm.KV === 0],
+  ];
+}
+
+const version = (name) => JSON.parse(readFileSync(join(root, "node_modules", name, "package.json"), "utf8")).version;
+
+function facts() {
+  const wasm = gzipSync(readFileSync(join(build, "index_bg.wasm")), { level: 9 }).length;
+  const rustc = execFileSync("rustc", ["--version"], { encoding: "utf8" }).split(" ")[1];
+  const tools = ["workerd", "miniflare", "oidc-provider"].map((name) => `${name} ${version(name)}`);
+  return [
+    `Date: ${new Date().toISOString().slice(0, 10)}`,
+    `Machine: ${cpus().length} cores (${cpus()[0].model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GB of memory`,
+    `Versions: ${[...tools, `node ${process.versions.node}`, `rustc ${rustc}`].join(", ")}`,
+    `The Worker's WebAssembly: ${count(wasm / 1024)} KB compressed with gzip`,
+  ];
+}
+
+function table(head, rows) {
+  const line = (cells) => `| ${cells.join(" | ")} |`;
+  return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
+}
+
+function markdown(measured) {
+  const { results, first, storage, audit, sizes: { LARGE }, method: { ROUNDS, SECONDS, STARTS } } = measured;
+  const rows = Object.values(results).map(({ name, rate, p50, p99 }) =>
+    [name, count(rate), ms(p50), ms(p99), (rate / results.limit.rate).toFixed(2), (rate / results.other.rate).toFixed(2)]);
+  const verdicts = targets(measured).map(([what, value, target, reached]) => [what, value, target, reached ? "yes" : "**no**"]);
+  return `${facts().map((fact) => `- ${fact}`).join("\n")}
+
+${table(["what", "requests/s", "p50", "p99", "/ (a)", "/ (c)"], rows)}
+
+${table(["target", "measured", "wanted", "reached"], verdicts)}
+
+One \`wrk\` thread keeps sixteen connections busy over loopback: ${ROUNDS} rounds of ${SECONDS} s each after a warm-up, the contestants
+taking turns within a round; figures are medians over the rounds. One failed request fails the run.
+
+(a), (b) and (d) run in the same Miniflare version, each in a \`workerd\` of its own. Their queue takes the messages and has no
+consumer, as storing them is another Worker's work. When the same process also stores every event in D1, (b) answers
+${count(audit.rate)} requests/s, and the last event is stored ${audit.seconds.toFixed(1)} s after the last answer. The requests of (b) go to all its clients in turn.
+
+The first request is the median of ${STARTS} starts over an existing database. With ${count(LARGE.clients)} clients and ${count(LARGE.policies)} policies, all of
+which are parsed then, it takes ${ms(first.large)}. Storage calls are counted by an entry module that wraps the D1 and KV
+bindings; the first request of that isolate used them ${storage.cold.DB} and ${storage.cold.KV} times.`;
+}
+
+/** Prints the report; answers whether every target is reached. */
+export function print(measured) {
+  console.log(`\n${markdown(measured)}\n`);
+  const missed = targets(measured).filter(([, , , reached]) => !reached);
+  for (const [what, value, target] of missed) console.error(`target missed: ${what} is ${value}, wanted ${target}`);
+  return missed.length === 0;
+}
+
+/** Puts the report between the markers of docs/performance.md. */
+export function save(measured) {
+  const file = join(root, "docs/performance.md");
+  const page = existsSync(file) ? readFileSync(file, "utf8") : `# Performance\n\n${BEGIN}\n${END}\n`;
+  const [before, rest] = page.split(BEGIN);
+  const after = rest?.split(END)[1];
+  if (after === undefined) throw new Error(`docs/performance.md needs the lines "${BEGIN}" and "${END}" around the figures`);
+  writeFileSync(file, `${before}${BEGIN}\n\n${markdown(measured)}\n\n${END}${after}`);
+  console.log("written to docs/performance.md");
+}

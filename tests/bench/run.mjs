@@ -1,0 +1,199 @@
+// The benchmark's driver; scripts/bench builds what it needs and calls it. Everything runs in this machine's loopback, one contestant
+// at a time and in turn, so that drift hits all alike; the figures are medians over the rounds.
+
+import { spawn } from "node:child_process";
+import { rm } from "node:fs/promises";
+import { loadavg } from "node:os";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { parseArgs } from "node:util";
+import { Miniflare } from "miniflare";
+import { freePort, root, start, workerBuild } from "../../scripts/lib/miniflare.mjs";
+import { form, load } from "./load.mjs";
+import { print, save } from "./report.mjs";
+import { google, grant, populate, token } from "./setup.mjs";
+
+const here = join(root, "tests/bench");
+const { values: { quick } } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
+
+const ROUNDS = quick ? 3 : 5;
+const SECONDS = quick ? 2 : 6;
+const WARM_UP_SECONDS = quick ? 2 : 5;
+const SMALL = { clients: 10, policies: 10 };
+const LARGE = quick ? { clients: 1_000, policies: 100 } : { clients: 10_000, policies: 1_000 };
+/** Starts and requests of the two measurements that need no load. */
+const STARTS = 5;
+const COUNTED = 200;
+/** How long the queue may take to empty itself. */
+const DRAIN_MS = 120_000;
+
+/** What to undo at the end, last first. */
+const undo = [];
+
+const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+
+/** The limit: a Worker that signs and awaits one queue send. */
+async function limit() {
+  const mf = new Miniflare({
+    ...workerBuild(join(here, "limit/build")),
+    host: "127.0.0.1",
+    port: 0,
+    compatibilityDate: "2026-07-30",
+    queueProducers: { AUDIT: "limit" },
+  });
+  undo.push(() => mf.dispose());
+  return `${(await mf.ready).origin}/token`;
+}
+
+/** The comparison, in a process of its own. */
+async function oidcProvider() {
+  const port = await freePort();
+  const child = spawn(process.execPath, [join(here, "oidc-provider/server.mjs"), String(port)], {
+    env: { ...process.env, NODE_ENV: "production" },
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  undo.push(() => child.stdin.end());
+  await new Promise((listening, failed) => {
+    child.stdout.once("data", listening);
+    child.once("exit", (code) => failed(new Error(`oidc-provider ended with ${code} before it listened`)));
+  });
+  return `http://localhost:${port}/token`;
+}
+
+/**
+ * A Writ with its own tenant. Like the limit's, its queue takes messages but has no consumer: storing events is another Worker's work,
+ * and Miniflare's queue refuses messages when a consumer has fallen 10,000 behind.
+ */
+async function writ(size, stand) {
+  const state = join(root, "target/bench", String(size.clients));
+  await rm(state, { recursive: true, force: true });
+  undo.push(() => rm(state, { recursive: true }));
+  const how = { port: await freePort(), state, consume: false, vars: { DEV_OUTBOUND: stand.origin } };
+  const running = await start(how);
+  undo.push(() => running.stop());
+  console.log(`making ${size.clients} clients and ${size.policies} policies`);
+  return { how, running, url: `${running.issuer}/token`, ...await populate(running, size, stand) };
+}
+
+/** Sends one request, to see what is wrong if something is, and then until every prepared one was sent and the time is over. */
+async function warmUp({ url, prepare }) {
+  const requests = await prepare();
+  const first = await fetch(url, requests[0]);
+  if (!first.ok) throw new Error(`${url} answered ${first.status}: ${await first.text()}`);
+  await first.arrayBuffer();
+  const { rate } = await load(url, requests, WARM_UP_SECONDS);
+  const missing = requests.length - rate * WARM_UP_SECONDS;
+  if (missing > 0) await load(url, requests, Math.ceil((2 * requests.length) / rate));
+}
+
+async function measure(contestants) {
+  for (const contestant of contestants) await warmUp(contestant);
+  const seen = contestants.map(() => []);
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    console.log(`round ${round} of ${ROUNDS}, about ${contestants.length * SECONDS} s`);
+    for (const [i, { url, prepare }] of contestants.entries()) seen[i].push(await load(url, await prepare(), SECONDS));
+  }
+  return Object.fromEntries(contestants.map(({ key, name }, i) => {
+    const pick = (figure) => median(seen[i].map((result) => result[figure]));
+    return [key, { name, rate: pick("rate"), p50: pick("p50"), p99: pick("p99") }];
+  }));
+}
+
+/** Milliseconds from the first token request to its answer, Miniflare just started over an existing state: median of some starts. */
+async function firstRequest({ how, url, agents }, stand) {
+  await fetch(stand.origin); // so that this process's own first request is not what is measured
+  const times = [];
+  for (let i = 0; i < STARTS; i += 1) {
+    const running = await start(how);
+    try {
+      const begun = performance.now();
+      await token(url, agents[0], grant);
+      times.push(performance.now() - begun);
+    } finally {
+      await running.stop();
+    }
+  }
+  return median(times);
+}
+
+/** Calls on D1 and KV: those of the first request, which shows that the counter counts, and those of many more on the warm isolate. */
+async function storageCalls({ how, url, agents }) {
+  const running = await start({ ...how, entry: join(here, "counted.js") });
+  try {
+    const calls = async () => (await fetch(`${running.origin}/calls`)).json();
+    await token(url, agents[0], grant);
+    const cold = await calls();
+    for (let i = 0; i < COUNTED; i += 1) await token(url, agents[0], grant);
+    const warm = await calls();
+    if (cold.DB === 0) throw new Error("the counting run saw no D1 call on a cold isolate: it does not count");
+    return { cold, warm: { DB: warm.DB - cold.DB, KV: warm.KV - cold.KV }, requests: COUNTED };
+  } finally {
+    await running.stop();
+  }
+}
+
+/** The rate when the same process also stores every event, and how many seconds after the last request all of them were stored. */
+async function stored({ how, url, agents }) {
+  const running = await start({ ...how, consume: true });
+  try {
+    const database = await running.database();
+    const events = () => database.prepare("SELECT count(*) FROM events WHERE type = 'token.issued'").first("count(*)");
+    const before = await events();
+    const { rate, requests } = await load(url, agents.map((agent) => form(agent, grant)), SECONDS);
+    const ended = Date.now();
+    for (let seen = 0; seen < requests; seen = await events() - before) {
+      if (Date.now() > ended + DRAIN_MS) throw new Error(`${requests} tokens were issued, but only ${seen} events were stored`);
+      await sleep(100);
+    }
+    return { rate, seconds: (Date.now() - ended) / 1000 };
+  } finally {
+    await running.stop();
+  }
+}
+
+async function run() {
+  if (loadavg()[0] > 0.5) console.warn("this machine is busy with something else: the figures will be worse than they should");
+
+  const stand = await google();
+  undo.push(() => stand.close());
+  const small = await writ(SMALL, stand);
+  const large = await writ(LARGE, stand);
+  const comparison = { client_id: "bench", client_secret: "bench-secret" };
+  const spread = ({ agents }) => agents.map((agent) => form(agent, grant));
+  const contestants = [
+    { key: "limit", name: "(a) the limit", url: await limit(), prepare: () => [form(comparison, {})] },
+    { key: "writ", name: "(b) Writ, `client_credentials`", url: small.url, prepare: () => spread(small) },
+    { key: "other", name: "(c) oidc-provider", url: await oidcProvider(), prepare: () => [form(comparison, grant)] },
+    {
+      key: "lease",
+      name: "(d) Writ, lease of a cached token",
+      url: small.lease,
+      prepare: async () => [form(small.server, { subject_token: await token(small.url, small.agents[0], grant) })],
+    },
+    {
+      key: "large",
+      name: `(b) with ${LARGE.clients} clients, ${LARGE.policies} policies`,
+      url: large.url,
+      prepare: () => spread(large),
+    },
+  ];
+  const results = await measure(contestants);
+  if (stand.exchanges !== 1) throw new Error(`the leases were not cached: ${stand.exchanges} exchanges instead of 1`);
+  console.log("first requests and storage calls");
+  for (const { running } of [small, large]) await running.stop();
+  const first = { small: await firstRequest(small, stand), large: await firstRequest(large, stand) };
+  const storage = await storageCalls(small);
+  return { results, first, storage, audit: await stored(small), sizes: { SMALL, LARGE }, method: { ROUNDS, SECONDS, STARTS } };
+}
+
+try {
+  const measured = await run();
+  const reached = print(measured);
+  if (!quick) save(measured);
+  process.exitCode = reached ? 0 : 1;
+} catch (error) {
+  console.error(error.message);
+  process.exitCode = 1;
+} finally {
+  for (const step of undo.reverse()) await step();
+}

@@ -1,0 +1,202 @@
+//! Every [`Reason`] is produced by a request, and reaches the wire as its table says. The `match` has no wildcard: a new
+//! reason does not compile until a request provokes it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that panics has failed, which is its job"
+)]
+#![allow(dead_code, reason = "each test target uses a part of the support")]
+
+mod support;
+
+use serde_json::{Value, json};
+use support::hub::{Call, ISSUER, RESOURCE};
+use support::keys::rsa_pem;
+use support::{Credentials, Reply, Scripted, Setup};
+use writ::error::Reason;
+use writ::ports::FetchError;
+
+const READONLY: &str = "https://www.googleapis.com/auth/bigquery.readonly";
+
+/// A hub with an agent, a resource server, and a connection that the one may lease from the other.
+struct Scene {
+    hub: Setup,
+    agent: Credentials,
+    server: Credentials,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let hub = Setup::new();
+        let agent = hub.agent("agent", "mcp:read");
+        let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
+        hub.put_policy("lease", r#"permit(principal, action == Action::"lease", resource == Connection::"warehouse");"#);
+        let secret = json!({
+            "type": "service_account", "client_email": "robot@demo.iam.gserviceaccount.com", "private_key": rsa_pem(11),
+            "private_key_id": "k", "token_uri": "https://oauth2.googleapis.com/token",
+        });
+        let connection = json!({"kind": "google_service_account", "config": {"scopes": [READONLY]}, "secret": secret});
+        hub.admin("PUT", "connections/warehouse").json(&connection).send().expect(201);
+        Self { hub, agent, server }
+    }
+
+    fn token(&self, more: &[(&str, &str)]) -> Reply {
+        self.hub.token(&self.agent, more)
+    }
+
+    fn form(&self, form: &[(&str, &str)]) -> Call<'_> {
+        self.hub.call("POST", "/t/main/token").basic(&self.agent).form(form)
+    }
+
+    fn lease(&self, more: &[(&str, &str)]) -> Reply {
+        let token = self.hub.access_token(&self.agent, "mcp:read");
+        self.lease_with(&[&[("subject_token", &*token)], more].concat())
+    }
+
+    fn lease_with(&self, form: &[(&str, &str)]) -> Reply {
+        self.hub.call("POST", "/t/main/connections/warehouse/token").basic(&self.server).form(form).send()
+    }
+
+    fn provider(&self, says: Scripted) -> Reply {
+        self.hub.fetch.answer(move |_| says.clone());
+        self.lease(&[])
+    }
+
+    fn create(&self, client: Value) -> Reply {
+        self.hub.admin("POST", "clients").json(&client).send()
+    }
+
+    fn of_second_tenant(&self) -> Reply {
+        self.hub.create_tenant("second");
+        self.hub.admin_of("second", "POST", "tenants").json(&json!({"id": "third", "name": "Third"})).send()
+    }
+}
+
+fn provoke(scene: &Scene, reason: Reason) -> Reply {
+    let Scene { hub, agent, .. } = scene;
+    match reason {
+        Reason::NoSuchPath => hub.call("GET", "/nowhere").send(),
+        Reason::MethodNotAllowed => hub.call("GET", "/t/main/token").send(),
+        Reason::UnknownTenant => hub.call("POST", "/t/nobody/token").send(),
+        Reason::TenantSuspended => {
+            hub.db.execute("UPDATE tenants SET status = 'suspended', epoch = epoch + 1");
+            hub.clock.advance(5);
+            scene.token(&[])
+        }
+        Reason::BodyTooLarge => scene.token(&[("scope", &"x".repeat(70_000))]),
+        Reason::WrongMediaType => scene.form(&[]).header("content-type", "text/plain").send(),
+        Reason::MalformedForm => scene.form(&[]).body("scope=%ff").send(),
+        Reason::DuplicateParameter => scene.token(&[("scope", "a"), ("scope", "b")]),
+        Reason::MissingGrantType => scene.form(&[]).send(),
+        Reason::UnsupportedGrantType => scene.form(&[("grant_type", "password")]).send(),
+        Reason::NoClientAuthentication => hub.call("POST", "/t/main/token").form(&[]).send(),
+        Reason::MalformedBasic => scene.form(&[]).header("authorization", "Basic !").send(),
+        Reason::SeveralMechanisms => scene.token(&[("client_secret", "x")]),
+        Reason::ClientAuthenticationFailed => {
+            hub.token(&Credentials { client_secret: "x".to_owned(), ..agent.clone() }, &[])
+        }
+        Reason::GrantNotAllowed => {
+            hub.db.execute("UPDATE clients SET metadata = json_set(metadata, '$.grant_types', json('[]'))");
+            hub.restart();
+            scene.token(&[])
+        }
+        Reason::MalformedScope => scene.token(&[("scope", "\"")]),
+        Reason::NoScopeLeft => scene.token(&[("scope", "mcp:write")]),
+        Reason::MalformedResource => scene.token(&[("resource", "mcp")]),
+        Reason::UnknownResource => scene.token(&[("resource", "https://unknown.example")]),
+        Reason::SeveralResources => scene.token(&[("resource", RESOURCE), ("resource", RESOURCE)]),
+        Reason::MissingResource => hub.token(&hub.create_client(json!({})), &[]),
+        Reason::MissingToken => hub.call("GET", "/t/main/admin/clients").send(),
+        Reason::InvalidToken => hub.call("GET", "/t/main/admin/clients").bearer("x").send(),
+        Reason::InsufficientScope => {
+            let reader = hub.token(&hub.admin_client("main"), &[("scope", "admin:read")]).access_token();
+            hub.call("POST", "/t/main/admin/clients").bearer(&reader).json(&json!({})).send()
+        }
+        Reason::MissingSubjectToken => scene.lease_with(&[]),
+        Reason::InvalidSubjectToken => scene.lease_with(&[("subject_token", "x")]),
+        Reason::NotAResourceServer => {
+            hub.call("POST", "/t/main/connections/warehouse/token").basic(agent).form(&[("subject_token", "x")]).send()
+        }
+        Reason::LeaseDenied => {
+            hub.put_policy("lease", r#"forbid(principal, action == Action::"lease", resource);"#);
+            scene.lease(&[])
+        }
+        Reason::LeaseScope => scene.lease(&[("scope", "more")]),
+        Reason::ProviderFailed => scene.provider(Scripted::answer(200, "text/html", "<p>")),
+        Reason::ProviderRefused => scene.provider(Scripted::json(400, json!({"error": "invalid_grant"}))),
+        Reason::ProviderTimeout => scene.provider(Scripted::failure(FetchError::Timeout)),
+        Reason::NotJson => hub.admin("POST", "clients").form(&[("a", "b")]).send(),
+        Reason::MalformedJson => hub.admin("POST", "clients").json(&json!([])).send(),
+        Reason::UnknownField => scene.create(json!({"client_name": "x", "unknown": 1})),
+        Reason::InvalidField => scene.create(json!({"client_name": ""})),
+        Reason::InvalidPolicy => {
+            let policy = json!({"description": "x", "cedar": "permit(", "mode": "enforce"});
+            hub.admin("PUT", "policies/x").json(&policy).send()
+        }
+        Reason::NotFound => hub.admin("GET", "clients/nobody").send(),
+        Reason::FirstTenantOnly => scene.of_second_tenant(),
+        Reason::Conflict => hub.admin("POST", "tenants").json(&json!({"id": "main", "name": "again"})).send(),
+        Reason::PreconditionRequired => {
+            let metadata = json!({"client_name": "x"});
+            hub.admin("PUT", &format!("clients/{}", agent.client_id)).json(&metadata).send()
+        }
+        Reason::PreconditionFailed => {
+            let metadata = json!({"client_name": "x"});
+            hub.admin("PUT", &format!("clients/{}", agent.client_id)).header("if-match", "\"0\"").json(&metadata).send()
+        }
+        Reason::InvalidQuery => hub.admin("GET", "clients?unknown=1").send(),
+    }
+}
+
+#[test]
+fn every_reason_is_provoked_by_a_request_and_reaches_the_wire_as_its_table_says() {
+    for reason in Reason::ALL {
+        let scene = Scene::new();
+        let reply = provoke(&scene, *reason);
+        let (wire, body) = (reason.wire(), reply.json());
+        let (code, description) = match body.get("error") {
+            Some(code) => (code, &body["error_description"]),
+            None => (&body["code"], &body["title"]),
+        };
+        assert_eq!(
+            (reply.status, code.as_str(), description.as_str()),
+            (wire.status, Some(wire.code), Some(wire.description)),
+            "{reason:?}: {reply:?}"
+        );
+    }
+}
+
+/// Two reasons with one description could stand in for each other in the test above.
+#[test]
+fn no_two_reasons_have_one_description_and_each_names_its_source() {
+    let mut seen: Vec<_> = Reason::ALL.iter().map(|reason| reason.wire().description).collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), Reason::ALL.len());
+    for reason in Reason::ALL {
+        let source = reason.wire().source;
+        assert!(source.starts_with("RFC ") || source.starts_with("design §"), "{reason:?}: {source}");
+    }
+}
+
+#[test]
+fn a_refusal_by_the_admin_api_names_its_reason_for_the_administrator() {
+    let scene = Scene::new();
+    let reply = provoke(&scene, Reason::UnknownField);
+    assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+    assert_eq!(reply.json()["reason"], "UnknownField");
+    assert!(reply.json()["detail"].as_str().unwrap().contains("unknown"));
+}
+
+#[test]
+fn a_challenge_names_the_realm_and_the_error() {
+    let scene = Scene::new();
+    let challenge = |reason| provoke(&scene, reason).header("www-authenticate").unwrap_or_default().to_owned();
+    assert_eq!(challenge(Reason::ClientAuthenticationFailed), format!("Basic realm=\"{ISSUER}\""));
+    assert_eq!(challenge(Reason::InvalidToken), format!("Bearer realm=\"{ISSUER}\", error=\"invalid_token\""));
+    assert_eq!(challenge(Reason::InsufficientScope), format!("Bearer realm=\"{ISSUER}\", error=\"insufficient_scope\""));
+}

@@ -1,0 +1,294 @@
+//! `/openapi.json` is what the code does: every route, every field of every body, every answer.
+
+use super::{FORBID, Things, with};
+use crate::support::hub::{Call, RESOURCE};
+use crate::support::{Reply, Setup};
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use writ::routes::resolve;
+use writ::web::Method;
+
+fn document(hub: &Setup) -> Value {
+    hub.call("GET", "/openapi.json").send().expect(200).json()
+}
+
+/// Path and method of every operation below `/t/{tenant}` or the well-known paths of a tenant.
+fn documented(document: &Value) -> BTreeSet<(String, String)> {
+    let paths = document["paths"].as_object().unwrap();
+    let of_tenants = paths.iter().filter(|(path, _)| path.contains("{tenant}"));
+    of_tenants
+        .flat_map(|(path, methods)| {
+            methods.as_object().unwrap().keys().map(|method| (path.clone(), method.to_uppercase())).collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// Every arm of the two matches of `routes.rs` as path and methods, from its text.
+fn written() -> BTreeSet<(String, String)> {
+    let source = include_str!("../../../src/routes.rs");
+    let mut all = BTreeSet::new();
+    for (base, function) in [("/t/{tenant}/", "pub fn resolve("), ("/t/{tenant}/admin/", "fn admin_route<")] {
+        let body = source.split(function).nth(1).unwrap().split("\n}\n").next().unwrap();
+        let arms = body.split("\n        [").skip(1).filter_map(|arm| {
+            let (pattern, rest) = arm.split_once("] =>")?;
+            let methods = rest.split("endpoints![").nth(1)?.split(']').next()?;
+            Some((pattern.to_owned(), methods.to_owned()))
+        });
+        for (pattern, methods) in arms {
+            let alternatives = pattern.split(", ").map(|segment| match segment.trim_matches('"') {
+                name if name == segment => vec![format!("{{{name}}}")],
+                _ => segment.split(" | ").map(|word| word.trim_matches('"').to_owned()).collect(),
+            });
+            let paths = alternatives.fold(vec![String::new()], |paths: Vec<String>, words| {
+                paths.iter().flat_map(|path| words.iter().map(move |word| format!("{path}/{word}"))).collect()
+            });
+            for path in paths {
+                for method in methods.split(", ").filter_map(|entry| entry.split(' ').next()) {
+                    all.insert((format!("{}{path}", base.trim_end_matches('/')), method.to_uppercase()));
+                }
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn every_route_is_documented_and_every_documented_route_is_there() {
+    let hub = Setup::new();
+    let mut documented = documented(&document(&hub));
+    assert!(documented.len() > 30);
+    for (path, method) in &documented {
+        let route = resolve(&path.replace("{tenant}", "main")).unwrap_or_else(|| panic!("{path} is no route"));
+        let methods: Vec<&str> = route.methods.iter().map(|(method, _)| Method::as_str(*method)).collect();
+        assert!(methods.contains(&method.as_str()), "{method} {path}: {methods:?}");
+    }
+    // The same endpoints under the names that RFC 8414 §3 gives them.
+    documented.retain(|(path, _)| path.starts_with("/t/"));
+    assert_eq!(documented, written());
+}
+
+/// What does not fit: the schema of an answer, or of a part of it.
+fn misfits(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<String> {
+    if let Some(name) = schema["$ref"].as_str() {
+        let name = name.rsplit('/').next().unwrap();
+        let target = &document["components"]["schemas"][name];
+        assert!(target.is_object(), "{name} is not defined");
+        return misfits(document, target, value, place);
+    }
+    let fits = match schema["type"].as_str().unwrap() {
+        "string" => value.is_string() && schema["enum"].as_array().is_none_or(|words| words.contains(value)),
+        "integer" => value.is_i64() || value.is_u64(),
+        "array" => value.is_array(),
+        "object" => value.is_object(),
+        other => panic!("{other}"),
+    };
+    if !fits {
+        return vec![format!("{place} is {value}, not {schema}")];
+    }
+    let mut all = Vec::new();
+    for (n, item) in value.as_array().into_iter().flatten().enumerate() {
+        all.extend(misfits(document, &schema["items"], item, &format!("{place}[{n}]")));
+    }
+    if let (Some(members), Some(properties)) = (value.as_object(), schema["properties"].as_object()) {
+        for (name, member) in members {
+            match properties.get(name) {
+                Some(schema) => all.extend(misfits(document, schema, member, &format!("{place}.{name}"))),
+                None => all.push(format!("{place}.{name} is not documented")),
+            }
+        }
+        let missing = schema["required"].as_array().into_iter().flatten().filter(|name| !members.contains_key(name.as_str().unwrap()));
+        all.extend(missing.map(|name| format!("{place}.{name} is missing")));
+    }
+    all
+}
+
+/// Holds an answer against what the document says of this operation and status.
+#[track_caller]
+fn holds(document: &Value, (method, path): (&str, &str), reply: &Reply) {
+    let operation = &document["paths"][path][method.to_lowercase()];
+    let response = &operation["responses"][reply.status.to_string()];
+    assert!(response.is_object(), "{method} {path} answers {}, which is not documented: {reply:?}", reply.status);
+    let Some(content) = response["content"].as_object() else {
+        assert_eq!(reply.text, "", "{method} {path}");
+        return;
+    };
+    let media = reply.header("content-type").unwrap();
+    let schema = &content.get(media).unwrap_or_else(|| panic!("{method} {path}: {media} is not documented"))["schema"];
+    let misfits = misfits(document, schema, &reply.json(), "answer");
+    assert!(misfits.is_empty(), "{method} {path}: {misfits:#?}");
+}
+
+/// A whole body for every operation that takes one: every documented member is in it.
+fn bodies() -> Vec<(&'static str, &'static str, Value)> {
+    let client = json!({
+        "client_name": "n", "grant_types": ["client_credentials"], "token_endpoint_auth_method": "client_secret_post",
+        "scope": "a b", "owner": "o", "tags": ["t"], "kind": "delegated", "allowed_resources": [RESOURCE],
+    });
+    let scopes = json!([{"name": "s", "description": "d", "tool": "t"}]);
+    let resource = json!({
+        "id": "new", "resource": "https://new.example/", "name": "n", "scopes": scopes, "access_token_lifetime": 60,
+        "token_signing_alg": "RS256",
+    });
+    let mut replaced = resource.clone();
+    replaced.as_object_mut().unwrap().remove("id");
+    replaced["resource"] = json!("https://replaced.example/");
+    vec![
+        ("POST", "tenants", json!({"id": "acme", "name": "Acme", "zone": "UTC"})),
+        ("PUT", "tenants/{id}", json!({"name": "Main", "zone": "UTC", "status": "active"})),
+        ("POST", "clients", client.clone()),
+        ("PUT", "clients/{id}", client),
+        ("POST", "clients/{id}/secrets", json!({"expires_in": 60})),
+        ("POST", "resources", resource),
+        ("PUT", "resources/{id}", replaced),
+        ("PUT", "policies/{id}", json!({"description": "d", "cedar": FORBID, "mode": "shadow"})),
+        ("PUT", "connections/{name}", crate::connections::body(0, &[crate::connections::READ])),
+    ]
+}
+
+fn call<'a>(hub: &'a Setup, things: &Things, (method, path): (&str, &str)) -> Call<'a> {
+    with(hub, &hub.admin_token(), method, &things.fill(path)).header("if-match", "*")
+}
+
+#[test]
+fn every_answer_has_the_shape_that_the_document_says() {
+    let hub = Setup::new();
+    let document = document(&hub);
+    let things = Things::make(&hub);
+    let make = with(&hub, &hub.admin_token(), "PUT", "connections/agent").json(&bodies().pop().unwrap().2);
+    make.send().expect(201);
+    hub.admin("POST", &things.fill("clients/{id}/secrets")).json(&json!({"expires_in": 60})).send().expect(201);
+    hub.clock.advance(600);
+    let mut done = BTreeSet::new();
+    let mut check = |method: &str, path: &str, call: Call<'_>| {
+        let reply = call.send();
+        assert!(reply.status < 300, "{method} {path}: {reply:?}");
+        holds(&document, (method, &format!("/t/{{tenant}}/admin/{path}")), &reply);
+        done.insert((format!("/t/{{tenant}}/admin/{path}"), method.to_owned()));
+    };
+    for (method, path, body) in bodies() {
+        check(method, path, call(&hub, &things, (method, path)).json(&body));
+    }
+    for one in ["tenants/{id}", "clients/{id}", "resources/{id}", "policies/{id}", "connections/{name}", "dead-letters"] {
+        check("GET", one, call(&hub, &things, ("GET", one)));
+    }
+    check("POST", "keys/rotate", call(&hub, &things, ("POST", "keys/rotate")));
+    for action in ["suspend", "resume", "kill"] {
+        let path = format!("clients/{{id}}/{action}");
+        check("POST", &path, call(&hub, &things, ("POST", &path)));
+    }
+    hub.token(&things.client, &[]);
+    hub.events();
+    for list in ["tenants", "clients", "resources", "policies", "connections", "keys", "events"] {
+        check("GET", list, call(&hub, &things, ("GET", list)));
+    }
+    for one in ["clients/{id}/secrets/{secret}", "clients/{id}", "resources/{id}", "policies/{id}", "connections/{name}"] {
+        check("DELETE", one, call(&hub, &things, ("DELETE", one)));
+    }
+    let mut admin = documented(&document);
+    admin.retain(|(path, _)| path.contains("/admin/"));
+    assert_eq!(done, admin, "an operation was not tried");
+}
+
+#[test]
+fn every_refusal_has_a_documented_status_and_shape() {
+    let hub = Setup::new();
+    let document = document(&hub);
+    let things = Things::make(&hub);
+    let token = hub.admin_token();
+    for (method, path) in super::operations(&hub) {
+        let documented = format!("/t/{{tenant}}/admin/{path}");
+        let filled = things.fill(&path);
+        let with_body = |body: &str| with(&hub, &token, &method, &filled).header("content-type", "application/json").body(body);
+        let takes_json = document["paths"][&documented][method.to_lowercase()]["requestBody"].is_object();
+        let takes_page = document["paths"][&documented][method.to_lowercase()]["parameters"].to_string().contains("\"query\"");
+        let mut replies = vec![hub.call(&method, &format!("/t/main/admin/{filled}")).send()];
+        if takes_json {
+            replies.push(with_body("{").send());
+            replies.push(with_body(&" ".repeat(70_000)).send());
+            replies.push(with_body("").form(&[("a", "b")]).send());
+        }
+        if takes_page {
+            replies.push(with(&hub, &token, &method, &format!("{filled}?colour=red")).send());
+        }
+        if path.contains('{') {
+            let path = path.replace("{id}", "nobody").replace("{name}", "nobody").replace("{secret}", "none");
+            if method != "PUT" {
+                replies.push(with(&hub, &token, &method, &path).send().expect(404));
+            }
+        }
+        for reply in replies {
+            assert!(reply.status >= 400, "{method} {path}: {reply:?}");
+            holds(&document, (&method, &documented), &reply);
+        }
+    }
+    for (method, path, body) in bodies() {
+        if method == "PUT" && path != "connections/{name}" {
+            let documented = format!("/t/{{tenant}}/admin/{path}");
+            let call = || with(&hub, &token, method, &things.fill(path)).json(&body);
+            holds(&document, (method, &documented), &call().send().expect(428));
+            holds(&document, (method, &documented), &call().header("if-match", "\"v0\"").send().expect(412));
+        }
+    }
+}
+
+#[test]
+fn bodies_have_the_fields_that_the_document_says_and_need_those_that_it_requires() {
+    let hub = Setup::new();
+    let document = document(&hub);
+    let things = Things::make(&hub);
+    for (method, path, body) in bodies() {
+        let operation = &document["paths"][format!("/t/{{tenant}}/admin/{path}")][method.to_lowercase()];
+        let schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str().unwrap();
+        let schema = &document["components"]["schemas"][schema.rsplit('/').next().unwrap()];
+        let properties: BTreeSet<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        // The refusal of an unknown field names the known ones.
+        let unknown = call(&hub, &things, (method, path)).json(&json!({"no_such_field": 0})).send().expect(400);
+        let known = super::detail(&unknown);
+        let known: BTreeSet<&str> = known.split("known here: ").nth(1).unwrap().split('`').skip(1).step_by(2).collect();
+        assert_eq!(properties, known, "{method} {path}");
+        assert!(misfits(&document, schema, &body, "body").is_empty(), "{method} {path}");
+
+        let required = schema["required"].as_array().unwrap();
+        for name in &properties {
+            let mut less = body.clone();
+            less.as_object_mut().unwrap().remove(*name);
+            let reply = call(&hub, &things, (method, path)).json(&less).send();
+            let missed = reply.status == 400 && super::detail(&reply) == format!("`{name}` is missing");
+            assert_eq!(missed, required.contains(&json!(name)), "{method} {path} without {name}: {reply:?}");
+        }
+    }
+}
+
+#[test]
+fn public_documents_and_tokens_have_the_shape_that_the_document_says() {
+    let hub = Setup::new();
+    let document = document(&hub);
+    let things = Things::make(&hub);
+    for (documented, method) in documented(&document) {
+        if method == "GET" && !documented.contains("/admin/") {
+            let path = documented.replace("{tenant}", "main").replace("{id}", &things.resource);
+            holds(&document, ("GET", &documented), &hub.call("GET", &path).send().expect(200));
+        }
+    }
+    holds(&document, ("GET", "/health"), &hub.call("GET", "/health").send().expect(200));
+    let token = "/t/{tenant}/token";
+    holds(&document, ("POST", token), &hub.token(&things.client, &[]).expect(200));
+    holds(&document, ("POST", token), &hub.token(&things.client, &[("scope", "nothing")]).expect(400));
+    holds(&document, ("POST", token), &hub.call("POST", "/t/main/token").form(&[("grant_type", "client_credentials")]).send());
+}
+
+#[test]
+fn references_resolve_and_operation_ids_are_unique() {
+    let hub = Setup::new();
+    let document = document(&hub);
+    let text = document.to_string();
+    for name in text.split("#/components/schemas/").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+        assert!(document["components"]["schemas"][name].is_object(), "{name}");
+    }
+    for name in document["components"]["schemas"].as_object().unwrap().keys() {
+        assert!(text.contains(&format!("#/components/schemas/{name}\"")), "{name} is not used");
+    }
+    let ids: Vec<&str> = text.split("\"operationId\":\"").skip(1).map(|rest| rest.split('"').next().unwrap()).collect();
+    assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "{ids:?}");
+    assert_eq!(document["openapi"], "3.1.0");
+}

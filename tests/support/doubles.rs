@@ -1,0 +1,228 @@
+//! KV, queue, other services, randomness and log, in memory.
+
+use super::faults::{Faults, Port};
+use super::run::{Clock, Random};
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use writ::ports::{Answer, Entropy, Fetch, FetchError, Kv, Log, Outbound, Pending, Queue, Timer, Unavailable};
+
+/// Every value that a key ever had; the last one counts.
+pub struct MemoryKv {
+    history: RefCell<BTreeMap<String, Vec<Option<String>>>>,
+    stale: Cell<usize>,
+    faults: Rc<Faults>,
+}
+
+impl MemoryKv {
+    pub fn new(faults: Rc<Faults>) -> Self {
+        Self { history: RefCell::default(), stale: Cell::new(0), faults }
+    }
+
+    /// The next `reads` reads see what was there before the last write: an older value, or nothing.
+    pub fn serve_stale(&self, reads: usize) {
+        self.stale.set(reads);
+    }
+
+    /// The keys that have a value now.
+    pub fn keys(&self) -> Vec<String> {
+        let history = self.history.borrow();
+        history.iter().filter(|(_, values)| values.last().is_some_and(Option::is_some)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// The value now, without passing the faults.
+    pub fn value(&self, key: &str) -> Option<String> {
+        self.history.borrow().get(key)?.last()?.clone()
+    }
+
+    /// Puts a value behind the core's back: damage, or another writer.
+    pub fn set(&self, key: &str, value: Option<String>) {
+        self.history.borrow_mut().entry(key.to_owned()).or_default().push(value);
+    }
+
+    /// Every value that was ever stored.
+    pub fn dump(&self) -> String {
+        self.history.borrow().iter().map(|(key, values)| format!("{key} = {values:?}\n")).collect()
+    }
+
+    fn read(&self, key: &str) -> Option<String> {
+        let history = self.history.borrow();
+        let values = history.get(key)?;
+        match self.stale.get() {
+            0 => values.last()?.clone(),
+            left => {
+                self.stale.set(left - 1);
+                values.iter().rev().nth(1)?.clone()
+            }
+        }
+    }
+}
+
+impl Kv for MemoryKv {
+    fn get<'a>(&'a self, key: &'a str) -> Pending<'a, Result<Option<String>, Unavailable>> {
+        Box::pin(async move { self.faults.pass(Port::Kv, format!("get {key}"), || self.read(key)).await })
+    }
+
+    fn put<'a>(&'a self, key: &'a str, value: String) -> Pending<'a, Result<(), Unavailable>> {
+        assert!(key.len() <= 512, "KV takes no key of {} bytes", key.len());
+        Box::pin(async move { self.faults.pass(Port::Kv, format!("put {key}"), || self.set(key, Some(value))).await })
+    }
+
+    fn delete<'a>(&'a self, key: &'a str) -> Pending<'a, Result<(), Unavailable>> {
+        Box::pin(async move { self.faults.pass(Port::Kv, format!("delete {key}"), || self.set(key, None)).await })
+    }
+}
+
+/// What was sent, and what waits for delivery.
+pub struct RecordedQueue {
+    waiting: RefCell<Vec<String>>,
+    sent: RefCell<Vec<String>>,
+    faults: Rc<Faults>,
+}
+
+impl RecordedQueue {
+    pub fn new(faults: Rc<Faults>) -> Self {
+        Self { waiting: RefCell::default(), sent: RefCell::default(), faults }
+    }
+
+    /// Messages that were not delivered yet, oldest first.
+    pub fn waiting(&self) -> Vec<String> {
+        self.waiting.borrow().clone()
+    }
+
+    /// Takes all messages that wait.
+    pub fn take(&self) -> Vec<String> {
+        self.waiting.take()
+    }
+
+    /// Every message that the queue ever took.
+    pub fn sent(&self) -> Vec<String> {
+        self.sent.borrow().clone()
+    }
+}
+
+impl Queue for RecordedQueue {
+    fn send(&self, message: String) -> Pending<'_, Result<(), Unavailable>> {
+        assert!(message.len() <= 128_000, "a queue takes no message of {} bytes", message.len());
+        Box::pin(async move {
+            let act = || {
+                self.faults.record(&message);
+                self.sent.borrow_mut().push(message.clone());
+                self.waiting.borrow_mut().push(message.clone());
+            };
+            self.faults.pass(Port::Queue, message.clone(), act).await
+        })
+    }
+}
+
+/// What another service does with a request.
+#[derive(Clone)]
+pub struct Scripted {
+    result: Result<Answer, FetchError>,
+    after_millis: u64,
+}
+
+impl Scripted {
+    pub fn json(status: u16, body: serde_json::Value) -> Self {
+        Self::answer(status, "application/json", body.to_string())
+    }
+
+    pub fn answer(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
+        let content_type = Some(content_type.to_owned());
+        Self { result: Ok(Answer { status, content_type, body: body.into() }), after_millis: 0 }
+    }
+
+    pub fn failure(error: FetchError) -> Self {
+        Self { result: Err(error), after_millis: 0 }
+    }
+
+    /// The answer takes that long; the caller's own time limit holds.
+    pub fn after(mut self, millis: u64) -> Self {
+        self.after_millis = millis;
+        self
+    }
+}
+
+type Handler = Box<dyn Fn(&Outbound) -> Scripted>;
+
+/// Other services, played by a closure. At first nobody is there.
+pub struct ScriptedFetch {
+    handler: RefCell<Handler>,
+    requests: RefCell<Vec<Outbound>>,
+    clock: Clock,
+    faults: Rc<Faults>,
+}
+
+impl ScriptedFetch {
+    pub fn new(clock: Clock, faults: Rc<Faults>) -> Self {
+        let nobody: Handler = Box::new(|_| Scripted::failure(FetchError::Unreachable));
+        Self { handler: RefCell::new(nobody), requests: RefCell::default(), clock, faults }
+    }
+
+    /// From now on `handler` answers.
+    pub fn answer(&self, handler: impl Fn(&Outbound) -> Scripted + 'static) {
+        *self.handler.borrow_mut() = Box::new(handler);
+    }
+
+    /// Every request so far.
+    pub fn requests(&self) -> Vec<Outbound> {
+        self.requests.borrow().clone()
+    }
+}
+
+impl Fetch for ScriptedFetch {
+    fn fetch(&self, request: Outbound) -> Pending<'_, Result<Answer, FetchError>> {
+        Box::pin(async move {
+            let (limit, most) = (request.timeout_millis, request.max_bytes);
+            let text = format!("{} {}", request.method, request.url);
+            let act = || {
+                let scripted = (self.handler.borrow())(&request);
+                self.requests.borrow_mut().push(request.clone());
+                scripted
+            };
+            let scripted = self.faults.pass(Port::Fetch, text, act).await.map_err(|_| FetchError::Unreachable)?;
+            self.clock.sleep(scripted.after_millis.min(limit)).await;
+            if scripted.after_millis > limit {
+                return Err(FetchError::Timeout);
+            }
+            match scripted.result {
+                Ok(answer) if answer.body.len() > most => Err(FetchError::TooLarge),
+                result => result,
+            }
+        })
+    }
+}
+
+/// Random bytes that a seed decides.
+pub struct SeededEntropy(RefCell<Random>);
+
+impl SeededEntropy {
+    pub fn new(seed: u64) -> Self {
+        Self(RefCell::new(Random(seed)))
+    }
+}
+
+impl Entropy for SeededEntropy {
+    fn fill(&self, bytes: &mut [u8]) {
+        let mut random = self.0.borrow_mut();
+        for chunk in bytes.chunks_mut(8) {
+            chunk.copy_from_slice(&random.next().to_le_bytes()[..chunk.len()]);
+        }
+    }
+}
+
+/// Every line that was logged.
+#[derive(Default)]
+pub struct RecordedLog(RefCell<Vec<String>>);
+
+impl RecordedLog {
+    pub fn lines(&self) -> Vec<String> {
+        self.0.borrow().clone()
+    }
+}
+
+impl Log for RecordedLog {
+    fn line(&self, line: &str) {
+        self.0.borrow_mut().push(line.to_owned());
+    }
+}

@@ -1,0 +1,142 @@
+//! What goes wrong, and when. Every port call of every double passes here, is counted, and may fail.
+
+use super::run::{Clock, Random};
+use std::cell::{Cell, RefCell};
+use writ::ports::Unavailable;
+
+/// The ports that can fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Port {
+    Db,
+    Kv,
+    Queue,
+    Fetch,
+    Keys,
+}
+
+/// How a call goes wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It fails and nothing has happened.
+    Fails,
+    /// It takes effect, but the caller hears that it failed.
+    LosesReply,
+    /// It waits for that many turns of the others, before and after it takes effect.
+    Lags(usize),
+}
+
+/// A call as rules see it: its text is the SQL, or the method and key, the message, the URL.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    pub port: Port,
+    pub text: String,
+    /// How many calls of this port came before it.
+    pub index: usize,
+}
+
+type Rule = (Box<dyn Fn(&Seen) -> bool>, Effect);
+
+/// All rules, and all calls so far.
+pub struct Faults {
+    clock: Clock,
+    rules: RefCell<Vec<Rule>>,
+    seen: RefCell<Vec<Seen>>,
+    jitter: Cell<Option<u64>>,
+    recorded: RefCell<Vec<String>>,
+}
+
+impl Faults {
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, rules: RefCell::default(), seen: RefCell::default(), jitter: Cell::new(None), recorded: RefCell::default() }
+    }
+
+    /// Every call of the port fails from now on.
+    pub fn fail(&self, port: Port) {
+        self.fail_when(port, |_| true, Effect::Fails);
+    }
+
+    /// Every call of the port takes effect and loses its reply from now on.
+    pub fn lose_reply(&self, port: Port) {
+        self.fail_when(port, |_| true, Effect::LosesReply);
+    }
+
+    /// The `nth` call of the port from now on, counted from 0, goes wrong.
+    pub fn fail_nth(&self, port: Port, nth: usize, effect: Effect) {
+        let wanted = self.calls(port) + nth;
+        self.fail_when(port, move |seen| seen.index == wanted, effect);
+    }
+
+    /// Calls of the port for which `when` holds go wrong.
+    pub fn fail_when(&self, port: Port, when: impl Fn(&Seen) -> bool + 'static, effect: Effect) {
+        let rule = move |seen: &Seen| seen.port == port && when(seen);
+        self.rules.borrow_mut().push((Box::new(rule), effect));
+    }
+
+    /// Nothing goes wrong any more.
+    pub fn heal(&self) {
+        self.rules.borrow_mut().clear();
+    }
+
+    /// How many calls of the port there have been.
+    pub fn calls(&self, port: Port) -> usize {
+        self.seen.borrow().iter().filter(|seen| seen.port == port).count()
+    }
+
+    /// The texts of all calls of the port.
+    pub fn texts(&self, port: Port) -> Vec<String> {
+        self.seen.borrow().iter().filter(|seen| seen.port == port).map(|seen| seen.text.clone()).collect()
+    }
+
+    /// Notes that an event, or its id, came to where it is durable.
+    pub fn record(&self, event: &str) {
+        self.recorded.borrow_mut().push(event.to_owned());
+    }
+
+    /// What came to where it is durable, in that order.
+    pub fn recorded(&self) -> Vec<String> {
+        self.recorded.borrow().clone()
+    }
+
+    /// Every call waits for a number of turns that the seed decides; `None`: calls are immediate.
+    pub fn jitter(&self, seed: Option<u64>) {
+        self.jitter.set(seed);
+    }
+
+    /// Lets `act` happen, or not, as the rules say.
+    pub async fn pass<T>(&self, port: Port, text: String, act: impl FnOnce() -> T) -> Result<T, Unavailable> {
+        let seen = Seen { port, text, index: self.calls(port) };
+        let effects: Vec<Effect> =
+            self.rules.borrow().iter().filter(|(when, _)| when(&seen)).map(|(_, effect)| *effect).collect();
+        self.seen.borrow_mut().push(seen);
+        let lag = self.lag(&effects);
+        self.wait(lag).await;
+        if effects.contains(&Effect::Fails) {
+            return Err(Unavailable("a port that a test has broken"));
+        }
+        let value = act();
+        self.wait(lag).await;
+        match effects.contains(&Effect::LosesReply) {
+            true => Err(Unavailable("a port whose reply a test has lost")),
+            false => Ok(value),
+        }
+    }
+
+    fn lag(&self, effects: &[Effect]) -> usize {
+        let ruled = effects.iter().filter_map(|effect| match effect {
+            Effect::Lags(turns) => Some(*turns),
+            Effect::Fails | Effect::LosesReply => None,
+        });
+        let jitter = self.jitter.get().map_or(0, |seed| {
+            let mut random = Random(seed);
+            self.jitter.set(Some(random.next()));
+            random.below(4)
+        });
+        ruled.sum::<usize>() + jitter
+    }
+
+    async fn wait(&self, turns: usize) {
+        for _ in 0..turns {
+            self.clock.yield_once().await;
+        }
+    }
+}

@@ -1,0 +1,469 @@
+//! A whole hub over doubles, and requests to it.
+
+use super::doubles::{MemoryKv, RecordedLog, RecordedQueue, ScriptedFetch, SeededEntropy};
+use super::faults::Faults;
+use super::keys::NativeKeys;
+use super::run::Clock;
+use super::sqlite::Sqlite;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use clap::Parser;
+use serde_json::{Value, json};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use writ::app::{App, HEADERS, MAX_BODY, Request, Source};
+use writ::cli::Cli;
+use writ::config::Config;
+use writ::crypto::{b64, unb64};
+use writ::error::Result;
+use writ::ports::{Entropy, Pending, World};
+
+pub const ORIGIN: &str = "https://id.example";
+pub const ISSUER: &str = "https://id.example/t/main";
+/// The resource of [`Setup::agent`]; its scopes are `mcp:read` and `mcp:write`.
+pub const RESOURCE: &str = "https://mcp.example/mcp";
+/// Tuesday 2026-01-06 12:00:00 UTC.
+pub const START: u64 = 1_767_700_800;
+pub const SIGNING_KEK: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+pub const VAULT_KEK: &str = "1:HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
+/// A client's id and secret.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub client_id: String,
+    pub client_secret: String,
+}
+
+/// A response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub text: String,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// The `error` of an OAuth error, or the `code` of a problem document.
+    pub fn error(&self) -> String {
+        let body = self.json();
+        body["error"].as_str().or(body["code"].as_str()).unwrap_or_else(|| panic!("no error: {self:?}")).to_owned()
+    }
+
+    /// Fails the test unless the status is this one.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+
+    /// `access_token` of a token response or a lease.
+    #[track_caller]
+    pub fn access_token(&self) -> String {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.json()["access_token"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Another isolate over the same ports.
+#[derive(Clone)]
+pub struct Isolate(Rc<App>);
+
+/// Doubles of every port, and one isolate over them.
+pub struct Setup {
+    pub clock: Clock,
+    pub faults: Rc<Faults>,
+    pub db: Rc<Sqlite>,
+    pub kv: Rc<MemoryKv>,
+    pub queue: Rc<RecordedQueue>,
+    pub fetch: Rc<ScriptedFetch>,
+    pub entropy: Rc<dyn Entropy>,
+    pub keys: Rc<NativeKeys>,
+    pub log: Rc<RecordedLog>,
+    settings: HashMap<String, String>,
+    first: RefCell<Isolate>,
+    admins: RefCell<HashMap<String, Credentials>>,
+    replies: RefCell<Vec<Reply>>,
+}
+
+impl Setup {
+    /// Tenant `main` with its first administrator, at [`START`].
+    pub fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// The same with other settings.
+    pub fn with(settings: &[(&str, &str)]) -> Self {
+        let clock = Clock::new(START);
+        let faults = Rc::new(Faults::new(clock.clone()));
+        let entropy: Rc<dyn Entropy> = Rc::new(SeededEntropy::new(1));
+        let base = [("ORIGIN", ORIGIN), ("SIGNING_KEK", SIGNING_KEK), ("VAULT_KEK", VAULT_KEK)];
+        let settings: HashMap<_, _> =
+            base.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let db = Rc::new(Sqlite::new(faults.clone()));
+        let kv = Rc::new(MemoryKv::new(faults.clone()));
+        let queue = Rc::new(RecordedQueue::new(faults.clone()));
+        let fetch = Rc::new(ScriptedFetch::new(clock.clone(), faults.clone()));
+        let keys = Rc::new(NativeKeys::new(entropy.clone(), faults.clone()));
+        let log = Rc::new(RecordedLog::default());
+        let world = World {
+            db: db.clone(),
+            kv: kv.clone(),
+            queue: queue.clone(),
+            fetch: fetch.clone(),
+            keys: keys.clone(),
+            entropy: entropy.clone(),
+            timer: Rc::new(clock.clone()),
+            log: log.clone(),
+        };
+        let first = RefCell::new(isolate(world, &settings));
+        let hub = Self {
+            clock, faults, db, kv, queue, fetch, entropy, keys, log, settings, first,
+            admins: RefCell::default(),
+            replies: RefCell::default(),
+        };
+        hub.first_admin("main");
+        hub
+    }
+
+    /// The ports, shared by all isolates.
+    pub fn world(&self) -> World {
+        World {
+            db: self.db.clone(),
+            kv: self.kv.clone(),
+            queue: self.queue.clone(),
+            fetch: self.fetch.clone(),
+            keys: self.keys.clone(),
+            entropy: self.entropy.clone(),
+            timer: Rc::new(self.clock.clone()),
+            log: self.log.clone(),
+        }
+    }
+
+    /// The origin that the settings name.
+    pub fn origin(&self) -> &str {
+        &self.settings["ORIGIN"]
+    }
+
+    /// The issuer of a tenant.
+    pub fn issuer(&self, tenant: &str) -> String {
+        format!("{}/t/{tenant}", self.origin())
+    }
+
+    /// Another isolate that remembers nothing yet.
+    pub fn isolate(&self) -> Isolate {
+        isolate(self.world(), &self.settings)
+    }
+
+    /// Another isolate with some settings of its own, such as `ROLES`; an empty value unsets one.
+    pub fn isolate_with(&self, settings: &[(&str, &str)]) -> Isolate {
+        let mut all = self.settings.clone();
+        all.extend(settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+        isolate(self.world(), &all)
+    }
+
+    /// The first isolate forgets what it remembers, as after a deployment.
+    pub fn restart(&self) {
+        *self.first.borrow_mut() = self.isolate();
+    }
+
+    /// A request to the first isolate.
+    pub fn call(&self, method: &str, path: &str) -> Call<'_> {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let request = Request {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            body: Some(Vec::new()),
+            ..Request::default()
+        };
+        Call { hub: self, isolate: self.first.borrow().clone(), request }
+    }
+
+    /// A request to the admin API of `main` with an administrator's token: `hub.admin("GET", "clients")`.
+    pub fn admin(&self, method: &str, path: &str) -> Call<'_> {
+        self.admin_of("main", method, path)
+    }
+
+    /// The same for another tenant.
+    pub fn admin_of(&self, tenant: &str, method: &str, path: &str) -> Call<'_> {
+        let token = self.admin_token_of(tenant);
+        self.call(method, &format!("/t/{tenant}/admin/{path}")).bearer(&token)
+    }
+
+    /// A new administrator's token of `main`.
+    pub fn admin_token(&self) -> String {
+        self.admin_token_of("main")
+    }
+
+    /// The same for another tenant.
+    pub fn admin_token_of(&self, tenant: &str) -> String {
+        let form = [("grant_type", "client_credentials"), ("scope", "admin")];
+        self.call("POST", &format!("/t/{tenant}/token")).basic(&self.admin_client(tenant)).form(&form).send().access_token()
+    }
+
+    /// The first administrator's client of a tenant.
+    pub fn admin_client(&self, tenant: &str) -> Credentials {
+        self.admins.borrow()[tenant].clone()
+    }
+
+    /// Makes the first administrator of a tenant as an operator does: `writ init`, and its SQL into the database.
+    pub fn first_admin(&self, tenant: &str) -> Credentials {
+        let cli = Cli::parse_from(["writ", "init", "--origin", self.origin(), "--tenant", tenant]);
+        let printed = writ::cli::run(cli, self.clock.now(), &*self.entropy).unwrap();
+        let printed: Value = serde_json::from_str(&printed).unwrap();
+        self.db.execute(printed["sql"].as_str().unwrap());
+        let credentials = credentials(&printed);
+        self.admins.borrow_mut().insert(tenant.to_owned(), credentials.clone());
+        credentials
+    }
+
+    /// Makes a tenant with its first administrator.
+    pub fn create_tenant(&self, tenant: &str) -> Credentials {
+        self.admin("POST", "tenants").json(&json!({"id": tenant, "name": tenant})).send().expect(201);
+        self.first_admin(tenant)
+    }
+
+    /// Registers a client of `main`; whatever `metadata` leaves out is as for an agent.
+    pub fn create_client(&self, metadata: Value) -> Credentials {
+        self.create_client_of("main", metadata)
+    }
+
+    /// The same for another tenant.
+    pub fn create_client_of(&self, tenant: &str, metadata: Value) -> Credentials {
+        let mut body = json!({"client_name": "a client", "token_endpoint_auth_method": "client_secret_basic"});
+        body.as_object_mut().unwrap().extend(metadata.as_object().unwrap().clone());
+        credentials(&self.admin_of(tenant, "POST", "clients").json(&body).send().expect(201).json())
+    }
+
+    /// Registers a resource of `main` and answers its `id`; whatever `body` leaves out is as for [`RESOURCE`].
+    pub fn create_resource(&self, body: Value) -> String {
+        self.create_resource_of("main", body)
+    }
+
+    /// The same for another tenant.
+    pub fn create_resource_of(&self, tenant: &str, body: Value) -> String {
+        let scope = |name: &str, tool: &str| json!({"name": name, "description": name, "tool": tool});
+        let scopes = [scope("mcp:read", "read"), scope("mcp:write", "write")];
+        let mut whole = json!({"resource": RESOURCE, "name": "A resource", "scopes": scopes});
+        whole.as_object_mut().unwrap().extend(body.as_object().unwrap().clone());
+        let made = self.admin_of(tenant, "POST", "resources").json(&whole).send().expect(201);
+        made.json()["id"].as_str().unwrap().to_owned()
+    }
+
+    /// Writes a policy of `main` that is enforced.
+    pub fn put_policy(&self, id: &str, cedar: &str) {
+        self.put_policy_of("main", id, cedar);
+    }
+
+    /// The same for another tenant.
+    pub fn put_policy_of(&self, tenant: &str, id: &str, cedar: &str) {
+        let path = format!("policies/{id}");
+        let old = self.admin_of(tenant, "GET", &path).send();
+        let call = self.admin_of(tenant, "PUT", &path);
+        let call = match old.header("etag") {
+            Some(etag) => call.header("if-match", etag),
+            None => call,
+        };
+        let reply = call.json(&json!({"description": id, "cedar": cedar, "mode": "enforce"})).send();
+        assert!(matches!(reply.status, 200 | 201 | 204), "{reply:?}");
+    }
+
+    /// An agent with [`RESOURCE`], a ceiling of `scope`, and a policy called `name` that permits it all of that.
+    pub fn agent(&self, name: &str, scope: &str) -> Credentials {
+        if self.db.query("SELECT id FROM resources WHERE tenant = 'main'").is_empty() {
+            self.create_resource(json!({}));
+        }
+        let agent = self.create_client(json!({"client_name": name, "scope": scope, "allowed_resources": [RESOURCE]}));
+        self.put_policy(name, &permit(&agent.client_id, RESOURCE));
+        agent
+    }
+
+    /// Asks `main` for a token by `client_credentials`, with `more` in the form.
+    pub fn token(&self, client: &Credentials, more: &[(&str, &str)]) -> Reply {
+        self.token_call(client, more).send()
+    }
+
+    /// The same as a call that can still be changed.
+    pub fn token_call(&self, client: &Credentials, more: &[(&str, &str)]) -> Call<'_> {
+        let form: Vec<_> = [("grant_type", "client_credentials")].iter().chain(more).copied().collect();
+        self.call("POST", "/t/main/token").basic(client).form(&form)
+    }
+
+    /// An access token for `scope` of the client's only resource.
+    pub fn access_token(&self, client: &Credentials, scope: &str) -> String {
+        self.token(client, &[("scope", scope)]).access_token()
+    }
+
+    /// Drives futures at the same time; the seed decides who goes when, and how long each port call takes.
+    pub fn together<'a, T>(&'a self, seed: u64, futures: Vec<Pending<'a, T>>) -> Vec<T> {
+        self.faults.jitter(Some(seed));
+        let done = self.clock.drive(seed, futures);
+        self.faults.jitter(None);
+        done
+    }
+
+    /// The cron of the first isolate.
+    pub fn tick(&self) -> Result<()> {
+        let app = self.first.borrow().0.clone();
+        self.clock.block_on(app.tick(self.clock.now()))
+    }
+
+    /// Sends what waits in the outbox, as the host does after an answer.
+    pub fn relay(&self) -> Result<()> {
+        let app = self.first.borrow().0.clone();
+        self.clock.block_on(app.relay())
+    }
+
+    /// Hands messages to the consumer.
+    pub fn consume(&self, source: Source, messages: &[String]) -> Result<()> {
+        let app = self.first.borrow().0.clone();
+        self.clock.block_on(app.consume(source, messages, self.clock.now()))
+    }
+
+    /// Delivers everything that waits in the queue.
+    pub fn deliver(&self) {
+        self.consume(Source::Audit, &self.queue.take()).unwrap();
+    }
+
+    /// Every event of every tenant, in the order in which they were recorded, after the outbox has been relayed and the
+    /// queue delivered. Ids alone tell no order here: the clock stands still.
+    pub fn events(&self) -> Vec<Value> {
+        while !self.db.query("SELECT id FROM outbox LIMIT 1").is_empty() {
+            self.relay().unwrap();
+        }
+        self.deliver();
+        let recorded = self.faults.recorded();
+        let mut rows = self.db.query("SELECT id, body FROM events");
+        rows.sort_by_key(|row| recorded.iter().position(|text| text.contains(row["id"].as_str().unwrap())));
+        rows.iter().map(|row| serde_json::from_str(row["body"].as_str().unwrap()).unwrap()).collect()
+    }
+
+    /// The events of one type.
+    pub fn events_of(&self, kind: &str) -> Vec<Value> {
+        self.events().into_iter().filter(|event| event["type"] == kind).collect()
+    }
+
+    /// All rows, all that KV and the queue ever had, and the log.
+    pub fn dump_at_rest(&self) -> String {
+        [self.db.dump(), self.kv.dump(), self.queue.sent().join("\n"), self.log.lines().join("\n")].join("\n")
+    }
+
+    /// The same with every reply so far.
+    pub fn dump_everything(&self) -> String {
+        let replies: String = self.replies.borrow().iter().map(|reply| format!("{reply:?}\n")).collect();
+        self.dump_at_rest() + "\n" + &replies
+    }
+}
+
+fn isolate(world: World, settings: &HashMap<String, String>) -> Isolate {
+    let config = Config::parse(|name| settings.get(name).cloned()).unwrap();
+    Isolate(Rc::new(App::new(world, config)))
+}
+
+fn credentials(body: &Value) -> Credentials {
+    let text = |name: &str| body[name].as_str().unwrap().to_owned();
+    Credentials { client_id: text("client_id"), client_secret: text("client_secret") }
+}
+
+/// A policy that permits a client everything of a resource.
+pub fn permit(client_id: &str, resource: &str) -> String {
+    format!(r#"permit(principal == Client::"{client_id}", action == Action::"issue", resource in Resource::"{resource}");"#)
+}
+
+/// Header and claims of a compact JWS, unverified.
+pub fn decode(token: &str) -> (Value, Value) {
+    let part = |n| serde_json::from_slice(&unb64(token.split('.').nth(n).unwrap()).unwrap()).unwrap();
+    (part(0), part(1))
+}
+
+/// A compact JWS with other claims and the same signature.
+pub fn with_claims(token: &str, claims: &Value) -> String {
+    let parts: Vec<_> = token.split('.').collect();
+    format!("{}.{}.{}", parts[0], b64(claims.to_string()), parts[2])
+}
+
+/// A request in the making.
+pub struct Call<'a> {
+    hub: &'a Setup,
+    isolate: Isolate,
+    request: Request,
+}
+
+impl<'a> Call<'a> {
+    /// Sends it to that isolate.
+    pub fn on(mut self, isolate: &Isolate) -> Self {
+        self.isolate = isolate.clone();
+        self
+    }
+
+    /// Sets a header. What no endpoint reads does not get through, as on the real host.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        if let Some(name) = HEADERS.iter().copied().find(|known| *known == name) {
+            self.request.headers.retain(|(known, _)| *known != name);
+            self.request.headers.push((name, value.to_owned()));
+        }
+        self
+    }
+
+    /// Sets the body. One that is larger than the host reads becomes none, as on the real host.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.request.body = Some(body.into()).filter(|body| body.len() <= MAX_BODY);
+        self
+    }
+
+    /// A form; names may repeat.
+    pub fn form(self, fields: &[(&str, &str)]) -> Self {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.header("content-type", "application/x-www-form-urlencoded").body(body)
+    }
+
+    /// A JSON body.
+    pub fn json(self, value: &Value) -> Self {
+        self.header("content-type", "application/json").body(value.to_string())
+    }
+
+    /// Basic credentials, form-encoded as RFC 6749 §2.3.1 has it.
+    pub fn basic(self, client: &Credentials) -> Self {
+        let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let pair = format!("{}:{}", encode(&client.client_id), encode(&client.client_secret));
+        self.header("authorization", &format!("Basic {}", STANDARD.encode(pair)))
+    }
+
+    /// A bearer token.
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Where it comes from.
+    pub fn ip(mut self, ip: &str) -> Self {
+        self.request.peer.ip = Some(ip.parse().unwrap());
+        self
+    }
+
+    /// The reply, for [`Setup::together`]. The moment of the request is when it is polled first.
+    pub fn future(self) -> Pending<'a, Reply> {
+        Box::pin(async move {
+            let Self { hub, isolate, request } = self;
+            let response = isolate.0.handle(&request, hub.clock.now()).await;
+            let headers = response.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            let reply = Reply { status: response.status, headers, text: response.body };
+            hub.replies.borrow_mut().push(reply.clone());
+            reply
+        })
+    }
+
+    /// The reply.
+    pub fn send(self) -> Reply {
+        let clock = self.hub.clock.clone();
+        clock.block_on(self.future())
+    }
+}

@@ -1,0 +1,36 @@
+//! The world as tests have it: every port as a native double that can fail, lag, race, duplicate and reorder on demand.
+//!
+//! ```text
+//! let hub = Setup::new();                                   // tenant `main`, its first administrator, an empty database
+//! let agent = hub.agent("reader", "mcp:read");              // a resource with two scopes, a client, a policy that permits it
+//! let reply = hub.call("POST", "/t/main/token").basic(&agent).form(&[("grant_type", "client_credentials")]).send();
+//! assert_eq!(reply.status, 200, "{reply:?}");
+//! ```
+//!
+//! | what | how |
+//! | --- | --- |
+//! | a request | `hub.call(method, path?query)`, then `.form(&[..])` `.json(&value)` `.body(bytes)` `.header(name, value)` `.basic(&client)` `.bearer(&token)` `.ip("1.2.3.4")` `.on(&isolate)`, then `.send()` |
+//! | the admin API | `hub.admin(method, "clients")` is such a request with an administrator's token |
+//! | things | `create_client(json)` `create_resource(json)` `put_policy(id, cedar)` `create_tenant(id)`; `agent(name, scope)` does all three |
+//! | tokens | `token(&client, &[("scope", "a b")])` is the reply; `access_token(..)` the token; `admin_token()` |
+//! | time | `hub.clock.set_seconds(n)`, `hub.clock.advance(seconds)`; sleeping advances the same clock |
+//! | isolates | `hub.isolate()` is another one over the same database, KV and queue; `.on(&isolate)` sends there; `restart()` forgets everything remembered |
+//! | faults | `hub.faults.fail(Port::Db)`, `.lose_reply(..)`, `.fail_when(port, \|call\| .., Effect)`, `.heal()`; `.calls(Port::Db)` counts |
+//! | other services | `hub.fetch.answer(\|request\| Scripted::json(200, json!({..})).after(300))`; `hub.fetch.requests()` |
+//! | at the same time | `hub.together(seed, vec![future, ..])` interleaves by the seed; `.future()` instead of `.send()` makes them |
+//! | the queue | `hub.queue.waiting()`, `hub.deliver()`; `hub.events()` relays, delivers and reads the trail |
+//! | canaries | `hub.dump_at_rest()` rows, KV, queue and log; `hub.dump_everything()` also every reply |
+
+pub mod doubles;
+pub mod faults;
+pub mod hub;
+pub mod keys;
+pub mod run;
+pub mod sqlite;
+
+#[allow(unused_imports, reason = "each test target uses a part of the support")]
+pub use {
+    doubles::Scripted,
+    faults::{Effect, Port},
+    hub::{Credentials, Reply, Setup},
+};

@@ -1,0 +1,126 @@
+//! D1's stand-in: SQLite in memory, one transaction a batch, with D1's limits.
+
+use super::faults::{Faults, Port};
+use rusqlite::types::{Value as Stored, ValueRef};
+use rusqlite::{Connection, params_from_iter};
+use std::cell::RefCell;
+use std::path::Path;
+use std::rc::Rc;
+use writ::ports::{Db, Outcome, Pending, Row, Sql, Unavailable, Value};
+
+const MAX_PARAMETERS: usize = 100;
+const MAX_STATEMENT: usize = 100_000;
+const MAX_VALUE: usize = 2_000_000;
+const MAX_INTEGER: i64 = 1 << 53;
+
+/// The database with every migration applied.
+pub struct Sqlite {
+    connection: RefCell<Connection>,
+    faults: Rc<Faults>,
+}
+
+impl Sqlite {
+    pub fn new(faults: Rc<Faults>) -> Self {
+        let connection = Connection::open_in_memory().unwrap();
+        for migration in migrations() {
+            connection.execute_batch(&migration).unwrap();
+        }
+        Self { connection: RefCell::new(connection), faults }
+    }
+
+    /// Runs text with literals, as an operator does with the command line of D1.
+    pub fn execute(&self, sql: &str) {
+        self.connection.borrow().execute_batch(sql).unwrap();
+    }
+
+    /// The rows of a query, without passing the faults or the count.
+    pub fn query(&self, sql: &str) -> Vec<Row> {
+        run(&self.connection.borrow(), sql, &[]).unwrap().rows
+    }
+
+    /// Every row of every table.
+    pub fn dump(&self) -> String {
+        let tables = self.query("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name");
+        let names = tables.iter().filter_map(|row| row["name"].as_str());
+        let rows = names.flat_map(|name| self.query(&format!("SELECT '{name}' AS \"table\", * FROM \"{name}\"")));
+        rows.map(|row| serde_json::to_string(&row).unwrap() + "\n").collect()
+    }
+}
+
+/// The migrations in their order.
+fn migrations() -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
+}
+
+impl Db for Sqlite {
+    fn batch(&self, statements: Vec<Sql>) -> Pending<'_, Result<Vec<Outcome>, Unavailable>> {
+        let text = statements.iter().map(|one| one.text).collect::<Vec<_>>().join("; ");
+        Box::pin(async move { self.faults.pass(Port::Db, text, || self.transaction(&statements)).await? })
+    }
+}
+
+impl Sqlite {
+    fn transaction(&self, statements: &[Sql]) -> Result<Vec<Outcome>, Unavailable> {
+        let mut connection = self.connection.borrow_mut();
+        let transaction = connection.transaction().unwrap();
+        let outcomes: Result<_, _> =
+            statements.iter().map(|one| run(&transaction, one.text, &one.args)).collect();
+        match outcomes {
+            Ok(outcomes) => {
+                transaction.commit().unwrap();
+                for staged in statements.iter().filter(|one| one.text.contains("INTO outbox")) {
+                    if let Some(Value::Text(id)) = staged.args.first() {
+                        self.faults.record(id);
+                    }
+                }
+                Ok(outcomes)
+            }
+            // Dropping the transaction rolls it back.
+            Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::ConstraintViolation => {
+                Err(Unavailable("D1: a constraint"))
+            }
+            Err(error) => panic!("a statement that D1 would refuse: {error}"),
+        }
+    }
+}
+
+fn run(connection: &Connection, text: &str, args: &[Value]) -> rusqlite::Result<Outcome> {
+    assert!(args.len() <= MAX_PARAMETERS && text.len() <= MAX_STATEMENT, "more than D1 takes: {text}");
+    let mut statement = connection.prepare_cached(text)?;
+    let values = params_from_iter(args.iter().map(bind));
+    if statement.column_count() == 0 {
+        let changes = statement.execute(values)?;
+        return Ok(Outcome { rows: Vec::new(), changes: changes as u64 });
+    }
+    let names: Vec<String> = statement.column_names().iter().map(ToString::to_string).collect();
+    let rows = statement.query_map(values, |row| {
+        names.iter().enumerate().map(|(n, name)| Ok((name.clone(), json(row.get_ref(n)?)))).collect()
+    })?;
+    Ok(Outcome { rows: rows.collect::<Result<_, _>>()?, changes: 0 })
+}
+
+fn bind(value: &Value) -> Stored {
+    match value {
+        Value::Null => Stored::Null,
+        Value::Int(number) => {
+            assert!(number.abs() <= MAX_INTEGER, "D1 carries integers as doubles: {number}");
+            Stored::Integer(*number)
+        }
+        Value::Text(text) => {
+            assert!(text.len() <= MAX_VALUE, "D1 takes no text of {} bytes", text.len());
+            Stored::Text(text.clone())
+        }
+    }
+}
+
+fn json(value: ValueRef<'_>) -> serde_json::Value {
+    match value {
+        ValueRef::Null => serde_json::Value::Null,
+        ValueRef::Integer(number) => number.into(),
+        ValueRef::Text(text) => std::str::from_utf8(text).unwrap().into(),
+        ValueRef::Real(_) | ValueRef::Blob(_) => panic!("our tables have neither reals nor blobs"),
+    }
+}
