@@ -36,6 +36,11 @@ impl App {
         Self { world, config, memory: Memory::default() }
     }
 
+    /// What a host may do while it starts, so that the first request need not wait for it.
+    pub fn warm() {
+        crate::policy::warm();
+    }
+
     /// The settings.
     pub const fn config(&self) -> &Config {
         &self.config
@@ -69,22 +74,26 @@ impl App {
     }
 
     async fn route(&self, route: &Route, request: &Request, method: Method, now: Now) -> Response {
-        if method == Method::Options && route.guard != Guard::Admin {
+        if method == Method::Options && matches!(route.guard, Guard::Public | Guard::Client) {
             return cors(Response::empty(204))
                 .with("access-control-allow-methods", route.allow())
-                .with("access-control-allow-headers", "Authorization, Content-Type, MCP-Protocol-Version, Mcp-Method, Mcp-Name")
+                .with(
+                    "access-control-allow-headers",
+                    "Authorization, Content-Type, MCP-Protocol-Version, Mcp-Method, Mcp-Name",
+                )
                 .with("access-control-max-age", "86400");
         }
-        let (issuer, answer) = match Cx::open(&self.world, &self.config, &self.memory, &route.tenant, (now, request.peer.clone())).await {
-            Ok(cx) => {
-                let answer = self.endpoint(&cx, route, request, method).await;
-                if let Err(error) = &answer {
-                    render::log(&cx, error);
+        let (issuer, answer) =
+            match Cx::open(&self.world, &self.config, &self.memory, &route.tenant, (now, request.peer.clone())).await {
+                Ok(cx) => {
+                    let answer = self.endpoint(&cx, route, request, method).await;
+                    if let Err(error) = &answer {
+                        render::log(&cx, error);
+                    }
+                    (Some(cx.issuer()), answer)
                 }
-                (Some(cx.issuer()), answer)
-            }
-            Err(error) => (None, Err(error)),
-        };
+                Err(error) => (None, Err(error)),
+            };
         let response = answer.unwrap_or_else(|error| {
             let response = render::error(&error, route.style(), issuer.as_deref());
             match response.status {
@@ -93,7 +102,7 @@ impl App {
             }
         });
         match route.guard {
-            Guard::Admin => response,
+            Guard::Admin | Guard::Page => response,
             Guard::Public | Guard::Client => cors(response),
         }
     }
@@ -103,7 +112,7 @@ impl App {
         let call = Call { cx, request, admin: None, ids: &route.ids };
         match route.guard {
             Guard::Admin => web::admin::answer(call, method, run).await,
-            Guard::Public | Guard::Client => run(call).await,
+            Guard::Public | Guard::Client | Guard::Page => run(call).await,
         }
     }
 

@@ -31,8 +31,7 @@ pub enum Role {
 
 impl Role {
     /// Every role.
-    pub const ALL: [Self; 6] =
-        [Self::Token, Self::Discovery, Self::Authorize, Self::Broker, Self::Admin, Self::Audit];
+    pub const ALL: [Self; 6] = [Self::Token, Self::Discovery, Self::Authorize, Self::Broker, Self::Admin, Self::Audit];
 
     /// The name in `ROLES`.
     pub const fn as_str(self) -> &'static str {

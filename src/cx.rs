@@ -214,7 +214,9 @@ impl Memory {
 
     fn keep<T: 'static>(&self, tenant: &Tenant, key: &str, thing: Rc<T>) {
         let mut shelves = self.shelves.borrow_mut();
-        let Some(shelf) = shelves.get_mut(&tenant.id).filter(|shelf| shelf.tenant.epoch == tenant.epoch) else { return };
+        let Some(shelf) = shelves.get_mut(&tenant.id).filter(|shelf| shelf.tenant.epoch == tenant.epoch) else {
+            return;
+        };
         if shelf.things.len() >= SHELF {
             shelf.things.clear();
         }

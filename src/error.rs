@@ -62,6 +62,8 @@ reasons! {
     MalformedForm => 400 "invalid_request" "the form is malformed" ["RFC 6749 §5.2"];
     /// A parameter is repeated that may appear once.
     DuplicateParameter => 400 "invalid_request" "a parameter is repeated" ["RFC 6749 §3.2"];
+    /// An authorization request; no client can be sent one's answer yet.
+    UnsupportedResponseType => 400 "unsupported_response_type" "this server issues no authorization codes" ["RFC 6749 §4.1.2.1"];
     /// No `grant_type`.
     MissingGrantType => 400 "invalid_request" "`grant_type` is missing" ["RFC 6749 §4.4.2"];
     /// A `grant_type` that is not offered.

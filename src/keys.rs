@@ -99,7 +99,8 @@ async fn fill(cx: &Cx<'_>, set: &KeySet) -> Result<()> {
         for state in [KeyState::Current, KeyState::Next] {
             if !set.has(alg, state) {
                 let key = make(cx, alg, state).await?;
-                let facts = Facts { target: Some(key.kid.clone()), detail: Some(key.state.clone()), ..Facts::default() };
+                let facts =
+                    Facts { target: Some(key.kid.clone()), detail: Some(key.state.clone()), ..Facts::default() };
                 let event = audit::event(cx, EventType::KeyRotated, None, facts);
                 cx.commit(vec![store::keys::insert(&cx.tenant.id, &key)], &event, vec![]).await?;
             }

@@ -137,8 +137,7 @@ pub async fn change(
     change: impl Fn(Option<&Policy>) -> Result<Option<(Source, String)>>,
 ) -> Result<()> {
     for _ in 0..ATTEMPTS {
-        let outcomes =
-            cx.batch(vec![store::tenants::get(&cx.tenant.id), store::policies::all(&cx.tenant.id)]).await?;
+        let outcomes = cx.batch(vec![store::tenants::get(&cx.tenant.id), store::policies::all(&cx.tenant.id)]).await?;
         let epoch = store::single(&outcomes).ok_or(Reason::UnknownTenant)?.int("epoch")?;
         let rows = outcomes.iter().skip(1).flat_map(|outcome| &outcome.rows);
         let policies: Vec<Policy> = rows.map(|row| store::policies::read(&Reader(row))).collect::<Result<_>>()?;

@@ -3,7 +3,7 @@
 use crate::config::Role;
 use crate::error::{Reason, Result};
 use crate::web::render::Style;
-use crate::web::{Method, Run, admin, connections, discovery, token};
+use crate::web::{Method, Run, admin, authorize, connections, discovery, token};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +12,8 @@ pub enum Guard {
     Public,
     /// The endpoint authenticates its client itself.
     Client,
+    /// A browser goes there; no script may read it.
+    Page,
     /// A bearer of an admin token.
     Admin,
 }
@@ -52,7 +54,7 @@ impl Route {
 fn style(guard: Guard) -> Style {
     match guard {
         Guard::Admin => Style::Problem,
-        Guard::Public | Guard::Client => Style::OAuth,
+        Guard::Public | Guard::Client | Guard::Page => Style::OAuth,
     }
 }
 
@@ -78,8 +80,13 @@ pub fn resolve(path: &str) -> Option<Route> {
         ["resources", id, "oauth-protected-resource"] => {
             (Role::Discovery, Guard::Public, endpoints![Get discovery::protected_resource], vec![*id])
         }
+        ["authorize"] => {
+            (Role::Authorize, Guard::Page, endpoints![Get authorize::refuse, Post authorize::refuse], vec![])
+        }
         ["token"] => (Role::Token, Guard::Client, endpoints![Post token::post], vec![]),
-        ["connections", name, "token"] => (Role::Broker, Guard::Client, endpoints![Post connections::lease], vec![*name]),
+        ["connections", name, "token"] => {
+            (Role::Broker, Guard::Client, endpoints![Post connections::lease], vec![*name])
+        }
         ["admin", rest @ ..] => {
             let (role, methods, ids) = admin_route(rest)?;
             (role, Guard::Admin, methods, ids)
@@ -118,9 +125,11 @@ fn admin_route<'a>(rest: &[&'a str]) -> Option<(Role, Endpoints, Vec<&'a str>)> 
             (Role::Admin, endpoints![Get policies::get, Put policies::put, Delete policies::delete], vec![*id])
         }
         ["connections"] => (Role::Broker, endpoints![Get connections::list], vec![]),
-        ["connections", name] => {
-            (Role::Broker, endpoints![Get connections::get, Put connections::put, Delete connections::delete], vec![*name])
-        }
+        ["connections", name] => (
+            Role::Broker,
+            endpoints![Get connections::get, Put connections::put, Delete connections::delete],
+            vec![*name],
+        ),
         ["keys"] => (Role::Token, endpoints![Get keys::list], vec![]),
         ["keys", "rotate"] => (Role::Token, endpoints![Post keys::rotate], vec![]),
         ["events"] => (Role::Audit, endpoints![Get events::list], vec![]),
@@ -132,6 +141,10 @@ fn admin_route<'a>(rest: &[&'a str]) -> Option<(Role, Endpoints, Vec<&'a str>)> 
 /// One decoded path segment: never empty, never a dot segment, never with a slash in it.
 fn decode(segment: &str) -> Option<String> {
     let text = percent_encoding::percent_decode_str(segment).decode_utf8().ok()?;
-    let sound = !text.is_empty() && text.len() <= 256 && !text.starts_with("..") && text != "." && !text.contains(['/', '\\', '\0']);
+    let sound = !text.is_empty()
+        && text.len() <= 256
+        && !text.starts_with("..")
+        && text != "."
+        && !text.contains(['/', '\\', '\0']);
     sound.then(|| text.into_owned())
 }

@@ -61,7 +61,12 @@ impl File {
     /// The text without comments and without the unit tests, which end a file.
     fn code(&self) -> String {
         let lines = self.text.lines().take_while(|line| line.trim() != "#[cfg(test)]");
-        lines.map(|line| line.split_once("//").map_or(line, |(code, _)| if code.ends_with(':') { line } else { code }).to_owned() + "\n").collect()
+        lines
+            .map(|line| {
+                line.split_once("//").map_or(line, |(code, _)| if code.ends_with(':') { line } else { code }).to_owned()
+                    + "\n"
+            })
+            .collect()
     }
 
     fn is_in(&self, places: &[&str]) -> bool {
@@ -78,7 +83,8 @@ fn files(folder: &str, ending: &str) -> Vec<File> {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.file_name().unwrap().to_str().unwrap();
-            let generated = ["target", "build", "node_modules", "__pycache__"].contains(&name) || (name.starts_with('.') && name != ".ci");
+            let generated = ["target", "build", "node_modules", "__pycache__"].contains(&name)
+                || (name.starts_with('.') && name != ".ci");
             if path.is_dir() && !generated {
                 folders.push(path);
             } else if path.is_file() && name.ends_with(ending) {
@@ -142,6 +148,26 @@ fn row_of(module: &str) -> Option<usize> {
     ROWS.iter().position(|row| row.contains(&module))
 }
 
+/// What stands between commas, up to the brace that closes; inner braces keep theirs together.
+fn pieces(list: &str) -> Vec<&str> {
+    let (mut depth, mut start, mut found) = (0, 0, Vec::new());
+    for (n, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            ',' | '}' if depth == 0 => {
+                found.push(&list[start..n]);
+                start = n + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            '}' => depth -= 1,
+            _ => {}
+        }
+    }
+    found
+}
+
 /// The modules that follow `crate::`, also in braces.
 fn imports(code: &str) -> Vec<String> {
     let mut found = Vec::new();
@@ -150,23 +176,10 @@ fn imports(code: &str) -> Vec<String> {
             continue;
         }
         let rest = &code[n + "crate::".len()..];
+        let first = |piece: &str| words(piece).next().map(|(_, word, _)| word.to_owned());
         match rest.strip_prefix('{') {
-            None => found.extend(words(rest).next().map(|(_, word, _)| word.to_owned())),
-            Some(list) => {
-                let (mut depth, mut fresh) = (0, true);
-                for (before, word, after) in words(list) {
-                    depth += before.matches('{').count();
-                    depth -= before.matches('}').count().min(depth);
-                    fresh = fresh || before.trim_end().ends_with(',');
-                    if depth == 0 && fresh && !before.ends_with("::") {
-                        found.push(word.to_owned());
-                    }
-                    fresh = false;
-                    if after.trim_start().starts_with('}') {
-                        break;
-                    }
-                }
-            }
+            None => found.extend(first(rest)),
+            Some(list) => found.extend(pieces(list).into_iter().filter_map(first)),
         }
     }
     found
@@ -176,7 +189,8 @@ fn upward(file: &File) -> Vec<String> {
     let Some(module) = module_of(&file.path) else { return Vec::new() };
     let Some(row) = row_of(module) else { return vec![format!("{}: `{module}` is not in the table", file.path)] };
     let code = file.code();
-    let bad = imports(&code).into_iter().filter(|name| *name != module && !row_of(name).is_some_and(|other| other < row));
+    let bad =
+        imports(&code).into_iter().filter(|name| *name != module && row_of(name).is_none_or(|other| other >= row));
     bad.map(|name| format!("{}: `{module}` may not import `{name}`", file.path)).collect()
 }
 
@@ -188,10 +202,12 @@ fn platform(file: &File) -> Vec<String> {
 }
 
 fn sql(file: &File) -> Vec<String> {
-    let keywords = ["SELECT ", "INSERT INTO", "INSERT OR ", "UPDATE ", "DELETE FROM", "CREATE TABLE", "DROP TABLE", "ON CONFLICT"];
+    let keywords =
+        ["SELECT ", "INSERT INTO", "INSERT OR ", "UPDATE ", "DELETE FROM", "CREATE TABLE", "DROP TABLE", "ON CONFLICT"];
     let code = file.code();
     let lower = |keyword: &str| code.contains(&format!("\"{}", keyword.to_lowercase()));
-    let found = keywords.iter().filter(|keyword| !file.is_in(&["src/store/"]) && (code.contains(**keyword) || lower(keyword)));
+    let found =
+        keywords.iter().filter(|keyword| !file.is_in(&["src/store/"]) && (code.contains(**keyword) || lower(keyword)));
     found.map(|keyword| format!("{}: SQL ({keyword}) outside of src/store", file.path)).collect()
 }
 
@@ -211,7 +227,8 @@ fn symmetric(file: &File) -> Vec<String> {
 fn outbound(file: &File) -> Vec<String> {
     let code: String = file.code().split_whitespace().collect();
     let found = ["world.fetch", ".fetch.fetch(", "Outbound{"].into_iter();
-    let found = found.filter(|call| !file.is_in(&["src/vault/outbound.rs", "src/ports.rs", "src/shell/"]) && code.contains(call));
+    let found = found
+        .filter(|call| !file.is_in(&["src/vault/outbound.rs", "src/ports.rs", "src/shell/"]) && code.contains(call));
     found.map(|call| format!("{}: `{call}` goes around the gate of src/vault/outbound.rs", file.path)).collect()
 }
 
@@ -235,7 +252,8 @@ fn test_switches(file: &File) -> Vec<String> {
     let mut complaints = Vec::new();
     let lines: Vec<&str> = file.text.lines().collect();
     for (n, line) in lines.iter().enumerate() {
-        let stands_before_tests = line.trim() == "#[cfg(test)]" && lines.get(n + 1).is_some_and(|next| next.trim() == "mod tests {");
+        let stands_before_tests =
+            line.trim() == "#[cfg(test)]" && lines.get(n + 1).is_some_and(|next| next.trim() == "mod tests {");
         let names_test = words(line).any(|(before, word, _)| word == "test" && before.contains("cfg"));
         if names_test && !stands_before_tests && !line.trim_start().starts_with("//") {
             complaints.push(format!("{}:{}: behaviour may not depend on whether tests run", file.path, n + 1));
@@ -247,7 +265,17 @@ fn test_switches(file: &File) -> Vec<String> {
 fn clocks(file: &File) -> Vec<String> {
     let code = file.code();
     let host = file.is_in(&["src/shell/", "src/bin/"]);
-    let found = ["SystemTime::now", "Instant::now", "Zoned::now", "Timestamp::now", "Utc::now", "Local::now", "Date::now", "thread_local!", "static mut"];
+    let found = [
+        "SystemTime::now",
+        "Instant::now",
+        "Zoned::now",
+        "Timestamp::now",
+        "Utc::now",
+        "Local::now",
+        "Date::now",
+        "thread_local!",
+        "static mut",
+    ];
     let found = found.into_iter().filter(|name| !host && code.contains(name));
     found.map(|name| format!("{}: `{name}`: take `Now`", file.path)).collect()
 }
@@ -259,7 +287,8 @@ fn size(file: &File) -> Vec<String> {
 }
 
 fn module_doc(file: &File) -> Vec<String> {
-    let missing = (!file.text.starts_with("//! ")).then(|| format!("{}: a file begins by saying what it is", file.path));
+    let missing =
+        (!file.text.starts_with("//! ")).then(|| format!("{}: a file begins by saying what it is", file.path));
     missing.into_iter().collect()
 }
 
@@ -271,7 +300,13 @@ fn suppressions(file: &File) -> Vec<String> {
 
 fn notes_to_self(file: &File) -> Vec<String> {
     // In two halves, so that this file keeps its own rule.
-    let marks = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X"), concat!("HA", "CK"), concat!("Place", "holder.")];
+    let marks = [
+        concat!("TO", "DO"),
+        concat!("FIX", "ME"),
+        concat!("XX", "X"),
+        concat!("HA", "CK"),
+        concat!("Place", "holder."),
+    ];
     let found = marks.into_iter().filter(|mark| words_or_text(&file.text, mark));
     found.map(|mark| format!("{}: `{mark}`: a known gap is a line in docs/conformance.md", file.path)).collect()
 }
@@ -288,7 +323,8 @@ fn machine_paths(file: &File) -> Vec<String> {
     let found = roots.into_iter().filter(|root| {
         file.text.match_indices(root).any(|(n, _)| {
             let free = !file.text[..n].ends_with(|c: char| c.is_alphanumeric() || "._-$}~/*".contains(c));
-            let whole = root.ends_with('/') || !file.text[n + root.len()..].starts_with(|c: char| c.is_alphanumeric() || "-_.".contains(c));
+            let whole = root.ends_with('/')
+                || !file.text[n + root.len()..].starts_with(|c: char| c.is_alphanumeric() || "-_.".contains(c));
             free && whole
         })
     });
@@ -297,15 +333,19 @@ fn machine_paths(file: &File) -> Vec<String> {
 
 #[test]
 fn nothing_imports_upward() {
-    hold(&sources(), upward, &[
-        ("src/store/x.rs", "use crate::web::Call;"),
-        ("src/crypto/x.rs", "use crate::error::Fault;"),
-        ("src/audit/x.rs", "fn f() { crate::keys::all() }"),
-        ("src/keys.rs", "use crate::{error::Result, client_auth};"),
-        ("src/tokens.rs", "use crate::{cx::{Cx, Peer}, grants};"),
-        ("src/model/x.rs", "pub(in crate::store) fn f() {}"),
-        ("src/unheard_of.rs", "//! A module that the table does not know."),
-    ]);
+    hold(
+        &sources(),
+        upward,
+        &[
+            ("src/store/x.rs", "use crate::web::Call;"),
+            ("src/crypto/x.rs", "use crate::error::Fault;"),
+            ("src/audit/x.rs", "fn f() { crate::keys::all() }"),
+            ("src/keys.rs", "use crate::{error::Result, client_auth};"),
+            ("src/tokens.rs", "use crate::{cx::{Cx, Peer}, grants};"),
+            ("src/model/x.rs", "pub(in crate::store) fn f() {}"),
+            ("src/unheard_of.rs", "//! A module that the table does not know."),
+        ],
+    );
 }
 
 #[test]
@@ -330,7 +370,8 @@ fn the_map_of_lib_rs_and_the_table_tell_the_same() {
     documented.sort_unstable();
     table.sort_unstable();
     assert_eq!(documented, table);
-    let declared = lib.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
+    let declared =
+        lib.lines().filter_map(|line| line.trim_start_matches("pub ").strip_prefix("mod ")?.strip_suffix(';'));
     let mut declared: Vec<_> = declared.collect();
     declared.sort_unstable();
     assert_eq!(declared, table, "every module is on the map");
@@ -338,60 +379,92 @@ fn the_map_of_lib_rs_and_the_table_tell_the_same() {
 
 #[test]
 fn the_platform_is_named_only_in_the_shell() {
-    hold(&sources(), platform, &[
-        ("src/app.rs", "use worker::Env;"),
-        ("src/web/x.rs", "fn f(value: wasm_bindgen::JsValue) {}"),
-        ("src/keys.rs", "let now = js_sys::Date::now();"),
-        ("src/cx.rs", "use web_sys;"),
-    ]);
+    hold(
+        &sources(),
+        platform,
+        &[
+            ("src/app.rs", "use worker::Env;"),
+            ("src/web/x.rs", "fn f(value: wasm_bindgen::JsValue) {}"),
+            ("src/keys.rs", "let now = js_sys::Date::now();"),
+            ("src/cx.rs", "use web_sys;"),
+        ],
+    );
 }
 
 #[test]
 fn sql_is_in_the_store_alone_and_the_store_is_data() {
-    hold(&sources(), sql, &[
-        ("src/keys.rs", r#"batch("SELECT 1")"#),
-        ("src/audit/x.rs", r#"let text = "DELETE FROM events";"#),
-        ("src/vault/x.rs", r#"let text = "update leases set claim = 1";"#),
-    ]);
-    hold(&sources(), store_awaits, &[("src/store/x.rs", "cx.batch(vec![]).await?"), ("src/store/x.rs", "pub async fn f() {}")]);
+    hold(
+        &sources(),
+        sql,
+        &[
+            ("src/keys.rs", r#"batch("SELECT 1")"#),
+            ("src/audit/x.rs", r#"let text = "DELETE FROM events";"#),
+            ("src/vault/x.rs", r#"let text = "update leases set claim = 1";"#),
+        ],
+    );
+    hold(
+        &sources(),
+        store_awaits,
+        &[("src/store/x.rs", "cx.batch(vec![]).await?"), ("src/store/x.rs", "pub async fn f() {}")],
+    );
 }
 
 #[test]
 fn symmetric_cryptography_is_in_crypto_alone() {
-    hold(&sources(), symmetric, &[
-        ("src/vault/x.rs", "use aes_gcm::Aes256Gcm;"),
-        ("src/jose/x.rs", "let digest = sha2::Sha256::digest(b);"),
-        ("src/keys.rs", "use subtle::ConstantTimeEq;"),
-    ]);
+    hold(
+        &sources(),
+        symmetric,
+        &[
+            ("src/vault/x.rs", "use aes_gcm::Aes256Gcm;"),
+            ("src/jose/x.rs", "let digest = sha2::Sha256::digest(b);"),
+            ("src/keys.rs", "use subtle::ConstantTimeEq;"),
+        ],
+    );
 }
 
 #[test]
 fn every_call_to_another_service_passes_the_gate() {
-    hold(&sources(), outbound, &[
-        ("src/vault/lease.rs", "cx.world.fetch.fetch(request).await"),
-        ("src/web/x.rs", "let port = &cx\n    .world\n    .fetch;"),
-        ("src/keys.rs", "let request = Outbound { method };"),
-    ]);
+    hold(
+        &sources(),
+        outbound,
+        &[
+            ("src/vault/lease.rs", "cx.world.fetch.fetch(request).await"),
+            ("src/web/x.rs", "let port = &cx\n    .world\n    .fetch;"),
+            ("src/keys.rs", "let request = Outbound { method };"),
+        ],
+    );
 }
 
 #[test]
 fn access_tokens_are_minted_in_one_place() {
-    hold(&sources(), minting, &[
-        ("src/web/token.rs", "let claims = AccessToken { iss };"),
-        ("src/tokens.rs", "cx.world.keys.sign(key, input).await"),
-        ("src/vault/provider/x.rs", "Unsigned::new(alg, \"at+jwt\"); cx.world.keys.sign(key, input)"),
-    ]);
+    hold(
+        &sources(),
+        minting,
+        &[
+            ("src/web/token.rs", "let claims = AccessToken { iss };"),
+            ("src/tokens.rs", "cx.world.keys.sign(key, input).await"),
+            ("src/vault/provider/x.rs", "Unsigned::new(alg, \"at+jwt\"); cx.world.keys.sign(key, input)"),
+        ],
+    );
 }
 
 #[test]
 fn nothing_behaves_otherwise_under_test_and_nobody_reads_a_clock() {
-    hold(&sources(), test_switches, &[
-        ("src/cx.rs", "if cfg!(test) { return }"),
-        ("src/cx.rs", "#[cfg(not(test))]\nfn now() {}"),
-        ("src/cx.rs", "#[cfg(test)]\nfn now() {}"),
-        ("src/cx.rs", "#[cfg_attr(test, derive(Debug))]"),
-    ]);
-    hold(&sources(), clocks, &[("src/keys.rs", "let t = std::time::Instant::now();"), ("src/cx.rs", "thread_local! {}")]);
+    hold(
+        &sources(),
+        test_switches,
+        &[
+            ("src/cx.rs", "if cfg!(test) { return }"),
+            ("src/cx.rs", "#[cfg(not(test))]\nfn now() {}"),
+            ("src/cx.rs", "#[cfg(test)]\nfn now() {}"),
+            ("src/cx.rs", "#[cfg_attr(test, derive(Debug))]"),
+        ],
+    );
+    hold(
+        &sources(),
+        clocks,
+        &[("src/keys.rs", "let t = std::time::Instant::now();"), ("src/cx.rs", "thread_local! {}")],
+    );
 }
 
 #[test]
@@ -404,33 +477,49 @@ fn files_are_short_and_begin_by_saying_what_they_are() {
 
 #[test]
 fn nothing_is_suppressed_without_a_reason_and_nothing_is_left_for_later() {
-    hold(&sources(), suppressions, &[("src/x.rs", "#[allow(dead_code)]"), ("src/x.rs", "todo!()"), ("src/x.rs", "unsafe { f() }")]);
-    hold(&everything(), notes_to_self, &[("src/x.rs", concat!("// TO", "DO: later")), ("docs/x.md", concat!("FIX", "ME"))]);
+    hold(
+        &sources(),
+        suppressions,
+        &[("src/x.rs", "#[allow(dead_code)]"), ("src/x.rs", "todo!()"), ("src/x.rs", "unsafe { f() }")],
+    );
+    hold(
+        &everything(),
+        notes_to_self,
+        &[("src/x.rs", concat!("// TO", "DO: later")), ("docs/x.md", concat!("FIX", "ME"))],
+    );
 }
 
 /// Everything that people wrote; lock files are not.
 fn everything() -> Vec<File> {
     let mut all = files("", "");
-    all.retain(|file| !file.path.ends_with("lock.json") && !file.path.ends_with("Cargo.lock") && file.path != "tests/architecture.rs");
+    all.retain(|file| {
+        !file.path.ends_with("lock.json") && !file.path.ends_with("Cargo.lock") && file.path != "tests/architecture.rs"
+    });
     assert!(all.len() > 100);
     all
 }
 
 #[test]
 fn no_text_names_a_path_of_one_machine() {
-    hold(&everything(), machine_paths, &[
-        ("README.md", concat!("cd /wo", "rk/main")),
-        ("scripts/x", concat!("\"/fa", "rm\"")),
-        ("docs/x.md", concat!("`/ho", "me/somebody`")),
-    ]);
+    hold(
+        &everything(),
+        machine_paths,
+        &[
+            ("README.md", concat!("cd /wo", "rk/main")),
+            ("scripts/x", concat!("\"/fa", "rm\"")),
+            ("docs/x.md", concat!("`/ho", "me/somebody`")),
+        ],
+    );
     assert!(machine_paths(&File::sample("scripts/x", "$TOOLS/worker-build node_modules/workerd")).is_empty());
 }
 
 #[test]
 fn every_document_is_there_and_says_something() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let missing: Vec<_> =
-        DOCUMENTS.iter().filter(|path| !fs::read_to_string(root.join(path)).is_ok_and(|text| text.len() > 200)).collect();
+    let missing: Vec<_> = DOCUMENTS
+        .iter()
+        .filter(|path| !fs::read_to_string(root.join(path)).is_ok_and(|text| text.len() > 200))
+        .collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 
@@ -438,7 +527,9 @@ fn numbering(names: &[&str]) -> Result<(), String> {
     for (n, name) in names.iter().enumerate() {
         let wanted = format!("{:04}_", n + 1);
         let rest = name.strip_prefix(&wanted).and_then(|rest| rest.strip_suffix(".sql"));
-        let sound = rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit()));
+        let sound = rest.is_some_and(|rest| {
+            !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_lowercase() || b == b'_' || b.is_ascii_digit())
+        });
         sound.then_some(()).ok_or_else(|| format!("`{name}` should be {wanted}….sql"))?;
     }
     Ok(())
@@ -450,7 +541,12 @@ fn migrations_are_numbered_without_gaps() {
     let names: Vec<_> = files.iter().map(|file| file.path.trim_start_matches("migrations/")).collect();
     assert!(!names.is_empty());
     numbering(&names).unwrap();
-    for bad in [&["1_start.sql"][..], &["0001_start.sql", "0003_more.sql"], &["0001_start.sql", "0001_again.sql"], &["0001_.sql"]] {
+    for bad in [
+        &["1_start.sql"][..],
+        &["0001_start.sql", "0003_more.sql"],
+        &["0001_start.sql", "0001_again.sql"],
+        &["0001_.sql"],
+    ] {
         assert!(numbering(bad).is_err(), "{bad:?}");
     }
 }
@@ -459,7 +555,11 @@ fn migrations_are_numbered_without_gaps() {
 fn named_tests(document: &str) -> Vec<String> {
     let rows = document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
     let cells = rows.filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
-    cells.flat_map(|cell| cell.split('`').skip(1).step_by(2)).filter(|name| name.contains("::")).map(str::to_owned).collect()
+    cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .filter(|name| name.contains("::"))
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Whether a file of tests has a test of that name.
@@ -496,4 +596,17 @@ fn every_requirement_has_a_test_or_says_that_it_is_a_gap() {
     };
     assert_eq!(untested(&document), Vec::<String>::new());
     assert_eq!(untested("| RFC 1 §1 | x | yes | none |").len(), 1);
+}
+
+#[test]
+fn every_test_of_conformance_is_in_the_table() {
+    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md")).unwrap();
+    let named = named_tests(&document);
+    let mut missing = Vec::new();
+    for file in files("tests/conformance", ".rs") {
+        let place = file.path.trim_start_matches("tests/").trim_end_matches(".rs").replace('/', "::");
+        let tests = file.text.split("#[test]\nfn ").skip(1).filter_map(|rest| rest.split('(').next());
+        missing.extend(tests.map(|test| format!("{place}::{test}")).filter(|name| !named.contains(name)));
+    }
+    assert_eq!(missing, Vec::<String>::new());
 }

@@ -255,7 +255,11 @@ fn policy_changes_and_tokens_that_interleave_leave_the_last_policy_in_force_ever
         };
         let ask = |isolate| hub.token_call(&client, &[]).on(isolate).future();
         let futures = vec![
-            change(&isolates[0], 1), ask(&isolates[1]), change(&isolates[1], 2), ask(&isolates[0]), change(&isolates[0], 12),
+            change(&isolates[0], 1),
+            ask(&isolates[1]),
+            change(&isolates[1], 2),
+            ask(&isolates[0]),
+            change(&isolates[0], 12),
         ];
         let replies = hub.together(seed, futures);
         assert!(replies.iter().all(|reply| matches!(reply.status, 200 | 201 | 400 | 503)), "seed {seed}: {replies:?}");
@@ -278,11 +282,14 @@ fn a_request_that_began_before_a_change_does_not_leave_the_old_answer_in_the_cac
         let far = hub.isolate();
         let token = hub.admin_token();
         let suspend = format!("/t/main/admin/clients/{}/suspend", client.client_id);
-        hub.together(seed, vec![
-            hub.token_call(&client, &[]).on(&far).future(),
-            hub.call("POST", &suspend).bearer(&token).future(),
-            hub.token_call(&client, &[]).future(),
-        ]);
+        hub.together(
+            seed,
+            vec![
+                hub.token_call(&client, &[]).on(&far).future(),
+                hub.call("POST", &suspend).bearer(&token).future(),
+                hub.token_call(&client, &[]).future(),
+            ],
+        );
         hub.clock.advance(5);
         for isolate in [&far, &hub.isolate()] {
             assert_eq!(hub.token_call(&client, &[]).on(isolate).send().status, 401, "seed {seed}");

@@ -34,7 +34,10 @@ impl Scene {
         let hub = Setup::new();
         let agent = hub.agent("agent", "mcp:read");
         let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
-        hub.put_policy("lease", r#"permit(principal, action == Action::"lease", resource == Connection::"warehouse");"#);
+        hub.put_policy(
+            "lease",
+            r#"permit(principal, action == Action::"lease", resource == Connection::"warehouse");"#,
+        );
         let secret = json!({
             "type": "service_account", "client_email": "robot@demo.iam.gserviceaccount.com", "private_key": rsa_pem(11),
             "private_key_id": "k", "token_uri": "https://oauth2.googleapis.com/token",
@@ -91,6 +94,7 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::WrongMediaType => scene.form(&[]).header("content-type", "text/plain").send(),
         Reason::MalformedForm => scene.form(&[]).body("scope=%ff").send(),
         Reason::DuplicateParameter => scene.token(&[("scope", "a"), ("scope", "b")]),
+        Reason::UnsupportedResponseType => hub.call("GET", "/t/main/authorize?response_type=code&state=x").send(),
         Reason::MissingGrantType => scene.form(&[]).send(),
         Reason::UnsupportedGrantType => scene.form(&[("grant_type", "password")]).send(),
         Reason::NoClientAuthentication => hub.call("POST", "/t/main/token").form(&[]).send(),
@@ -198,5 +202,8 @@ fn a_challenge_names_the_realm_and_the_error() {
     let challenge = |reason| provoke(&scene, reason).header("www-authenticate").unwrap_or_default().to_owned();
     assert_eq!(challenge(Reason::ClientAuthenticationFailed), format!("Basic realm=\"{ISSUER}\""));
     assert_eq!(challenge(Reason::InvalidToken), format!("Bearer realm=\"{ISSUER}\", error=\"invalid_token\""));
-    assert_eq!(challenge(Reason::InsufficientScope), format!("Bearer realm=\"{ISSUER}\", error=\"insufficient_scope\""));
+    assert_eq!(
+        challenge(Reason::InsufficientScope),
+        format!("Bearer realm=\"{ISSUER}\", error=\"insufficient_scope\"")
+    );
 }

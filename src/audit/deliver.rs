@@ -15,10 +15,7 @@ pub async fn consume(world: &World, messages: &[String], now: Now) -> Result<()>
     let statements = messages
         .iter()
         .map(|body| match serde_json::from_str::<Event>(body) {
-            Ok(event) => {
-                let at = i64::try_from(event.at).unwrap_or(i64::MAX);
-                store::events::keep(&event.tenant, &event.id, at, event.kind.as_str(), event.client.as_deref(), body.clone())
-            }
+            Ok(event) => store::events::keep(&event, body.clone()),
             Err(_) => {
                 world.log.line("audit: a message is no event; kept as a dead letter");
                 store::events::bury(&sha256(body).to_text(), body.clone(), now.seconds())

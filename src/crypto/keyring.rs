@@ -50,7 +50,8 @@ mod tests {
 
     #[test]
     fn a_new_version_seals_while_the_old_one_still_opens() {
-        let (one, two) = ("1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", "2:HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+        let (one, two) =
+            ("1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", "2:HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
         let old = ring(one).unwrap().seal("a", b"x", &Zero).unwrap();
         let both = ring(&format!("{two} {one}")).unwrap();
         assert_eq!(both.open("a", &old).unwrap().as_slice(), b"x");

@@ -19,6 +19,8 @@ impl Kind {
     }
 }
 
+/// The length of 32 bytes in base64url.
+const RANDOM: usize = 43;
 const CHECK: usize = 6;
 
 fn checksum(body: &str) -> String {
@@ -38,9 +40,10 @@ pub fn mint(kind: Kind, entropy: &dyn Entropy) -> Secret<String> {
 
 /// Whether `text` could have been made by [`mint`]: prefix, length and checksum fit.
 pub fn is_well_formed(kind: Kind, text: &str) -> bool {
-    text.starts_with(kind.prefix())
-        && text.len() == kind.prefix().len() + 43 + CHECK
-        && text.split_at_checked(text.len() - CHECK).is_some_and(|(body, check)| checksum(body) == check)
+    text.strip_prefix(kind.prefix())
+        .filter(|rest| rest.len() == RANDOM.saturating_add(CHECK))
+        .and_then(|rest| rest.split_at_checked(RANDOM))
+        .is_some_and(|(random, check)| checksum(&[kind.prefix(), random].concat()) == check)
 }
 
 /// 128 random bits as base64url: a name that nobody can guess.

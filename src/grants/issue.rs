@@ -120,10 +120,9 @@ pub async fn issue(cx: &Cx<'_>, order: Order<'_>, facts: &mut Facts) -> Result<T
     facts.jti_hash = Some(sha256(&claims.jti).to_text());
     facts.expires_at = Some(exp);
     let event = audit::event(cx, EventType::TokenIssued, Some(&client.id), facts.clone());
-    let token = Unsigned::new(alg, "at+jwt", key.public.kid(), &claims, iat, exp)
+    let token = Unsigned::new(alg, "at+jwt", key.public.kid(), &claims, (iat, exp))
         .ok_or(Fault::Broken("an access token has no JSON"))?;
-    let (signature, recorded) =
-        join(cx.world.keys.sign(private, token.input()), audit::record(cx, &event)).await;
+    let (signature, recorded) = join(cx.world.keys.sign(private, token.input()), audit::record(cx, &event)).await;
     recorded?;
     let access_token = token.signed(&signature?);
     Ok(TokenResponse { access_token, token_type: "Bearer", expires_in: lifetime, scope: claims.scope })
@@ -135,7 +134,11 @@ fn as_policy_targets(target: &Target) -> Vec<PolicyTarget> {
     target
         .scope
         .iter()
-        .map(|name| PolicyTarget::Scope { resource: resource.resource.to_string(), name: name.to_owned(), tool: tool(name) })
+        .map(|name| PolicyTarget::Scope {
+            resource: resource.resource.to_string(),
+            name: name.to_owned(),
+            tool: tool(name),
+        })
         .collect()
 }
 
@@ -146,7 +149,8 @@ struct Granted {
 
 /// What is left of the target after policy; the shortest `@ttl` of what was permitted bounds the life of the token.
 fn decide(target: &Target, verdicts: &[Verdict]) -> Option<Granted> {
-    let permitted = || target.scope.iter().zip(verdicts).filter(|(_, verdict)| verdict.allow && verdict.require.is_empty());
+    let permitted =
+        || target.scope.iter().zip(verdicts).filter(|(_, verdict)| verdict.allow && verdict.require.is_empty());
     let scope: Scope = permitted().map(|(name, _)| name).collect();
     let lifetime = permitted().filter_map(|(_, verdict)| u32::try_from(verdict.ttl?).ok()).min();
     let longest = target.resource.body.access_token_lifetime;

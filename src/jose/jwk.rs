@@ -5,7 +5,6 @@ use crate::ports::{Alg, PublicKey};
 use jwt_compact::jwk::JsonWebKey;
 use p256::elliptic_curve::sec1::{EncodedPoint, FromEncodedPoint};
 
-
 const MIN_RSA_BITS: usize = 2048;
 const MAX_RSA_BITS: usize = 8192;
 

@@ -48,8 +48,9 @@ impl From<Unavailable> for Problem {
 pub struct Unsigned(String);
 
 impl Unsigned {
-    /// Shapes header and claims; times are seconds since the epoch.
-    pub fn new(alg: Alg, typ: &str, kid: &str, claims: impl Serialize, iat: i64, exp: i64) -> Option<Self> {
+    /// Shapes header and claims; `times` are `iat` and `exp` in seconds since the epoch.
+    pub fn new(alg: Alg, typ: &str, kid: &str, claims: impl Serialize, times: (i64, i64)) -> Option<Self> {
+        let (iat, exp) = times;
         let mut claims = Claims::new(claims);
         claims.issued_at = Some(DateTime::from_timestamp(iat, 0)?);
         claims.expiration = Some(DateTime::from_timestamp(exp, 0)?);

@@ -13,7 +13,7 @@ mod jwk;
 mod jws;
 mod strict;
 
-pub use claims::{Actor, AccessToken};
+pub use claims::{AccessToken, Actor};
 pub use jwk::PublicJwk;
 pub use jws::{LEEWAY_SECONDS, Problem, Unsigned, Unverified, Verified};
 pub use strict::is_strict;

@@ -70,7 +70,8 @@ impl ResourceBody {
             if self.scopes.iter().take(index).any(|other| other.name == one.name) {
                 return Err(format!("`scopes` names `{}` twice", one.name));
             }
-            if one.description.chars().count() > MAX_TEXT || one.tool.as_ref().is_some_and(|tool| tool.len() > MAX_TEXT) {
+            if one.description.chars().count() > MAX_TEXT || one.tool.as_ref().is_some_and(|tool| tool.len() > MAX_TEXT)
+            {
                 return Err(format!("`scopes` has a text of more than {MAX_TEXT} characters"));
             }
         }
@@ -108,7 +109,10 @@ impl Resource {
             id: None,
             resource: ResourceUri::parse(&format!("{issuer}/admin"))?,
             name: "Writ admin API".to_owned(),
-            scopes: vec![scope("admin", "Change anything in this tenant"), scope("admin:read", "Read everything but secrets")],
+            scopes: vec![
+                scope("admin", "Change anything in this tenant"),
+                scope("admin:read", "Read everything but secrets"),
+            ],
             access_token_lifetime: DEFAULT_LIFETIME,
             token_signing_alg: Alg::Es256,
         };

@@ -8,6 +8,8 @@ use serde::Serialize;
 pub struct ServerMetadata {
     /// The issuer identifier, byte for byte.
     pub issuer: String,
+    /// The authorization endpoint. It refuses every request, but MCP clients take no metadata without it.
+    pub authorization_endpoint: String,
     /// The token endpoint.
     pub token_endpoint: String,
     /// The key set.
@@ -16,7 +18,7 @@ pub struct ServerMetadata {
     pub grant_types_supported: Vec<&'static str>,
     /// How clients authenticate there.
     pub token_endpoint_auth_methods_supported: Vec<&'static str>,
-    /// None: required by RFC 8414 §2, and no authorization endpoint is offered.
+    /// None: the member is required by RFC 8414 §2, and no authorization response can be had.
     pub response_types_supported: [&'static str; 0],
     /// Required by OpenID Connect Discovery.
     pub subject_types_supported: [&'static str; 1],

@@ -78,7 +78,17 @@ mod tests {
 
     #[test]
     fn relative_fragmented_and_smuggling_uris_are_refused() {
-        for bad in ["", "mcp", "/mcp", "https://a/#f", "https://a/#", "https://u:p@a/", "https://a/ b", "urn:x:y", "https:\\\\a"] {
+        for bad in [
+            "",
+            "mcp",
+            "/mcp",
+            "https://a/#f",
+            "https://a/#",
+            "https://u:p@a/",
+            "https://a/ b",
+            "urn:x:y",
+            "https:\\\\a",
+        ] {
             assert!(ResourceUri::parse(bad).is_none(), "{bad}");
         }
     }

@@ -48,15 +48,9 @@ impl Document {
     fn statements(&self) -> Option<impl Iterator<Item = (&Reach, &(Policy, Obligations))>> {
         let read = || {
             let statements = check::statements(&self.cedar).ok()?;
-            let with_obligations = |(_, policy)| {
-                Obligations::read(&policy)
-                    .ok()
-                    .map(|obligations| (policy, obligations))
-            };
-            let statements: Vec<_> = statements
-                .into_iter()
-                .map(with_obligations)
-                .collect::<Option<_>>()?;
+            let with_obligations =
+                |(_, policy)| Obligations::read(&policy).ok().map(|obligations| (policy, obligations));
+            let statements: Vec<_> = statements.into_iter().map(with_obligations).collect::<Option<_>>()?;
             (statements.len() == self.reaches.len()).then_some(statements)
         };
         let statements = self.statements.get_or_init(read).as_ref()?;
@@ -77,11 +71,7 @@ impl fmt::Display for BundleError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "policy `{}` cannot be read", self.id)?;
         for one in &self.complaints {
-            write!(
-                f,
-                "; line {}, column {}: {}",
-                one.line, one.column, one.message
-            )?;
+            write!(f, "; line {}, column {}: {}", one.line, one.column, one.message)?;
         }
         Ok(())
     }
@@ -100,10 +90,7 @@ impl Bundle {
         let mut names = Names::default();
         let mut documents = Vec::with_capacity(sources.len());
         for source in sources.iter().filter(|source| source.mode != Mode::Off) {
-            limit(&source.cedar).map_err(|one| BundleError {
-                id: source.id.clone(),
-                complaints: vec![one],
-            })?;
+            limit(&source.cedar).map_err(|one| BundleError { id: source.id.clone(), complaints: vec![one] })?;
             documents.push(Document {
                 id: source.id.as_str().into(),
                 shadow: source.mode == Mode::Shadow,
@@ -129,17 +116,9 @@ impl Bundle {
         self.decide_with(question, |key| self.slice(key))
     }
 
-    fn decide_with(
-        &self,
-        question: &Question<'_>,
-        slice: impl Fn(Key) -> Result<Rc<Slice>, Unstated>,
-    ) -> Vec<Verdict> {
+    fn decide_with(&self, question: &Question<'_>, slice: impl Fn(Key) -> Result<Rc<Slice>, Unstated>) -> Vec<Verdict> {
         self.try_decide(question, slice).unwrap_or_else(|unstated| {
-            question
-                .targets
-                .iter()
-                .map(|_| Verdict::unanswerable(unstated.to_string()))
-                .collect()
+            question.targets.iter().map(|_| Verdict::unanswerable(unstated.to_string())).collect()
         })
     }
 
@@ -156,17 +135,9 @@ impl Bundle {
         for target in question.targets {
             let target_uid = self.words.target(target);
             let id = target_uid.id().unescaped();
-            let slice = slice(
-                self.names
-                    .key(question.action, &question.principal.id, target, id),
-            )?;
+            let slice = slice(self.names.key(question.action, &question.principal.id, target, id))?;
             let request = self.words.request(question, target_uid, context.clone())?;
-            verdicts.push(decision::decide(
-                &self.authorizer,
-                &request,
-                &entities,
-                &slice,
-            ));
+            verdicts.push(decision::decide(&self.authorizer, &request, &entities, &slice));
         }
         Ok(verdicts)
     }
@@ -183,11 +154,7 @@ impl Bundle {
 
     fn gather(&self, relevant: impl Fn(&Reach) -> bool) -> Result<Slice, Unstated> {
         let mut slice = Slice::default();
-        for document in self
-            .documents
-            .iter()
-            .filter(|document| document.reaches.iter().any(&relevant))
-        {
+        for document in self.documents.iter().filter(|document| document.reaches.iter().any(&relevant)) {
             let Some(statements) = document.statements() else {
                 if !document.shadow {
                     slice.unreadable.push(Rc::clone(&document.id));
@@ -197,20 +164,9 @@ impl Bundle {
             let mut shadow = PolicySet::new();
             for (_, (policy, obligations)) in statements.filter(|(reach, _)| relevant(reach)) {
                 let id = PolicyId::new(slice.notes.len().to_string());
-                let set = if document.shadow {
-                    &mut shadow
-                } else {
-                    &mut slice.enforced
-                };
-                set.add(policy.new_id(id.clone()))
-                    .map_err(|_| Unstated::Policies)?;
-                slice.notes.insert(
-                    id,
-                    Note {
-                        document: Rc::clone(&document.id),
-                        obligations: obligations.clone(),
-                    },
-                );
+                let set = if document.shadow { &mut shadow } else { &mut slice.enforced };
+                set.add(policy.new_id(id.clone())).map_err(|_| Unstated::Policies)?;
+                slice.notes.insert(id, Note { document: Rc::clone(&document.id), obligations: obligations.clone() });
             }
             if document.shadow {
                 slice.shadow.push((Rc::clone(&document.id), shadow));
@@ -226,11 +182,7 @@ impl Bundle {
             Some(known) => known,
             None => {
                 let targets = self.words.targets(question.targets)?;
-                keep(
-                    &mut self.targets.borrow_mut(),
-                    question.targets.to_vec(),
-                    targets.clone(),
-                );
+                keep(&mut self.targets.borrow_mut(), question.targets.to_vec(), targets.clone());
                 targets
             }
         };
@@ -276,18 +228,11 @@ mod tests {
     const ALL: &str = "permit(principal, action, resource);";
 
     fn source(id: &str, mode: Mode, cedar: &str) -> Source {
-        Source {
-            id: id.into(),
-            cedar: cedar.into(),
-            mode,
-        }
+        Source { id: id.into(), cedar: cedar.into(), mode }
     }
 
     fn enforced(texts: &[(&str, &str)]) -> Bundle {
-        let sources: Vec<Source> = texts
-            .iter()
-            .map(|(id, text)| source(id, Mode::Enforce, text))
-            .collect();
+        let sources: Vec<Source> = texts.iter().map(|(id, text)| source(id, Mode::Enforce, text)).collect();
         Bundle::parse(&sources).unwrap()
     }
 
@@ -303,11 +248,7 @@ mod tests {
     }
 
     fn scope(name: &str) -> Target {
-        Target::Scope {
-            resource: MCP.into(),
-            name: name.into(),
-            tool: None,
-        }
+        Target::Scope { resource: MCP.into(), name: name.into(), tool: None }
     }
 
     fn at(now: i64) -> Circumstance {
@@ -330,25 +271,12 @@ mod tests {
     }
 
     fn from(ip: &str) -> Circumstance {
-        Circumstance {
-            ip: Some(ip.parse().unwrap()),
-            ..at(0)
-        }
+        Circumstance { ip: Some(ip.parse().unwrap()), ..at(0) }
     }
 
-    fn ask(
-        bundle: &Bundle,
-        client_id: &str,
-        targets: &[Target],
-        circumstance: &Circumstance,
-    ) -> Vec<Verdict> {
+    fn ask(bundle: &Bundle, client_id: &str, targets: &[Target], circumstance: &Circumstance) -> Vec<Verdict> {
         let principal = client(client_id);
-        bundle.decide(&Question {
-            action: Action::Issue,
-            principal: &principal,
-            targets,
-            circumstance,
-        })
+        bundle.decide(&Question { action: Action::Issue, principal: &principal, targets, circumstance })
     }
 
     fn one(bundle: &Bundle, circumstance: &Circumstance) -> Verdict {
@@ -367,123 +295,44 @@ mod tests {
     fn this_agent_from_this_range_between_these_hours_may_have_these_scopes() {
         let bundle = enforced(&[("sentence", SENTENCE)]);
         // 2026-01-15 03:30 in Berlin.
-        let good = Circumstance {
-            now: 1_768_444_200,
-            ..from("10.1.2.3")
-        };
+        let good = Circumstance { now: 1_768_444_200, ..from("10.1.2.3") };
         let targets = [scope("write"), scope("read"), scope("list")];
         let verdicts = ask(&bundle, "c1", &targets, &good);
-        assert_eq!(
-            verdicts
-                .iter()
-                .map(|verdict| verdict.allow)
-                .collect::<Vec<_>>(),
-            [false, true, true]
-        );
+        assert_eq!(verdicts.iter().map(|verdict| verdict.allow).collect::<Vec<_>>(), [false, true, true]);
         assert!(verdicts[0].policies.is_empty());
         assert_eq!(verdicts[1].policies, ["sentence"]);
-        let other_resource = Target::Scope {
-            resource: "https://mcp.example/b".into(),
-            name: "read".into(),
-            tool: None,
-        };
+        let other_resource =
+            Target::Scope { resource: "https://mcp.example/b".into(), name: "read".into(), tool: None };
         for (client, target, circumstance) in [
             ("c2", scope("read"), good.clone()),
             ("c1", other_resource, good.clone()),
-            (
-                "c1",
-                scope("read"),
-                Circumstance {
-                    ip: "11.0.0.1".parse().ok(),
-                    ..good.clone()
-                },
-            ),
-            (
-                "c1",
-                scope("read"),
-                Circumstance {
-                    ip: None,
-                    ..good.clone()
-                },
-            ),
-            (
-                "c1",
-                scope("read"),
-                Circumstance {
-                    now: good.now + 1_800,
-                    ..good.clone()
-                },
-            ),
-            (
-                "c1",
-                scope("read"),
-                Circumstance {
-                    now: good.now - 5_401,
-                    ..good.clone()
-                },
-            ),
-            (
-                "c1",
-                scope("read"),
-                Circumstance {
-                    zone: "UTC".into(),
-                    now: good.now + 5_400,
-                    ..good.clone()
-                },
-            ),
+            ("c1", scope("read"), Circumstance { ip: "11.0.0.1".parse().ok(), ..good.clone() }),
+            ("c1", scope("read"), Circumstance { ip: None, ..good.clone() }),
+            ("c1", scope("read"), Circumstance { now: good.now + 1_800, ..good.clone() }),
+            ("c1", scope("read"), Circumstance { now: good.now - 5_401, ..good.clone() }),
+            ("c1", scope("read"), Circumstance { zone: "UTC".into(), now: good.now + 5_400, ..good.clone() }),
         ] {
             let verdict = ask(&bundle, client, &[target], &circumstance).remove(0);
             assert_eq!(verdict, Verdict::default(), "{client} {circumstance:?}");
         }
-        let lease = Question {
-            action: Action::Exchange,
-            principal: &client("c1"),
-            targets: &targets,
-            circumstance: &good,
-        };
+        let lease =
+            Question { action: Action::Exchange, principal: &client("c1"), targets: &targets, circumstance: &good };
         assert!(bundle.decide(&lease).iter().all(|verdict| !verdict.allow));
     }
 
     #[test]
     fn hours_are_those_on_the_wall_across_both_clock_changes() {
         let bundle = enforced(&[("sentence", SENTENCE)]);
-        let open = |now: i64| {
-            one(
-                &bundle,
-                &Circumstance {
-                    now,
-                    ..from("10.1.2.3")
-                },
-            )
-            .allow
-        };
+        let open = |now: i64| one(&bundle, &Circumstance { now, ..from("10.1.2.3") }).allow;
         // On 2026-03-29 the hour from 2 to 3 does not exist: 01:59:59 is followed by 03:00.
         let spring = 1_774_746_000;
-        assert_eq!(
-            [spring - 1, spring, spring + 3_599, spring + 3_600].map(open),
-            [false, true, true, false]
-        );
+        assert_eq!([spring - 1, spring, spring + 3_599, spring + 3_600].map(open), [false, true, true, false]);
         // On 2026-10-25 it comes twice: the window is three hours long.
         let autumn = 1_792_890_000;
-        let moments = [
-            autumn - 3_601,
-            autumn - 3_600,
-            autumn - 1,
-            autumn,
-            autumn + 7_199,
-            autumn + 7_200,
-        ];
+        let moments = [autumn - 3_601, autumn - 3_600, autumn - 1, autumn, autumn + 7_199, autumn + 7_200];
         assert_eq!(moments.map(open), [false, true, true, true, true, false]);
         // On the days before and after, the window is two hours long at another distance from UTC.
-        assert_eq!(
-            [
-                spring - 86_400 - 1,
-                spring - 86_400,
-                spring + 86_400 - 3_600
-            ]
-            .map(open),
-            [false, true, true]
-        );
+        assert_eq!([spring - 86_400 - 1, spring - 86_400, spring + 86_400 - 3_600].map(open), [false, true, true]);
     }
 
     #[test]
@@ -541,52 +390,25 @@ mod tests {
     fn a_forbid_beats_every_permit_and_is_named() {
         let bundle = enforced(&[
             ("b", ALL),
-            (
-                "z",
-                "forbid(principal, action, resource) when { resource.name == \"write\" };",
-            ),
-            (
-                "a",
-                "permit(principal, action, resource); permit(principal, action, resource);",
-            ),
+            ("z", "forbid(principal, action, resource) when { resource.name == \"write\" };"),
+            ("a", "permit(principal, action, resource); permit(principal, action, resource);"),
         ]);
         let verdicts = ask(&bundle, "c1", &[scope("write"), scope("read")], &at(0));
-        assert_eq!(
-            verdicts[0],
-            Verdict {
-                policies: vec!["z".into()],
-                ..Verdict::default()
-            }
-        );
-        assert_eq!(
-            verdicts[1],
-            Verdict {
-                allow: true,
-                policies: vec!["a".into(), "b".into()],
-                ..Verdict::default()
-            }
-        );
+        assert_eq!(verdicts[0], Verdict { policies: vec!["z".into()], ..Verdict::default() });
+        assert_eq!(verdicts[1], Verdict { allow: true, policies: vec!["a".into(), "b".into()], ..Verdict::default() });
     }
 
     #[test]
     fn a_forbid_that_errs_denies() {
-        let overflow =
-            "(principal, action, resource) when { context.now * 9223372036854775807 > 0 };";
+        let overflow = "(principal, action, resource) when { context.now * 9223372036854775807 > 0 };";
         for effect in ["forbid", "permit"] {
             let bundle = enforced(&[("all", ALL), ("bad", &format!("{effect}{overflow}"))]);
             let verdict = one(&bundle, &at(2));
             assert_eq!(
                 verdict,
-                Verdict {
-                    policies: vec!["bad".into()],
-                    errors: vec!["bad".into()],
-                    ..Verdict::default()
-                }
+                Verdict { policies: vec!["bad".into()], errors: vec!["bad".into()], ..Verdict::default() }
             );
-            assert!(
-                effect == "forbid" || one(&bundle, &at(1)).allow,
-                "it errs for that time alone"
-            );
+            assert!(effect == "forbid" || one(&bundle, &at(1)).allow, "it errs for that time alone");
         }
     }
 
@@ -603,99 +425,36 @@ mod tests {
     fn facts_that_cannot_be_stated_deny_every_target() {
         let bundle = enforced(&[("all", ALL)]);
         let targets = [scope("read"), scope("write")];
-        for circumstance in [
-            Circumstance {
-                zone: "Mars/Olympus".into(),
-                ..at(0)
-            },
-            at(i64::MAX),
-        ] {
+        for circumstance in [Circumstance { zone: "Mars/Olympus".into(), ..at(0) }, at(i64::MAX)] {
             let verdicts = ask(&bundle, "c1", &targets, &circumstance);
             assert_eq!(verdicts.len(), 2);
             for verdict in verdicts {
                 assert!(!verdict.allow && verdict.policies.is_empty());
                 assert!(verdict.errors[0].starts_with("facts: "), "{verdict:?}");
             }
-            assert!(
-                ask(&bundle, "c1", &targets, &at(0))[0].allow,
-                "and nothing is left behind"
-            );
+            assert!(ask(&bundle, "c1", &targets, &at(0))[0].allow, "and nothing is left behind");
         }
     }
 
     #[test]
     fn shadow_documents_change_no_verdict_and_say_when_they_would_have() {
         let forbid = "forbid(principal, action, resource) when { resource.name == \"write\" };";
-        let errs =
-            "permit(principal, action, resource) when { context.now * 9223372036854775807 > 0 };";
+        let errs = "permit(principal, action, resource) when { context.now * 9223372036854775807 > 0 };";
         let judge = |texts: &[(&str, Mode, &str)], name: &str| {
-            let sources: Vec<Source> = texts
-                .iter()
-                .map(|(id, mode, text)| source(id, *mode, text))
-                .collect();
-            ask(
-                &Bundle::parse(&sources).unwrap(),
-                "c1",
-                &[scope(name)],
-                &at(2),
-            )
-            .remove(0)
+            let sources: Vec<Source> = texts.iter().map(|(id, mode, text)| source(id, *mode, text)).collect();
+            ask(&Bundle::parse(&sources).unwrap(), "c1", &[scope(name)], &at(2)).remove(0)
         };
         use Mode::{Enforce, Shadow};
         type Case<'a> = (&'a [(&'a str, Mode, &'a str)], &'a str, bool, &'a [&'a str]);
         let cases: [Case<'_>; 8] = [
-            (
-                &[("all", Enforce, ALL), ("s", Shadow, forbid)],
-                "write",
-                true,
-                &["s"],
-            ),
-            (
-                &[("all", Enforce, ALL), ("s", Shadow, forbid)],
-                "read",
-                true,
-                &[],
-            ),
-            (
-                &[("all", Enforce, ALL), ("s", Shadow, errs)],
-                "read",
-                true,
-                &["s"],
-            ),
-            (
-                &[("all", Enforce, ALL), ("s", Shadow, ALL)],
-                "read",
-                true,
-                &[],
-            ),
-            (
-                &[
-                    ("t", Shadow, ALL),
-                    ("s", Shadow, ALL),
-                    ("u", Shadow, forbid),
-                ],
-                "write",
-                false,
-                &["s", "t"],
-            ),
-            (
-                &[("s", Shadow, &format!("{ALL} {forbid}"))],
-                "write",
-                false,
-                &[],
-            ),
-            (
-                &[("no", Enforce, forbid), ("s", Shadow, ALL)],
-                "write",
-                false,
-                &[],
-            ),
-            (
-                &[("bad", Enforce, errs), ("s", Shadow, ALL)],
-                "read",
-                false,
-                &[],
-            ),
+            (&[("all", Enforce, ALL), ("s", Shadow, forbid)], "write", true, &["s"]),
+            (&[("all", Enforce, ALL), ("s", Shadow, forbid)], "read", true, &[]),
+            (&[("all", Enforce, ALL), ("s", Shadow, errs)], "read", true, &["s"]),
+            (&[("all", Enforce, ALL), ("s", Shadow, ALL)], "read", true, &[]),
+            (&[("t", Shadow, ALL), ("s", Shadow, ALL), ("u", Shadow, forbid)], "write", false, &["s", "t"]),
+            (&[("s", Shadow, &format!("{ALL} {forbid}"))], "write", false, &[]),
+            (&[("no", Enforce, forbid), ("s", Shadow, ALL)], "write", false, &[]),
+            (&[("bad", Enforce, errs), ("s", Shadow, ALL)], "read", false, &[]),
         ];
         for (texts, name, allow, shadow) in cases {
             let verdict = judge(texts, name);
@@ -704,22 +463,13 @@ mod tests {
                 (allow, shadow.iter().map(|id| (*id).to_owned()).collect()),
                 "{texts:?}"
             );
-            assert!(
-                !verdict
-                    .policies
-                    .iter()
-                    .any(|id| shadow.contains(&id.as_str()))
-            );
+            assert!(!verdict.policies.iter().any(|id| shadow.contains(&id.as_str())));
         }
     }
 
     #[test]
     fn documents_that_are_off_are_not_even_read() {
-        let bundle = Bundle::parse(&[
-            source("all", Mode::Enforce, ALL),
-            source("off", Mode::Off, "forbid("),
-        ])
-        .unwrap();
+        let bundle = Bundle::parse(&[source("all", Mode::Enforce, ALL), source("off", Mode::Off, "forbid(")]).unwrap();
         assert!(one(&bundle, &at(0)).allow);
     }
 
@@ -734,69 +484,32 @@ mod tests {
             "permit(principal == Client::\"c1\", action, resource) when { context. };",
         ] {
             let bundle = enforced(&[("all", ALL), ("broken", broken)]);
-            let denied = Verdict {
-                policies: vec!["broken".into()],
-                errors: vec!["broken".into()],
-                ..Verdict::default()
-            };
+            let denied =
+                Verdict { policies: vec!["broken".into()], errors: vec!["broken".into()], ..Verdict::default() };
             assert_eq!(one(&bundle, &at(0)), denied, "{broken}");
-            assert_eq!(
-                ask(&bundle, "c2", &[scope("read")], &at(0))[0].allow,
-                broken.contains("c1"),
-                "{broken}"
-            );
-            let shadow = [
-                source("all", Mode::Enforce, ALL),
-                source("broken", Mode::Shadow, broken),
-            ];
-            assert!(
-                one(&Bundle::parse(&shadow).unwrap(), &at(0)).allow,
-                "{broken}"
-            );
+            assert_eq!(ask(&bundle, "c2", &[scope("read")], &at(0))[0].allow, broken.contains("c1"), "{broken}");
+            let shadow = [source("all", Mode::Enforce, ALL), source("broken", Mode::Shadow, broken)];
+            assert!(one(&Bundle::parse(&shadow).unwrap(), &at(0)).allow, "{broken}");
         }
     }
 
     #[test]
     fn a_document_beyond_the_limits_is_named_with_its_place() {
-        let deep = format!(
-            "permit(principal, action, resource) when {{\n {}true }};",
-            "true && ".repeat(1_000)
-        );
-        let error = Bundle::parse(&[
-            source("all", Mode::Enforce, ALL),
-            source("deep", Mode::Enforce, &deep),
-        ])
-        .err()
-        .unwrap();
+        let deep = format!("permit(principal, action, resource) when {{\n {}true }};", "true && ".repeat(1_000));
+        let error =
+            Bundle::parse(&[source("all", Mode::Enforce, ALL), source("deep", Mode::Enforce, &deep)]).err().unwrap();
         assert_eq!(error.id, "deep");
-        assert!(
-            error
-                .to_string()
-                .starts_with("policy `deep` cannot be read; line 2, column "),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("policy `deep` cannot be read; line 2, column "), "{error}");
     }
 
     #[test]
     fn a_document_is_parsed_only_when_a_question_concerns_it() {
         let bundle = enforced(&[
             ("all", ALL),
-            (
-                "c1",
-                "permit(principal == Client::\"c1\", action, resource);",
-            ),
-            (
-                "c2",
-                "permit(principal == Client::\"c2\", action, resource);",
-            ),
+            ("c1", "permit(principal == Client::\"c1\", action, resource);"),
+            ("c2", "permit(principal == Client::\"c2\", action, resource);"),
         ]);
-        let parsed = || {
-            bundle
-                .documents
-                .iter()
-                .filter(|one| one.statements.get().is_some())
-                .count()
-        };
+        let parsed = || bundle.documents.iter().filter(|one| one.statements.get().is_some()).count();
         assert_eq!(parsed(), 0);
         assert!(one(&bundle, &at(0)).allow);
         assert_eq!(parsed(), 2);
@@ -809,37 +522,13 @@ mod tests {
                 "a",
                 "@ttl(\"60\") @require(\"approval\") permit(principal, action, resource) when { resource.name == \"write\" };",
             ),
-            (
-                "b",
-                "@ttl(\"300\") @require(\"approval\") permit(principal, action, resource);",
-            ),
-            (
-                "c",
-                "@ttl(\"5\") @require(\"mfa\") permit(principal, action, resource) when { context.dpop };",
-            ),
-            (
-                "d",
-                "forbid(principal, action, resource) when { resource.name == \"drop\" };",
-            ),
+            ("b", "@ttl(\"300\") @require(\"approval\") permit(principal, action, resource);"),
+            ("c", "@ttl(\"5\") @require(\"mfa\") permit(principal, action, resource) when { context.dpop };"),
+            ("d", "forbid(principal, action, resource) when { resource.name == \"drop\" };"),
         ]);
-        let verdicts = ask(
-            &bundle,
-            "c1",
-            &[scope("write"), scope("read"), scope("drop")],
-            &at(0),
-        );
-        let asked: Vec<_> = verdicts
-            .iter()
-            .map(|verdict| (verdict.ttl, verdict.require.join(",")))
-            .collect();
-        assert_eq!(
-            asked,
-            [
-                (Some(60), "approval".into()),
-                (Some(300), "approval".into()),
-                (None, String::new())
-            ]
-        );
+        let verdicts = ask(&bundle, "c1", &[scope("write"), scope("read"), scope("drop")], &at(0));
+        let asked: Vec<_> = verdicts.iter().map(|verdict| (verdict.ttl, verdict.require.join(","))).collect();
+        assert_eq!(asked, [(Some(60), "approval".into()), (Some(300), "approval".into()), (None, String::new())]);
     }
 
     #[test]
@@ -848,17 +537,10 @@ mod tests {
             when { context.scopes.contains("read") && resource.kind == "google_service_account" };
             forbid(principal, action, resource) when { context.chain.contains("unverified") };"#;
         let bundle = enforced(&[("lease", text)]);
-        let connection = |name: &str| Target::Connection {
-            name: name.into(),
-            kind: "google_service_account".into(),
-        };
+        let connection = |name: &str| Target::Connection { name: name.into(), kind: "google_service_account".into() };
         let lease = |name: &str, scopes: &[&str], chain: &[&str]| {
             let list = |items: &[&str]| items.iter().map(|item| (*item).to_owned()).collect();
-            let circumstance = Circumstance {
-                scopes: list(scopes),
-                chain: list(chain),
-                ..at(0)
-            };
+            let circumstance = Circumstance { scopes: list(scopes), chain: list(chain), ..at(0) };
             let targets = [connection(name)];
             bundle.decide(&Question {
                 action: Action::Lease,
@@ -879,18 +561,8 @@ mod tests {
         let text = r#"permit(principal, action, resource) when { context has subject &&
             (context.subject == User::"u1" || context.subject.roles.contains("admin") || context.subject.groups.contains("ops")) };"#;
         let user = |id: &str, role: &str, group: &str| {
-            let subject = Subject {
-                id: id.into(),
-                roles: vec![role.into()],
-                groups: vec![group.into()],
-            };
-            allowed(
-                text,
-                &Circumstance {
-                    subject: Some(subject),
-                    ..at(0)
-                },
-            )
+            let subject = Subject { id: id.into(), roles: vec![role.into()], groups: vec![group.into()] };
+            allowed(text, &Circumstance { subject: Some(subject), ..at(0) })
         };
         assert!(user("u1", "", "") && user("u2", "admin", "") && user("u2", "", "ops"));
         assert!(!user("u2", "", "") && !allowed(text, &at(0)));
@@ -899,10 +571,7 @@ mod tests {
     #[test]
     fn names_cannot_break_out_of_their_strings() {
         let evil = r#"c1" || true || principal == Client::"c1"#;
-        let bundle = enforced(&[(
-            "p",
-            "permit(principal == Client::\"c1\", action, resource);",
-        )]);
+        let bundle = enforced(&[("p", "permit(principal == Client::\"c1\", action, resource);")]);
         assert!(!ask(&bundle, evil, &[scope("read\", x")], &at(0))[0].allow);
         assert!(ask(&bundle, "c1", &[scope("read\\\"")], &at(0))[0].allow);
     }
@@ -921,23 +590,9 @@ mod tests {
             })[0]
                 .allow
         };
-        let (plain, tagged) = (
-            client("c1"),
-            Principal {
-                tags: vec!["ok".into()],
-                ..client("c1")
-            },
-        );
-        let tool = Target::Scope {
-            resource: MCP.into(),
-            name: "read".into(),
-            tool: Some("t".into()),
-        };
-        let subject = Subject {
-            id: "u".into(),
-            roles: vec![],
-            groups: vec![],
-        };
+        let (plain, tagged) = (client("c1"), Principal { tags: vec!["ok".into()], ..client("c1") });
+        let tool = Target::Scope { resource: MCP.into(), name: "read".into(), tool: Some("t".into()) };
+        let subject = Subject { id: "u".into(), roles: vec![], groups: vec![] };
         for _ in 0..2 {
             assert!(!ask(&plain, scope("read"), None));
             assert!(ask(&tagged, scope("read"), None));
@@ -949,45 +604,25 @@ mod tests {
 
     #[test]
     fn the_caches_are_bounded() {
-        let texts: Vec<String> = (0..KEPT + 10)
-            .map(|n| format!("permit(principal == Client::\"c{n}\", action, resource);"))
-            .collect();
-        let bundle = enforced(
-            &texts
-                .iter()
-                .map(|text| ("p", text.as_str()))
-                .collect::<Vec<_>>(),
-        );
+        let texts: Vec<String> =
+            (0..KEPT + 10).map(|n| format!("permit(principal == Client::\"c{n}\", action, resource);")).collect();
+        let bundle = enforced(&texts.iter().map(|text| ("p", text.as_str())).collect::<Vec<_>>());
         for n in 0..KEPT + 10 {
             assert!(ask(&bundle, &format!("c{n}"), &[scope("read")], &at(0))[0].allow);
             assert!(bundle.slices.borrow().len() <= KEPT);
         }
         for n in 0..u32::try_from(KEPT).unwrap() + 10 {
-            let circumstance = Circumstance {
-                ip: Some(std::net::Ipv4Addr::from(n).into()),
-                ..at(0)
-            };
+            let circumstance = Circumstance { ip: Some(std::net::Ipv4Addr::from(n).into()), ..at(0) };
             assert!(ask(&bundle, "c1", &[scope(&n.to_string())], &circumstance)[0].allow);
-            assert!(
-                bundle.targets.borrow().len() <= KEPT && bundle.addresses.borrow().len() <= KEPT
-            );
+            assert!(bundle.targets.borrow().len() <= KEPT && bundle.addresses.borrow().len() <= KEPT);
         }
     }
 
     #[test]
     fn clients_without_statements_of_their_own_share_a_slice() {
-        let bundle = enforced(&[
-            ("all", ALL),
-            (
-                "c1",
-                "forbid(principal == Client::\"c1\", action, resource);",
-            ),
-        ]);
+        let bundle = enforced(&[("all", ALL), ("c1", "forbid(principal == Client::\"c1\", action, resource);")]);
         for id in ["c1", "c2", "c3", "c4"] {
-            assert_eq!(
-                ask(&bundle, id, &[scope("read"), scope("write")], &at(0))[0].allow,
-                id != "c1"
-            );
+            assert_eq!(ask(&bundle, id, &[scope("read"), scope("write")], &at(0))[0].allow, id != "c1");
         }
         assert_eq!(bundle.slices.borrow().len(), 2);
     }
@@ -1064,26 +699,15 @@ mod tests {
     #[test]
     fn the_index_never_changes_a_verdict() {
         let mut choices = Choices(2026);
-        let scope = |resource: &str, name: &str| Target::Scope {
-            resource: resource.into(),
-            name: name.into(),
-            tool: None,
-        };
-        let connection = |name: &str| Target::Connection {
-            name: name.into(),
-            kind: "k".into(),
-        };
+        let scope =
+            |resource: &str, name: &str| Target::Scope { resource: resource.into(), name: name.into(), tool: None };
+        let connection = |name: &str| Target::Connection { name: name.into(), kind: "k".into() };
         let (mut allows, mut errors, mut shadows, mut denials) = (0, 0, 0, 0);
         for round in 0..400_u32 {
             let sources: Vec<Source> = (0..1 + round % 8)
                 .map(|n| {
-                    let mode =
-                        *choices.of(&[&Mode::Enforce, &Mode::Enforce, &Mode::Shadow, &Mode::Off]);
-                    let text = format!(
-                        "{}\n{}",
-                        any_statement(&mut choices),
-                        any_statement(&mut choices)
-                    );
+                    let mode = *choices.of(&[&Mode::Enforce, &Mode::Enforce, &Mode::Shadow, &Mode::Off]);
+                    let text = format!("{}\n{}", any_statement(&mut choices), any_statement(&mut choices));
                     source(&format!("p{n}"), mode, &text)
                 })
                 .collect();
@@ -1100,21 +724,11 @@ mod tests {
                 let targets = if action == Action::Lease {
                     vec![connection(choices.of(&["k1", "k2", "r1 read"]))]
                 } else {
-                    vec![
-                        scope(choices.of(&["r1", "r2", "r3"]), "read"),
-                        scope("r1", choices.of(&["write", "list"])),
-                    ]
+                    vec![scope(choices.of(&["r1", "r2", "r3"]), "read"), scope("r1", choices.of(&["write", "list"]))]
                 };
-                let circumstance = Circumstance {
-                    dpop: *choices.of(&[&true, &false]),
-                    ..at(*choices.of(&[&-1, &1]))
-                };
-                let question = Question {
-                    action,
-                    principal: &principal,
-                    targets: &targets,
-                    circumstance: &circumstance,
-                };
+                let circumstance = Circumstance { dpop: *choices.of(&[&true, &false]), ..at(*choices.of(&[&-1, &1])) };
+                let question =
+                    Question { action, principal: &principal, targets: &targets, circumstance: &circumstance };
                 let verdicts = bundle.decide(&question);
                 assert_eq!(
                     verdicts,
@@ -1123,24 +737,13 @@ mod tests {
                 );
                 assert_eq!(verdicts, bundle.decide(&question), "asked twice");
                 allows += verdicts.iter().filter(|verdict| verdict.allow).count();
-                denials += verdicts
-                    .iter()
-                    .filter(|verdict| !verdict.allow && !verdict.policies.is_empty())
-                    .count();
-                errors += verdicts
-                    .iter()
-                    .filter(|verdict| !verdict.errors.is_empty())
-                    .count();
-                shadows += verdicts
-                    .iter()
-                    .filter(|verdict| !verdict.shadow.is_empty())
-                    .count();
+                denials += verdicts.iter().filter(|verdict| !verdict.allow && !verdict.policies.is_empty()).count();
+                errors += verdicts.iter().filter(|verdict| !verdict.errors.is_empty()).count();
+                shadows += verdicts.iter().filter(|verdict| !verdict.shadow.is_empty()).count();
             }
         }
         assert!(
-            [allows, errors, shadows, denials]
-                .iter()
-                .all(|seen| *seen > 25),
+            [allows, errors, shadows, denials].iter().all(|seen| *seen > 25),
             "{allows} {errors} {shadows} {denials}"
         );
     }

@@ -1,12 +1,10 @@
 //! Check: may this text be stored as a policy?
 
 use cedar_policy::ffi::DetailedError;
-use cedar_policy::{
-    ParseErrors, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning, Validator,
-};
+use cedar_policy::{ParseErrors, Policy, PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning, Validator};
 use serde::Serialize;
 
-use super::SCHEMA;
+use super::SCHEMA_JSON;
 use super::decision::Obligations;
 use super::text::limit;
 
@@ -39,22 +37,9 @@ impl Complaint {
     /// A complaint of Cedar's, at its own place or else at `fallback`.
     fn from_cedar(text: &str, fallback: usize, error: &DetailedError) -> Self {
         let label = error.source_locations.first();
-        let parts = [
-            Some(&error.message),
-            label.and_then(|label| label.label.as_ref()),
-            error.help.as_ref(),
-        ];
-        let message = parts
-            .into_iter()
-            .flatten()
-            .map(String::as_str)
-            .collect::<Vec<_>>()
-            .join("; ");
-        Self::at(
-            text,
-            label.map_or(fallback, |label| label.loc.start),
-            message,
-        )
+        let parts = [Some(&error.message), label.and_then(|label| label.label.as_ref()), error.help.as_ref()];
+        let message = parts.into_iter().flatten().map(String::as_str).collect::<Vec<_>>().join("; ");
+        Self::at(text, label.map_or(fallback, |label| label.loc.start), message)
     }
 }
 
@@ -63,11 +48,7 @@ impl Complaint {
 pub fn check(id: &str, cedar: &str) -> Result<(), Vec<Complaint>> {
     let statements = statements(cedar)?;
     if statements.is_empty() {
-        return Err(vec![Complaint::at(
-            cedar,
-            0,
-            "there is no statement: write permit(…) or forbid(…), ended by `;`",
-        )]);
+        return Err(vec![Complaint::at(cedar, 0, "there is no statement: write permit(…) or forbid(…), ended by `;`")]);
     }
     let mut complaints: Vec<Complaint> = Vec::new();
     let several = statements.len() > 1;
@@ -76,69 +57,33 @@ pub fn check(id: &str, cedar: &str) -> Result<(), Vec<Complaint>> {
     for (number, (offset, policy)) in (1_usize..).zip(statements) {
         if let Err(bad) = Obligations::read(&policy) {
             let annotations = cedar.get(offset..).unwrap_or_default();
-            let inside = annotations
-                .find(&format!("@{}", bad.name))
-                .unwrap_or_default();
-            complaints.push(Complaint::at(
-                cedar,
-                offset.saturating_add(inside),
-                bad.message,
-            ));
+            let inside = annotations.find(&format!("@{}", bad.name)).unwrap_or_default();
+            complaints.push(Complaint::at(cedar, offset.saturating_add(inside), bad.message));
         }
         // Cedar's messages name the statement: under the name that the writer knows.
-        let name = PolicyId::new(if several {
-            format!("{id}[{number}]")
-        } else {
-            id.to_owned()
-        });
+        let name = PolicyId::new(if several { format!("{id}[{number}]") } else { id.to_owned() });
         if let Err(error) = policies.add(policy.new_id(name.clone())) {
             complaints.push(Complaint::at(cedar, offset, error.to_string()));
         }
         places.push((name, offset));
     }
-    let place = |id: &PolicyId| {
-        places
-            .iter()
-            .find(|(name, _)| name == id)
-            .map_or(0, |(_, offset)| *offset)
-    };
+    let place = |id: &PolicyId| places.iter().find(|(name, _)| name == id).map_or(0, |(_, offset)| *offset);
 
-    let (schema, _) = Schema::from_cedarschema_str(SCHEMA)
-        .map_err(|error| vec![Complaint::at("", 0, error.to_string())])?;
+    let schema = Schema::from_json_str(SCHEMA_JSON).map_err(|error| vec![Complaint::at("", 0, error.to_string())])?;
     let result = Validator::new(schema).validate(&policies, ValidationMode::Strict);
     for error in result.validation_errors() {
-        complaints.push(Complaint::from_cedar(
-            cedar,
-            place(error.policy_id()),
-            &DetailedError::from(error),
-        ));
+        complaints.push(Complaint::from_cedar(cedar, place(error.policy_id()), &DetailedError::from(error)));
     }
     // A statement with an error can often not apply either, but only the error helps.
-    let warnings = if complaints.is_empty() {
-        Some(result.validation_warnings())
-    } else {
-        None
-    };
-    for warning in warnings
-        .into_iter()
-        .flatten()
-        .filter(|warning| is_fatal(warning))
-    {
-        complaints.push(Complaint::from_cedar(
-            cedar,
-            place(warning.policy_id()),
-            &DetailedError::from(warning),
-        ));
+    let warnings = if complaints.is_empty() { Some(result.validation_warnings()) } else { None };
+    for warning in warnings.into_iter().flatten().filter(|warning| is_fatal(warning)) {
+        complaints.push(Complaint::from_cedar(cedar, place(warning.policy_id()), &DetailedError::from(warning)));
     }
     complaints.sort();
     // Cedar says the same again for every action that the statement covers.
     complaints.dedup_by_key(|one| (one.line, one.column));
     complaints.truncate(MAX_COMPLAINTS);
-    if complaints.is_empty() {
-        Ok(())
-    } else {
-        Err(complaints)
-    }
+    if complaints.is_empty() { Ok(()) } else { Err(complaints) }
 }
 
 /// A policy that can never apply does not do what it says; text that runs both ways does not say what it does. Mixed
@@ -147,10 +92,7 @@ fn is_fatal(warning: &ValidationWarning) -> bool {
     use ValidationWarning as W;
     matches!(
         warning,
-        W::ImpossiblePolicy(_)
-            | W::InvalidActionApplication(_)
-            | W::BidiCharsInString(_)
-            | W::BidiCharsInIdentifier(_)
+        W::ImpossiblePolicy(_) | W::InvalidActionApplication(_) | W::BidiCharsInString(_) | W::BidiCharsInIdentifier(_)
     )
 }
 
@@ -158,26 +100,16 @@ fn is_fatal(warning: &ValidationWarning) -> bool {
 pub(super) fn statements(cedar: &str) -> Result<Vec<(usize, Policy)>, Vec<Complaint>> {
     limit(cedar).map_err(|complaint| vec![complaint])?;
     let set: PolicySet = cedar.parse().map_err(|errors: ParseErrors| {
-        let all = errors
-            .iter()
-            .map(|error| Complaint::from_cedar(cedar, 0, &DetailedError::from(error)));
+        let all = errors.iter().map(|error| Complaint::from_cedar(cedar, 0, &DetailedError::from(error)));
         all.take(MAX_COMPLAINTS).collect::<Vec<_>>()
     })?;
     let templates: Vec<Complaint> = set
         .templates()
         .map(|template| {
             let text = template.to_cedar();
-            let slot = ["?principal", "?resource"]
-                .iter()
-                .filter_map(|slot| text.find(slot))
-                .min()
-                .unwrap_or_default();
+            let slot = ["?principal", "?resource"].iter().filter_map(|slot| text.find(slot)).min().unwrap_or_default();
             let offset = cedar.find(&text).unwrap_or_default().saturating_add(slot);
-            Complaint::at(
-                cedar,
-                offset,
-                "templates are not supported: write the entity in place of the slot",
-            )
+            Complaint::at(cedar, offset, "templates are not supported: write the entity in place of the slot")
         })
         .collect();
     if !templates.is_empty() {
@@ -186,14 +118,11 @@ pub(super) fn statements(cedar: &str) -> Result<Vec<(usize, Policy)>, Vec<Compla
     let mut after = 0_usize;
     let mut statements = Vec::new();
     // Cedar numbers the statements as they come.
-    for policy in (0..set.num_of_policies())
-        .filter_map(|number| set.policy(&PolicyId::new(format!("policy{number}"))))
+    for policy in (0..set.num_of_policies()).filter_map(|number| set.policy(&PolicyId::new(format!("policy{number}"))))
     {
         let text = policy.to_string();
-        let offset = cedar
-            .get(after..)
-            .and_then(|rest| rest.find(&text))
-            .map_or(after, |found| after.saturating_add(found));
+        let offset =
+            cedar.get(after..).and_then(|rest| rest.find(&text)).map_or(after, |found| after.saturating_add(found));
         after = offset.saturating_add(text.len());
         statements.push((offset, policy.clone()));
     }
@@ -204,6 +133,7 @@ pub(super) fn statements(cedar: &str) -> Result<Vec<(usize, Policy)>, Vec<Compla
 mod tests {
     use super::*;
     use crate::policy::text::{MAX_BYTES, MAX_DEPTH, MAX_STATEMENTS};
+    use cedar_policy::SchemaFragment;
 
     /// Line, column and message of the only complaint.
     fn complaint(cedar: &str) -> (usize, usize, String) {
@@ -242,40 +172,15 @@ mod tests {
 
     #[test]
     fn a_syntax_error_is_refused_with_its_place() {
-        refused_at(
-            "permit(principal, action, resource)\nwhen { context.hour > };",
-            2,
-            23,
-            "unexpected token",
-        );
-        refused_at(
-            "permit(principal, action, resource)",
-            1,
-            36,
-            "unexpected end of input",
-        );
-        refused_at(
-            "// ü\npermit(principal, action, resource) when { \"ü\" == };",
-            2,
-            51,
-            "unexpected token",
-        );
+        refused_at("permit(principal, action, resource)\nwhen { context.hour > };", 2, 23, "unexpected token");
+        refused_at("permit(principal, action, resource)", 1, 36, "unexpected end of input");
+        refused_at("// ü\npermit(principal, action, resource) when { \"ü\" == };", 2, 51, "unexpected token");
     }
 
     #[test]
     fn an_unknown_attribute_is_refused_with_its_place() {
-        refused_at(
-            "permit(principal, action, resource)\nwhen {\n  principal.nick == \"x\" };",
-            3,
-            3,
-            "`nick`",
-        );
-        refused_at(
-            "permit(principal, action, resource) when { context.hours > 3 };",
-            1,
-            44,
-            "`hours`",
-        );
+        refused_at("permit(principal, action, resource)\nwhen {\n  principal.nick == \"x\" };", 3, 3, "`nick`");
+        refused_at("permit(principal, action, resource) when { context.hours > 3 };", 1, 44, "`hours`");
     }
 
     #[test]
@@ -287,31 +192,11 @@ mod tests {
 
     #[test]
     fn a_wrong_entity_type_is_refused_with_its_place() {
-        refused_at(
-            "permit(principal == Agent::\"c1\", action, resource);",
-            1,
-            21,
-            "Agent",
-        );
-        refused_at(
-            "permit(principal, action == Action::\"fly\", resource);",
-            1,
-            29,
-            "fly",
-        );
+        refused_at("permit(principal == Agent::\"c1\", action, resource);", 1, 21, "Agent");
+        refused_at("permit(principal, action == Action::\"fly\", resource);", 1, 29, "fly");
         let never = "impossible";
-        refused_at(
-            "\npermit(principal,\n  action == Action::\"lease\", resource in Resource::\"r\");",
-            2,
-            1,
-            never,
-        );
-        refused_at(
-            " permit(principal == User::\"u1\", action, resource);",
-            1,
-            2,
-            never,
-        );
+        refused_at("\npermit(principal,\n  action == Action::\"lease\", resource in Resource::\"r\");", 2, 1, never);
+        refused_at(" permit(principal == User::\"u1\", action, resource);", 1, 2, never);
     }
 
     #[test]
@@ -335,12 +220,7 @@ mod tests {
             21,
             "template",
         );
-        refused_at(
-            "permit(principal, action, resource in ?resource);",
-            1,
-            39,
-            "template",
-        );
+        refused_at("permit(principal, action, resource in ?resource);", 1, 39, "template");
     }
 
     #[test]
@@ -368,10 +248,7 @@ mod tests {
             "{good}{good}  permit(principal, action, resource) when {{ context.a }};\n\n{good}@ttl(\"x\") {good}"
         );
         let complaints = check("night", &text).unwrap_err();
-        let places: Vec<_> = complaints
-            .iter()
-            .map(|one| (one.line, one.column))
-            .collect();
+        let places: Vec<_> = complaints.iter().map(|one| (one.line, one.column)).collect();
         assert_eq!(places, [(3, 46), (6, 1)]);
         assert!(complaints[0].message.contains("night[3]"), "{complaints:?}");
     }
@@ -413,12 +290,7 @@ mod tests {
     fn the_number_of_statements_is_limited() {
         let text = |count: usize| "permit(principal, action, resource);\n".repeat(count);
         assert_eq!(check("p", &text(MAX_STATEMENTS)), Ok(()));
-        refused_at(
-            &text(MAX_STATEMENTS + 1),
-            MAX_STATEMENTS + 1,
-            36,
-            "statements",
-        );
+        refused_at(&text(MAX_STATEMENTS + 1), MAX_STATEMENTS + 1, 36, "statements");
     }
 
     #[test]
@@ -432,14 +304,26 @@ mod tests {
 
     #[test]
     fn what_is_too_deep_is_refused_and_what_is_not_is_checked_and_decided() {
-        let condition =
-            |text: String| format!("permit(principal, action, resource) when {{ {text} }};");
+        let condition = |text: String| format!("permit(principal, action, resource) when {{ {text} }};");
         let chain = |n: usize| condition(vec!["context.dpop"; n].join(" || "));
         assert_eq!(check("p", &chain(MAX_DEPTH - 3)), Ok(()));
         refused_at(&chain(2_000), 1, 857, "deeper");
-        let brackets =
-            |n: usize| condition(format!("{}context.dpop{}", "(".repeat(n), ")".repeat(n)));
+        let brackets = |n: usize| condition(format!("{}context.dpop{}", "(".repeat(n), ")".repeat(n)));
         assert_eq!(check("p", &brackets(MAX_DEPTH / 2 - 2)), Ok(()));
         refused_at(&brackets(10_000), 1, 68, "deeper");
+    }
+
+    #[test]
+    fn the_json_schema_is_the_cedar_schema() {
+        let (fragment, _) = SchemaFragment::from_cedarschema_str(crate::policy::SCHEMA).unwrap();
+        let json: serde_json::Value = serde_json::from_str(&fragment.to_json_string().unwrap()).unwrap();
+        let text = serde_json::to_string_pretty(&json).unwrap() + "\n";
+        if std::env::var_os("WRIT_WRITE_SCHEMA").is_some() {
+            std::fs::write("src/policy/schema.json", &text).unwrap();
+        }
+        assert_eq!(
+            SCHEMA_JSON, text,
+            "run `WRIT_WRITE_SCHEMA=1 cargo test --lib the_json_schema` and look at the difference"
+        );
     }
 }

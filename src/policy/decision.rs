@@ -4,8 +4,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use cedar_policy::{
-    AuthorizationError, Authorizer, Decision, Effect, Entities, Policy, PolicyId, PolicySet,
-    Request, Response,
+    AuthorizationError, Authorizer, Decision, Effect, Entities, Policy, PolicyId, PolicySet, Request, Response,
 };
 use serde::Serialize;
 
@@ -30,10 +29,7 @@ pub struct Verdict {
 impl Verdict {
     /// A denial because the question could not be put to Cedar.
     pub(super) fn unanswerable(reason: String) -> Self {
-        Self {
-            errors: vec![reason],
-            ..Self::default()
-        }
+        Self { errors: vec![reason], ..Self::default() }
     }
 }
 
@@ -56,29 +52,20 @@ impl Obligations {
     pub(super) fn read(policy: &Policy) -> Result<Self, BadAnnotation> {
         let mut obligations = Self::default();
         for (name, value) in policy.annotations() {
-            let bad = |message: &str| BadAnnotation {
-                name: name.to_owned(),
-                message: message.to_owned(),
-            };
+            let bad = |message: &str| BadAnnotation { name: name.to_owned(), message: message.to_owned() };
             match name {
                 "id" | "description" | "advice" => {}
                 "ttl" | "require" if policy.effect() == Effect::Forbid => {
-                    return Err(bad(
-                        "@ttl and @require bind permits only: take it off this forbid",
-                    ));
+                    return Err(bad("@ttl and @require bind permits only: take it off this forbid"));
                 }
                 "ttl" => match value.parse() {
                     Ok(seconds) if seconds > 0 => obligations.ttl = Some(seconds),
                     _ => {
-                        return Err(bad(
-                            "@ttl takes a whole number of seconds, as in @ttl(\"60\")",
-                        ));
+                        return Err(bad("@ttl takes a whole number of seconds, as in @ttl(\"60\")"));
                     }
                 },
                 "require" if value.trim().is_empty() => {
-                    return Err(bad(
-                        "@require names what is required, as in @require(\"approval\")",
-                    ));
+                    return Err(bad("@require names what is required, as in @require(\"approval\")"));
                 }
                 "require" => obligations.require = Some(value.to_owned()),
                 _ => {
@@ -112,49 +99,26 @@ pub(super) struct Note {
 }
 
 /// Decides one request.
-pub(super) fn decide(
-    authorizer: &Authorizer,
-    request: &Request,
-    entities: &Entities,
-    slice: &Slice,
-) -> Verdict {
+pub(super) fn decide(authorizer: &Authorizer, request: &Request, entities: &Entities, slice: &Slice) -> Verdict {
     let answer = authorizer.is_authorized(request, &slice.enforced, entities);
     let note = |id: &PolicyId| slice.notes.get(id);
     let held: Vec<&Note> = answer.diagnostics().reason().filter_map(note).collect();
-    let erred = answer
-        .diagnostics()
-        .errors()
-        .filter_map(|error| note(statement(error)))
-        .map(|one| &*one.document);
-    let erred: Vec<&str> = erred
-        .chain(slice.unreadable.iter().map(|document| &**document))
-        .collect();
+    let erred = answer.diagnostics().errors().filter_map(|error| note(statement(error))).map(|one| &*one.document);
+    let erred: Vec<&str> = erred.chain(slice.unreadable.iter().map(|document| &**document)).collect();
 
     if has_erred(&answer) || !slice.unreadable.is_empty() {
-        let forbids = held
-            .iter()
-            .filter(|_| answer.decision() == Decision::Deny)
-            .map(|one| &*one.document);
+        let forbids = held.iter().filter(|_| answer.decision() == Decision::Deny).map(|one| &*one.document);
         let policies = names(forbids.chain(erred.iter().copied()));
-        return Verdict {
-            policies,
-            errors: names(erred.into_iter()),
-            ..Verdict::default()
-        };
+        return Verdict { policies, errors: names(erred.into_iter()), ..Verdict::default() };
     }
-    let shadow = slice.shadow.iter().filter(|(_, policies)| {
-        would_change(&answer, || {
-            authorizer.is_authorized(request, policies, entities)
-        })
-    });
+    let shadow = slice
+        .shadow
+        .iter()
+        .filter(|(_, policies)| would_change(&answer, || authorizer.is_authorized(request, policies, entities)));
     let shadow = names(shadow.map(|(document, _)| &**document));
     let policies = names(held.iter().map(|one| &*one.document));
     if answer.decision() == Decision::Deny {
-        return Verdict {
-            policies,
-            shadow,
-            ..Verdict::default()
-        };
+        return Verdict { policies, shadow, ..Verdict::default() };
     }
     Verdict {
         allow: true,
@@ -162,10 +126,7 @@ pub(super) fn decide(
         errors: Vec::new(),
         shadow,
         ttl: held.iter().filter_map(|one| one.obligations.ttl).min(),
-        require: names(
-            held.iter()
-                .filter_map(|one| one.obligations.require.as_deref()),
-        ),
+        require: names(held.iter().filter_map(|one| one.obligations.require.as_deref())),
     }
 }
 
@@ -220,31 +181,16 @@ mod tests {
     fn obligations_are_read_from_annotations() {
         let plain = read("@id(\"x\") permit(principal, action, resource);").unwrap();
         assert_eq!(plain, Obligations::default());
-        let bound =
-            read("@ttl(\"60\") @require(\"approval\") permit(principal, action, resource);")
-                .unwrap();
-        assert_eq!(
-            bound,
-            Obligations {
-                ttl: Some(60),
-                require: Some("approval".into())
-            }
-        );
+        let bound = read("@ttl(\"60\") @require(\"approval\") permit(principal, action, resource);").unwrap();
+        assert_eq!(bound, Obligations { ttl: Some(60), require: Some("approval".into()) });
     }
 
     #[test]
     fn an_obligation_that_cannot_be_met_is_refused_by_name() {
-        for (text, name) in [
-            ("@ttl(\"soon\") permit", "ttl"),
-            ("@tll(\"60\") permit", "tll"),
-            ("@ttl(\"60\") forbid", "ttl"),
-        ] {
-            assert_eq!(
-                read(&format!("{text}(principal, action, resource);"))
-                    .unwrap_err()
-                    .name,
-                name
-            );
+        for (text, name) in
+            [("@ttl(\"soon\") permit", "ttl"), ("@tll(\"60\") permit", "tll"), ("@ttl(\"60\") forbid", "ttl")]
+        {
+            assert_eq!(read(&format!("{text}(principal, action, resource);")).unwrap_err().name, name);
         }
     }
 

@@ -8,8 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use cedar_policy::{
-    Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, Request,
-    RestrictedExpression as Value,
+    Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, Request, RestrictedExpression as Value,
 };
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
@@ -215,30 +214,18 @@ impl Vocabulary {
     ///
     /// A `Resource` has no attributes and so needs no entity: its scopes name it as their parent.
     pub(super) fn targets(&self, targets: &[Target]) -> Result<Entities, Unstated> {
-        let targets = targets
-            .iter()
-            .map(|target| self.target_entity(target))
-            .collect::<Result<Vec<_>, _>>()?;
+        let targets = targets.iter().map(|target| self.target_entity(target)).collect::<Result<Vec<_>, _>>()?;
         Entities::from_entities(targets, None).map_err(|_| Unstated::Entities)
     }
 
     /// The targets, and with them the client and the user.
-    pub(super) fn people(
-        &self,
-        question: &Question<'_>,
-        targets: Entities,
-    ) -> Result<Entities, Unstated> {
+    pub(super) fn people(&self, question: &Question<'_>, targets: Entities) -> Result<Entities, Unstated> {
         let mut people = vec![self.principal_entity(question.principal)?];
         if let Some(subject) = &question.circumstance.subject {
-            let attributes = vec![
-                ("roles", strings(&subject.roles)),
-                ("groups", strings(&subject.groups)),
-            ];
+            let attributes = vec![("roles", strings(&subject.roles)), ("groups", strings(&subject.groups))];
             people.push(entity(uid(&self.user, &subject.id), attributes, None)?);
         }
-        targets
-            .add_entities(people, None)
-            .map_err(|_| Unstated::Entities)
+        targets.add_entities(people, None).map_err(|_| Unstated::Entities)
     }
 
     fn principal_entity(&self, principal: &Principal) -> Result<Entity, Unstated> {
@@ -248,32 +235,19 @@ impl Vocabulary {
             ("tags", strings(&principal.tags)),
             ("resources", strings(&principal.resources)),
         ];
-        attributes.extend(
-            principal
-                .owner
-                .as_deref()
-                .map(|owner| ("owner", string(owner))),
-        );
+        attributes.extend(principal.owner.as_deref().map(|owner| ("owner", string(owner))));
         entity(uid(&self.client, &principal.id), attributes, None)
     }
 
     fn target_entity(&self, target: &Target) -> Result<Entity, Unstated> {
         let id = self.target(target);
         match target {
-            Target::Scope {
-                resource,
-                name,
-                tool,
-            } => {
+            Target::Scope { resource, name, tool } => {
                 let mut attributes = vec![("name", string(name))];
                 attributes.extend(tool.as_deref().map(|tool| ("tool", string(tool))));
                 entity(id, attributes, Some(uid(&self.resource, resource)))
             }
-            Target::Connection { name, kind } => entity(
-                id,
-                vec![("name", string(name)), ("kind", string(kind))],
-                None,
-            ),
+            Target::Connection { name, kind } => entity(id, vec![("name", string(name)), ("kind", string(kind))], None),
         }
     }
 
@@ -284,16 +258,12 @@ impl Vocabulary {
         ip: Option<Value>,
         zone: &TimeZone,
     ) -> Result<Context, Unstated> {
-        let local =
-            zone.to_datetime(Timestamp::from_second(about.now).map_err(|_| Unstated::Time)?);
+        let local = zone.to_datetime(Timestamp::from_second(about.now).map_err(|_| Unstated::Time)?);
         let mut pairs = vec![
             ("now", Value::new_long(about.now)),
             ("hour", Value::new_long(local.hour().into())),
             ("minute", Value::new_long(local.minute().into())),
-            (
-                "weekday",
-                Value::new_long(local.weekday().to_monday_one_offset().into()),
-            ),
+            ("weekday", Value::new_long(local.weekday().to_monday_one_offset().into())),
             ("date", Value::new_string(local.date().to_string())),
             ("dpop", Value::new_bool(about.dpop)),
             ("scopes", strings(&about.scopes)),
@@ -307,25 +277,14 @@ impl Vocabulary {
             ("tool", &about.tool),
             ("resource_server", &about.resource_server),
         ];
-        pairs.extend(
-            optional
-                .into_iter()
-                .filter_map(|(key, value)| Some((key, string(value.as_deref()?)))),
-        );
+        pairs.extend(optional.into_iter().filter_map(|(key, value)| Some((key, string(value.as_deref()?)))));
         pairs.extend(about.asn.map(|asn| ("asn", Value::new_long(asn.into()))));
         pairs.extend(ip.map(|ip| ("ip", ip)));
         if let Some(subject) = &about.subject {
-            pairs.push((
-                "subject",
-                Value::new_entity_uid(uid(&self.user, &subject.id)),
-            ));
+            pairs.push(("subject", Value::new_entity_uid(uid(&self.user, &subject.id))));
         }
-        Context::from_pairs(
-            pairs
-                .into_iter()
-                .map(|(key, value)| (key.to_owned(), value)),
-        )
-        .map_err(|_| Unstated::Context)
+        Context::from_pairs(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)))
+            .map_err(|_| Unstated::Context)
     }
 }
 
@@ -339,15 +298,9 @@ fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
     EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
 }
 
-fn entity(
-    id: EntityUid,
-    attributes: Vec<(&str, Value)>,
-    parent: Option<EntityUid>,
-) -> Result<Entity, Unstated> {
-    let attributes: HashMap<String, Value> = attributes
-        .into_iter()
-        .map(|(key, value)| (key.to_owned(), value))
-        .collect();
+fn entity(id: EntityUid, attributes: Vec<(&str, Value)>, parent: Option<EntityUid>) -> Result<Entity, Unstated> {
+    let attributes: HashMap<String, Value> =
+        attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
     let parents: HashSet<EntityUid> = parent.into_iter().collect();
     Entity::new(id, attributes, parents).map_err(|_| Unstated::Entities)
 }
@@ -366,13 +319,7 @@ mod tests {
     use crate::policy::SCHEMA;
     use cedar_policy::{EvalResult, Schema};
 
-    const ACTIONS: [Action; 5] = [
-        Action::Issue,
-        Action::Exchange,
-        Action::Lease,
-        Action::Consent,
-        Action::Register,
-    ];
+    const ACTIONS: [Action; 5] = [Action::Issue, Action::Exchange, Action::Lease, Action::Consent, Action::Register];
 
     fn principal() -> Principal {
         Principal {
@@ -417,11 +364,7 @@ mod tests {
             tool: Some("query".into()),
             resource_server: Some("c9".into()),
             chain: vec!["c1".into(), "c2".into()],
-            subject: Some(Subject {
-                id: "u1".into(),
-                roles: vec!["admin".into()],
-                groups: vec![],
-            }),
+            subject: Some(Subject { id: "u1".into(), roles: vec!["admin".into()], groups: vec![] }),
             ..circumstance(1_774_746_000, "Europe/Berlin")
         }
     }
@@ -433,19 +376,16 @@ mod tests {
             tool: tool.map(str::to_owned),
         };
         match action {
-            Action::Lease => vec![Target::Connection {
-                name: "bigquery".into(),
-                kind: "google_service_account".into(),
-            }],
+            Action::Lease => {
+                vec![Target::Connection { name: "bigquery".into(), kind: "google_service_account".into() }]
+            }
             _ => vec![scope("read", Some("query")), scope("write", None)],
         }
     }
 
     fn local(now: i64, zone: &str) -> (i64, i64, i64, String) {
         let words = Vocabulary::new().unwrap();
-        let context = words
-            .context(&circumstance(now, zone), None, &zone_named(zone).unwrap())
-            .unwrap();
+        let context = words.context(&circumstance(now, zone), None, &zone_named(zone).unwrap()).unwrap();
         let long = |key: &str| match context.get(key) {
             Some(EvalResult::Long(value)) => value,
             other => panic!("{key}: {other:?}"),
@@ -461,53 +401,21 @@ mod tests {
     fn facts_conform_to_the_schema_whether_all_or_nothing_is_known() {
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA).unwrap();
         let words = Vocabulary::new().unwrap();
-        let nobody = Principal {
-            owner: None,
-            tags: vec![],
-            resources: vec![],
-            ..principal()
-        };
+        let nobody = Principal { owner: None, tags: vec![], resources: vec![], ..principal() };
         for action in ACTIONS {
-            for (principal, about) in [
-                (principal(), everything()),
-                (nobody.clone(), circumstance(0, "UTC")),
-            ] {
+            for (principal, about) in [(principal(), everything()), (nobody.clone(), circumstance(0, "UTC"))] {
                 let targets = targets(action);
-                let question = Question {
-                    action,
-                    principal: &principal,
-                    targets: &targets,
-                    circumstance: &about,
-                };
-                let context = words
-                    .context(
-                        &about,
-                        about.ip.map(address),
-                        &zone_named(&about.zone).unwrap(),
-                    )
-                    .unwrap();
-                let entities = words
-                    .people(&question, words.targets(&targets).unwrap())
-                    .unwrap();
-                assert_eq!(
-                    entities.len(),
-                    1 + targets.len() + usize::from(about.subject.is_some())
-                );
+                let question = Question { action, principal: &principal, targets: &targets, circumstance: &about };
+                let context = words.context(&about, about.ip.map(address), &zone_named(&about.zone).unwrap()).unwrap();
+                let entities = words.people(&question, words.targets(&targets).unwrap()).unwrap();
+                assert_eq!(entities.len(), 1 + targets.len() + usize::from(about.subject.is_some()));
                 Entities::from_entities(entities.iter().cloned(), Some(&schema)).unwrap();
                 for target in &targets {
-                    let request = words
-                        .request(&question, words.target(target), context.clone())
-                        .unwrap();
-                    let (principal, action) = (
-                        request.principal().unwrap().clone(),
-                        request.action().unwrap().clone(),
-                    );
+                    let request = words.request(&question, words.target(target), context.clone()).unwrap();
+                    let (principal, action) = (request.principal().unwrap().clone(), request.action().unwrap().clone());
                     let resource = request.resource().unwrap().clone();
-                    assert!(
-                        entities.get(&principal).is_some() && entities.get(&resource).is_some()
-                    );
-                    Request::new(principal, action, resource, context.clone(), Some(&schema))
-                        .unwrap();
+                    assert!(entities.get(&principal).is_some() && entities.get(&resource).is_some());
+                    Request::new(principal, action, resource, context.clone(), Some(&schema)).unwrap();
                 }
             }
         }
@@ -519,19 +427,10 @@ mod tests {
         let words = Vocabulary::new().unwrap();
         let (principal, about) = (principal(), everything());
         let connection = targets(Action::Lease);
-        let question = Question {
-            action: Action::Issue,
-            principal: &principal,
-            targets: &connection,
-            circumstance: &about,
-        };
-        let request = words
-            .request(&question, words.target(&connection[0]), Context::empty())
-            .unwrap();
-        let (client, issue) = (
-            request.principal().unwrap().clone(),
-            request.action().unwrap().clone(),
-        );
+        let question =
+            Question { action: Action::Issue, principal: &principal, targets: &connection, circumstance: &about };
+        let request = words.request(&question, words.target(&connection[0]), Context::empty()).unwrap();
+        let (client, issue) = (request.principal().unwrap().clone(), request.action().unwrap().clone());
         let resource = request.resource().unwrap().clone();
         assert!(Request::new(client, issue, resource, Context::empty(), Some(&schema)).is_err());
     }
@@ -541,46 +440,25 @@ mod tests {
         // 2026-03-29 01:00 UTC: Berlin goes from 02:00 to 03:00. 2026-10-25 01:00 UTC: from 03:00 back to 02:00.
         let (spring, autumn) = (1_774_746_000, 1_792_890_000);
         let day = |text: &str| text.to_owned();
-        assert_eq!(
-            local(spring - 1, "Europe/Berlin"),
-            (1, 59, 7, day("2026-03-29"))
-        );
+        assert_eq!(local(spring - 1, "Europe/Berlin"), (1, 59, 7, day("2026-03-29")));
         assert_eq!(local(spring, "Europe/Berlin"), (3, 0, 7, day("2026-03-29")));
-        assert_eq!(
-            local(autumn - 1, "Europe/Berlin"),
-            (2, 59, 7, day("2026-10-25"))
-        );
+        assert_eq!(local(autumn - 1, "Europe/Berlin"), (2, 59, 7, day("2026-10-25")));
         assert_eq!(local(autumn, "Europe/Berlin"), (2, 0, 7, day("2026-10-25")));
         assert_eq!(local(spring, "UTC"), (1, 0, 7, day("2026-03-29")));
         assert_eq!(local(0, "Asia/Kolkata"), (5, 30, 4, day("1970-01-01")));
         assert_eq!(local(-1, "UTC"), (23, 59, 3, day("1969-12-31")));
         // Beyond the last change in the table its rule goes on.
-        assert_eq!(
-            local(2_540_448_000, "Europe/Berlin"),
-            (10, 0, 7, day("2050-07-03"))
-        );
+        assert_eq!(local(2_540_448_000, "Europe/Berlin"), (10, 0, 7, day("2050-07-03")));
     }
 
     #[test]
     fn only_zones_of_the_table_are_known() {
-        for known in [
-            "Europe/Berlin",
-            "europe/berlin",
-            "UTC",
-            "America/Argentina/Buenos_Aires",
-            "Asia/Kolkata",
-        ] {
+        for known in ["Europe/Berlin", "europe/berlin", "UTC", "America/Argentina/Buenos_Aires", "Asia/Kolkata"] {
             assert!(zone_is_known(known), "{known}");
         }
-        for unknown in [
-            "",
-            "Mars/Olympus",
-            "Etc/Unknown",
-            "../etc/passwd",
-            "+02:00",
-            "EST5EDT,M3.2.0,M11.1.0",
-            "Europe/Berlin\0",
-        ] {
+        for unknown in
+            ["", "Mars/Olympus", "Etc/Unknown", "../etc/passwd", "+02:00", "EST5EDT,M3.2.0,M11.1.0", "Europe/Berlin\0"]
+        {
             assert!(!zone_is_known(unknown), "{unknown:?}");
         }
     }
@@ -590,12 +468,7 @@ mod tests {
         let words = Vocabulary::new().unwrap();
         let utc = zone_named("UTC").unwrap();
         for now in [i64::MIN, i64::MAX] {
-            assert_eq!(
-                words
-                    .context(&circumstance(now, "UTC"), None, &utc)
-                    .unwrap_err(),
-                Unstated::Time
-            );
+            assert_eq!(words.context(&circumstance(now, "UTC"), None, &utc).unwrap_err(), Unstated::Time);
         }
     }
 
@@ -607,10 +480,7 @@ mod tests {
             name: "s".into(),
             tool: tool.map(str::to_owned),
         };
-        assert_eq!(
-            words.targets(&[scope(None), scope(Some("t"))]).unwrap_err(),
-            Unstated::Entities
-        );
+        assert_eq!(words.targets(&[scope(None), scope(Some("t"))]).unwrap_err(), Unstated::Entities);
         assert!(words.targets(&[scope(None), scope(None)]).is_ok());
     }
 }

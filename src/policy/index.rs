@@ -37,10 +37,7 @@ pub(super) struct Key {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Place {
-    Scope {
-        resource: Option<usize>,
-        scope: Option<usize>,
-    },
+    Scope { resource: Option<usize>, scope: Option<usize> },
     Connection(Option<usize>),
 }
 
@@ -55,10 +52,7 @@ impl Reach {
         });
         place
             && self.client.is_none_or(|mine| key.client == Some(mine))
-            && self
-                .action
-                .as_deref()
-                .is_none_or(|mine| mine == key.action.as_str())
+            && self.action.as_deref().is_none_or(|mine| mine == key.action.as_str())
     }
 }
 
@@ -77,27 +71,18 @@ impl Names {
         let tokens: Vec<&str> = tokens(cedar).map(|(_, token)| token).collect();
         // What follows the last semicolon is no statement.
         let ends = tokens.iter().filter(|token| **token == ";").count();
-        tokens
-            .split(|token| *token == ";")
-            .take(ends)
-            .map(|statement| self.reach(statement))
-            .collect()
+        tokens.split(|token| *token == ";").take(ends).map(|statement| self.reach(statement)).collect()
     }
 
     /// The key of a question about one target, whose entity has this id.
     pub(super) fn key(&self, action: Action, client: &str, target: &Target, id: &str) -> Key {
         let place = match target {
-            Target::Scope { resource, .. } => Place::Scope {
-                resource: self.resources.get(resource).copied(),
-                scope: self.scopes.get(id).copied(),
-            },
+            Target::Scope { resource, .. } => {
+                Place::Scope { resource: self.resources.get(resource).copied(), scope: self.scopes.get(id).copied() }
+            }
             Target::Connection { .. } => Place::Connection(self.connections.get(id).copied()),
         };
-        Key {
-            action,
-            client: self.clients.get(client).copied(),
-            place,
-        }
+        Key { action, client: self.clients.get(client).copied(), place }
     }
 
     fn reach(&mut self, statement: &[&str]) -> Reach {
@@ -112,15 +97,13 @@ impl Names {
                 }
                 ["action", "==", "Action", "::", id] => reach.action = plain(id).map(str::to_owned),
                 ["resource", "in", "Resource", "::", id] => {
-                    reach.place =
-                        plain(id).map(|id| Named::ScopesOf(number(&mut self.resources, id)));
+                    reach.place = plain(id).map(|id| Named::ScopesOf(number(&mut self.resources, id)));
                 }
                 ["resource", "==", "Scope", "::", id] => {
                     reach.place = plain(id).map(|id| Named::Scope(number(&mut self.scopes, id)));
                 }
                 ["resource", "==", "Connection", "::", id] => {
-                    reach.place =
-                        plain(id).map(|id| Named::Connection(number(&mut self.connections, id)));
+                    reach.place = plain(id).map(|id| Named::Connection(number(&mut self.connections, id)));
                 }
                 _ => {}
             }
@@ -144,10 +127,7 @@ fn scope<'s, 't>(mut statement: &'s [&'t str]) -> Option<&'s [&'t str]> {
 
 /// The value of a string that has no escapes.
 fn plain(token: &str) -> Option<&str> {
-    token
-        .strip_prefix('"')?
-        .strip_suffix('"')
-        .filter(|inside| !inside.contains('\\'))
+    token.strip_prefix('"')?.strip_suffix('"').filter(|inside| !inside.contains('\\'))
 }
 
 fn number(names: &mut BTreeMap<String, usize>, name: &str) -> usize {
@@ -171,11 +151,7 @@ mod tests {
 
     #[test]
     fn a_plain_scope_is_narrow() {
-        let narrow = Reach {
-            client: Some(0),
-            action: Some("issue".into()),
-            place: Some(Named::ScopesOf(0)),
-        };
+        let narrow = Reach { client: Some(0), action: Some("issue".into()), place: Some(Named::ScopesOf(0)) };
         for text in [
             "permit(principal == Client::\"a\", action == Action::\"issue\", resource in Resource::\"r\");",
             "@id(\"permit(\") @x // forbid(\n permit (principal==Client :: \"a\",action == Action::\"issue\",resource in Resource::\"r\") when { (1, 2) };",
@@ -183,21 +159,9 @@ mod tests {
             assert_eq!(reach(text), narrow, "{text}");
         }
         let scope = reach("forbid(principal, action, resource == Scope::\"r s\");");
-        assert_eq!(
-            scope,
-            Reach {
-                place: Some(Named::Scope(0)),
-                ..Reach::default()
-            }
-        );
+        assert_eq!(scope, Reach { place: Some(Named::Scope(0)), ..Reach::default() });
         let connection = reach("forbid(principal, action, resource == Connection::\"c\");");
-        assert_eq!(
-            connection,
-            Reach {
-                place: Some(Named::Connection(0)),
-                ..Reach::default()
-            }
-        );
+        assert_eq!(connection, Reach { place: Some(Named::Connection(0)), ..Reach::default() });
     }
 
     #[test]

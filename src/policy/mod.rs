@@ -22,17 +22,22 @@ mod decision;
 mod facts;
 mod index;
 mod text;
+mod warm;
 
 pub use bundle::{Bundle, BundleError};
 pub use check::{Complaint, check};
 pub use decision::Verdict;
 pub use facts::{Action, Circumstance, Principal, Question, Subject, Target, zone_is_known};
 pub use text::{MAX_BYTES, MAX_DEPTH, MAX_STATEMENTS};
+pub use warm::warm;
 
 use serde::{Deserialize, Serialize};
 
 /// The schema that every policy is checked against, in Cedar's own syntax.
 pub const SCHEMA: &str = include_str!("schema.cedarschema");
+
+/// The same in JSON: the Worker reads this, and need not carry a parser for the other. A test holds them together.
+const SCHEMA_JSON: &str = include_str!("schema.json");
 
 /// Whether a stored policy counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -49,10 +49,7 @@ fn token(text: &str, first: char) -> &str {
         text.find(|c| !is_word(c))
     } else if first.is_whitespace() {
         text.find(|c: char| !c.is_whitespace())
-    } else if ["&&", "||", "==", "!=", "::"]
-        .iter()
-        .any(|sign| text.starts_with(sign))
-    {
+    } else if ["&&", "||", "==", "!=", "::"].iter().any(|sign| text.starts_with(sign)) {
         Some(2)
     } else {
         Some(first.len_utf8())
@@ -87,14 +84,8 @@ impl Level {
 
     /// The current element is over.
     fn settle(&mut self) -> usize {
-        let depth = self
-            .chain
-            .saturating_add(self.longest_row)
-            .saturating_add(self.inside);
-        *self = Self {
-            deepest: self.deepest.max(depth),
-            ..Self::default()
-        };
+        let depth = self.chain.saturating_add(self.longest_row).saturating_add(self.inside);
+        *self = Self { deepest: self.deepest.max(depth), ..Self::default() };
         self.deepest
     }
 }
@@ -136,9 +127,7 @@ pub(super) fn limit(text: &str) -> Result<(), Complaint> {
             _ => {}
         }
         if statements > MAX_STATEMENTS {
-            let message = format!(
-                "there are more than {MAX_STATEMENTS} statements: split them into several policies"
-            );
+            let message = format!("there are more than {MAX_STATEMENTS} statements: split them into several policies");
             return Err(Complaint::at(text, offset, message));
         }
         if depth.max(level.chain) > MAX_DEPTH {
@@ -189,10 +178,7 @@ mod tests {
     #[test]
     fn no_way_of_nesting_escapes_the_limit() {
         for text in nested(MAX_DEPTH + 1) {
-            assert!(
-                limit(&text).unwrap_err().message.contains("deeper"),
-                "{text}"
-            );
+            assert!(limit(&text).unwrap_err().message.contains("deeper"), "{text}");
         }
         for text in nested(4) {
             assert_eq!(limit(&text), Ok(()), "{text}");
@@ -201,62 +187,20 @@ mod tests {
 
     #[test]
     fn what_is_wide_but_not_deep_is_within_the_limit() {
-        let names = |n: usize| {
-            (0..n)
-                .map(|n| format!("\"scope-{n}\""))
-                .collect::<Vec<_>>()
-                .join(", ")
-        };
-        assert_eq!(
-            limit(&condition(&format!(
-                "[{}].contains(resource.name)",
-                names(500)
-            ))),
-            Ok(())
-        );
+        let names = |n: usize| (0..n).map(|n| format!("\"scope-{n}\"")).collect::<Vec<_>>().join(", ");
+        assert_eq!(limit(&condition(&format!("[{}].contains(resource.name)", names(500)))), Ok(()));
         let ors = vec!["context.tool == \"a\""; MAX_DEPTH - 4].join(" || ");
         assert_eq!(limit(&condition(&ors)), Ok(()));
-        assert_eq!(
-            limit(&condition(&format!(
-                "[{}].contains(1)",
-                vec!["1 + 1"; 500].join(", ")
-            ))),
-            Ok(())
-        );
-        assert_eq!(
-            limit(&format!(
-                "permit(principal, action, resource){};",
-                " when { true }".repeat(200)
-            )),
-            Ok(())
-        );
-        assert_eq!(
-            limit(&condition("context.dpop && !context.dpop").repeat(MAX_STATEMENTS)),
-            Ok(())
-        );
+        assert_eq!(limit(&condition(&format!("[{}].contains(1)", vec!["1 + 1"; 500].join(", ")))), Ok(()));
+        assert_eq!(limit(&format!("permit(principal, action, resource){};", " when { true }".repeat(200))), Ok(()));
+        assert_eq!(limit(&condition("context.dpop && !context.dpop").repeat(MAX_STATEMENTS)), Ok(()));
     }
 
     #[test]
     fn tokens_are_strings_words_and_signs() {
         let text = "a.b // \"c\"\n== \"d\\\"e\\\\\"::[x_1]&&\u{a0}ü\"open";
         let read: Vec<&str> = tokens(text).map(|(_, token)| token).collect();
-        assert_eq!(
-            read,
-            [
-                "a",
-                ".",
-                "b",
-                "==",
-                "\"d\\\"e\\\\\"",
-                "::",
-                "[",
-                "x_1",
-                "]",
-                "&&",
-                "ü",
-                "\"open"
-            ]
-        );
+        assert_eq!(read, ["a", ".", "b", "==", "\"d\\\"e\\\\\"", "::", "[", "x_1", "]", "&&", "ü", "\"open"]);
         assert!(tokens(text).all(|(offset, token)| text[offset..].starts_with(token)));
     }
 }

@@ -27,10 +27,17 @@ impl Keys for WebCrypto {
             let signature = async {
                 let import = async || {
                     let pkcs8 = Uint8Array::from(key.pkcs8);
-                    subtle()?.import_key_with_object("pkcs8", &pkcs8, &import_params(key.alg)?, false, &usages(&["sign"]))
+                    subtle()?.import_key_with_object(
+                        "pkcs8",
+                        &pkcs8,
+                        &import_params(key.alg)?,
+                        false,
+                        &usages(&["sign"]),
+                    )
                 };
                 let imported = self.imported((true, key.id), import).await?;
-                let promise = subtle()?.sign_with_object_and_u8_array(&sign_params(key.alg)?, &imported, &mut input.to_vec())?;
+                let promise =
+                    subtle()?.sign_with_object_and_u8_array(&sign_params(key.alg)?, &imported, &mut input.to_vec())?;
                 let signature = JsFuture::from(promise).await?;
                 Ok::<_, JsValue>(Uint8Array::new(&signature).to_vec())
             };

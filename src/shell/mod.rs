@@ -62,6 +62,11 @@ const fn service(role: Role) -> &'static str {
     }
 }
 
+#[event(start)]
+fn start() {
+    App::warm();
+}
+
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, ctx: Context) -> worker::Result<web_sys::Response> {
     let app = app(&env)?;

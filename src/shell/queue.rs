@@ -13,7 +13,8 @@ impl Queue for CloudflareQueue {
     fn send(&self, message: String) -> Pending<'_, Result<(), Unavailable>> {
         Box::pin(async move {
             let queue = self.0.queue("AUDIT").map_err(|_| DOWN)?;
-            let message = RawMessageBuilder::new(JsValue::from_str(&message)).build_with_content_type(QueueContentType::Text);
+            let message =
+                RawMessageBuilder::new(JsValue::from_str(&message)).build_with_content_type(QueueContentType::Text);
             queue.send_raw(message).await.map_err(|_| DOWN)
         })
     }

@@ -165,7 +165,8 @@ pub fn read_all(outcomes: &[Outcome]) -> Result<Vec<Client>> {
         .map(|row| {
             let row = Reader(row);
             let id = row.text("id")?;
-            let secrets = secrets.iter().filter(|(client, _)| *client == id).map(|(_, secret)| secret.clone()).collect();
+            let secrets =
+                secrets.iter().filter(|(client, _)| *client == id).map(|(_, secret)| secret.clone()).collect();
             Ok(Client {
                 metadata: row.json("metadata")?,
                 status: row.name("status")?,

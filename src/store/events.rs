@@ -2,6 +2,7 @@
 
 use super::{Reader, sql};
 use crate::error::Result;
+use crate::model::Event;
 use crate::ports::Sql;
 
 /// Puts an event into the outbox.
@@ -25,14 +26,14 @@ pub fn unstage(id: &str) -> Sql {
 }
 
 /// Keeps an event; a second delivery changes nothing.
-pub fn keep(tenant: &str, id: &str, at: i64, kind: &str, client: Option<&str>, body: String) -> Sql {
+pub fn keep(event: &Event, body: String) -> Sql {
     sql!(
         "INSERT INTO events (tenant, id, at, type, client, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
-        tenant,
-        id,
-        at,
-        kind,
-        client,
+        event.tenant.as_str(),
+        event.id.as_str(),
+        i64::try_from(event.at).unwrap_or(i64::MAX),
+        event.kind.as_str(),
+        event.client.as_deref(),
         body
     )
 }

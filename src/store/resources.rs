@@ -41,7 +41,7 @@ pub fn insert(tenant: &str, id: &str, body: &ResourceBody, json: String, now: i6
 }
 
 /// Changes a resource that still has `version`, unless another one has its URI; the guard of a chain.
-pub fn update(tenant: &str, id: &str, body: &ResourceBody, json: String, version: i64, now: i64) -> Sql {
+pub fn update(tenant: &str, (id, version): (&str, i64), body: &ResourceBody, json: String, now: i64) -> Sql {
     sql!(
         "UPDATE OR IGNORE resources SET uri = ?3, meeting_form = ?4, body = ?5, version = version + 1, updated_at = ?7 \
          WHERE tenant = ?1 AND id = ?2 AND version = ?6",

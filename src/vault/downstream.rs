@@ -14,8 +14,8 @@ use crate::cx::Cx;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::Connection;
 use crate::model::connection::CredentialPointer;
-use crate::store::leases::{self, Lease};
 use crate::store;
+use crate::store::leases::{self, Lease};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
@@ -128,7 +128,9 @@ impl Errand<'_> {
         let claim = leases::claim(self.key(), &self.pointer.id, nonce, self.reusable_after(), times);
         let (tenant, connection, scope) = self.key();
         let outcomes = self.cx.batch(vec![claim, leases::get(tenant, connection, scope)]).await?;
-        let [claim, found] = outcomes.as_slice() else { return Err(Fault::Broken("two statements have two outcomes").into()) };
+        let [claim, found] = outcomes.as_slice() else {
+            return Err(Fault::Broken("two statements have two outcomes").into());
+        };
         if claim.changes > 0 {
             return Ok(None);
         }
@@ -196,7 +198,11 @@ impl Errand<'_> {
                     }
                 }
                 // What was fetched meanwhile is as fresh as can be, however short it lives.
-                Some(row) if row.sealed != taken.sealed && row.credential == self.pointer.id && row.expires_at > self.now() => {
+                Some(row)
+                    if row.sealed != taken.sealed
+                        && row.credential == self.pointer.id
+                        && row.expires_at > self.now() =>
+                {
                     return self.adopt(&row).map(Some);
                 }
                 _ => return Err(Reason::ProviderFailed.because("the exchange that this lease waited for failed")),

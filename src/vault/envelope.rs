@@ -68,7 +68,13 @@ impl Place<'_> {
     }
 
     /// Seals a downstream token; its scope and expiry are bound to it.
-    pub fn seal_token(&self, key: &Key, of: (&str, i64), token: &Secret<String>, entropy: &dyn Entropy) -> Option<String> {
+    pub fn seal_token(
+        &self,
+        key: &Key,
+        of: (&str, i64),
+        token: &Secret<String>,
+        entropy: &dyn Entropy,
+    ) -> Option<String> {
         crypto::seal(key, &self.token(of), token.expose().as_bytes(), entropy)
     }
 
@@ -136,11 +142,9 @@ mod tests {
         let entropy = Counting(Cell::new(0));
         let sealed = seal(ONE, b"hunter2", &entropy);
         assert_eq!(open(ONE, &sealed).unwrap(), b"hunter2");
-        for elsewhere in [
-            Place { tenant: "other", ..ONE },
-            Place { connection: "b", ..ONE },
-            Place { credential: "02", ..ONE },
-        ] {
+        for elsewhere in
+            [Place { tenant: "other", ..ONE }, Place { connection: "b", ..ONE }, Place { credential: "02", ..ONE }]
+        {
             assert!(elsewhere.unwrap(&ring(1), &sealed.wrapped_key).is_none());
             let key = ONE.unwrap(&ring(1), &sealed.wrapped_key).unwrap();
             assert!(elsewhere.open(&key, &sealed.ciphertext).is_none());

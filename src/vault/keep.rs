@@ -110,8 +110,7 @@ pub async fn remove(cx: &Cx<'_>, admin: &str, present: &Connection) -> Result<()
     let (tenant, name) = (&cx.tenant.id, &present.name);
     let event = event(cx, EventType::ConnectionDeleted, admin, name, &present.kind);
     let chain = vec![store::connections::delete(tenant, name, present.version)];
-    let after: Vec<Sql> =
-        vec![store::connections::erase_credential(tenant, name), store::leases::forget(tenant, name)];
+    let after: Vec<Sql> = vec![store::connections::erase_credential(tenant, name), store::leases::forget(tenant, name)];
     if !cx.commit(chain, &event, after).await? {
         return Err(Reason::PreconditionFailed.into());
     }

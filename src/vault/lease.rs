@@ -149,7 +149,9 @@ fn narrow(connection: &Connection, asked: Option<&Scope>) -> Result<Scope> {
     let offered = offers.ok_or(Fault::Broken("a stored connection does not have its shape"))?;
     match asked {
         None => Ok(offered),
-        Some(asked) if asked.is_empty() || !asked.iter().all(|one| offered.contains(one)) => Err(Reason::LeaseScope.into()),
+        Some(asked) if asked.is_empty() || !asked.iter().all(|one| offered.contains(one)) => {
+            Err(Reason::LeaseScope.into())
+        }
         Some(asked) => Ok(offered.narrowed(|one| asked.contains(one))),
     }
 }

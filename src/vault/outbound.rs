@@ -17,7 +17,7 @@ use url::{Host, Url};
 const TIMEOUT_MILLIS: u64 = 10_000;
 const MAX_BYTES: usize = 64 * 1024;
 
-/// Top-level names that never lead to a public service, and one below `arpa`.
+/// Names that never lead to a public service, nor does anything below them.
 const SPECIAL: &[&str] = &["localhost", "local", "internal", "localdomain", "home.arpa", "onion", "test", "invalid"];
 
 /// A URL that has passed the gate.
@@ -47,9 +47,9 @@ pub fn admit(config: &Config, url: &str) -> Option<Admitted> {
 fn is_public(config: &Config, url: &Url) -> bool {
     let Some(Host::Domain(name)) = url.host() else { return false };
     let name = name.trim_end_matches('.');
-    let special = SPECIAL.iter().any(|special| {
-        name.strip_suffix(special).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    });
+    let special = SPECIAL
+        .iter()
+        .any(|special| name.strip_suffix(special).is_some_and(|rest| rest.is_empty() || rest.ends_with('.')));
     let own = Url::parse(config.origin()).ok();
     let own = own.as_ref().and_then(Url::host_str);
     name.contains('.') && !special && own != Some(name)
@@ -57,7 +57,8 @@ fn is_public(config: &Config, url: &Url) -> bool {
 
 /// Posts a form and gives the answer whatever its status, unless that is a redirect.
 pub async fn post_form(cx: &Cx<'_>, url: &str, parameters: &[(&str, &str)]) -> Result<Answer> {
-    let Admitted(url) = admit(cx.config, url).ok_or_else(|| Reason::ProviderFailed.because("its URL may not be called"))?;
+    let Admitted(url) =
+        admit(cx.config, url).ok_or_else(|| Reason::ProviderFailed.because("its URL may not be called"))?;
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
     let request = Outbound {
         method: "POST",
@@ -98,7 +99,11 @@ mod tests {
     #[test]
     fn public_https_names_pass() {
         let config = config("https://id.example.com", "");
-        for good in ["https://oauth2.googleapis.com/token", "https://OAUTH2.googleapis.com:443/token", "https://localhost.example.org/"] {
+        for good in [
+            "https://oauth2.googleapis.com/token",
+            "https://OAUTH2.googleapis.com:443/token",
+            "https://localhost.example.org/",
+        ] {
             assert!(admit(&config, good).is_some(), "{good}");
         }
     }

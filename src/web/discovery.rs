@@ -28,6 +28,7 @@ pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
         .map(|row| store::resources::read(&Reader(row)).map(|resource| resource.body.resource.to_string()))
         .collect::<Result<_>>()?;
     Ok(public(&ServerMetadata {
+        authorization_endpoint: format!("{issuer}/authorize"),
         token_endpoint: format!("{issuer}/token"),
         jwks_uri: format!("{issuer}/jwks.json"),
         grant_types_supported: grants::grant_types(),

@@ -18,8 +18,7 @@ impl Admin {
             return Err(Reason::MissingToken.into());
         }
         let audience = format!("{}/admin", cx.issuer());
-        let accepted =
-            tokens::verify(cx, token.trim(), |aud| aud == audience).await?.ok_or(Reason::InvalidToken)?;
+        let accepted = tokens::verify(cx, token.trim(), |aud| aud == audience).await?.ok_or(Reason::InvalidToken)?;
         Ok(Self(accepted))
     }
 

@@ -89,7 +89,8 @@ impl Response {
     pub fn json(status: u16, body: &impl serde::Serialize) -> Self {
         // Every type that is rendered has string keys and no fallible serializer, so this cannot fail; `null` would show it.
         let body = serde_json::to_string(body).unwrap_or_else(|_| "null".to_owned());
-        Self { status, headers: vec![("content-type", "application/json".to_owned())], body }.with("cache-control", "no-store")
+        Self { status, headers: vec![("content-type", "application/json".to_owned())], body }
+            .with("cache-control", "no-store")
     }
 
     /// No body.

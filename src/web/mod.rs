@@ -1,6 +1,7 @@
 //! Parse, call a verb, render. One file per endpoint, or per group of endpoints of one kind.
 
 pub mod admin;
+pub mod authorize;
 pub mod connections;
 pub mod discovery;
 pub mod guard;

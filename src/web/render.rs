@@ -26,7 +26,9 @@ pub fn error(error: &Error, style: Style, issuer: Option<&str>) -> Response {
     };
     let response = match style {
         Style::OAuth => Response::json(wire.status, &oauth(&wire, refusal)),
-        Style::Problem => Response::json(wire.status, &problem(&wire, refusal)).with("content-type", "application/problem+json"),
+        Style::Problem => {
+            Response::json(wire.status, &problem(&wire, refusal)).with("content-type", "application/problem+json")
+        }
     };
     match wire.status {
         503 => response.with("retry-after", "1"),
@@ -40,7 +42,9 @@ pub fn error(error: &Error, style: Style, issuer: Option<&str>) -> Response {
 
 fn oauth(wire: &Wire, refusal: Option<&Refusal>) -> Value {
     let mut body = json!({"error": wire.code, "error_description": wire.description});
-    if let (Some(decision), Some(members)) = (refusal.and_then(|refusal| refusal.decision.as_ref()), body.as_object_mut()) {
+    if let (Some(decision), Some(members)) =
+        (refusal.and_then(|refusal| refusal.decision.as_ref()), body.as_object_mut())
+    {
         members.insert("decision".to_owned(), decision.as_str().into());
     }
     body

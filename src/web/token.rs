@@ -29,12 +29,7 @@ pub async fn post(Call { cx, request, .. }: Call<'_>) -> Result<Response> {
     }
 }
 
-async fn run(
-    cx: &Cx<'_>,
-    request: &Request,
-    facts: &mut Facts,
-    client: &mut Option<String>,
-) -> Result<TokenResponse> {
+async fn run(cx: &Cx<'_>, request: &Request, facts: &mut Facts, client: &mut Option<String>) -> Result<TokenResponse> {
     let body = request.body.as_deref().ok_or(Reason::BodyTooLarge)?;
     let form = Form::parse(request.header("content-type"), body)?;
     let claim = Claim::read(request.header("authorization"), &form)?;

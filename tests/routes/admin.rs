@@ -64,7 +64,10 @@ fn with<'a>(hub: &'a Setup, token: &str, method: &str, path: &str) -> Call<'a> {
 fn state(hub: &Setup) -> String {
     let tables = ["clients", "client_secrets", "resources", "policies", "connections", "credentials", "signing_keys"];
     let rows = tables.map(|table| hub.db.query(&format!("SELECT * FROM {table} WHERE tenant = 'main'")));
-    format!("{rows:?} {:?}", hub.db.query("SELECT name, zone, status, policy_hash, version FROM tenants WHERE id = 'main'"))
+    format!(
+        "{rows:?} {:?}",
+        hub.db.query("SELECT name, zone, status, policy_hash, version FROM tenants WHERE id = 'main'")
+    )
 }
 
 fn ids(list: &Value, name: &str) -> Vec<String> {
@@ -183,7 +186,8 @@ fn every_refused_request_is_one_event_that_tells_who_asked_for_what_and_why_not(
     refused("NotFound", true, with(&hub, &token, "GET", "clients/nobody"));
     refused("InvalidQuery", true, with(&hub, &token, "GET", "clients?colour=red"));
     refused("MalformedJson", true, with(&hub, &token, "POST", "clients").body("{"));
-    let event = refused("UnknownField", true, with(&hub, &token, "POST", "clients").json(&json!({"colour": "canary-value"})));
+    let event =
+        refused("UnknownField", true, with(&hub, &token, "POST", "clients").json(&json!({"colour": "canary-value"})));
     assert!(event["detail"].as_str().unwrap().contains("`colour`") && !event.to_string().contains("canary-value"));
     refused("InvalidPolicy", true, with(&hub, &token, "PUT", "policies/q").json(&json!({"cedar": "nonsense"})));
     refused("PreconditionRequired", true, with(&hub, &token, "PUT", "policies/p").json(&json!({"cedar": FORBID})));
@@ -222,7 +226,8 @@ fn bodies_that_are_not_one_strict_json_object_are_refused_everywhere_and_change_
     let token = hub.admin_token();
     let before = state(&hub);
     let made = ["tenants", "clients", "resources", "clients/{id}/secrets"];
-    let takes_json = |(method, path): &(String, String)| method == "PUT" || (method == "POST" && made.contains(&path.as_str()));
+    let takes_json =
+        |(method, path): &(String, String)| method == "PUT" || (method == "POST" && made.contains(&path.as_str()));
     let takes_json: Vec<_> = operations(&hub).into_iter().filter(takes_json).collect();
     assert_eq!(takes_json.len(), 9);
     for (method, path) in takes_json {
@@ -244,9 +249,13 @@ fn lists_refuse_unknown_and_malformed_parameters_by_name() {
     let hub = Setup::new();
     let token = hub.admin_token();
     for list in ["tenants", "clients", "resources", "policies", "connections", "events"] {
-        for (query, name) in
-            [("colour=red", "colour"), ("limit=0", "limit"), ("limit=101", "limit"), ("limit=x", "limit"), ("limit=1&limit=2", "limit")]
-        {
+        for (query, name) in [
+            ("colour=red", "colour"),
+            ("limit=0", "limit"),
+            ("limit=101", "limit"),
+            ("limit=x", "limit"),
+            ("limit=1&limit=2", "limit"),
+        ] {
             let reply = with(&hub, &token, "GET", &format!("{list}?{query}")).send().expect(400);
             assert_eq!(reply.json()["reason"], "InvalidQuery");
             assert!(detail(&reply).contains(&format!("`{name}`")), "{reply:?}");
@@ -274,7 +283,8 @@ fn walk(hub: &Setup, list: &str, name: &str, mut between: impl FnMut(usize)) -> 
 #[test]
 fn walking_a_list_shows_everything_once_even_while_things_are_added_and_removed() {
     let hub = Setup::new();
-    let resource = |id: &str| drop(hub.create_resource(json!({"id": id, "resource": format!("https://{id}.example/")})));
+    let resource =
+        |id: &str| drop(hub.create_resource(json!({"id": id, "resource": format!("https://{id}.example/")})));
     for n in [2, 4, 6, 8] {
         hub.create_client(json!({"client_name": format!("client {n}")}));
         resource(&format!("r{n}"));
@@ -385,7 +395,8 @@ fn sql_in_every_string_is_only_text() {
     let encoded: String = form_urlencoded::byte_serialize(evil.as_bytes()).collect::<String>().replace('+', "%20");
     for (method, path) in operations(&hub).into_iter().filter(|(_, path)| path.contains('{')) {
         let path = path.replace("{id}", &encoded).replace("{name}", &encoded).replace("{secret}", &encoded);
-        let bodies = [json!({}), json!({"client_name": "n"}), json!({"name": "n", "zone": "UTC"}), json!({"cedar": FORBID})];
+        let bodies =
+            [json!({}), json!({"client_name": "n"}), json!({"name": "n", "zone": "UTC"}), json!({"cedar": FORBID})];
         for body in bodies.iter().chain([&resource]) {
             let reply = hub.admin(&method, &path).header("if-match", "*").json(body).send();
             assert!(matches!(reply.status, 400 | 404), "{method} {path}: {reply:?}");
@@ -395,7 +406,10 @@ fn sql_in_every_string_is_only_text() {
         hub.admin("GET", &format!("{list}?cursor={encoded}")).send().expect(200);
     }
     for name in ["client_id", "decision"] {
-        assert_eq!(ids(&hub.admin("GET", &format!("events?{name}={encoded}")).send().expect(200).json(), "id").len(), 0);
+        assert_eq!(
+            ids(&hub.admin("GET", &format!("events?{name}={encoded}")).send().expect(200).json(), "id").len(),
+            0
+        );
     }
     for field in ["id", "zone"] {
         let mut body = json!({"id": "fine", "name": "n", "zone": "UTC"});

@@ -129,9 +129,8 @@ fn an_update_needs_if_match_and_keeps_the_credential_unless_another_comes() {
     let before = (pointers(&hub), ciphertexts(&hub));
     let without_secret = json!({"kind": "google_service_account", "config": {"scopes": [WRITE]}});
     assert_eq!(put(&hub, "warehouse", &without_secret).status, 428);
-    let update = |tag: &str, body: &Value| {
-        hub.admin("PUT", "connections/warehouse").header("if-match", tag).json(body).send()
-    };
+    let update =
+        |tag: &str, body: &Value| hub.admin("PUT", "connections/warehouse").header("if-match", tag).json(body).send();
     assert_eq!(update("\"v9\"", &without_secret).status, 412);
 
     let first = etag(&hub, "warehouse");
@@ -220,7 +219,11 @@ fn a_key_file_that_is_none_is_refused_by_field_and_without_its_values() {
         assert!(!reply.text.contains("hush"), "{reply:?}");
     }
     for secret in [json!("hush"), json!([service_account(8)])] {
-        let reply = put(&hub, "warehouse", &json!({"kind": "google_service_account", "config": {"scopes": [READ]}, "secret": secret}));
+        let reply = put(
+            &hub,
+            "warehouse",
+            &json!({"kind": "google_service_account", "config": {"scopes": [READ]}, "secret": secret}),
+        );
         assert_eq!(problem(&reply).1, "InvalidField");
     }
     assert_eq!((pointers(&hub), ciphertexts(&hub)), (vec![], vec![]));
@@ -273,7 +276,8 @@ fn a_local_token_endpoint_is_accepted_only_where_development_may_call_it() {
 fn kv_has_the_ciphertext_before_d1_points_to_it() {
     let hub = Setup::new();
     let token = hub.admin_token();
-    let attempt = || hub.call("PUT", "/t/main/admin/connections/warehouse").bearer(&token).json(&body(8, &[READ])).send();
+    let attempt =
+        || hub.call("PUT", "/t/main/admin/connections/warehouse").bearer(&token).json(&body(8, &[READ])).send();
     for effect in [Effect::Fails, Effect::LosesReply] {
         hub.faults.fail_when(Port::Kv, |call| call.text.starts_with("put credential/"), effect);
         assert_eq!(attempt().status, 503);
@@ -307,7 +311,8 @@ fn of_writers_that_meet_one_wins_and_the_others_leave_nothing() {
         let token = hub.admin_token();
         let writers = |tag: Option<&str>| {
             let write = |n: usize| {
-                let call = hub.call("PUT", "/t/main/admin/connections/warehouse").bearer(&token).json(&body(n, &[READ]));
+                let call =
+                    hub.call("PUT", "/t/main/admin/connections/warehouse").bearer(&token).json(&body(n, &[READ]));
                 match tag {
                     Some(tag) => call.header("if-match", tag).future(),
                     None => call.future(),
@@ -382,6 +387,7 @@ fn a_worker_without_the_vaults_key_does_not_mount_connections() {
     let elsewhere = hub.isolate_with(&[("ROLES", "admin,audit"), ("VAULT_KEK", ""), ("SIGNING_KEK", "")]);
     assert_eq!(hub.call("GET", "/t/main/admin/connections").bearer(&token).on(&elsewhere).send().status, 404);
     let broker = hub.isolate_with(&[("ROLES", "broker"), ("SIGNING_KEK", "")]);
-    let made = hub.call("PUT", "/t/main/admin/connections/warehouse").bearer(&token).json(&body(8, &[READ])).on(&broker);
+    let made =
+        hub.call("PUT", "/t/main/admin/connections/warehouse").bearer(&token).json(&body(8, &[READ])).on(&broker);
     assert_eq!(made.send().status, 201);
 }

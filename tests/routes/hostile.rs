@@ -46,7 +46,8 @@ fn sql_in_any_parameter_is_only_text_and_the_error_does_not_repeat_it() {
     let (hub, client) = ready();
     let before = truth(&hub);
     for text in INJECTIONS {
-        let forged = |id: &str, secret: &str| Credentials { client_id: id.to_owned(), client_secret: secret.to_owned() };
+        let forged =
+            |id: &str, secret: &str| Credentials { client_id: id.to_owned(), client_secret: secret.to_owned() };
         let replies = [
             hub.token(&client, &[("scope", text)]),
             hub.token(&client, &[("resource", text)]),
@@ -56,7 +57,10 @@ fn sql_in_any_parameter_is_only_text_and_the_error_does_not_repeat_it() {
             hub.token(&forged(text, text), &[]),
             hub.token(&forged(&client.client_id, text), &[]),
             hub.token(&client, &[("client_id", text)]),
-            hub.call("POST", "/t/main/token").form(&[("grant_type", "client_credentials")]).header("authorization", text).send(),
+            hub.call("POST", "/t/main/token")
+                .form(&[("grant_type", "client_credentials")])
+                .header("authorization", text)
+                .send(),
             hub.call("POST", "/t/main/token").basic(&client).header("content-type", text).send(),
         ];
         for (n, reply) in replies.iter().enumerate() {
@@ -75,15 +79,44 @@ fn paths_with_sql_dots_encodings_and_strange_tenants_are_nowhere() {
     let (hub, client) = ready();
     let before = truth(&hub);
     let paths = [
-        "", "/", "//", "/t", "/t/", "/t//token", "/t/main", "/t/main/", "/t/main//token", "/t/main/token/", "/T/main/token",
-        "/t/main/Token", "/t/main/../main/token", "/t/main/./token", "/t/main/%2e%2e/main/token", "/t/main/%2E/token",
-        "/t/main%2ftoken", "/t/%6dain/token", "/t/main/token%00", "/t/main/..%2f..%2fetc/passwd", "/t/main;x/token",
-        "/t/'%20OR%201=1/token", "/t/nobody/token", "/t/MAIN/token", "/t/main%20/token", "/t/-main/token",
-        "/.well-known/oauth-authorization-server", "/.well-known/oauth-authorization-server/t/nobody",
-        "/.well-known/oauth-authorization-server/t/main/", "/t/main/resources/%2e%2e/oauth-protected-resource",
-        "/t/main/resources/a%2fb/oauth-protected-resource", "/t/main/resources/%ff/oauth-protected-resource",
-        "/t/main/resources//oauth-protected-resource", "/t/main/resources/%00/oauth-protected-resource", "\\t\\main\\token",
-        "https://evil.example/t/main/token", "*", "t/main/token",
+        "",
+        "/",
+        "//",
+        "/t",
+        "/t/",
+        "/t//token",
+        "/t/main",
+        "/t/main/",
+        "/t/main//token",
+        "/t/main/token/",
+        "/T/main/token",
+        "/t/main/Token",
+        "/t/main/../main/token",
+        "/t/main/./token",
+        "/t/main/%2e%2e/main/token",
+        "/t/main/%2E/token",
+        "/t/main%2ftoken",
+        "/t/%6dain/token",
+        "/t/main/token%00",
+        "/t/main/..%2f..%2fetc/passwd",
+        "/t/main;x/token",
+        "/t/'%20OR%201=1/token",
+        "/t/nobody/token",
+        "/t/MAIN/token",
+        "/t/main%20/token",
+        "/t/-main/token",
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/oauth-authorization-server/t/nobody",
+        "/.well-known/oauth-authorization-server/t/main/",
+        "/t/main/resources/%2e%2e/oauth-protected-resource",
+        "/t/main/resources/a%2fb/oauth-protected-resource",
+        "/t/main/resources/%ff/oauth-protected-resource",
+        "/t/main/resources//oauth-protected-resource",
+        "/t/main/resources/%00/oauth-protected-resource",
+        "\\t\\main\\token",
+        "https://evil.example/t/main/token",
+        "*",
+        "t/main/token",
     ];
     for path in paths {
         for method in ["GET", "POST"] {
@@ -131,8 +164,18 @@ fn error_bodies_have_one_size_and_one_wording_whatever_was_sent() {
     let values = ["a", "other", &long, "scope-with-a-name"];
     same(values.iter().map(|text| hub.token(&client, &[("scope", text)])).collect());
     same(values.iter().map(|text| hub.token(&client, &[("scope", &format!("{text}\""))])).collect());
-    same(["https://a.example", &format!("https://{}.example", &long[..60])].iter().map(|text| hub.token(&client, &[("resource", text)])).collect());
-    same(values.iter().map(|text| hub.call("POST", "/t/main/token").basic(&client).form(&[("grant_type", text)]).send()).collect());
+    same(
+        ["https://a.example", &format!("https://{}.example", &long[..60])]
+            .iter()
+            .map(|text| hub.token(&client, &[("resource", text)]))
+            .collect(),
+    );
+    same(
+        values
+            .iter()
+            .map(|text| hub.call("POST", "/t/main/token").basic(&client).form(&[("grant_type", text)]).send())
+            .collect(),
+    );
     let stranger = |text: &&str| Credentials { client_id: (*text).to_owned(), client_secret: (*text).to_owned() };
     same(values.iter().map(|text| hub.token(&stranger(text), &[])).collect());
     same(values.iter().map(|text| hub.call("POST", &format!("/t/{text}x/token")).send()).collect());

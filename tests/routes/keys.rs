@@ -11,7 +11,9 @@ const DAY: u64 = 24 * 3600;
 const CACHED: u64 = 300;
 
 fn states(hub: &Setup, alg: &str) -> Vec<(String, String)> {
-    let query = format!("SELECT kid, state FROM signing_keys WHERE tenant = 'main' AND alg = '{alg}' ORDER BY created_at, state");
+    let query = format!(
+        "SELECT kid, state FROM signing_keys WHERE tenant = 'main' AND alg = '{alg}' ORDER BY created_at, state"
+    );
     let text = |value: &Value| value.as_str().unwrap().to_owned();
     hub.db.query(&query).iter().map(|row| (text(&row["kid"]), text(&row["state"]))).collect()
 }
@@ -72,7 +74,7 @@ fn the_cron_rotates_after_thirty_days_and_the_next_key_signs_that_was_published_
     hub.clock.set_seconds(START + 30 * DAY);
     hub.tick().unwrap();
     assert_eq!(kid(&hub.access_token(&client, "mcp:read")), next);
-    assert_eq!(in_state(&hub, "ES256", "retired"), [first.clone()]);
+    assert_eq!(in_state(&hub, "ES256", "retired"), std::slice::from_ref(&first));
     assert!(published(&hub).contains(&first));
     hub.clock.advance(2 * 3600);
     hub.tick().unwrap();
@@ -153,7 +155,11 @@ fn a_rotation_whose_reply_is_lost_leaves_a_complete_set() {
     let hub = Setup::new();
     hub.admin_token();
     hub.clock.set_seconds(START + 30 * DAY);
-    hub.faults.fail_when(Port::Db, |call| call.text.contains("'retired', changed_at"), crate::support::Effect::LosesReply);
+    hub.faults.fail_when(
+        Port::Db,
+        |call| call.text.contains("'retired', changed_at"),
+        crate::support::Effect::LosesReply,
+    );
     assert!(hub.tick().is_err());
     hub.faults.heal();
     hub.tick().unwrap();
@@ -216,9 +222,12 @@ fn at_every_moment_the_key_set_holds_the_key_of_every_live_token() {
     for seed in 0..12 {
         let hub = Setup::new();
         hub.create_resource(json!({"access_token_lifetime": 3600}));
-        hub.create_resource(json!({"resource": "https://rsa.example", "token_signing_alg": "RS256", "access_token_lifetime": 3600}));
+        hub.create_resource(
+            json!({"resource": "https://rsa.example", "token_signing_alg": "RS256", "access_token_lifetime": 3600}),
+        );
         let client = hub.create_client(json!({"client_name": "agent"}));
-        let cedar = format!(r#"permit(principal == Client::"{}", action == Action::"issue", resource);"#, client.client_id);
+        let cedar =
+            format!(r#"permit(principal == Client::"{}", action == Action::"issue", resource);"#, client.client_id);
         hub.put_policy("all", &cedar);
         let isolates: Vec<_> = (0..3).map(|_| hub.isolate()).collect();
         let mut random = Random(seed);
@@ -252,7 +261,10 @@ fn at_every_moment_the_key_set_holds_the_key_of_every_live_token() {
             let now = hub.clock.seconds();
             let kids = kids(&hub.call("GET", "/t/main/jwks.json").on(isolate).send());
             for (signer, exp) in tokens.iter().filter(|(_, exp)| exp + 10 >= now) {
-                assert!(kids.contains(signer), "seed {seed}: the key of a token that lives until {exp} is gone at {now}");
+                assert!(
+                    kids.contains(signer),
+                    "seed {seed}: the key of a token that lives until {exp} is gone at {now}"
+                );
             }
             fetched.push((now, kids));
         }

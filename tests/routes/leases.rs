@@ -69,13 +69,16 @@ impl Google {
                 let body = json!({"access_token": token, "expires_in": self.lifetime.get(), "token_type": "Bearer"});
                 Scripted::json(200, body).after(self.delay_millis.get())
             }
-            Err(why) => Scripted::json(400, json!({"error": "invalid_grant", "error_description": format!("{WORDS}: {why}")})),
+            Err(why) => {
+                Scripted::json(400, json!({"error": "invalid_grant", "error_description": format!("{WORDS}: {why}")}))
+            }
         }
     }
 
     /// Everything that Google looks at; the scope of a good request.
     fn check(&self, request: &Outbound) -> Result<String, &'static str> {
-        let header = |name: &str| request.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+        let header =
+            |name: &str| request.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str());
         if (request.method, request.url.as_str()) != ("POST", TOKEN_URI) {
             return Err("method or URL");
         }
@@ -313,6 +316,24 @@ fn leases_that_wait_share_even_a_token_that_is_too_short_to_be_reused() {
 }
 
 #[test]
+fn leases_that_wait_do_not_fall_back_to_a_token_that_is_about_to_expire() {
+    for (works, status) in [(true, 200), (false, 502)] {
+        let shop = shop();
+        let old = shop.lease().access_token();
+        shop.hub.clock.advance(3500);
+        shop.google.delay_millis.set(700);
+        if !works {
+            *shop.google.instead.borrow_mut() = Some(Scripted::json(500, json!({})).after(700));
+        }
+        for reply in shop.crowd(2, &[shop.hub.isolate(), shop.hub.isolate()], 6) {
+            assert_eq!(reply.status, status, "{reply:?}");
+            assert!(!reply.text.contains(&old));
+        }
+        assert_eq!(shop.google.asked(), 2);
+    }
+}
+
+#[test]
 fn a_token_is_reused_until_two_minutes_before_it_expires() {
     let shop = shop();
     let first = shop.lease().access_token();
@@ -356,7 +377,12 @@ fn scope_is_narrowed_on_demand_and_shared_by_all_its_spellings() {
 #[test]
 fn scope_that_the_connection_does_not_offer_is_refused() {
     let shop = shop();
-    for (scope, reason) in [(WRITE, "LeaseScope"), (&format!("{READ} {WRITE}"), "LeaseScope"), (" ", "LeaseScope"), ("a\"b", "MalformedScope")] {
+    for (scope, reason) in [
+        (WRITE, "LeaseScope"),
+        (&format!("{READ} {WRITE}"), "LeaseScope"),
+        (" ", "LeaseScope"),
+        ("a\"b", "MalformedScope"),
+    ] {
         let reply = shop.call(&[("scope", scope)]).send();
         assert_eq!(refused(&reply), (400, "invalid_scope".to_owned()), "{scope}");
         assert_eq!(shop.last_refusal()["reason"], reason, "{scope}");
@@ -377,10 +403,17 @@ fn an_unknown_connection_looks_like_a_forbidden_one() {
     assert_eq!(refused(&forbidden), (403, "access_denied".to_owned()));
     let decision = forbidden.json()["decision"].as_str().unwrap().to_owned();
     let event = shop.last_refusal();
-    assert_eq!((&event["id"], &event["reason"], &event["connection"]), (&json!(decision), &json!("LeaseDenied"), &json!("secret-plans")));
+    assert_eq!(
+        (&event["id"], &event["reason"], &event["connection"]),
+        (&json!(decision), &json!("LeaseDenied"), &json!("secret-plans"))
+    );
     for unknown in ["no-such-plan", "NO%20SLUG", "x%27%3BDROP%20TABLE%20connections--"] {
         let reply = at(unknown);
-        assert_eq!((reply.status, &reply.headers, reply.text.len()), (403, &forbidden.headers, forbidden.text.len()), "{unknown}");
+        assert_eq!(
+            (reply.status, &reply.headers, reply.text.len()),
+            (403, &forbidden.headers, forbidden.text.len()),
+            "{unknown}"
+        );
         let (mut one, mut other) = (reply.json(), forbidden.json());
         one["decision"] = Value::Null;
         other["decision"] = Value::Null;
@@ -403,7 +436,8 @@ fn policy_sees_the_agent_the_tool_the_server_and_the_scope() {
            && context has tool && context.tool == "read" && context has ip && context.ip.isInRange(ip("10.0.0.0/8"))
            && resource.kind == "google_service_account" && context.chain.isEmpty() && !(context has subject) }}"#
     );
-    let condition = condition.replace("context.resource_server ==", "context has resource_server && context.resource_server ==");
+    let condition =
+        condition.replace("context.resource_server ==", "context has resource_server && context.resource_server ==");
     let condition = condition.replace("context.auth_method ==", "context has auth_method && context.auth_method ==");
     shop.permit("warehouse", &condition);
     let with = |scope: &str, tool: &str, ip: &str| {
@@ -485,7 +519,16 @@ fn only_a_live_token_for_a_resource_of_the_caller_is_a_subject_token() {
     let of_another_tenant = shop.hub.call("POST", "/t/other/token").basic(&cousin).form(&form).send().access_token();
 
     let lease = shop.call_with(&good, &[]).send().access_token();
-    let wrong = [&shop.hub.admin_token(), &foreign, &forged, &of_another_tenant, &lease, &good[..good.len() - 1], "nonsense", "a.b.c"];
+    let wrong = [
+        &shop.hub.admin_token(),
+        &foreign,
+        &forged,
+        &of_another_tenant,
+        &lease,
+        &good[..good.len() - 1],
+        "nonsense",
+        "a.b.c",
+    ];
     let mut texts: Vec<String> = Vec::new();
     for token in wrong {
         let reply = shop.call_with(token, &[]).send();
@@ -550,7 +593,11 @@ fn malformed_requests_are_refused_alike_and_change_nothing() {
         (call().form(&[("subject_token", &token), ("tool", &long)]), 400, "MalformedForm"),
         (call().form(&[("subject_token", &token), ("tool", "a\nb")]), 400, "MalformedForm"),
         (call().json(&json!({"subject_token": token})), 400, "WrongMediaType"),
-        (call().header("content-type", "application/x-www-form-urlencoded").body(vec![b'x'; 70_000]), 413, "BodyTooLarge"),
+        (
+            call().header("content-type", "application/x-www-form-urlencoded").body(vec![b'x'; 70_000]),
+            413,
+            "BodyTooLarge",
+        ),
         (call().form(&[("subject_token", &"x".repeat(20_000))]), 400, "InvalidSubjectToken"),
     ];
     for (call, status, reason) in cases {
@@ -581,16 +628,49 @@ fn a_provider_in_trouble_is_reported_without_its_words_and_nothing_of_it_sticks(
         ("slow", token(json!({})).after(60_000), (504, "temporarily_unavailable")),
         ("large", Scripted::answer(200, "application/json", format!("\"{}\"", WORDS.repeat(10_000))), failed),
         ("302", Scripted::answer(302, "application/json", json!({"error": WORDS}).to_string()), failed),
-        ("307 with a token", Scripted::json(307, json!({"access_token": WORDS, "expires_in": 3600, "token_type": "Bearer"})), failed),
+        (
+            "307 with a token",
+            Scripted::json(307, json!({"access_token": WORDS, "expires_in": 3600, "token_type": "Bearer"})),
+            failed,
+        ),
         ("html", Scripted::answer(200, "text/html", html.clone()), failed),
         ("html that says it is JSON", Scripted::answer(200, "application/json", html.clone()), failed),
-        ("JSON that says it is HTML", Scripted::answer(200, "text/html", json!({"access_token": WORDS, "expires_in": 3600, "token_type": "Bearer"}).to_string()), failed),
+        (
+            "JSON that says it is HTML",
+            Scripted::answer(
+                200,
+                "text/html",
+                json!({"access_token": WORDS, "expires_in": 3600, "token_type": "Bearer"}).to_string(),
+            ),
+            failed,
+        ),
         ("half", Scripted::answer(200, "application/json", format!("{{\"{WORDS}\": [")), failed),
-        ("twice", Scripted::answer(200, "application/json", r#"{"access_token":"a","access_token":"b","expires_in":3600,"token_type":"Bearer"}"#), failed),
+        (
+            "twice",
+            Scripted::answer(
+                200,
+                "application/json",
+                r#"{"access_token":"a","access_token":"b","expires_in":3600,"token_type":"Bearer"}"#,
+            ),
+            failed,
+        ),
+        (
+            "twice what nobody reads",
+            Scripted::answer(
+                200,
+                "application/json",
+                r#"{"access_token":"a","x":1,"x":2,"expires_in":3600,"token_type":"Bearer"}"#,
+            ),
+            failed,
+        ),
         ("empty", Scripted::answer(200, "application/json", ""), failed),
         ("500", Scripted::json(500, json!({"error": "invalid_grant", "error_description": WORDS})), failed),
         ("429", Scripted::json(429, json!({"error": WORDS})), failed),
-        ("201", Scripted::json(201, json!({"access_token": WORDS, "expires_in": 3600, "token_type": "Bearer"})), failed),
+        (
+            "201",
+            Scripted::json(201, json!({"access_token": WORDS, "expires_in": 3600, "token_type": "Bearer"})),
+            failed,
+        ),
         ("400 in HTML", Scripted::answer(400, "text/html", html), failed),
         ("400 without a code", Scripted::json(400, json!({"error": {"message": WORDS}})), failed),
         ("no token", token(json!({"access_token": null})), failed),
@@ -627,10 +707,23 @@ fn a_provider_in_trouble_is_reported_without_its_words_and_nothing_of_it_sticks(
 }
 
 #[test]
+fn a_redirect_is_not_followed() {
+    let shop = shop();
+    *shop.google.instead.borrow_mut() = Some(Scripted::json(307, json!({})));
+    shop.lease().expect(502);
+    assert_eq!((shop.hub.fetch.requests().len(), &shop.last_refusal()["detail"]), (1, &json!("it redirects")));
+}
+
+#[test]
 fn a_credential_that_the_provider_refuses_is_named_by_an_oauth_code_and_nothing_else() {
     let shop = shop();
-    for (status, code, detail) in [(400, "invalid_grant", json!("invalid_grant")), (401, "invalid_client", json!("invalid_client")), (400, WORDS, Value::Null)] {
-        *shop.google.instead.borrow_mut() = Some(Scripted::json(status, json!({"error": code, "error_description": WORDS})));
+    for (status, code, detail) in [
+        (400, "invalid_grant", json!("invalid_grant")),
+        (401, "invalid_client", json!("invalid_client")),
+        (400, WORDS, Value::Null),
+    ] {
+        *shop.google.instead.borrow_mut() =
+            Some(Scripted::json(status, json!({"error": code, "error_description": WORDS})));
         let reply = shop.lease();
         assert_eq!(refused(&reply), (502, "access_denied".to_owned()));
         assert!(!reply.text.contains("invalid_") && !reply.text.contains(WORDS));
@@ -655,6 +748,29 @@ fn another_credential_means_another_token() {
     shop.hub.restart();
     assert_ne!(shop.lease().access_token(), first);
     assert_eq!((shop.google.asked(), shop.hub.db.query("SELECT * FROM leases").len()), (2, 1));
+}
+
+#[test]
+fn what_a_late_isolate_stored_for_the_old_credential_is_not_handed_out() {
+    let shop = shop();
+    let old = shop.lease().access_token();
+    let row = shop.hub.db.query("SELECT * FROM leases").remove(0);
+    shop.google.add(9);
+    shop.connect("warehouse", 9, &[READ]);
+    let text = |column: &str| row[column].as_str().unwrap();
+    shop.hub.db.execute(&format!(
+        "INSERT INTO leases (tenant, connection, scope, credential, sealed, expires_at) \
+         VALUES ('main', 'warehouse', '{}', '{}', '{}', {})",
+        text("scope"),
+        text("credential"),
+        text("sealed"),
+        row["expires_at"]
+    ));
+    shop.google.delay_millis.set(700);
+    for reply in shop.crowd(4, &[shop.hub.isolate(), shop.hub.isolate()], 4) {
+        assert_ne!(reply.access_token(), old);
+    }
+    assert_eq!(shop.google.asked(), 2);
 }
 
 #[test]
@@ -703,7 +819,8 @@ fn ciphertexts_keys_and_tokens_of_another_place_do_not_open() {
     let swap = |table: &str, column: &str| {
         let rows = shop.hub.db.query(&format!("SELECT connection, {column} AS value FROM {table}"));
         for (one, other) in [(0, 1), (1, 0)] {
-            let (connection, value) = (rows[one]["connection"].as_str().unwrap(), rows[other]["value"].as_str().unwrap());
+            let (connection, value) =
+                (rows[one]["connection"].as_str().unwrap(), rows[other]["value"].as_str().unwrap());
             shop.hub.db.execute(&format!("UPDATE {table} SET {column} = '{value}' WHERE connection = '{connection}'"));
         }
     };
@@ -843,7 +960,8 @@ fn a_wait_stays_below_the_subrequests_of_a_free_plan() {
     shop.connect("warehouse", 8, &[READ]);
     shop.hub.clock.advance(5);
     let before = shop.hub.faults.calls(Port::Db) + shop.hub.faults.calls(Port::Kv) + shop.hub.faults.calls(Port::Queue);
-    let calls = vec![shop.call_with(&token, &[]).on(&holder).future(), shop.call_with(&token, &[]).on(&waiter).future()];
+    let calls =
+        vec![shop.call_with(&token, &[]).on(&holder).future(), shop.call_with(&token, &[]).on(&waiter).future()];
     let replies = shop.hub.together(3, calls);
     assert_eq!((replies[0].status, replies[1].status), (200, 200));
     let after = shop.hub.faults.calls(Port::Db) + shop.hub.faults.calls(Port::Kv) + shop.hub.faults.calls(Port::Queue);

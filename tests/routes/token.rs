@@ -118,7 +118,10 @@ fn a_token_lives_as_long_as_its_resource_says_and_a_ttl_only_shortens_it() {
     let lifetime = || {
         let reply = hub.token(&client, &[]);
         let (_, claims) = decode(&reply.access_token());
-        assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), reply.json()["expires_in"].as_u64().unwrap());
+        assert_eq!(
+            claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(),
+            reply.json()["expires_in"].as_u64().unwrap()
+        );
         reply.json()["expires_in"].clone()
     };
     assert_eq!(lifetime(), 600);
@@ -183,7 +186,11 @@ fn two_mechanisms_in_one_request_are_refused() {
     let hub = Setup::new();
     let client = reader(&hub);
     let with = |more: &[(&str, &str)]| hub.token(&client, more);
-    refused(&with(&[("client_id", &client.client_id), ("client_secret", &client.client_secret)]), 400, "invalid_request");
+    refused(
+        &with(&[("client_id", &client.client_id), ("client_secret", &client.client_secret)]),
+        400,
+        "invalid_request",
+    );
     refused(&with(&[("client_secret", "anything")]), 400, "invalid_request");
     refused(&with(&[("client_id", "another")]), 400, "invalid_request");
     with(&[("client_id", &client.client_id)]).expect(200);
@@ -290,7 +297,10 @@ fn a_charset_on_the_media_type_is_fine() {
 fn a_client_without_the_grant_may_not_use_it() {
     let hub = Setup::new();
     let client = reader(&hub);
-    let metadata = format!("UPDATE clients SET metadata = json_set(metadata, '$.grant_types', json('[]')) WHERE id = '{}'", client.client_id);
+    let metadata = format!(
+        "UPDATE clients SET metadata = json_set(metadata, '$.grant_types', json('[]')) WHERE id = '{}'",
+        client.client_id
+    );
     hub.db.execute(&metadata);
     hub.restart();
     refused(&hub.token(&client, &[]), 400, "unauthorized_client");
@@ -327,7 +337,11 @@ fn scope_is_asked_intersected_with_registered_ceiling_and_policy_and_the_answer_
     let ask = |asked: &str| hub.token(&client, &[("resource", RESOURCE), ("scope", asked)]);
     assert_eq!(scope(&ask("mcp:write mcp:read")), "mcp:write mcp:read");
     assert_eq!(scope(&ask("mcp:read unknown mcp:read")), "mcp:read");
-    assert_eq!(scope(&hub.token(&client, &[("resource", RESOURCE)])), "mcp:read mcp:write", "none asked: all there are");
+    assert_eq!(
+        scope(&hub.token(&client, &[("resource", RESOURCE)])),
+        "mcp:read mcp:write",
+        "none asked: all there are"
+    );
     refused(&ask("unknown"), 400, "invalid_scope");
     refused(&ask("MCP:READ"), 400, "invalid_scope");
 
@@ -363,7 +377,9 @@ fn a_resource_may_be_spelt_as_clients_do_but_the_audience_is_the_registered_stri
         let token = hub.token(&client, &[("resource", spelling)]).access_token();
         assert_eq!(decode(&token).1["aud"], RESOURCE, "{spelling}");
     }
-    for another in ["https://mcp.example/MCP", "http://mcp.example/mcp", "https://mcp.example/mcp?x", "https://mcp.example"] {
+    for another in
+        ["https://mcp.example/MCP", "http://mcp.example/mcp", "https://mcp.example/mcp?x", "https://mcp.example"]
+    {
         refused(&hub.token(&client, &[("resource", another)]), 400, "invalid_target");
     }
 }
@@ -372,7 +388,14 @@ fn a_resource_may_be_spelt_as_clients_do_but_the_audience_is_the_registered_stri
 fn malformed_unknown_several_and_missing_resources_are_invalid_targets() {
     let hub = Setup::new();
     let client = reader(&hub);
-    for bad in ["mcp", "/mcp", "https://mcp.example/mcp#", "https://mcp.example/mcp#f", "urn:mcp", "https://u:p@mcp.example/mcp"] {
+    for bad in [
+        "mcp",
+        "/mcp",
+        "https://mcp.example/mcp#",
+        "https://mcp.example/mcp#f",
+        "urn:mcp",
+        "https://u:p@mcp.example/mcp",
+    ] {
         refused(&hub.token(&client, &[("resource", bad)]), 400, "invalid_target");
     }
     refused(&hub.token(&client, &[("resource", "https://unknown.example")]), 400, "invalid_target");
@@ -412,7 +435,8 @@ fn without_a_policy_nothing_is_issued_and_the_refusal_names_a_decision_that_can_
     let reply = hub.token(&client, &[]);
     refused(&reply, 400, "invalid_scope");
     let decision = reply.json()["decision"].as_str().unwrap().to_owned();
-    let event = hub.events().into_iter().find(|event| event["id"] == decision.as_str()).expect("the decision is an event");
+    let event =
+        hub.events().into_iter().find(|event| event["id"] == decision.as_str()).expect("the decision is an event");
     assert_eq!(event["type"], "token.refused");
     assert_eq!(event["client"], client.client_id.as_str());
     assert_eq!(event["reason"], "NoScopeLeft");
@@ -422,7 +446,8 @@ fn without_a_policy_nothing_is_issued_and_the_refusal_names_a_decision_that_can_
 fn a_policy_by_address_permits_from_that_range_only_and_not_from_nowhere() {
     let hub = Setup::new();
     let client = unbounded(&hub, |client| {
-        permit(&client.client_id, RESOURCE).replace(';', r#" when { context has ip && context.ip.isInRange(ip("10.0.0.0/8")) };"#)
+        permit(&client.client_id, RESOURCE)
+            .replace(';', r#" when { context has ip && context.ip.isInRange(ip("10.0.0.0/8")) };"#)
     });
     let from = |ip: &str| hub.token_call(&client, &[("resource", RESOURCE)]).ip(ip).send();
     from("10.255.255.255").expect(200);

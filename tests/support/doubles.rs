@@ -2,6 +2,7 @@
 
 use super::faults::{Faults, Port};
 use super::run::{Clock, Random};
+use serde_json::Value;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -27,7 +28,11 @@ impl MemoryKv {
     /// The keys that have a value now.
     pub fn keys(&self) -> Vec<String> {
         let history = self.history.borrow();
-        history.iter().filter(|(_, values)| values.last().is_some_and(Option::is_some)).map(|(key, _)| key.clone()).collect()
+        history
+            .iter()
+            .filter(|(_, values)| values.last().is_some_and(Option::is_some))
+            .map(|(key, _)| key.clone())
+            .collect()
     }
 
     /// The value now, without passing the faults.
@@ -106,7 +111,9 @@ impl Queue for RecordedQueue {
         assert!(message.len() <= 128_000, "a queue takes no message of {} bytes", message.len());
         Box::pin(async move {
             let act = || {
-                self.faults.record(&message);
+                if let Ok(event) = serde_json::from_str::<Value>(&message) {
+                    event["id"].as_str().into_iter().for_each(|id| self.faults.record(id));
+                }
                 self.sent.borrow_mut().push(message.clone());
                 self.waiting.borrow_mut().push(message.clone());
             };

@@ -2,10 +2,11 @@
 
 use super::run::{Clock, Random};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use writ::ports::Unavailable;
 
 /// The ports that can fail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Port {
     Db,
     Kv,
@@ -42,12 +43,20 @@ pub struct Faults {
     rules: RefCell<Vec<Rule>>,
     seen: RefCell<Vec<Seen>>,
     jitter: Cell<Option<u64>>,
-    recorded: RefCell<Vec<String>>,
+    order: RefCell<HashMap<String, usize>>,
+    counts: RefCell<HashMap<Port, usize>>,
 }
 
 impl Faults {
     pub fn new(clock: Clock) -> Self {
-        Self { clock, rules: RefCell::default(), seen: RefCell::default(), jitter: Cell::new(None), recorded: RefCell::default() }
+        Self {
+            clock,
+            rules: RefCell::default(),
+            seen: RefCell::default(),
+            jitter: Cell::new(None),
+            order: RefCell::default(),
+            counts: RefCell::default(),
+        }
     }
 
     /// Every call of the port fails from now on.
@@ -79,7 +88,7 @@ impl Faults {
 
     /// How many calls of the port there have been.
     pub fn calls(&self, port: Port) -> usize {
-        self.seen.borrow().iter().filter(|seen| seen.port == port).count()
+        self.counts.borrow().get(&port).copied().unwrap_or_default()
     }
 
     /// The texts of all calls of the port.
@@ -87,14 +96,16 @@ impl Faults {
         self.seen.borrow().iter().filter(|seen| seen.port == port).map(|seen| seen.text.clone()).collect()
     }
 
-    /// Notes that an event, or its id, came to where it is durable.
+    /// Notes that an event came to where it is durable.
     pub fn record(&self, event: &str) {
-        self.recorded.borrow_mut().push(event.to_owned());
+        let mut order = self.order.borrow_mut();
+        let next = order.len();
+        order.entry(event.to_owned()).or_insert(next);
     }
 
-    /// What came to where it is durable, in that order.
-    pub fn recorded(&self) -> Vec<String> {
-        self.recorded.borrow().clone()
+    /// The ids of the events that came to where they are durable, and in which order.
+    pub fn order(&self) -> HashMap<String, usize> {
+        self.order.borrow().clone()
     }
 
     /// Every call waits for a number of turns that the seed decides; `None`: calls are immediate.
@@ -108,6 +119,7 @@ impl Faults {
         let effects: Vec<Effect> =
             self.rules.borrow().iter().filter(|(when, _)| when(&seen)).map(|(_, effect)| *effect).collect();
         self.seen.borrow_mut().push(seen);
+        *self.counts.borrow_mut().entry(port).or_default() += 1;
         let lag = self.lag(&effects);
         self.wait(lag).await;
         if effects.contains(&Effect::Fails) {

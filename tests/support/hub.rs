@@ -1,21 +1,21 @@
-//! A whole hub over doubles, and requests to it.
+//! A whole hub over doubles.
+
+#[allow(unused_imports, reason = "each test target uses a part of the support")]
+pub use super::call::{Call, Credentials, Reply, decode, with_claims};
 
 use super::doubles::{MemoryKv, RecordedLog, RecordedQueue, ScriptedFetch, SeededEntropy};
 use super::faults::Faults;
 use super::keys::NativeKeys;
 use super::run::Clock;
 use super::sqlite::Sqlite;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use clap::Parser;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
-use writ::app::{App, HEADERS, MAX_BODY, Request, Source};
+use writ::app::{App, Source};
 use writ::cli::Cli;
 use writ::config::Config;
-use writ::crypto::{b64, unb64};
 use writ::error::Result;
 use writ::ports::{Entropy, Pending, World};
 
@@ -28,54 +28,16 @@ pub const START: u64 = 1_767_700_800;
 pub const SIGNING_KEK: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 pub const VAULT_KEK: &str = "1:HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
-/// A client's id and secret.
-#[derive(Clone, Debug)]
-pub struct Credentials {
-    pub client_id: String,
-    pub client_secret: String,
-}
-
-/// A response.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub text: String,
-}
-
-impl Reply {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-
-    pub fn json(&self) -> Value {
-        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
-    }
-
-    /// The `error` of an OAuth error, or the `code` of a problem document.
-    pub fn error(&self) -> String {
-        let body = self.json();
-        body["error"].as_str().or(body["code"].as_str()).unwrap_or_else(|| panic!("no error: {self:?}")).to_owned()
-    }
-
-    /// Fails the test unless the status is this one.
-    #[track_caller]
-    pub fn expect(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{self:?}");
-        self
-    }
-
-    /// `access_token` of a token response or a lease.
-    #[track_caller]
-    pub fn access_token(&self) -> String {
-        assert_eq!(self.status, 200, "{self:?}");
-        self.json()["access_token"].as_str().unwrap().to_owned()
-    }
-}
-
 /// Another isolate over the same ports.
 #[derive(Clone)]
 pub struct Isolate(Rc<App>);
+
+impl Isolate {
+    /// Its application.
+    pub fn app(&self) -> &App {
+        &self.0
+    }
+}
 
 /// Doubles of every port, and one isolate over them.
 pub struct Setup {
@@ -126,7 +88,17 @@ impl Setup {
         };
         let first = RefCell::new(isolate(world, &settings));
         let hub = Self {
-            clock, faults, db, kv, queue, fetch, entropy, keys, log, settings, first,
+            clock,
+            faults,
+            db,
+            kv,
+            queue,
+            fetch,
+            entropy,
+            keys,
+            log,
+            settings,
+            first,
             admins: RefCell::default(),
             replies: RefCell::default(),
         };
@@ -177,15 +149,7 @@ impl Setup {
 
     /// A request to the first isolate.
     pub fn call(&self, method: &str, path: &str) -> Call<'_> {
-        let (path, query) = path.split_once('?').unwrap_or((path, ""));
-        let request = Request {
-            method: method.to_owned(),
-            path: path.to_owned(),
-            query: query.to_owned(),
-            body: Some(Vec::new()),
-            ..Request::default()
-        };
-        Call { hub: self, isolate: self.first.borrow().clone(), request }
+        Call::new(self, self.first.borrow().clone(), method, path)
     }
 
     /// A request to the admin API of `main` with an administrator's token: `hub.admin("GET", "clients")`.
@@ -207,7 +171,11 @@ impl Setup {
     /// The same for another tenant.
     pub fn admin_token_of(&self, tenant: &str) -> String {
         let form = [("grant_type", "client_credentials"), ("scope", "admin")];
-        self.call("POST", &format!("/t/{tenant}/token")).basic(&self.admin_client(tenant)).form(&form).send().access_token()
+        self.call("POST", &format!("/t/{tenant}/token"))
+            .basic(&self.admin_client(tenant))
+            .form(&form)
+            .send()
+            .access_token()
     }
 
     /// The first administrator's client of a tenant.
@@ -228,8 +196,10 @@ impl Setup {
 
     /// Makes a tenant with its first administrator.
     pub fn create_tenant(&self, tenant: &str) -> Credentials {
-        self.admin("POST", "tenants").json(&json!({"id": tenant, "name": tenant})).send().expect(201);
-        self.first_admin(tenant)
+        let made = self.admin("POST", "tenants").json(&json!({"id": tenant, "name": tenant})).send().expect(201);
+        let credentials = credentials(&made.json());
+        self.admins.borrow_mut().insert(tenant.to_owned(), credentials.clone());
+        credentials
     }
 
     /// Registers a client of `main`; whatever `metadata` leaves out is as for an agent.
@@ -337,19 +307,31 @@ impl Setup {
     /// Every event of every tenant, in the order in which they were recorded, after the outbox has been relayed and the
     /// queue delivered. Ids alone tell no order here: the clock stands still.
     pub fn events(&self) -> Vec<Value> {
-        while !self.db.query("SELECT id FROM outbox LIMIT 1").is_empty() {
+        loop {
+            let staged = self.db.query("SELECT id FROM outbox").len();
+            if staged == 0 {
+                break;
+            }
             self.relay().unwrap();
+            assert!(self.db.query("SELECT id FROM outbox").len() < staged, "the relay moves nothing");
         }
         self.deliver();
-        let recorded = self.faults.recorded();
-        let mut rows = self.db.query("SELECT id, body FROM events");
-        rows.sort_by_key(|row| recorded.iter().position(|text| text.contains(row["id"].as_str().unwrap())));
-        rows.iter().map(|row| serde_json::from_str(row["body"].as_str().unwrap()).unwrap()).collect()
+        let order = self.faults.order();
+        let rows = self.db.query("SELECT body FROM events");
+        let mut events: Vec<Value> =
+            rows.iter().map(|row| serde_json::from_str(row["body"].as_str().unwrap()).unwrap()).collect();
+        events.sort_by_key(|event| order.get(event["id"].as_str().unwrap()).copied());
+        events
     }
 
     /// The events of one type.
     pub fn events_of(&self, kind: &str) -> Vec<Value> {
         self.events().into_iter().filter(|event| event["type"] == kind).collect()
+    }
+
+    /// Keeps a reply for [`Self::dump_everything`].
+    pub fn keep(&self, reply: Reply) {
+        self.replies.borrow_mut().push(reply);
     }
 
     /// All rows, all that KV and the queue ever had, and the log.
@@ -376,94 +358,7 @@ fn credentials(body: &Value) -> Credentials {
 
 /// A policy that permits a client everything of a resource.
 pub fn permit(client_id: &str, resource: &str) -> String {
-    format!(r#"permit(principal == Client::"{client_id}", action == Action::"issue", resource in Resource::"{resource}");"#)
-}
-
-/// Header and claims of a compact JWS, unverified.
-pub fn decode(token: &str) -> (Value, Value) {
-    let part = |n| serde_json::from_slice(&unb64(token.split('.').nth(n).unwrap()).unwrap()).unwrap();
-    (part(0), part(1))
-}
-
-/// A compact JWS with other claims and the same signature.
-pub fn with_claims(token: &str, claims: &Value) -> String {
-    let parts: Vec<_> = token.split('.').collect();
-    format!("{}.{}.{}", parts[0], b64(claims.to_string()), parts[2])
-}
-
-/// A request in the making.
-pub struct Call<'a> {
-    hub: &'a Setup,
-    isolate: Isolate,
-    request: Request,
-}
-
-impl<'a> Call<'a> {
-    /// Sends it to that isolate.
-    pub fn on(mut self, isolate: &Isolate) -> Self {
-        self.isolate = isolate.clone();
-        self
-    }
-
-    /// Sets a header. What no endpoint reads does not get through, as on the real host.
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        if let Some(name) = HEADERS.iter().copied().find(|known| *known == name) {
-            self.request.headers.retain(|(known, _)| *known != name);
-            self.request.headers.push((name, value.to_owned()));
-        }
-        self
-    }
-
-    /// Sets the body. One that is larger than the host reads becomes none, as on the real host.
-    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
-        self.request.body = Some(body.into()).filter(|body| body.len() <= MAX_BODY);
-        self
-    }
-
-    /// A form; names may repeat.
-    pub fn form(self, fields: &[(&str, &str)]) -> Self {
-        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
-        self.header("content-type", "application/x-www-form-urlencoded").body(body)
-    }
-
-    /// A JSON body.
-    pub fn json(self, value: &Value) -> Self {
-        self.header("content-type", "application/json").body(value.to_string())
-    }
-
-    /// Basic credentials, form-encoded as RFC 6749 §2.3.1 has it.
-    pub fn basic(self, client: &Credentials) -> Self {
-        let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-        let pair = format!("{}:{}", encode(&client.client_id), encode(&client.client_secret));
-        self.header("authorization", &format!("Basic {}", STANDARD.encode(pair)))
-    }
-
-    /// A bearer token.
-    pub fn bearer(self, token: &str) -> Self {
-        self.header("authorization", &format!("Bearer {token}"))
-    }
-
-    /// Where it comes from.
-    pub fn ip(mut self, ip: &str) -> Self {
-        self.request.peer.ip = Some(ip.parse().unwrap());
-        self
-    }
-
-    /// The reply, for [`Setup::together`]. The moment of the request is when it is polled first.
-    pub fn future(self) -> Pending<'a, Reply> {
-        Box::pin(async move {
-            let Self { hub, isolate, request } = self;
-            let response = isolate.0.handle(&request, hub.clock.now()).await;
-            let headers = response.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-            let reply = Reply { status: response.status, headers, text: response.body };
-            hub.replies.borrow_mut().push(reply.clone());
-            reply
-        })
-    }
-
-    /// The reply.
-    pub fn send(self) -> Reply {
-        let clock = self.hub.clock.clone();
-        clock.block_on(self.future())
-    }
+    format!(
+        r#"permit(principal == Client::"{client_id}", action == Action::"issue", resource in Resource::"{resource}");"#
+    )
 }

@@ -69,7 +69,8 @@ pub fn verifies(alg: Alg, jwk: &str, input: &[u8], signature: &[u8]) -> bool {
 /// RSASSA-PKCS1-v1_5 with SHA-256; the prefix is that of RFC 8017 §9.2.
 fn pkcs1v15() -> Pkcs1v15Sign {
     let prefix = [
-        0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04, 0x20,
+        0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05, 0x00, 0x04,
+        0x20,
     ];
     Pkcs1v15Sign { hash_len: Some(32), prefix: Box::new(prefix) }
 }
@@ -105,8 +106,10 @@ impl NativeKeys {
                 self.entropy.fill(&mut bytes);
                 // About one in 2^32 of all strings is no key.
                 let key = p256::SecretKey::from_slice(&bytes).unwrap();
-                let point = p256::ecdsa::VerifyingKey::from(p256::ecdsa::SigningKey::from(&key)).to_encoded_point(false);
-                let jwk = json!({"kty": "EC", "crv": "P-256", "x": b64(point.x().unwrap()), "y": b64(point.y().unwrap())});
+                let point =
+                    p256::ecdsa::VerifyingKey::from(p256::ecdsa::SigningKey::from(&key)).to_encoded_point(false);
+                let jwk =
+                    json!({"kty": "EC", "crv": "P-256", "x": b64(point.x().unwrap()), "y": b64(point.y().unwrap())});
                 KeyPair { pkcs8: key.to_pkcs8_der().unwrap().as_bytes().to_vec(), jwk: jwk.to_string() }
             }
             Alg::Rs256 => {
@@ -131,7 +134,9 @@ fn sign(alg: Alg, pkcs8: &[u8], input: &[u8]) -> Vec<u8> {
 
 impl Keys for NativeKeys {
     fn generate(&self, alg: Alg) -> Pending<'_, Result<KeyPair, Unavailable>> {
-        Box::pin(async move { self.faults.pass(Port::Keys, format!("generate {}", alg.as_str()), || self.make(alg)).await })
+        Box::pin(
+            async move { self.faults.pass(Port::Keys, format!("generate {}", alg.as_str()), || self.make(alg)).await },
+        )
     }
 
     fn sign<'a>(&'a self, key: PrivateKey<'a>, input: &'a [u8]) -> Pending<'a, Result<Vec<u8>, Unavailable>> {

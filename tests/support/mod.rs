@@ -21,6 +21,7 @@
 //! | the queue | `hub.queue.waiting()`, `hub.deliver()`; `hub.events()` relays, delivers and reads the trail |
 //! | canaries | `hub.dump_at_rest()` rows, KV, queue and log; `hub.dump_everything()` also every reply |
 
+pub mod call;
 pub mod doubles;
 pub mod faults;
 pub mod hub;

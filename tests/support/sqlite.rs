@@ -66,8 +66,7 @@ impl Sqlite {
     fn transaction(&self, statements: &[Sql]) -> Result<Vec<Outcome>, Unavailable> {
         let mut connection = self.connection.borrow_mut();
         let transaction = connection.transaction().unwrap();
-        let outcomes: Result<_, _> =
-            statements.iter().map(|one| run(&transaction, one.text, &one.args)).collect();
+        let outcomes: Result<_, _> = statements.iter().map(|one| run(&transaction, one.text, &one.args)).collect();
         match outcomes {
             Ok(outcomes) => {
                 transaction.commit().unwrap();

@@ -76,7 +76,8 @@ fn read_config(config: Value) -> Result<Value> {
         return Err(invalid(format!("`config.scopes` must hold absolute https URIs such as {example}")));
     }
     let distinct: Scope = scopes.iter().map(String::as_str).collect();
-    serde_json::to_value(Settings { scopes: distinct.to_vec() }).map_err(|_| Fault::Broken("a config has no JSON").into())
+    serde_json::to_value(Settings { scopes: distinct.to_vec() })
+        .map_err(|_| Fault::Broken("a config has no JSON").into())
 }
 
 fn is_scope_uri(text: &str) -> bool {
@@ -104,7 +105,8 @@ struct Account {
 }
 
 fn read_secret(config: &Config, mut secret: Value) -> Result<Credential> {
-    let members = secret.as_object_mut().ok_or_else(|| invalid("`secret` must be the service account's JSON object"))?;
+    let members =
+        secret.as_object_mut().ok_or_else(|| invalid("`secret` must be the service account's JSON object"))?;
     let pem = match members.remove("private_key") {
         Some(Value::String(pem)) => Secret::new(pem),
         _ => return Err(invalid("`secret.private_key` must be a string")),
@@ -142,7 +144,11 @@ fn read_secret(config: &Config, mut secret: Value) -> Result<Credential> {
 fn is_address(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_graphic())
         && text.split_once('@').is_some_and(|(name, host)| {
-            !name.is_empty() && host.contains('.') && !host.starts_with('.') && !host.ends_with('.') && !host.contains('@')
+            !name.is_empty()
+                && host.contains('.')
+                && !host.starts_with('.')
+                && !host.ends_with('.')
+                && !host.contains('@')
         })
 }
 
@@ -171,7 +177,8 @@ async fn exchange(cx: &Cx<'_>, order: Order<'_>) -> Result<Token> {
     let pkcs8 = Secret::new(unb64(text.expose()).ok_or_else(broken)?);
     let claims = Assertion { iss: &account.client_email, scope: order.scope, aud: &account.token_uri };
     let exp = order.now.saturating_add(ASSERTION_LIFETIME);
-    let unsigned = Unsigned::new(Alg::Rs256, "JWT", &account.private_key_id, &claims, order.now, exp).ok_or_else(broken)?;
+    let unsigned =
+        Unsigned::new(Alg::Rs256, "JWT", &account.private_key_id, &claims, (order.now, exp)).ok_or_else(broken)?;
     let key = PrivateKey { alg: Alg::Rs256, id: order.credential, pkcs8: pkcs8.expose() };
     let signature = cx.world.keys.sign(key, unsigned.input()).await?;
     let assertion = unsigned.signed(&signature);

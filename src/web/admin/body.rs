@@ -1,6 +1,6 @@
 //! Reading a JSON body: one object that says one thing, and a refusal that names the place.
 //!
-//! A refusal never holds a value that was sent, for what was sent may be a secret; it names the field and what belongs there.
+//! A refusal never holds a value that was sent, for that may be a secret; it names the field and what belongs there.
 
 use crate::error::{Error, Reason, Result};
 use crate::jose::is_strict;
@@ -144,7 +144,10 @@ mod tests {
     fn an_unknown_field_is_refused_by_name_wherever_it_is() {
         let (reason, detail) = refused("{\"name\":\"n\",\n \"colour\" : 1}");
         assert_eq!(reason, Reason::UnknownField);
-        assert!(detail.starts_with("`colour` is unknown or may not be set; known here: `id`, `resource`, `name`"), "{detail}");
+        assert!(
+            detail.starts_with("`colour` is unknown or may not be set; known here: `id`, `resource`, `name`"),
+            "{detail}"
+        );
         let deep = r#"{"name":"a\"b","scopes":[{"name":"a","description":""},{"name":"b,[","s\u0068ade":[1]}]}"#;
         let (reason, detail) = refused(deep);
         assert_eq!(reason, Reason::UnknownField);
@@ -159,7 +162,10 @@ mod tests {
             (r#"{"scopes":"canary, expected canary"}"#, "`scopes` must be a sequence"),
             (r#"{"scopes":[{"name":1}]}"#, "`scopes[0].name` must be a string"),
             (r#"{"resource":"canary"}"#, "`resource` is not an absolute URI without a fragment (RFC 8707 §2)"),
-            (r#"{"resource":"canary","name":"n"}"#, "`resource` is not an absolute URI without a fragment (RFC 8707 §2)"),
+            (
+                r#"{"resource":"canary","name":"n"}"#,
+                "`resource` is not an absolute URI without a fragment (RFC 8707 §2)",
+            ),
             (r#"{"access_token_lifetime":-1}"#, "`access_token_lifetime` must be u32"),
             (r#"{"token_signing_alg":"canary"}"#, "`token_signing_alg` must be `ES256` or `RS256`"),
             (r#"{"name":"canary"}"#, "`resource` is missing"),
@@ -180,7 +186,8 @@ mod tests {
     #[test]
     fn what_is_no_single_strict_object_is_refused() {
         let deep = format!("{{\"a\":{}1{}}}", "[".repeat(5000), "]".repeat(5000));
-        for bad in ["", "[]", "1", "null", "\"x\"", "{", "{} {}", r#"{"name":1,"name":2}"#, "{\"a\":\"\u{7}\"}", &deep] {
+        for bad in ["", "[]", "1", "null", "\"x\"", "{", "{} {}", r#"{"name":1,"name":2}"#, "{\"a\":\"\u{7}\"}", &deep]
+        {
             assert_eq!(refused(bad).0, Reason::MalformedJson, "{bad:.40}");
         }
         assert!(parse::<ResourceBody>(b"{\"name\":\"\xff\"}").is_err());

@@ -18,7 +18,8 @@ const MAX_SECONDS: i64 = 99_999_999_999;
 pub async fn list(call: Call<'_>) -> Result<Response> {
     let page = query(call, PARAMETERS)?;
     let text = |name: &str| page.get(name).map(str::to_owned);
-    let time = |name: &'static str| page.get(name).map(|text| moment(text).ok_or_else(|| not_a_moment(name))).transpose();
+    let time =
+        |name: &'static str| page.get(name).map(|text| moment(text).ok_or_else(|| not_a_moment(name))).transpose();
     let kind = text("type");
     if kind.as_ref().is_some_and(|kind| !EventType::ALL.iter().any(|known| known.as_str() == kind)) {
         return Err(Reason::InvalidQuery.because("`type` is no type of event, such as `token.issued`"));
@@ -65,7 +66,8 @@ mod tests {
         assert_eq!(moment("1767225600"), Some(1_767_225_600_000));
         assert_eq!(moment("2026-01-01T00:00:00Z"), moment("1767225600"));
         assert_eq!(moment("2026-01-01T02:00:00.5+02:00"), Some(1_767_225_600_500));
-        for bad in ["", "-1", "now", "2026-01-01", "2026-01-01T00:00:00", "2026-01-01T00:00:00 02:00", "99999999999999"] {
+        for bad in ["", "-1", "now", "2026-01-01", "2026-01-01T00:00:00", "2026-01-01T00:00:00 02:00", "99999999999999"]
+        {
             assert_eq!(moment(bad), None, "{bad}");
         }
     }

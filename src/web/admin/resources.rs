@@ -87,7 +87,7 @@ pub async fn put(call: Call<'_>) -> Result<Response> {
     expect_version(call, present.version)?;
     let facts = facts(id, &body, Some(changes(&present.body, &body)));
     let event = audit::event(cx, EventType::ResourceUpdated, Some(call.admin()?), facts);
-    let guard = store::resources::update(&cx.tenant.id, id, &body, json, present.version, now);
+    let guard = store::resources::update(&cx.tenant.id, (id, present.version), &body, json, now);
     if !cx.commit(vec![guard], &event, vec![]).await? {
         // Either another change came first, or another resource has this URI.
         return Err(match find(cx, id).await?.version == present.version {

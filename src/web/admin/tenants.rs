@@ -156,7 +156,9 @@ pub async fn put(call: Call<'_>) -> Result<Response> {
         return Err(Reason::FirstTenantOnly.into());
     }
     if status == TenantStatus::Suspended && tenant.id == FIRST_TENANT {
-        return Err(Reason::InvalidField.because("`status`: the first tenant cannot be suspended, for nobody could resume it"));
+        return Err(
+            Reason::InvalidField.because("`status`: the first tenant cannot be suspended, for nobody could resume it")
+        );
     }
     let before = Body { name: tenant.name.clone(), zone: tenant.zone.clone(), status: Some(tenant.status) };
     let facts = Facts { target: Some(tenant.id.clone()), detail: Some(changes(&before, &after)), ..Facts::default() };

@@ -96,7 +96,11 @@ fn misfits(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<
                 None => all.push(format!("{place}.{name} is not documented")),
             }
         }
-        let missing = schema["required"].as_array().into_iter().flatten().filter(|name| !members.contains_key(name.as_str().unwrap()));
+        let missing = schema["required"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|name| !members.contains_key(name.as_str().unwrap()));
         all.extend(missing.map(|name| format!("{place}.{name} is missing")));
     }
     all
@@ -168,7 +172,8 @@ fn every_answer_has_the_shape_that_the_document_says() {
     for (method, path, body) in bodies() {
         check(method, path, call(&hub, &things, (method, path)).json(&body));
     }
-    for one in ["tenants/{id}", "clients/{id}", "resources/{id}", "policies/{id}", "connections/{name}", "dead-letters"] {
+    for one in ["tenants/{id}", "clients/{id}", "resources/{id}", "policies/{id}", "connections/{name}", "dead-letters"]
+    {
         check("GET", one, call(&hub, &things, ("GET", one)));
     }
     check("POST", "keys/rotate", call(&hub, &things, ("POST", "keys/rotate")));
@@ -181,7 +186,9 @@ fn every_answer_has_the_shape_that_the_document_says() {
     for list in ["tenants", "clients", "resources", "policies", "connections", "keys", "events"] {
         check("GET", list, call(&hub, &things, ("GET", list)));
     }
-    for one in ["clients/{id}/secrets/{secret}", "clients/{id}", "resources/{id}", "policies/{id}", "connections/{name}"] {
+    for one in
+        ["clients/{id}/secrets/{secret}", "clients/{id}", "resources/{id}", "policies/{id}", "connections/{name}"]
+    {
         check("DELETE", one, call(&hub, &things, ("DELETE", one)));
     }
     let mut admin = documented(&document);
@@ -198,9 +205,11 @@ fn every_refusal_has_a_documented_status_and_shape() {
     for (method, path) in super::operations(&hub) {
         let documented = format!("/t/{{tenant}}/admin/{path}");
         let filled = things.fill(&path);
-        let with_body = |body: &str| with(&hub, &token, &method, &filled).header("content-type", "application/json").body(body);
+        let with_body =
+            |body: &str| with(&hub, &token, &method, &filled).header("content-type", "application/json").body(body);
         let takes_json = document["paths"][&documented][method.to_lowercase()]["requestBody"].is_object();
-        let takes_page = document["paths"][&documented][method.to_lowercase()]["parameters"].to_string().contains("\"query\"");
+        let takes_page =
+            document["paths"][&documented][method.to_lowercase()]["parameters"].to_string().contains("\"query\"");
         let mut replies = vec![hub.call(&method, &format!("/t/main/admin/{filled}")).send()];
         if takes_json {
             replies.push(with_body("{").send());
@@ -274,7 +283,11 @@ fn public_documents_and_tokens_have_the_shape_that_the_document_says() {
     let token = "/t/{tenant}/token";
     holds(&document, ("POST", token), &hub.token(&things.client, &[]).expect(200));
     holds(&document, ("POST", token), &hub.token(&things.client, &[("scope", "nothing")]).expect(400));
-    holds(&document, ("POST", token), &hub.call("POST", "/t/main/token").form(&[("grant_type", "client_credentials")]).send());
+    holds(
+        &document,
+        ("POST", token),
+        &hub.call("POST", "/t/main/token").form(&[("grant_type", "client_credentials")]).send(),
+    );
 }
 
 #[test]

@@ -18,7 +18,10 @@ fn a_new_tenant_has_its_own_issuer_and_an_administrator_who_can_go_to_work() {
     let made = reply.json();
     let issuer = hub.issuer("acme");
     assert_eq!(reply.header("location"), Some(format!("{ISSUER}/admin/tenants/acme").as_str()));
-    assert_eq!((&made["issuer"], &made["zone"], &made["status"]), (&json!(issuer), &json!("Europe/Berlin"), &json!("active")));
+    assert_eq!(
+        (&made["issuer"], &made["zone"], &made["status"]),
+        (&json!(issuer), &json!("Europe/Berlin"), &json!("active"))
+    );
     let admin = Credentials {
         client_id: made["client_id"].as_str().unwrap().to_owned(),
         client_secret: made["client_secret"].as_str().unwrap().to_owned(),
@@ -42,7 +45,8 @@ fn a_tenant_that_exists_gets_no_second_administrator_from_a_second_registration(
     };
     for taken in ["main", "acme"] {
         if taken == "acme" {
-            let mut statuses: Vec<u16> = hub.together(5, vec![call("one"), call("two")]).iter().map(|reply| reply.status).collect();
+            let mut statuses: Vec<u16> =
+                hub.together(5, vec![call("one"), call("two")]).iter().map(|reply| reply.status).collect();
             statuses.sort_unstable();
             assert_eq!(statuses, [201, 409]);
         }
@@ -167,7 +171,10 @@ fn a_policy_that_does_not_hold_is_refused_with_line_and_column_in_every_mode_and
     for mode in ["enforce", "shadow", "off"] {
         for (cedar, place) in [
             ("permit(principal, action,\n  resourc);", "line 2, column 3: "),
-            ("permit(principal, action == Action::\"issue\", resource)\nwhen {\n  context.nonsense == 1 };", "line 3, column 3: "),
+            (
+                "permit(principal, action == Action::\"issue\", resource)\nwhen {\n  context.nonsense == 1 };",
+                "line 3, column 3: ",
+            ),
             ("", "line 1, column 1: "),
         ] {
             let body = json!({"description": "d", "cedar": cedar, "mode": mode});

@@ -1,0 +1,20 @@
+//! The first use of Cedar in an isolate builds its parser's tables, tens of milliseconds in WebAssembly. A host can have
+//! that done while it starts, when nobody waits.
+
+use super::{Action, Bundle, Circumstance, Mode, Principal, Question, Source, Target};
+
+/// Reads one policy and asks it one question; the verdict is of no interest.
+pub fn warm() {
+    let cedar = "permit(principal == Client::\"warm\", action == Action::\"issue\", resource in Resource::\"warm:\") \
+                 when { context.hour >= 0 && [\"warm\"].contains(resource.name) };";
+    let source = Source { id: "warm".to_owned(), cedar: cedar.to_owned(), mode: Mode::Enforce };
+    let Ok(bundle) = Bundle::parse(&[source]) else { return };
+    let warm = || "warm".to_owned();
+    let principal =
+        Principal { id: warm(), name: warm(), kind: warm(), owner: None, tags: Vec::new(), resources: Vec::new() };
+    let targets = [Target::Scope { resource: "warm:".to_owned(), name: warm(), tool: None }];
+    let circumstance = Circumstance { zone: "UTC".to_owned(), ..Circumstance::default() };
+    let question =
+        Question { action: Action::Issue, principal: &principal, targets: &targets, circumstance: &circumstance };
+    let _verdicts = bundle.decide(&question);
+}

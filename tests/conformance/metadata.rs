@@ -1,0 +1,123 @@
+//! What the hub says about itself, its keys and its resources.
+
+use super::hub::Hub;
+use crate::support::Reply;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+
+const PATHS: [&str; 4] = [
+    "/.well-known/oauth-authorization-server/t/main",
+    "/.well-known/openid-configuration/t/main",
+    "/t/main/.well-known/oauth-authorization-server",
+    "/t/main/.well-known/openid-configuration",
+];
+
+fn document(hub: &Hub) -> Value {
+    hub.get(PATHS[0]).expect(200).json()
+}
+
+fn assert_public(reply: &Reply) {
+    assert_eq!(reply.header("content-type"), Some("application/json"));
+    assert_eq!(reply.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(reply.header("access-control-allow-credentials"), None);
+    let caching = reply.header("cache-control").unwrap();
+    assert!(caching.contains("public") && caching.contains("max-age="), "{caching}");
+}
+
+fn has_null(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.iter().any(has_null),
+        Value::Object(members) => members.values().any(has_null),
+        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+#[test]
+fn metadata_is_one_document_at_four_paths() {
+    let hub = Hub::open();
+    for path in PATHS {
+        let reply = hub.get(path).expect(200);
+        assert_public(&reply);
+        assert_eq!(reply.json(), document(&hub), "{path}");
+    }
+}
+
+#[test]
+fn the_issuer_is_the_url_that_the_metadata_path_was_built_from() {
+    let hub = Hub::open();
+    assert_eq!(document(&hub)["issuer"], format!("{}/t/main", hub.origin));
+    assert_eq!(document(&hub)["issuer"], hub.issuer);
+}
+
+#[test]
+fn required_metadata_is_there_and_nothing_is_null() {
+    let hub = Hub::open();
+    let document = document(&hub);
+    assert!(!has_null(&document), "{document}");
+    for name in ["issuer", "token_endpoint", "jwks_uri"] {
+        assert!(document[name].as_str().unwrap().starts_with(&hub.origin), "{name}");
+    }
+    for name in ["response_types_supported", "subject_types_supported", "id_token_signing_alg_values_supported"] {
+        assert!(document[name].is_array(), "{name}");
+    }
+    assert!(document["grant_types_supported"].as_array().unwrap().contains(&json!("client_credentials")));
+    for method in ["client_secret_basic", "client_secret_post"] {
+        assert!(
+            document["token_endpoint_auth_methods_supported"].as_array().unwrap().contains(&json!(method)),
+            "{method}"
+        );
+    }
+}
+
+#[test]
+fn what_metadata_advertises_is_there() {
+    let hub = Hub::open();
+    for (name, value) in document(&hub).as_object().unwrap() {
+        if name.ends_with("_endpoint") || name.ends_with("_uri") {
+            assert_ne!(hub.get(value.as_str().unwrap()).status, 404, "{name}");
+        }
+    }
+}
+
+#[test]
+fn the_key_set_has_es256_and_rs256_under_their_thumbprints_and_no_private_half() {
+    let hub = Hub::open();
+    let reply = hub.get(document(&hub)["jwks_uri"].as_str().unwrap()).expect(200);
+    assert_public(&reply);
+    let body = reply.json();
+    let keys = body["keys"].as_array().unwrap();
+    let distinct = |name: &str| keys.iter().map(|key| key[name].as_str().unwrap()).collect::<BTreeSet<_>>();
+    assert_eq!(distinct("kid").len(), keys.len());
+    assert_eq!(distinct("alg"), BTreeSet::from(["ES256", "RS256"]));
+    assert_eq!(distinct("use"), BTreeSet::from(["sig"]));
+    for key in keys {
+        let members = match key["kty"].as_str().unwrap() {
+            "EC" => format!(r#"{{"crv":{},"kty":"EC","x":{},"y":{}}}"#, key["crv"], key["x"], key["y"]),
+            "RSA" => format!(r#"{{"e":{},"kty":"RSA","n":{}}}"#, key["e"], key["n"]),
+            other => panic!("an unexpected key type: {other}"),
+        };
+        assert_eq!(key["kid"], writ::crypto::sha256(members).to_text());
+        assert!(["d", "p", "q", "dp", "dq", "qi", "oth", "k"].iter().all(|name| key.get(name).is_none()), "{key}");
+    }
+}
+
+#[test]
+fn every_resource_has_a_document_that_names_itself_its_issuer_and_its_scopes() {
+    let hub = Hub::open();
+    let list = hub.admin("GET", "resources").send().expect(200).json();
+    let resource =
+        list["items"].as_array().unwrap().iter().find(|item| item["resource"] == hub.resource).unwrap().clone();
+    let reply = hub
+        .get(&format!("/t/main/resources/{}/oauth-protected-resource", resource["id"].as_str().unwrap()))
+        .expect(200);
+    assert_public(&reply);
+    let body = reply.json();
+    assert!(!has_null(&body));
+    assert_eq!(body["resource"], hub.resource);
+    assert_eq!(body["authorization_servers"], json!([hub.issuer]));
+    assert_eq!(body["bearer_methods_supported"], json!(["header"]));
+    let scopes: Vec<_> = resource["scopes"].as_array().unwrap().iter().map(|scope| scope["name"].clone()).collect();
+    assert_eq!(body["scopes_supported"], json!(scopes));
+    assert!(document(&hub)["protected_resources"].as_array().unwrap().contains(&json!(hub.resource)));
+}

@@ -1,0 +1,156 @@
+//! Requests, replies, and the tokens in them.
+
+use super::hub::{Isolate, Setup};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use writ::app::{HEADERS, MAX_BODY, Request};
+use writ::crypto::{b64, unb64};
+use writ::ports::Pending;
+
+/// A client's id and secret.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    pub client_id: String,
+    pub client_secret: String,
+}
+
+/// A response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub text: String,
+}
+
+impl Reply {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.text).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// The `error` of an OAuth error, or the `code` of a problem document.
+    pub fn error(&self) -> String {
+        let body = self.json();
+        body["error"].as_str().or(body["code"].as_str()).unwrap_or_else(|| panic!("no error: {self:?}")).to_owned()
+    }
+
+    /// Fails the test unless the status is this one.
+    #[track_caller]
+    pub fn expect(self, status: u16) -> Self {
+        assert_eq!(self.status, status, "{self:?}");
+        self
+    }
+
+    /// `access_token` of a token response or a lease.
+    #[track_caller]
+    pub fn access_token(&self) -> String {
+        assert_eq!(self.status, 200, "{self:?}");
+        self.json()["access_token"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A request in the making.
+pub struct Call<'a> {
+    hub: &'a Setup,
+    isolate: Isolate,
+    request: Request,
+}
+
+impl<'a> Call<'a> {
+    /// To that path, with its query if it has one.
+    pub fn new(hub: &'a Setup, isolate: Isolate, method: &str, path: &str) -> Self {
+        let (path, query) = path.split_once('?').unwrap_or((path, ""));
+        let request = Request {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            body: Some(Vec::new()),
+            ..Request::default()
+        };
+        Self { hub, isolate, request }
+    }
+
+    /// Sends it to that isolate.
+    pub fn on(mut self, isolate: &Isolate) -> Self {
+        self.isolate = isolate.clone();
+        self
+    }
+
+    /// Sets a header. What no endpoint reads does not get through, as on the real host.
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        if let Some(name) = HEADERS.iter().copied().find(|known| *known == name) {
+            self.request.headers.retain(|(known, _)| *known != name);
+            self.request.headers.push((name, value.to_owned()));
+        }
+        self
+    }
+
+    /// Sets the body. One that is larger than the host reads becomes none, as on the real host.
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.request.body = Some(body.into()).filter(|body| body.len() <= MAX_BODY);
+        self
+    }
+
+    /// A form; names may repeat.
+    pub fn form(self, fields: &[(&str, &str)]) -> Self {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+        self.header("content-type", "application/x-www-form-urlencoded").body(body)
+    }
+
+    /// A JSON body.
+    pub fn json(self, value: &Value) -> Self {
+        self.header("content-type", "application/json").body(value.to_string())
+    }
+
+    /// Basic credentials, form-encoded as RFC 6749 §2.3.1 has it.
+    pub fn basic(self, client: &Credentials) -> Self {
+        let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+        let pair = format!("{}:{}", encode(&client.client_id), encode(&client.client_secret));
+        self.header("authorization", &format!("Basic {}", STANDARD.encode(pair)))
+    }
+
+    /// A bearer token.
+    pub fn bearer(self, token: &str) -> Self {
+        self.header("authorization", &format!("Bearer {token}"))
+    }
+
+    /// Where it comes from.
+    pub fn ip(mut self, ip: &str) -> Self {
+        self.request.peer.ip = Some(ip.parse().unwrap());
+        self
+    }
+
+    /// The reply, for [`Setup::together`]. The moment of the request is when it is polled first.
+    pub fn future(self) -> Pending<'a, Reply> {
+        Box::pin(async move {
+            let Self { hub, isolate, request } = self;
+            let response = isolate.app().handle(&request, hub.clock.now()).await;
+            let headers = response.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+            let reply = Reply { status: response.status, headers, text: response.body };
+            hub.keep(reply.clone());
+            reply
+        })
+    }
+
+    /// The reply.
+    pub fn send(self) -> Reply {
+        let clock = self.hub.clock.clone();
+        clock.block_on(self.future())
+    }
+}
+
+/// Header and claims of a compact JWS, unverified.
+pub fn decode(token: &str) -> (Value, Value) {
+    let part = |n| serde_json::from_slice(&unb64(token.split('.').nth(n).unwrap()).unwrap()).unwrap();
+    (part(0), part(1))
+}
+
+/// A compact JWS with other claims and the same signature.
+pub fn with_claims(token: &str, claims: &Value) -> String {
+    let parts: Vec<_> = token.split('.').collect();
+    format!("{}.{}.{}", parts[0], b64(claims.to_string()), parts[2])
+}
