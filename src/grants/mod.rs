@@ -1,6 +1,6 @@
-//! May they have a token? One file per grant type; [`issue`] alone mints.
+//! May they have a token? One file per grant type; `issue.rs` alone mints.
 //!
-//! A new grant is one file and one line in [`GRANTS`]; metadata follows from the table.
+//! A new grant is one file and one line in `GRANTS`; metadata follows from the table.
 
 mod client_credentials;
 mod issue;

@@ -36,8 +36,11 @@ impl Keys for WebCrypto {
                     )
                 };
                 let imported = self.imported((true, key.id), import).await?;
-                let promise =
-                    subtle()?.sign_with_object_and_u8_array(&sign_params(key.alg)?, &imported, &mut input.to_vec())?;
+                let promise = subtle()?.sign_with_object_and_js_u8_array(
+                    &sign_params(key.alg)?,
+                    &imported,
+                    &Uint8Array::from(input),
+                )?;
                 let signature = JsFuture::from(promise).await?;
                 Ok::<_, JsValue>(Uint8Array::new(&signature).to_vec())
             };

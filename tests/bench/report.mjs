@@ -48,14 +48,18 @@ function table(head, rows) {
   return [line(head), line(head.map(() => "---")), ...rows.map(line)].join("\n");
 }
 
-function markdown(measured) {
-  const { results, first, storage, audit, sizes: { LARGE }, method: { ROUNDS, SECONDS, STARTS } } = measured;
+function figures({ results }) {
   const rows = Object.values(results).map(({ name, rate, p50, p99 }) =>
     [name, count(rate), ms(p50), ms(p99), (rate / results.limit.rate).toFixed(2), (rate / results.other.rate).toFixed(2)]);
+  return table(["what", "requests/s", "p50", "p99", "/ (a)", "/ (c)"], rows);
+}
+
+function markdown(measured) {
+  const { first, storage, audit, sizes: { LARGE }, method: { ROUNDS, SECONDS, STARTS } } = measured;
   const verdicts = targets(measured).map(([what, value, target, reached]) => [what, value, target, reached ? "yes" : "**no**"]);
   return `${facts().map((fact) => `- ${fact}`).join("\n")}
 
-${table(["what", "requests/s", "p50", "p99", "/ (a)", "/ (c)"], rows)}
+${figures(measured)}
 
 ${table(["target", "measured", "wanted", "reached"], verdicts)}
 
@@ -79,13 +83,18 @@ export function print(measured) {
   return missed.length === 0;
 }
 
-/** Puts the report between the markers of docs/performance.md. */
+/** Puts the report between the markers of docs/performance.md, and its first table between those of the README. */
 export function save(measured) {
-  const file = join(root, "docs/performance.md");
+  put("docs/performance.md", markdown(measured));
+  put("README.md", figures(measured));
+  console.log("written to docs/performance.md and README.md");
+}
+
+function put(name, text) {
+  const file = join(root, name);
   const page = existsSync(file) ? readFileSync(file, "utf8") : `# Performance\n\n${BEGIN}\n${END}\n`;
   const [before, rest] = page.split(BEGIN);
   const after = rest?.split(END)[1];
-  if (after === undefined) throw new Error(`docs/performance.md needs the lines "${BEGIN}" and "${END}" around the figures`);
-  writeFileSync(file, `${before}${BEGIN}\n\n${markdown(measured)}\n\n${END}${after}`);
-  console.log("written to docs/performance.md");
+  if (after === undefined) throw new Error(`${name} needs the lines "${BEGIN}" and "${END}" around the figures`);
+  writeFileSync(file, `${before}${BEGIN}\n\n${text}\n\n${END}${after}`);
 }

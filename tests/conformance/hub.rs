@@ -71,6 +71,8 @@ impl Hub {
             .http_status_as_error(false)
             .max_redirects(0)
             .allow_non_standard_methods(true)
+            // workerd closes a connection that was idle for five seconds; let go of it before that.
+            .max_idle_age(Duration::from_secs(2))
             .timeout_global(Some(Duration::from_secs(30)));
         Self {
             origin: origin.to_owned(),

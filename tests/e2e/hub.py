@@ -105,7 +105,9 @@ class Writ:
     def __init__(self, dev: dict, state: Path, log: Path | None):
         self.issuer, self.dev, self.state, self.log = dev["issuer"], dev, state, log
         self.answers: list[tuple[str, bytes]] = []
-        self.http = httpx.Client(timeout=90, event_hooks={"response": [self.record]})
+        # workerd closes a connection that was idle for five seconds; let go of it before that, not at the same moment.
+        limits = httpx.Limits(keepalive_expiry=2)
+        self.http = httpx.Client(timeout=90, limits=limits, event_hooks={"response": [self.record]})
         self.administrator = Client(dev["admin"]["client_id"], dev["admin"]["client_secret"])
         self.admin_token, self.admin_token_expires = "", 0.0
 

@@ -1,6 +1,6 @@
 //! `GET /openapi.json`: what can be asked and answered, as OpenAPI 3.1.
 //!
-//! In scope: rendering the [`table`] of operations and objects. A test walks the routes in both directions, asks every
+//! In scope: rendering the table of operations and objects. A test walks the routes in both directions, asks every
 //! endpoint which fields it knows, and holds every answer against its schema, so the document is what the code does.
 
 mod table;
