@@ -151,7 +151,7 @@ impl App {
         }
     }
 
-    /// Whether a request has left an event in the outbox since this was last asked.
+    /// Whether a change has left its event in the outbox since this was last asked.
     pub fn take_staged(&self) -> bool {
         self.memory.take_staged()
     }

@@ -156,11 +156,10 @@ impl<'a> Cx<'a> {
         Ok(loaded)
     }
 
-    /// Keeps an event in the outbox.
+    /// Keeps an event in the outbox. The queue has just refused it, so it waits for the cron: to try again after every
+    /// answer would only burden D1 while the queue is down.
     pub async fn stage(&self, event: &Event, body: String) -> Result<()> {
-        self.batch(vec![store::events::stage(&event.id, body)]).await?;
-        self.memory.staged.set(true);
-        Ok(())
+        self.batch(vec![store::events::stage(&event.id, body)]).await.map(drop)
     }
 
     /// A new name for an event or a decision.
@@ -170,7 +169,7 @@ impl<'a> Cx<'a> {
 }
 
 impl Memory {
-    /// Whether something was put into the outbox since this was last asked.
+    /// Whether a change has left its event in the outbox since this was last asked.
     pub fn take_staged(&self) -> bool {
         self.staged.take()
     }
