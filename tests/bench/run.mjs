@@ -17,7 +17,7 @@ const here = join(root, "tests/bench");
 const { values: { quick } } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
 
 const ROUNDS = 3;
-const SECONDS = quick ? 2 : 5;
+const SECONDS = quick ? 2 : 4;
 const WARM_UP_SECONDS = quick ? 2 : 5;
 const SMALL = { clients: 10, policies: 10 };
 const LARGE = quick ? { clients: 1_000, policies: 100 } : { clients: 10_000, policies: 1_000 };
@@ -95,7 +95,8 @@ async function measure(contestants) {
   }
   return Object.fromEntries(contestants.map(({ key, name }, i) => {
     const pick = (figure) => median(seen[i].map((result) => result[figure]));
-    return [key, { name, rate: pick("rate"), p50: pick("p50"), p99: pick("p99") }];
+    const failed = seen[i].reduce((sum, result) => sum + result.failed, 0);
+    return [key, { name, rate: pick("rate"), p50: pick("p50"), p99: pick("p99"), failed }];
   }));
 }
 
