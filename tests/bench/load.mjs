@@ -46,8 +46,8 @@ export async function load(url, requests, seconds) {
     const result = JSON.parse(stdout.trimEnd().split("\n").at(-1));
     if (result.requests === 0) throw new Error(`${url}: no request was answered`);
     if (result.failed > 0) console.warn(`${url}: ${result.failed} of ${result.requests} requests failed`);
-    const { p50, p99, requests, failed } = result;
-    return { rate: requests / result.seconds, p50, p99, requests, failed };
+    const { p50, p99, failed } = result;
+    return { rate: result.requests / result.seconds, p50, p99, requests: result.requests, failed };
   } finally {
     await rm(directory, { recursive: true });
   }
