@@ -66,7 +66,7 @@ ${figures(measured)}
 ${table(["target", "measured", "wanted", "reached"], verdicts)}
 
 One \`wrk\` thread keeps sixteen connections busy over loopback: ${ROUNDS} rounds of ${SECONDS} s each after a warm-up, the contestants
-taking turns within a round; figures are medians over the rounds. A connection that the server closes while a request is on its way counts as a failed request.
+taking turns within a round; figures are medians over the rounds. A connection that the server closes while a request is on its way counts as a failed request. Those of the warm-up are printed, not counted.
 
 (a), (b) and (d) run in the same Miniflare version, each in a \`workerd\` of its own. Their queue takes the messages and has no
 consumer, as storing them is another Worker's work. When the same process also stores every event in D1, (b) answers
