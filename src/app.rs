@@ -5,8 +5,10 @@ use crate::config::{Config, Role};
 use crate::cx::{Cx, Memory};
 use crate::error::{Error, Reason, Result};
 use crate::keys;
+use crate::lifecycle;
 use crate::ports::{Now, World};
 use crate::routes::{self, Guard, Route};
+use crate::signals;
 use crate::store::{self, Reader};
 use crate::web::render::{self, Style};
 use crate::web::{self, Call, Method};
@@ -79,7 +81,7 @@ impl App {
                 .with("access-control-allow-methods", route.allow())
                 .with(
                     "access-control-allow-headers",
-                    "Authorization, Content-Type, MCP-Protocol-Version, Mcp-Method, Mcp-Name",
+                    "Authorization, Content-Type, DPoP, MCP-Protocol-Version, Mcp-Method, Mcp-Name",
                 )
                 .with("access-control-max-age", "86400");
         }
@@ -124,13 +126,16 @@ impl App {
         }
     }
 
-    /// What the cron does every minute: the outbox is relayed; keys are made, rotated and forgotten.
+    /// What the cron does every minute: clients come to their end, the outbox is relayed, signals are pushed; keys are made,
+    /// rotated and forgotten.
     pub async fn tick(&self, now: Now) -> Result<()> {
-        audit::relay(&self.world).await?;
-        if self.config.mounts(Role::Token) {
-            self.each_tenant(now).await?;
-        }
-        Ok(())
+        let looked_after = match self.config.mounts(Role::Token) || self.config.mounts(Role::Admin) {
+            true => self.each_tenant(now).await,
+            false => Ok(()),
+        };
+        // Whatever is wrong with one tenant, what waits is sent.
+        self.relay(now).await?;
+        looked_after
     }
 
     async fn each_tenant(&self, now: Now) -> Result<()> {
@@ -143,7 +148,7 @@ impl App {
             after.clone_from(last);
             for id in &ids {
                 match Cx::open(&self.world, &self.config, &self.memory, id, (now, Peer::default())).await {
-                    Ok(cx) => keys::tick(&cx).await?,
+                    Ok(cx) => self.look_after(&cx).await?,
                     Err(Error::Refused(_)) => {}
                     Err(fault) => return Err(fault),
                 }
@@ -151,17 +156,41 @@ impl App {
         }
     }
 
+    async fn look_after(&self, cx: &Cx<'_>) -> Result<()> {
+        if self.config.mounts(Role::Token) {
+            keys::tick(cx).await?;
+            signals::sweep(cx).await?;
+        }
+        if self.config.mounts(Role::Admin) {
+            lifecycle::tick(cx).await?;
+        }
+        Ok(())
+    }
+
     /// Whether a change has left its event in the outbox since this was last asked.
     pub fn take_staged(&self) -> bool {
         self.memory.take_staged()
     }
 
-    /// Sends what waits in the outbox; for after the answer, so that an administrator need not wait for the cron.
-    pub async fn relay(&self) -> Result<()> {
-        audit::relay(&self.world).await
+    /// Sends what waits: events in the outbox, and signals where this Worker can sign them. For after the answer, so that
+    /// nobody need wait for the cron.
+    pub async fn relay(&self, now: Now) -> Result<()> {
+        audit::relay(&self.world).await?;
+        if !self.config.mounts(Role::Token) {
+            return Ok(());
+        }
+        let outcomes = self.world.db.batch(vec![signals::tenants_due(now)]).await?;
+        for row in outcomes.iter().flat_map(|outcome| &outcome.rows) {
+            let (tenant, at) = (Reader(row).text("tenant")?, (now, Peer::default()));
+            let cx = Cx::open_even_suspended(&self.world, &self.config, &self.memory, &tenant, at).await?;
+            signals::push(&cx).await?;
+        }
+        Ok(())
     }
 }
 
 fn cors(response: Response) -> Response {
-    response.with("access-control-allow-origin", "*").with("access-control-expose-headers", "WWW-Authenticate")
+    response
+        .with("access-control-allow-origin", "*")
+        .with("access-control-expose-headers", "DPoP-Nonce, WWW-Authenticate")
 }

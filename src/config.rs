@@ -126,7 +126,8 @@ impl Config {
 
 /// `https://host[:port]`, or `http` on this machine; no path, no trailing slash.
 fn parse_origin(name: &str, text: &str) -> Result<String, String> {
-    let url = Url::parse(text).map_err(|_| format!("`{name}` must be a URL such as https://id.example.com"))?;
+    let url = Url::parse(text)
+        .map_err(|_| format!("`{name}` must be a URL with an ASCII host, such as https://id.example.com"))?;
     let local = matches!(url.host_str(), Some("localhost" | "127.0.0.1" | "[::1]"));
     if url.scheme() != "https" && !(url.scheme() == "http" && local) {
         return Err(format!("`{name}` must be https (http only on localhost)"));

@@ -77,8 +77,37 @@ reasons! {
     SeveralMechanisms => 400 "invalid_request" "use one client authentication method, not two" ["RFC 6749 §2.3"];
     /// Unknown client, wrong or expired secret, wrong method, suspended client: one answer.
     ClientAuthenticationFailed => 401 "invalid_client" "client authentication failed" ["RFC 6749 §5.2"];
+    /// Too many authentications of this client, or from this address, have failed lately.
+    TooManyFailures => 429 "too_many_requests" "too many failed authentications; wait as `Retry-After` says" ["RFC 6585 §4"];
     /// The client is not registered for this grant.
     GrantNotAllowed => 400 "unauthorized_client" "this client may not use this grant type" ["RFC 6749 §5.2"];
+
+    /// A client, user, agentic identity or chain that has been stopped asks for a token.
+    Stopped => 400 "invalid_grant" "whoever is asking, or what they ask with, has been stopped" ["design §5"];
+    /// The client gets sender-constrained tokens only, and sent no proof.
+    ProofRequired => 400 "invalid_dpop_proof" "this client has to send a DPoP proof" ["RFC 9449 §5.2"];
+
+    /// An `actor_token` without its type, or the other way round.
+    UnpairedActorToken => 400 "invalid_request" "`actor_token` and `actor_token_type` come together or not at all" ["RFC 8693 §2.1"];
+    /// A token type that cannot be exchanged, or none.
+    UnsupportedTokenType => 400 "invalid_request" "`subject_token_type` or `actor_token_type` is missing or not supported" ["RFC 8693 §2.1"];
+    /// A token type that is not issued.
+    UnsupportedRequestedTokenType => 400 "invalid_request" "this `requested_token_type` is not issued" ["RFC 8693 §2.1"];
+    /// A token to exchange is malformed, forged, expired, somebody else's, revoked, or bound to a key that was not proved.
+    InvalidExchangedToken => 400 "invalid_request" "`subject_token` or `actor_token` is not valid here" ["RFC 8693 §2.2.2"];
+    /// `may_act` of the subject token names somebody else.
+    ActorNotNamed => 400 "invalid_request" "`subject_token` names another actor" ["RFC 8693 §4.4"];
+    /// The chain of actors would grow beyond the tenant's bound.
+    TooManyActors => 400 "invalid_request" "too many actors: this token may not be passed on any further" ["RFC 8693 §4.1"];
+    /// The JWT bearer grant without an assertion.
+    MissingAssertion => 400 "invalid_request" "`assertion` is missing" ["RFC 7521 §4.1"];
+    /// The assertion is malformed, forged, expired, spent, by an unknown issuer, or about nobody whom it may be: one answer.
+    InvalidAssertion => 400 "invalid_grant" "the assertion is not valid here" ["RFC 7521 §4.1.1"];
+
+    /// The proof of a token request is malformed, forged, for another request, or was used before: one answer.
+    InvalidProof => 400 "invalid_dpop_proof" "the DPoP proof is not valid for this request" ["RFC 9449 §5"];
+    /// The tenant wants nonces of its own in proofs.
+    NonceRequired => 400 "use_dpop_nonce" "the DPoP proof needs the nonce of the `DPoP-Nonce` header" ["RFC 9449 §8"];
 
     /// `scope` breaks the grammar or is too long.
     MalformedScope => 400 "invalid_scope" "`scope` is malformed" ["RFC 6749 §3.3"];
@@ -97,9 +126,16 @@ reasons! {
     MissingToken => 401 "invalid_token" "a bearer token is required" ["RFC 6750 §3"];
     /// The token is malformed, forged, expired, for someone else, or revoked: one answer.
     InvalidToken => 401 "invalid_token" "the token is not valid here" ["RFC 6750 §3.1"];
+    /// A bound token without its scheme, or that scheme with a token that is none.
+    InvalidBoundToken => 401 "invalid_token" "the token is not valid here under this scheme" ["RFC 9449 §7.2"];
+    /// The proof that goes with a token is missing, malformed, forged, for another request or token, or was used before: one
+    /// answer.
+    InvalidTokenProof => 401 "invalid_dpop_proof" "the DPoP proof is not valid for this request and token" ["RFC 9449 §7.1"];
     /// The token is valid but lacks the scope.
     InsufficientScope => 403 "insufficient_scope" "the token lacks the scope for this" ["RFC 6750 §3.1"];
 
+    /// A request to introspect or revoke without a token.
+    MissingTokenParameter => 400 "invalid_request" "`token` is missing" ["RFC 7662 §2.1"];
     /// The lease request has no `subject_token`.
     MissingSubjectToken => 400 "invalid_request" "`subject_token` is missing" ["RFC 8693 §2.1"];
     /// The subject token is malformed, forged, expired, for someone else, or revoked: one answer.
@@ -116,6 +152,11 @@ reasons! {
     ProviderRefused => 502 "access_denied" "the provider refused the stored credential" ["RFC 9110 §15.6.3"];
     /// The provider took too long.
     ProviderTimeout => 504 "temporarily_unavailable" "the provider did not answer in time" ["RFC 9110 §15.6.5"];
+
+    /// The caller may have a token for event streams, but is no resource server.
+    NoReceiver => 403 "access_denied" "only a resource server may have an event stream" ["design §3"];
+    /// A stream whose receiver takes nothing is asked for a verification event.
+    TooManySignals => 429 "invalid_request" "too many signals wait in this stream; take them first" ["RFC 6585 §4"];
 
     /// Not `application/json`.
     NotJson => 415 "invalid_request" "the body must be `application/json`" ["RFC 9110 §15.5.16"];

@@ -11,7 +11,7 @@ use crate::audit;
 use crate::crypto::Secret;
 use crate::cx::Cx;
 use crate::error::{Error, Fault, Reason, Result};
-use crate::jose::{LEEWAY_SECONDS, PublicJwk};
+use crate::jose::{LEEWAY_SECONDS, PublicJwk, Unsigned};
 use crate::model::event::Facts;
 use crate::model::resource::MAX_LIFETIME;
 use crate::model::{EventType, KeyState, SigningKey};
@@ -56,7 +56,8 @@ impl KeySet {
 pub async fn all(cx: &Cx<'_>) -> Result<Rc<KeySet>> {
     let load = async || {
         let set = load_keys(cx).await?;
-        let complete = Alg::ALL.into_iter().all(|alg| set.has(alg, KeyState::Current) && set.has(alg, KeyState::Next));
+        let complete =
+            Alg::SIGNING.into_iter().all(|alg| set.has(alg, KeyState::Current) && set.has(alg, KeyState::Next));
         if complete || cx.config.signing().is_none() {
             return Ok(Some(set));
         }
@@ -64,6 +65,17 @@ pub async fn all(cx: &Cx<'_>) -> Result<Rc<KeySet>> {
         load_keys(cx).await.map(Some)
     };
     cx.cached("keys", load).await?.ok_or_else(|| Fault::Broken("a tenant has no key set").into())
+}
+
+/// Signs what `shape` makes for the `kid` of the key that signs with `alg` now. Access tokens are not for here: the one
+/// mint signs them while it records their event.
+pub async fn sign(cx: &Cx<'_>, alg: Alg, shape: impl FnOnce(&str) -> Option<Unsigned>) -> Result<String> {
+    let keys = all(cx).await?;
+    let key = keys.current(alg).ok_or(Fault::Unavailable("a signing key"))?;
+    let private = key.as_private().ok_or(Fault::Broken("this Worker has no signing key"))?;
+    let token = shape(key.public.kid()).ok_or(Fault::Broken("claims have no JSON"))?;
+    let signature = cx.world.keys.sign(private, token.input()).await?;
+    Ok(token.signed(&signature))
 }
 
 async fn load_keys(cx: &Cx<'_>) -> Result<KeySet> {
@@ -80,7 +92,7 @@ fn associated(tenant: &str, kid: &str) -> String {
 
 fn open(cx: &Cx<'_>, stored: StoredKey) -> Result<SigningKey> {
     let broken = || Error::Fault(Fault::Broken("a stored signing key cannot be read"));
-    let alg = Alg::parse(&stored.alg).ok_or_else(broken)?;
+    let alg = Alg::parse_signing(&stored.alg).ok_or_else(broken)?;
     let public = PublicJwk::parse(alg, &stored.jwk).filter(|jwk| jwk.kid() == stored.kid).ok_or_else(broken)?;
     let state = KeyState::parse(&stored.state).ok_or_else(broken)?;
     let private = match cx.config.signing() {
@@ -95,7 +107,7 @@ fn open(cx: &Cx<'_>, stored: StoredKey) -> Result<SigningKey> {
 
 /// Makes what is missing: a current and a next key for every algorithm. Whoever comes second keeps the first one's.
 async fn fill(cx: &Cx<'_>, set: &KeySet) -> Result<()> {
-    for alg in Alg::ALL {
+    for alg in Alg::SIGNING {
         for state in [KeyState::Current, KeyState::Next] {
             if !set.has(alg, state) {
                 let key = make(cx, alg, state).await?;
@@ -138,7 +150,7 @@ pub async fn rotate(cx: &Cx<'_>, client: Option<&str>) -> Result<()> {
         let wait = young.changed_at.saturating_sub(published_by);
         return Err(Reason::Conflict.because(format!("the next key has to be published first; try again in {wait} s")));
     }
-    for alg in Alg::ALL {
+    for alg in Alg::SIGNING {
         step(cx, alg, client).await?;
     }
     Ok(())
@@ -163,12 +175,15 @@ async fn step(cx: &Cx<'_>, alg: Alg, client: Option<&str>) -> Result<()> {
 pub async fn tick(cx: &Cx<'_>) -> Result<()> {
     let set = all(cx).await?;
     let old = cx.now.seconds().saturating_sub(ROTATION_SECONDS);
-    for alg in Alg::ALL {
+    for alg in Alg::SIGNING {
         if set.current(alg).is_some_and(|key| key.changed_at <= old) {
             step(cx, alg, None).await?;
         }
     }
     let dead = cx.now.seconds().saturating_sub(RETIREMENT_SECONDS);
-    cx.batch(vec![store::keys::forget(dead)]).await?;
+    let now = cx.now.seconds();
+    let [chains, receipts] = store::stops::forget(now);
+    let uses = [store::spent::forget(now), store::failures::forget(now)];
+    cx.batch([store::keys::forget(dead), chains, receipts].into_iter().chain(uses).collect()).await?;
     Ok(())
 }

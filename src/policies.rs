@@ -3,21 +3,28 @@
 //! 1. What is in force is a bundle under its content hash; the tenant's pointer names the hash. The bundle in KV is
 //!    immutable, so staleness cannot matter; if KV has it not, or not whole, D1 tells.
 //! 2. A change moves the pointer from the bundle that it was made from; of two changes at once one has to look again.
-//! 3. Every tenant has the built-in policy [`ADMIN`], so that its own API can be reached by the clients that are allowed to.
+//! 3. Every tenant has the built-in policies [`ADMIN`] and [`STREAMS`], so that its own APIs can be reached by the clients that
+//!    are allowed to.
 
 use crate::audit;
 use crate::crypto::sha256;
 use crate::cx::Cx;
 use crate::error::{Fault, Reason, Result};
+use crate::gate;
 use crate::model::event::Facts;
-use crate::model::{Client, EventType};
-use crate::policy::{Bundle, Circumstance, Mode, Principal, Question, Source, Target, Verdict};
+use crate::model::{Client, EventType, User, id};
+use crate::policy::{Bundle, Circumstance, Mode, Principal, Question, Source, Subject, Target, Verdict};
 use crate::store::policies::Policy;
 use crate::store::{self, Reader};
 use std::rc::Rc;
 
 /// The id of the built-in policy; no stored one can have it, for it is no slug.
 pub const ADMIN: &str = "writ:admin";
+/// As [`ADMIN`], for event streams.
+pub const STREAMS: &str = "writ:ssf";
+
+/// Longer than any IANA name of a time zone.
+const MAX_ZONE: usize = 64;
 
 /// How often a change looks again when another one came first.
 const ATTEMPTS: usize = 5;
@@ -30,18 +37,18 @@ pub async fn bundle(cx: &Cx<'_>) -> Result<Rc<Bundle>> {
             true => Vec::new(),
             false => load_sources(cx, &hash).await?,
         };
-        sources.push(built_in(&cx.issuer()));
+        sources.extend([built_in(ADMIN, &cx.issuer(), "admin"), built_in(STREAMS, &cx.issuer(), "ssf")]);
         Bundle::parse(&sources).map_err(|_| Fault::Broken("stored policies do not parse").into())
     };
     cx.pinned("policies", &cx.tenant.policy_hash, load).await
 }
 
-fn built_in(issuer: &str) -> Source {
+fn built_in(id: &str, issuer: &str, api: &str) -> Source {
     let cedar = format!(
-        "permit(principal, action == Action::\"issue\", resource in Resource::\"{issuer}/admin\")\n\
-         when {{ principal.resources.contains(\"{issuer}/admin\") }};"
+        "permit(principal, action == Action::\"issue\", resource in Resource::\"{issuer}/{api}\")\n\
+         when {{ principal.resources.contains(\"{issuer}/{api}\") }};"
     );
-    Source { id: ADMIN.to_owned(), cedar, mode: Mode::Enforce }
+    Source { id: id.to_owned(), cedar, mode: Mode::Enforce }
 }
 
 fn kv_key(tenant: &str, hash: &str) -> String {
@@ -92,6 +99,11 @@ pub fn principal(client: &Client) -> Principal {
     }
 }
 
+/// The user as policies see them.
+pub fn subject(user: &User) -> Subject {
+    Subject { id: user.id.clone(), roles: user.body.roles.clone(), groups: user.body.groups.clone() }
+}
+
 /// The circumstances that every question shares: when, and from where.
 pub fn circumstance(cx: &Cx<'_>) -> Circumstance {
     Circumstance {
@@ -99,12 +111,49 @@ pub fn circumstance(cx: &Cx<'_>) -> Circumstance {
         country: cx.peer.country.clone(),
         asn: cx.peer.asn,
         now: cx.now.seconds(),
-        zone: cx.tenant.zone.clone(),
+        offset: offset(cx, &cx.tenant.zone),
         ..Circumstance::default()
     }
 }
 
-/// Asks the policies in force about every target, and writes into `facts` who decided, under a new decision id.
+/// How many seconds a time zone is ahead of UTC now; nothing if it is unknown. Only what is written like an IANA name is looked up:
+/// platforms also take fixed distances from UTC, which know no daylight saving.
+pub fn offset(cx: &Cx<'_>, zone: &str) -> Option<i32> {
+    let sound = zone.len() <= MAX_ZONE
+        && zone.starts_with(|c: char| c.is_ascii_alphabetic())
+        && zone.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+-".contains(&b));
+    if sound { cx.world.zones.offset(zone, cx.now) } else { None }
+}
+
+/// The tags that everyone in a chain has: the client, its actors, and the subject if that is a client. One that is gone has
+/// none.
+pub async fn shared_tags(cx: &Cx<'_>, client: &str, subject: &str, actors: &[String]) -> Result<Vec<String>> {
+    let mut shared: Option<Vec<String>> = None;
+    let subject = (!id::is_user(subject)).then_some(subject);
+    for id in std::iter::once(client).chain(subject).chain(actors.iter().map(String::as_str)) {
+        let client = gate::client(cx, id).await?;
+        let tags = client.as_deref().map(|client| client.metadata.tags.as_slice()).unwrap_or_default();
+        match &mut shared {
+            Some(shared) => shared.retain(|tag| tags.contains(tag)),
+            none => *none = Some(tags.to_vec()),
+        }
+    }
+    Ok(shared.unwrap_or_default())
+}
+
+/// What the policies in force say about every target, for who only wants to know.
+pub async fn decide(
+    cx: &Cx<'_>,
+    action: crate::policy::Action,
+    client: &Client,
+    (targets, circumstance): (&[Target], &Circumstance),
+) -> Result<Vec<Verdict>> {
+    let principal = principal(client);
+    Ok(bundle(cx).await?.decide(&Question { action, principal: &principal, targets, circumstance }))
+}
+
+/// Asks the policies in force about every target, and writes into `facts` who decided, under one decision id for all that
+/// is asked for one answer.
 pub async fn ask(
     cx: &Cx<'_>,
     action: crate::policy::Action,
@@ -112,19 +161,16 @@ pub async fn ask(
     (targets, circumstance): (&[Target], &Circumstance),
     facts: &mut Facts,
 ) -> Result<Vec<Verdict>> {
-    let bundle = bundle(cx).await?;
-    let principal = principal(client);
-    let verdicts = bundle.decide(&Question { action, principal: &principal, targets, circumstance });
-    let gather = |pick: fn(&Verdict) -> &Vec<String>| {
-        let mut ids: Vec<String> = verdicts.iter().flat_map(|verdict| pick(verdict).iter().cloned()).collect();
+    let verdicts = decide(cx, action, client, (targets, circumstance)).await?;
+    let gather = |ids: &mut Vec<String>, pick: fn(&Verdict) -> &Vec<String>| {
+        ids.extend(verdicts.iter().flat_map(|verdict| pick(verdict).iter().cloned()));
         ids.sort_unstable();
         ids.dedup();
-        ids
     };
-    facts.decision = Some(cx.new_id());
-    facts.policies = gather(|verdict| &verdict.policies);
-    facts.policy_errors = gather(|verdict| &verdict.errors);
-    facts.shadow_policies = gather(|verdict| &verdict.shadow);
+    facts.decision.get_or_insert_with(|| cx.new_id());
+    gather(&mut facts.policies, |verdict| &verdict.policies);
+    gather(&mut facts.policy_errors, |verdict| &verdict.errors);
+    gather(&mut facts.shadow_policies, |verdict| &verdict.shadow);
     facts.policy_version = Some(cx.tenant.policy_hash.clone());
     Ok(verdicts)
 }

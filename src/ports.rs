@@ -172,26 +172,41 @@ pub enum Alg {
     /// ECDSA on P-256 with SHA-256.
     #[serde(rename = "ES256")]
     Es256,
+    /// Ed25519 (RFC 8037 §3.1).
+    #[serde(rename = "EdDSA")]
+    EdDsa,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     #[serde(rename = "RS256")]
     Rs256,
+    /// RSASSA-PSS with SHA-256.
+    #[serde(rename = "PS256")]
+    Ps256,
 }
 
 impl Alg {
+    /// Every algorithm that Writ verifies.
+    pub const ALL: [Self; 4] = [Self::Es256, Self::EdDsa, Self::Rs256, Self::Ps256];
     /// Every algorithm that Writ signs with.
-    pub const ALL: [Self; 2] = [Self::Es256, Self::Rs256];
+    pub const SIGNING: [Self; 2] = [Self::Es256, Self::Rs256];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
+            Self::EdDsa => "EdDSA",
             Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
         }
     }
 
     /// The algorithm of that exact name.
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|alg| alg.as_str() == name)
+    }
+
+    /// The same, if Writ signs with it.
+    pub fn parse_signing(name: &str) -> Option<Self> {
+        Self::SIGNING.into_iter().find(|alg| alg.as_str() == name)
     }
 }
 
@@ -225,13 +240,14 @@ pub struct KeyPair {
     pub jwk: String,
 }
 
-/// Asymmetric cryptography: WebCrypto in the Worker, `p256` and `rsa` natively.
+/// Asymmetric cryptography: WebCrypto in the Worker, crates natively.
 pub trait Keys {
     /// Makes a key pair.
     fn generate(&self, alg: Alg) -> Pending<'_, Result<KeyPair, Unavailable>>;
     /// The raw JWS signature over `input` (RFC 7515 §5.1).
     fn sign<'a>(&'a self, key: PrivateKey<'a>, input: &'a [u8]) -> Pending<'a, Result<Vec<u8>, Unavailable>>;
-    /// Whether `signature` over `input` was made by the key's private half.
+    /// Whether `signature` over `input` was made by the key's private half. A key that the adapter cannot use verifies
+    /// nothing: whoever sends a bad key must not make the port look unavailable.
     fn verify<'a>(
         &'a self,
         key: PublicKey<'a>,
@@ -244,6 +260,13 @@ pub trait Keys {
 pub trait Entropy {
     /// Fills `bytes`.
     fn fill(&self, bytes: &mut [u8]);
+}
+
+/// Time zones (RFC 6557), as the platform knows them. Never a clock: it is told the moment.
+pub trait Zones {
+    /// How many seconds the zone of that IANA name is ahead of UTC at `at`, daylight saving included; nothing if there is no
+    /// such zone.
+    fn offset(&self, zone: &str, at: Now) -> Option<i32>;
 }
 
 /// Waiting. Never a clock: it tells nothing about what time it is.
@@ -273,6 +296,8 @@ pub struct World {
     pub keys: Rc<dyn Keys>,
     /// Randomness.
     pub entropy: Rc<dyn Entropy>,
+    /// Time zones.
+    pub zones: Rc<dyn Zones>,
     /// Waiting.
     pub timer: Rc<dyn Timer>,
     /// The log.

@@ -3,7 +3,7 @@
 use crate::config::Role;
 use crate::error::{Reason, Result};
 use crate::web::render::Style;
-use crate::web::{Method, Run, admin, authorize, connections, discovery, token};
+use crate::web::{Method, Run, admin, authorize, connections, discovery, introspect, revoke, ssf, status_list, token};
 
 /// Who may call a route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,8 +84,18 @@ pub fn resolve(path: &str) -> Option<Route> {
             (Role::Authorize, Guard::Page, endpoints![Get authorize::refuse, Post authorize::refuse], vec![])
         }
         ["token"] => (Role::Token, Guard::Client, endpoints![Post token::post], vec![]),
+        ["introspect"] => (Role::Token, Guard::Client, endpoints![Post introspect::post], vec![]),
+        ["revoke"] => (Role::Token, Guard::Client, endpoints![Post revoke::post], vec![]),
+        ["status-list"] => (Role::Token, Guard::Public, endpoints![Get status_list::get], vec![]),
         ["connections", name, "token"] => {
             (Role::Broker, Guard::Client, endpoints![Post connections::lease], vec![*name])
+        }
+        [".well-known", "ssf-configuration"] => {
+            (Role::Discovery, Guard::Public, endpoints![Get ssf::configuration], vec![])
+        }
+        ["ssf", rest @ ..] => {
+            let (methods, ids) = ssf_route(rest)?;
+            (Role::Token, Guard::Client, methods, ids)
         }
         ["admin", rest @ ..] => {
             let (role, methods, ids) = admin_route(rest)?;
@@ -99,9 +109,23 @@ pub fn resolve(path: &str) -> Option<Route> {
 
 type Endpoints = Vec<(Method, Run)>;
 
+/// Event streams.
+fn ssf_route<'a>(rest: &[&'a str]) -> Option<(Endpoints, Vec<&'a str>)> {
+    Some(match rest {
+        ["streams"] => (
+            endpoints![Get ssf::read, Post ssf::create, Patch ssf::update, Put ssf::replace, Delete ssf::delete],
+            vec![],
+        ),
+        ["streams", id, "poll"] => (endpoints![Post ssf::poll], vec![*id]),
+        ["status"] => (endpoints![Get ssf::status, Post ssf::set_status], vec![]),
+        ["verify"] => (endpoints![Post ssf::verify], vec![]),
+        _ => return None,
+    })
+}
+
 /// The admin API. What touches signing keys or credentials belongs to the role that has the secret for it.
 fn admin_route<'a>(rest: &[&'a str]) -> Option<(Role, Endpoints, Vec<&'a str>)> {
-    use admin::{clients, connections, events, keys, policies, resources, tenants};
+    use admin::{clients, connections, events, identities, issuers, keys, kill, policies, resources, tenants, users};
     Some(match rest {
         ["tenants"] => (Role::Admin, endpoints![Get tenants::list, Post tenants::create], vec![]),
         ["tenants", id] => (Role::Admin, endpoints![Get tenants::get, Put tenants::put], vec![*id]),
@@ -116,10 +140,25 @@ fn admin_route<'a>(rest: &[&'a str]) -> Option<(Role, Endpoints, Vec<&'a str>)> 
         ["clients", id, "suspend"] => (Role::Admin, endpoints![Post clients::suspend], vec![*id]),
         ["clients", id, "resume"] => (Role::Admin, endpoints![Post clients::resume], vec![*id]),
         ["clients", id, "kill"] => (Role::Admin, endpoints![Post clients::kill], vec![*id]),
+        ["identities"] => (Role::Admin, endpoints![Get identities::list], vec![]),
+        ["identities", id] => (Role::Admin, endpoints![Get identities::get], vec![*id]),
+        ["identities", id, "suspend"] => (Role::Admin, endpoints![Post identities::suspend], vec![*id]),
+        ["identities", id, "resume"] => (Role::Admin, endpoints![Post identities::resume], vec![*id]),
+        ["identities", id, "kill"] => (Role::Admin, endpoints![Post identities::kill], vec![*id]),
+        ["kill"] => (Role::Admin, endpoints![Post kill::any], vec![]),
         ["resources"] => (Role::Admin, endpoints![Get resources::list, Post resources::create], vec![]),
         ["resources", id] => {
             (Role::Admin, endpoints![Get resources::get, Put resources::put, Delete resources::delete], vec![*id])
         }
+        ["users"] => (Role::Admin, endpoints![Get users::list, Post users::create], vec![]),
+        ["users", id] => (Role::Admin, endpoints![Get users::get, Put users::put, Delete users::delete], vec![*id]),
+        ["issuers"] => (Role::Admin, endpoints![Get issuers::list, Post issuers::create], vec![]),
+        ["issuers", id] => {
+            (Role::Admin, endpoints![Get issuers::get, Put issuers::put, Delete issuers::delete], vec![*id])
+        }
+        ["users", id, "suspend"] => (Role::Admin, endpoints![Post users::suspend], vec![*id]),
+        ["users", id, "resume"] => (Role::Admin, endpoints![Post users::resume], vec![*id]),
+        ["users", id, "kill"] => (Role::Admin, endpoints![Post users::kill], vec![*id]),
         ["policies"] => (Role::Admin, endpoints![Get policies::list], vec![]),
         ["policies", id] => {
             (Role::Admin, endpoints![Get policies::get, Put policies::put, Delete policies::delete], vec![*id])
@@ -130,6 +169,9 @@ fn admin_route<'a>(rest: &[&'a str]) -> Option<(Role, Endpoints, Vec<&'a str>)> 
             endpoints![Get connections::get, Put connections::put, Delete connections::delete],
             vec![*name],
         ),
+        ["connections", name, "suspend"] => (Role::Admin, endpoints![Post connections::suspend], vec![*name]),
+        ["connections", name, "resume"] => (Role::Admin, endpoints![Post connections::resume], vec![*name]),
+        ["connections", name, "kill"] => (Role::Admin, endpoints![Post connections::kill], vec![*name]),
         ["keys"] => (Role::Token, endpoints![Get keys::list], vec![]),
         ["keys", "rotate"] => (Role::Token, endpoints![Post keys::rotate], vec![]),
         ["events"] => (Role::Audit, endpoints![Get events::list], vec![]),

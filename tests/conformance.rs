@@ -28,3 +28,5 @@ mod metadata;
 mod surface;
 #[path = "conformance/token.rs"]
 mod token;
+#[path = "conformance/zones.rs"]
+mod zones;

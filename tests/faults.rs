@@ -97,14 +97,16 @@ fn a_cold_isolate_needs_four_reads_of_d1_and_one_of_kv() {
 }
 
 #[test]
-fn strangers_cost_no_read_of_d1_for_secrets_that_are_none_of_ours() {
+fn strangers_cost_no_read_of_d1_for_secrets_that_are_none_of_ours_but_the_count_of_their_failures() {
     let (hub, client) = ready();
     hub.token(&client, &[]).expect(200);
     let stranger = Credentials { client_id: "client_stranger".to_owned(), client_secret: "guess".to_owned() };
     let guess = || {
         hub.token(&stranger, &[]).expect(401);
     };
-    assert_eq!(cost(&hub, guess), [0, 0, 1, 0]);
+    assert_eq!(cost(&hub, guess), [1, 0, 1, 0]);
+    let last = hub.faults.texts(Port::Db).pop().unwrap();
+    assert!(last.starts_with("INSERT INTO failures"), "{last}");
 }
 
 // ── D1 ──

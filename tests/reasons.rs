@@ -16,10 +16,14 @@ mod support;
 use serde_json::{Value, json};
 use support::hub::{Call, ISSUER, RESOURCE};
 use support::keys::rsa_pem;
-use support::{Credentials, Reply, Scripted, Setup};
+use support::{Credentials, Reply, Scripted, Setup, Signer};
 use writ::error::Reason;
-use writ::ports::FetchError;
+use writ::ports::{Alg, FetchError};
 
+const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 const READONLY: &str = "https://www.googleapis.com/auth/bigquery.readonly";
 
 /// A hub with an agent, a resource server, and a connection that the one may lease from the other.
@@ -69,8 +73,52 @@ impl Scene {
         self.lease(&[])
     }
 
+    /// An exchange of a client's own token with itself as the actor, but for what `more` says.
+    fn exchange(&self, more: &[(&str, &str)]) -> Reply {
+        let agent = self.exchanger();
+        let own = self.hub.token(&agent, &[("resource", RESOURCE)]).access_token();
+        let form = [
+            ("subject_token", &*own),
+            ("subject_token_type", ACCESS_TOKEN),
+            ("actor_token", &own),
+            ("actor_token_type", ACCESS_TOKEN),
+        ];
+        let form = form.into_iter().filter(|(name, _)| more.iter().all(|(other, _)| other != name));
+        let form: Vec<_> = [("grant_type", EXCHANGE)].into_iter().chain(form).chain(more.iter().copied()).collect();
+        self.hub.call("POST", "/t/main/token").basic(&agent).form(&form).send()
+    }
+
+    /// A client that may use the grants that deal in other people's tokens.
+    fn exchanger(&self) -> Credentials {
+        self.hub.put_policy("all", "permit(principal, action in [Action::\"issue\", Action::\"exchange\"], resource);");
+        self.hub.create_client(json!({"grant_types": ["client_credentials", EXCHANGE, JWT_BEARER]}))
+    }
+
+    /// A token about a user whose identity provider says who alone may act.
+    fn may_act(&self) -> Reply {
+        let (idp, now) = (Signer::new(Alg::Es256, 1), self.hub.clock.now().seconds());
+        let body = json!({
+            "issuer": "https://idp.example", "name": "IdP", "uses": ["token_exchange"], "jwks": idp.jwks("k"),
+            "creates_users": true,
+        });
+        self.hub.admin("POST", "issuers").json(&body).send().expect(201);
+        let claims = json!({
+            "iss": "https://idp.example", "sub": "alice", "aud": ISSUER, "iat": now, "exp": now + 60,
+            "may_act": {"sub": "somebody else"},
+        });
+        let token = idp.jwt(json!({"kid": "k"}), &claims);
+        self.exchange(&[("subject_token", &token), ("subject_token_type", ID_TOKEN)])
+    }
+
     fn create(&self, client: Value) -> Reply {
         self.hub.admin("POST", "clients").json(&client).send()
+    }
+
+    /// A client with these members, that may have a token for event streams, makes one.
+    fn streams(&self, mut metadata: Value) -> Reply {
+        metadata["allowed_resources"] = json!([format!("{ISSUER}/ssf")]);
+        let token = self.hub.token(&self.hub.create_client(metadata), &[]).access_token();
+        self.hub.call("POST", "/t/main/ssf/streams").bearer(&token).json(&json!({})).send()
     }
 
     fn of_second_tenant(&self) -> Reply {
@@ -103,10 +151,51 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::ClientAuthenticationFailed => {
             hub.token(&Credentials { client_secret: "x".to_owned(), ..agent.clone() }, &[])
         }
+        Reason::TooManyFailures => {
+            let wrong = Credentials { client_secret: "x".to_owned(), ..agent.clone() };
+            (0..100).for_each(|_| drop(hub.token(&wrong, &[])));
+            hub.token(agent, &[])
+        }
         Reason::GrantNotAllowed => {
             hub.db.execute("UPDATE clients SET metadata = json_set(metadata, '$.grant_types', json('[]'))");
             hub.restart();
             scene.token(&[])
+        }
+        Reason::Stopped => {
+            scene.token(&[]).expect(200);
+            hub.db.execute("UPDATE identities SET status = 'suspended'");
+            hub.token_call(&scene.agent, &[]).on(&hub.isolate()).send()
+        }
+        Reason::ProofRequired => {
+            let bound = hub.create_client(json!({"dpop_bound_access_tokens": true, "allowed_resources": [RESOURCE]}));
+            hub.token(&bound, &[])
+        }
+        Reason::UnpairedActorToken => scene.exchange(&[("actor_token_type", "")]),
+        Reason::UnsupportedTokenType => scene.exchange(&[("subject_token_type", "saml2")]),
+        Reason::UnsupportedRequestedTokenType => scene.exchange(&[("requested_token_type", "saml2")]),
+        Reason::InvalidExchangedToken => scene.exchange(&[("subject_token", "x")]),
+        Reason::ActorNotNamed => scene.may_act(),
+        Reason::TooManyActors => {
+            hub.db.execute("UPDATE tenants SET settings = '{\"max_actors\":0}', epoch = epoch + 1");
+            hub.restart();
+            scene.exchange(&[])
+        }
+        Reason::MissingAssertion => {
+            let form = [("grant_type", JWT_BEARER)];
+            hub.call("POST", "/t/main/token").basic(&scene.exchanger()).form(&form).send()
+        }
+        Reason::InvalidAssertion => {
+            let form = [("grant_type", JWT_BEARER), ("assertion", "x")];
+            hub.call("POST", "/t/main/token").basic(&scene.exchanger()).form(&form).send()
+        }
+        Reason::InvalidProof => scene.form(&[("grant_type", "client_credentials")]).header("dpop", "x").send(),
+        Reason::NonceRequired => {
+            hub.db.execute("UPDATE tenants SET settings = '{\"dpop_nonce\":true}'");
+            hub.restart();
+            let key = Signer::new(Alg::Es256, 1);
+            let claims =
+                json!({"jti": "1", "htm": "POST", "htu": format!("{ISSUER}/token"), "iat": hub.clock.seconds()});
+            scene.form(&[("grant_type", "client_credentials")]).header("dpop", &key.proof(&claims)).send()
         }
         Reason::MalformedScope => scene.token(&[("scope", "\"")]),
         Reason::NoScopeLeft => scene.token(&[("scope", "mcp:write")]),
@@ -116,10 +205,20 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::MissingResource => hub.token(&hub.create_client(json!({})), &[]),
         Reason::MissingToken => hub.call("GET", "/t/main/admin/clients").send(),
         Reason::InvalidToken => hub.call("GET", "/t/main/admin/clients").bearer("x").send(),
+        Reason::InvalidBoundToken => hub.call("GET", "/t/main/admin/clients").header("authorization", "DPoP x").send(),
+        Reason::InvalidTokenProof => {
+            let key = Signer::new(Alg::Es256, 1);
+            let claims =
+                json!({"jti": "1", "htm": "POST", "htu": format!("{ISSUER}/token"), "iat": hub.clock.seconds()});
+            let bound = hub.token_call(&hub.admin_client("main"), &[]).header("dpop", &key.proof(&claims)).send();
+            let call = hub.call("GET", "/t/main/admin/clients");
+            call.header("authorization", &format!("DPoP {}", bound.access_token())).send()
+        }
         Reason::InsufficientScope => {
             let reader = hub.token(&hub.admin_client("main"), &[("scope", "admin:read")]).access_token();
             hub.call("POST", "/t/main/admin/clients").bearer(&reader).json(&json!({})).send()
         }
+        Reason::MissingTokenParameter => hub.call("POST", "/t/main/introspect").basic(agent).form(&[]).send(),
         Reason::MissingSubjectToken => scene.lease_with(&[]),
         Reason::InvalidSubjectToken => scene.lease_with(&[("subject_token", "x")]),
         Reason::NotAResourceServer => {
@@ -133,6 +232,20 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::ProviderFailed => scene.provider(Scripted::answer(200, "text/html", "<p>")),
         Reason::ProviderRefused => scene.provider(Scripted::json(400, json!({"error": "invalid_grant"}))),
         Reason::ProviderTimeout => scene.provider(Scripted::failure(FetchError::Timeout)),
+        Reason::NoReceiver => scene.streams(json!({"kind": "autonomous"})),
+        Reason::TooManySignals => {
+            scene.streams(json!({"kind": "resource_server"})).expect(201);
+            let [stream] = hub.db.query("SELECT id FROM streams").try_into().unwrap();
+            let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
+                        INSERT INTO signals (tenant, stream, id, body, created_at) \
+                        SELECT 'main', s.id, i, '{}', 0 FROM n, streams s";
+            hub.db.execute(many);
+            let server = hub.db.query("SELECT client FROM streams")[0]["client"].as_str().unwrap().to_owned();
+            let secret = hub.admin("POST", &format!("clients/{server}/secrets")).json(&json!({})).send().expect(201);
+            let client_secret = secret.json()["client_secret"].as_str().unwrap().to_owned();
+            let token = hub.token(&Credentials { client_id: server, client_secret }, &[]).access_token();
+            hub.call("POST", "/t/main/ssf/verify").bearer(&token).json(&json!({"stream_id": stream["id"]})).send()
+        }
         Reason::NotJson => hub.admin("POST", "clients").form(&[("a", "b")]).send(),
         Reason::MalformedJson => hub.admin("POST", "clients").json(&json!([])).send(),
         Reason::UnknownField => scene.create(json!({"client_name": "x", "unknown": 1})),

@@ -16,15 +16,45 @@ mod support;
 mod admin;
 #[path = "routes/audit.rs"]
 mod audit;
+#[path = "routes/chain.rs"]
+mod chain;
+#[path = "routes/client_assertions.rs"]
+mod client_assertions;
 #[path = "routes/connections.rs"]
 mod connections;
 #[path = "routes/discovery.rs"]
 mod discovery;
+#[path = "routes/dpop.rs"]
+mod dpop;
+#[path = "routes/exchange.rs"]
+mod exchange;
+#[path = "routes/failures.rs"]
+mod failures;
 #[path = "routes/hostile.rs"]
 mod hostile;
+#[path = "routes/id_jag.rs"]
+mod id_jag;
+#[path = "routes/identities.rs"]
+mod identities;
+#[path = "routes/introspection.rs"]
+mod introspection;
+#[path = "routes/jwt_bearer.rs"]
+mod jwt_bearer;
 #[path = "routes/keys.rs"]
 mod keys;
+#[path = "routes/kill.rs"]
+mod kill;
 #[path = "routes/leases.rs"]
 mod leases;
+#[path = "routes/lifecycle.rs"]
+mod lifecycle;
+#[path = "routes/revocation.rs"]
+mod revocation;
+#[path = "routes/signals.rs"]
+mod signals;
+#[path = "routes/status_list.rs"]
+mod status_list;
 #[path = "routes/token.rs"]
 mod token;
+#[path = "routes/workloads.rs"]
+mod workloads;

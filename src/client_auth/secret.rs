@@ -1,8 +1,9 @@
 //! `client_secret_basic` and `client_secret_post` (RFC 6749 §2.3.1).
 
-use crate::crypto::{Kind, Secret, is_well_formed, sha256};
+use crate::crypto::{Digest, Kind, Secret, is_well_formed, sha256};
 use crate::cx::Cx;
 use crate::error::Result;
+use crate::gate;
 use crate::model::{AuthMethod, Client};
 use crate::oauth::basic::Basic;
 use std::rc::Rc;
@@ -31,12 +32,16 @@ impl Presented {
         self.readings.first().map(|(id, _)| id.as_str())
     }
 
-    /// The client whose secret this is. A secret that could not be one of ours is not looked up.
+    /// The client whose secret this is. A secret that could not be one of ours is not looked up; of one that could, the digest
+    /// is made before anybody knows whether there is such a client.
     pub async fn verify(&self, cx: &Cx<'_>) -> Result<Option<Rc<Client>>> {
         for (id, secret) in &self.readings {
-            if is_well_formed(Kind::ClientSecret, secret.expose())
-                && let Some(client) = super::client(cx, id).await?
-                && matches(&client, secret, cx.now.seconds())
+            if !is_well_formed(Kind::ClientSecret, secret.expose()) {
+                continue;
+            }
+            let digest = sha256(secret.expose());
+            if let Some(client) = gate::client(cx, id).await?
+                && matches(&client, &digest, cx.now.seconds())
             {
                 return Ok(Some(client));
             }
@@ -46,10 +51,9 @@ impl Presented {
 }
 
 /// Whether one of the client's live secrets is this one; all of them are compared, each in constant time.
-fn matches(client: &Client, secret: &Secret<String>, now: i64) -> bool {
-    let digest = sha256(secret.expose());
+fn matches(client: &Client, digest: &Digest, now: i64) -> bool {
     client.secrets.iter().fold(false, |found, known| {
         let live = known.expires_at.is_none_or(|expiry| now < expiry);
-        ((known.digest == digest) & live) | found
+        ((known.digest == *digest) & live) | found
     })
 }

@@ -22,6 +22,24 @@ pub struct AccessToken {
     /// Who acts for the subject (RFC 8693 §4.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Actor>,
+    /// Who alone may become the actor (RFC 8693 §4.4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub may_act: Option<MayAct>,
+    /// How its user authenticated (RFC 9068 §2.2.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// When its user authenticated, in seconds (RFC 9068 §2.2.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+    /// The key that its bearer has to prove (RFC 7800 §3.1, RFC 9449 §6.1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
+    /// Where its agentic identity stands in the status list (draft-ietf-oauth-status-list §6).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<StatusClaim>,
+    /// Digests of the `jti` of the tokens that it was made from, newest first. Writ's own: a chain is stopped by them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lineage: Vec<String>,
 }
 
 /// An actor (RFC 8693 §4.1); the newest is outermost.
@@ -32,4 +50,91 @@ pub struct Actor {
     /// Who acted before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub act: Option<Box<Actor>>,
+}
+
+impl Actor {
+    /// This actor and those before, newest first.
+    pub fn chain(&self) -> impl Iterator<Item = &str> {
+        std::iter::successors(Some(self), |actor| actor.act.as_deref()).map(|actor| actor.sub.as_str())
+    }
+}
+
+/// Who alone may become the actor (RFC 8693 §4.4).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MayAct {
+    /// Whose name `sub` is; absent: ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub iss: Option<String>,
+    /// The actor's id.
+    pub sub: String,
+}
+
+impl MayAct {
+    /// Whether it names the client whom `issuer` calls `client`.
+    pub fn names(&self, issuer: &str, client: &str) -> bool {
+        self.sub == client && self.iss.as_deref().is_none_or(|iss| iss == issuer)
+    }
+}
+
+/// The claims of an Identity Assertion Authorization Grant besides its times
+/// (draft-ietf-oauth-identity-assertion-authz-grant).
+#[derive(Serialize)]
+pub struct IdJag {
+    /// The issuer of the tenant.
+    pub iss: String,
+    /// The user.
+    pub sub: String,
+    /// The authorization server that guards the resource.
+    pub aud: String,
+    /// The client that may redeem it there.
+    pub client_id: String,
+    /// Its own name.
+    pub jti: String,
+    /// The resource, as it is registered.
+    pub resource: String,
+    /// Space-separated scope.
+    pub scope: String,
+    /// Who acts for the user.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub act: Option<Actor>,
+    /// The key that its bearer has to prove.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cnf: Option<Confirmation>,
+    /// How the user authenticated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// When the user authenticated, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+}
+
+impl AccessToken {
+    /// Who acts, newest first; nobody for a token that its subject got itself.
+    pub fn actors(&self) -> Vec<&str> {
+        self.act.iter().flat_map(Actor::chain).collect()
+    }
+}
+
+/// The confirmation of a sender-constrained token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Confirmation {
+    /// The SHA-256 thumbprint of the key (RFC 9449 §6.1).
+    pub jkt: String,
+}
+
+/// The `status` claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusClaim {
+    /// The Token Status List.
+    pub status_list: StatusReference,
+}
+
+/// One entry of a Token Status List.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StatusReference {
+    /// The index.
+    pub idx: i64,
+    /// The list.
+    pub uri: String,
 }

@@ -1,21 +1,21 @@
 //! Compact JWS (RFC 7515 §7.1): shaping a token for the signature port, and reading one that somebody sent.
 
-use super::{PublicJwk, is_strict};
+use super::PublicJwk;
+use super::strict::object;
 use crate::crypto::{b64, unb64};
-use crate::ports::{Alg, Keys, Now, Unavailable};
-use chrono::{DateTime, TimeDelta, Utc};
-use jwt_compact::{Algorithm, AlgorithmExt, AlgorithmSignature, Claims, Header, TimeOptions, UntrustedToken};
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
+use crate::ports::{Alg, Keys, Unavailable};
+use chrono::DateTime;
+use jwt_compact::{Algorithm, AlgorithmExt, AlgorithmSignature, Claims, Header, UntrustedToken};
+use serde::Serialize;
+use serde_json::{Map, Value};
 use std::borrow::Cow;
-
-/// How far another clock may run ahead of or behind ours, in seconds. Replay records outlive `exp` by at least as much.
-pub const LEEWAY_SECONDS: i64 = 10;
 
 /// The longest token that is looked at, in bytes.
 const MAX_TOKEN: usize = 8 * 1024;
+/// The longest `kid`, in bytes.
+const MAX_KID: usize = 256;
 
-/// What is wrong with a token. For the log; callers are told one thing.
+/// What is wrong with a token or a proof. For the log; callers are told one thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Problem {
     /// No compact JWS, too long, or JSON that says two things.
@@ -24,8 +24,12 @@ pub enum Problem {
     WrongType,
     /// `crit` names extensions, and we know none.
     Critical,
-    /// Another algorithm than the key's.
+    /// Another algorithm than the key's, or one that is not verified here.
     WrongAlgorithm,
+    /// No key that could have signed it; a key set that is kept may be too old.
+    UnknownKey,
+    /// The key that came with a proof is missing, unsound, or private.
+    BadKey,
     /// The signature is not by that key.
     BadSignature,
     /// The claims do not have the wanted types, or one is missing.
@@ -34,8 +38,30 @@ pub enum Problem {
     Expired,
     /// `nbf` or `iat` lies ahead.
     NotYetValid,
+    /// A proof for another request.
+    OtherRequest,
     /// The keys could not be asked.
     Unavailable(&'static str),
+}
+
+impl Problem {
+    /// A constant word for the log.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Malformed => "malformed",
+            Self::WrongType => "wrong `typ`",
+            Self::Critical => "`crit`",
+            Self::WrongAlgorithm => "wrong `alg`",
+            Self::UnknownKey => "unknown key",
+            Self::BadKey => "bad `jwk`",
+            Self::BadSignature => "bad signature",
+            Self::BadClaims => "bad claims",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not yet valid",
+            Self::OtherRequest => "for another request",
+            Self::Unavailable(port) => port,
+        }
+    }
 }
 
 impl From<Unavailable> for Problem {
@@ -51,9 +77,20 @@ impl Unsigned {
     /// Shapes header and claims; `times` are `iat` and `exp` in seconds since the epoch.
     pub fn new(alg: Alg, typ: &str, kid: &str, claims: impl Serialize, times: (i64, i64)) -> Option<Self> {
         let (iat, exp) = times;
+        Self::shape(alg, (typ, kid), claims, iat, Some(exp))
+    }
+
+    /// The same for what does not expire, such as a security event (RFC 8417 §2.2).
+    pub fn without_end(alg: Alg, typ: &str, kid: &str, claims: impl Serialize, iat: i64) -> Option<Self> {
+        Self::shape(alg, (typ, kid), claims, iat, None)
+    }
+
+    fn shape(alg: Alg, (typ, kid): (&str, &str), claims: impl Serialize, iat: i64, exp: Option<i64>) -> Option<Self> {
         let mut claims = Claims::new(claims);
         claims.issued_at = Some(DateTime::from_timestamp(iat, 0)?);
-        claims.expiration = Some(DateTime::from_timestamp(exp, 0)?);
+        if let Some(exp) = exp {
+            claims.expiration = Some(DateTime::from_timestamp(exp, 0)?);
+        }
         let header = Header::empty().with_token_type(typ).with_key_id(kid);
         let mut token = Shape(alg).token(&header, &claims, &()).ok()?;
         token.pop();
@@ -100,33 +137,37 @@ impl Algorithm for Shape {
     }
 }
 
-#[derive(Debug, Clone, Deserialize)]
-struct Extensions {
-    crit: Option<IgnoredAny>,
-}
-
-/// A token that parses. Nothing in it may be believed.
-pub struct Unverified<'a> {
-    token: UntrustedToken<'a, Extensions>,
+/// A compact JWS that parses, whatever its payload is. Nothing in it may be believed.
+pub struct Jws<'a> {
+    pub(super) token: UntrustedToken<'a>,
+    header: Map<String, Value>,
     input: &'a [u8],
 }
 
-impl<'a> Unverified<'a> {
-    /// Reads a compact JWS within its limits.
+impl<'a> Jws<'a> {
+    /// Reads a compact JWS within its limits. Its header is strict JSON, asks for nothing critical, and what it names is text.
     pub fn parse(text: &'a str) -> Result<Self, Problem> {
         if text.len() > MAX_TOKEN {
             return Err(Problem::Malformed);
         }
         let (input, _) = text.rsplit_once('.').ok_or(Problem::Malformed)?;
-        let strict = |part: &str| unb64(part).is_some_and(|json| is_strict(&json));
-        if !input.split_once('.').is_some_and(|(header, claims)| strict(header) && strict(claims)) {
-            return Err(Problem::Malformed);
-        }
-        let token: UntrustedToken<'a, Extensions> = UntrustedToken::try_from(text).map_err(|_| Problem::Malformed)?;
-        if token.header().other_fields.crit.is_some() {
+        let header = input.split_once('.').and_then(|(header, _)| object(&unb64(header)?)).ok_or(Problem::Malformed)?;
+        if header.contains_key("crit") {
             return Err(Problem::Critical);
         }
-        Ok(Self { token, input: input.as_bytes() })
+        let is_text = |name: &str| header.get(name).is_none_or(Value::is_string);
+        let kid = header.get("kid").and_then(Value::as_str);
+        if !is_text("typ") || !is_text("kid") || !kid.is_none_or(is_kid) {
+            return Err(Problem::Malformed);
+        }
+        let token = UntrustedToken::try_from(text).map_err(|_| Problem::Malformed)?;
+        Ok(Self { token, header, input: input.as_bytes() })
+    }
+
+    /// The algorithm that the header claims, if it is one that is verified here: to be compared with what our own records
+    /// allow, and never to be followed.
+    pub fn alg(&self) -> Option<Alg> {
+        Alg::parse(self.token.algorithm())
     }
 
     /// The `kid` that the header claims: a lookup key and nothing more.
@@ -134,55 +175,31 @@ impl<'a> Unverified<'a> {
         self.token.header().key_id.as_deref()
     }
 
-    /// Checks `typ`, algorithm and signature, then the times, and gives the claims.
-    ///
-    /// `exp` and `iat` must be there (checklist line 42); both and `nbf` may be off by [`LEEWAY_SECONDS`].
-    pub async fn verify<C: DeserializeOwned>(
-        self,
-        keys: &dyn Keys,
-        key: &PublicJwk,
-        typ: &str,
-        now: Now,
-    ) -> Result<Verified<C>, Problem> {
-        let named = self.token.header().token_type.as_deref().unwrap_or_default();
-        // RFC 7515 §4.1.9: a media type, so case does not matter and `application/` may be spelled out.
-        let named = named.to_ascii_lowercase();
-        if named.strip_prefix("application/").unwrap_or(&named) != typ {
-            return Err(Problem::WrongType);
-        }
+    /// The `typ` that the header claims, empty if there is none. It is a media type, so case does not matter and
+    /// `application/` may be left out (RFC 7515 §4.1.9).
+    pub fn typ(&self) -> String {
+        let named = self.token.header().token_type.as_deref().unwrap_or_default().to_ascii_lowercase();
+        named.strip_prefix("application/").map(str::to_owned).unwrap_or(named)
+    }
+
+    /// The `jwk` of the header, which is used only where the token is to prove possession of just that key.
+    pub(super) fn jwk(&self) -> Option<&Map<String, Value>> {
+        self.header.get("jwk").and_then(Value::as_object)
+    }
+
+    /// Whether the token is signed by that key, with the algorithm of that key.
+    pub async fn verify(&self, keys: &dyn Keys, key: &PublicJwk) -> Result<(), Problem> {
         if self.token.algorithm() != key.alg().as_str() {
             return Err(Problem::WrongAlgorithm);
         }
-        if !keys.verify(key.as_key(), self.input, self.token.signature_bytes()).await? {
-            return Err(Problem::BadSignature);
+        match keys.verify(key.as_key(), self.input, self.token.signature_bytes()).await? {
+            true => Ok(()),
+            false => Err(Problem::BadSignature),
         }
-        let claims: Claims<C> = self.token.deserialize_claims_unchecked().map_err(|_| Problem::BadClaims)?;
-        Verified::live(claims, now)
     }
 }
 
-/// Claims whose signature and times have been checked. What they say still has to be compared and, if the token is for
-/// single use, spent.
-#[must_use]
-pub struct Verified<C> {
-    /// The claims.
-    pub claims: C,
-    /// When it was issued, in seconds.
-    pub iat: i64,
-    /// When it expires, in seconds.
-    pub exp: i64,
-}
-
-impl<C> Verified<C> {
-    fn live(claims: Claims<C>, now: Now) -> Result<Self, Problem> {
-        let (Some(iat), Some(exp)) = (claims.issued_at, claims.expiration) else { return Err(Problem::BadClaims) };
-        let clock: DateTime<Utc> = DateTime::from_timestamp(now.seconds(), 0).ok_or(Problem::BadClaims)?;
-        let options = TimeOptions::new(TimeDelta::seconds(LEEWAY_SECONDS), move || clock);
-        claims.validate_expiration(&options).map_err(|_| Problem::Expired)?;
-        let ahead = now.seconds().saturating_add(LEEWAY_SECONDS);
-        if iat.timestamp() > ahead || claims.not_before.is_some_and(|nbf| nbf.timestamp() > ahead) {
-            return Err(Problem::NotYetValid);
-        }
-        Ok(Self { claims: claims.custom, iat: iat.timestamp(), exp: exp.timestamp() })
-    }
+/// Whether a text may be a `kid`: visible ASCII and spaces, of bounded length.
+pub(super) fn is_kid(text: &str) -> bool {
+    text.len() <= MAX_KID && text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }

@@ -2,6 +2,7 @@
 //! other parsers the first, and a token that means two things is an attack.
 
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
 use std::collections::HashSet;
 use std::fmt;
 
@@ -11,6 +12,11 @@ const MAX_DEPTH: usize = 16;
 pub fn is_strict(json: &[u8]) -> bool {
     let mut parser = serde_json::Deserializer::from_slice(json);
     Level(MAX_DEPTH).visit(&mut parser).is_ok() && parser.end().is_ok()
+}
+
+/// The members of a JSON object that is strict in the sense of [`is_strict`].
+pub(super) fn object(json: &[u8]) -> Option<Map<String, Value>> {
+    serde_json::from_slice(json).ok().filter(|_| is_strict(json))
 }
 
 struct Level(usize);

@@ -1,9 +1,11 @@
 //! OAuth clients. An agent is a client with an owner, tags and a lifecycle.
 
-use super::id;
+use super::issuer::WorkloadIdentity;
+use super::{Status, id};
 use crate::crypto::{self, Digest, Kind, Secret, sha256};
+use crate::jose::JwkSet;
 use crate::oauth::{ResourceUri, Scope};
-use crate::ports::{Entropy, Now};
+use crate::ports::{Alg, Entropy, Now};
 use serde::{Deserialize, Serialize};
 
 /// What an administrator says about a client: the names of RFC 7591 §2, and ours.
@@ -34,6 +36,39 @@ pub struct ClientMetadata {
     /// Absent: no ceiling but policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_resources: Option<Vec<ResourceUri>>,
+    /// The resources whose tokens it receives: it may exchange, introspect and lease with them. Absent: for a resource
+    /// server what `allowed_resources` names, for others none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serves: Option<Vec<ResourceUri>>,
+    /// Its public keys (RFC 7591 §2), for `private_key_jwt`; never together with `jwks_uri`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<serde_json::Value>,
+    /// Where its public keys are (RFC 7591 §2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    /// The one algorithm of its assertions; absent: any that its keys allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_endpoint_auth_signing_alg: Option<Alg>,
+    /// Whether its assertions may also name the token endpoint as audience, as RFC 7523 had it before its update.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub token_endpoint_as_audience: bool,
+    /// Whether it gets sender-constrained tokens only (RFC 9449 §5.2).
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dpop_bound_access_tokens: bool,
+    /// The workloads that are this client, as outside issuers tell it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub workload_identities: Vec<WorkloadIdentity>,
+    /// Seconds since the epoch; from then on it is suspended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<i64>,
+    /// It is suspended when it has got no token for so many days.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspend_unused_after_days: Option<u32>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
 }
 
 fn client_credentials() -> Vec<String> {
@@ -42,6 +77,8 @@ fn client_credentials() -> Vec<String> {
 
 const MAX_TEXT: usize = 200;
 const MAX_ITEMS: usize = 100;
+/// Ten years.
+const MAX_UNUSED_DAYS: u32 = 3_650;
 
 impl ClientMetadata {
     /// The first client of a tenant: an administrator for the admin API that `admin` names.
@@ -55,6 +92,15 @@ impl ClientMetadata {
             tags: vec![],
             kind: ClientKind::Autonomous,
             allowed_resources: Some(vec![admin]),
+            serves: None,
+            jwks: None,
+            jwks_uri: None,
+            token_endpoint_auth_signing_alg: None,
+            token_endpoint_as_audience: false,
+            dpop_bound_access_tokens: false,
+            workload_identities: vec![],
+            expires_at: None,
+            suspend_unused_after_days: None,
         }
     }
 
@@ -74,10 +120,44 @@ impl ClientMetadata {
         if self.tags.len() > MAX_ITEMS || self.allowed_resources.as_ref().is_some_and(|list| list.len() > MAX_ITEMS) {
             return Err(format!("`tags` and `allowed_resources` may have {MAX_ITEMS} items at most"));
         }
+        if self.expires_at.is_some_and(|expiry| expiry <= 0) {
+            return Err("`expires_at` must be seconds since the epoch".to_owned());
+        }
+        if self.suspend_unused_after_days.is_some_and(|days| !(1..=MAX_UNUSED_DAYS).contains(&days)) {
+            return Err(format!("`suspend_unused_after_days` must be 1 to {MAX_UNUSED_DAYS}"));
+        }
         if self.kind == ClientKind::ResourceServer && self.allowed_resources.as_ref().is_none_or(Vec::is_empty) {
             return Err("`allowed_resources` must name what a `resource_server` serves".to_owned());
         }
-        Ok(())
+        self.check_authentication()
+    }
+
+    /// Whether it can authenticate as it says, as far as its own metadata tells.
+    fn check_authentication(&self) -> Result<(), String> {
+        let method = self.token_endpoint_auth_method;
+        let refuse = |why: &str| Err(why.to_owned());
+        if method == AuthMethod::None && self.grant_types.iter().any(|grant| grant == "client_credentials") {
+            return refuse("`client_credentials` needs a `token_endpoint_auth_method` other than `none`");
+        }
+        if self.jwks.is_some() && self.jwks_uri.is_some() {
+            return refuse("`jwks` and `jwks_uri` exclude each other (RFC 7591 §2)");
+        }
+        if method == AuthMethod::PrivateKeyJwt && self.jwks.is_none() && self.jwks_uri.is_none() {
+            return refuse("`private_key_jwt` needs public keys: in `jwks`, or at `jwks_uri`");
+        }
+        if let Some(jwks) = &self.jwks {
+            let set = JwkSet::parse(&jwks.to_string()).map_err(|why| ["`jwks` ", why].concat())?;
+            let only = self.token_endpoint_auth_signing_alg;
+            let usable = |alg: Alg| only.is_none_or(|only| only == alg) && set.candidates(alg, None).next().is_some();
+            if !Alg::ALL.into_iter().any(usable) {
+                return refuse("`jwks` has no key that its assertions could be signed with");
+            }
+        }
+        let by_others = matches!(method, AuthMethod::FederatedJwt | AuthMethod::SpiffeJwt);
+        if by_others == self.workload_identities.is_empty() || self.workload_identities.len() > MAX_ITEMS {
+            return refuse("`workload_identities` goes with `federated_jwt` and `spiffe_jwt`, which need 1 to 100");
+        }
+        self.workload_identities.iter().try_for_each(WorkloadIdentity::check)
     }
 }
 
@@ -90,14 +170,31 @@ pub enum AuthMethod {
     ClientSecretBasic,
     /// A secret in the form.
     ClientSecretPost,
+    /// An assertion signed with the client's own key (RFC 7523 §2.2, OpenID Connect Core §9).
+    PrivateKeyJwt,
+    /// An assertion by an outside issuer about a workload that is this client. Writ's own name.
+    FederatedJwt,
+    /// A JWT-SVID of a SPIFFE trust domain (draft-ietf-oauth-spiffe-client-auth).
+    SpiffeJwt,
+    /// Nothing: a public client (RFC 7591 §2).
+    None,
 }
 
 impl AuthMethod {
+    /// Whether it proves itself with a secret that Writ made.
+    pub const fn uses_secret(self) -> bool {
+        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
+    }
+
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::ClientSecretBasic => "client_secret_basic",
             Self::ClientSecretPost => "client_secret_post",
+            Self::PrivateKeyJwt => "private_key_jwt",
+            Self::FederatedJwt => "federated_jwt",
+            Self::SpiffeJwt => "spiffe_jwt",
+            Self::None => "none",
         }
     }
 }
@@ -122,29 +219,6 @@ impl ClientKind {
             Self::Autonomous => "autonomous",
             Self::Delegated => "delegated",
             Self::ResourceServer => "resource_server",
-        }
-    }
-}
-
-/// Where a client is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ClientStatus {
-    /// It may authenticate.
-    Active,
-    /// It may not, until it is resumed.
-    Suspended,
-    /// It never may again.
-    Retired,
-}
-
-impl ClientStatus {
-    /// The name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Suspended => "suspended",
-            Self::Retired => "retired",
         }
     }
 }
@@ -179,7 +253,7 @@ pub struct Client {
     /// What an administrator said about it.
     pub metadata: ClientMetadata,
     /// Where it is in its life.
-    pub status: ClientStatus,
+    pub status: Status,
     /// Tokens issued up to this second are not honoured.
     pub revoked_before: i64,
     /// Counts changes to this row.
@@ -198,7 +272,7 @@ impl Client {
         Self {
             id: id::client_id(now, entropy),
             metadata,
-            status: ClientStatus::Active,
+            status: Status::Active,
             revoked_before: 0,
             version: 1,
             created_at: now.seconds(),
@@ -207,9 +281,21 @@ impl Client {
         }
     }
 
+    /// Whether it is honoured at all: active, and not beyond its expiry.
+    pub fn is_live(&self, now: Now) -> bool {
+        self.status == Status::Active && self.metadata.expires_at.is_none_or(|expiry| now.seconds() < expiry)
+    }
+
     /// Whether its own ceiling lets it ask for `resource`.
     pub fn may_ask_for(&self, resource: &ResourceUri) -> bool {
         self.metadata.allowed_resources.as_ref().is_none_or(|allowed| allowed.iter().any(|uri| uri.is_same(resource)))
+    }
+
+    /// Whether it receives tokens for `resource`.
+    pub fn serves(&self, resource: &ResourceUri) -> bool {
+        let implied =
+            self.metadata.allowed_resources.as_ref().filter(|_| self.metadata.kind == ClientKind::ResourceServer);
+        self.metadata.serves.as_ref().or(implied).is_some_and(|served| served.iter().any(|uri| uri.is_same(resource)))
     }
 
     /// Whether its own ceiling lets it have `scope`.

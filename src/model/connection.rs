@@ -1,5 +1,6 @@
 //! Connections: how to reach a downstream service.
 
+use super::Status;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -14,6 +15,8 @@ pub struct Connection {
     pub settings: Settings,
     /// Where the sealed credential lies.
     pub credential: Option<CredentialPointer>,
+    /// Where it is in its life.
+    pub status: Status,
     /// Counts changes to this row.
     pub version: i64,
     /// Seconds since the epoch.

@@ -47,6 +47,32 @@ event_types! {
     ClientResumed = "client.resumed",
     /// A client was stopped for good.
     ClientKilled = "client.killed",
+    /// An agentic identity was suspended.
+    IdentitySuspended = "identity.suspended",
+    /// An agentic identity was resumed.
+    IdentityResumed = "identity.resumed",
+    /// An agentic identity was stopped for good.
+    IdentityKilled = "identity.killed",
+    /// A user was suspended.
+    UserSuspended = "user.suspended",
+    /// A user was resumed.
+    UserResumed = "user.resumed",
+    /// A user was stopped for good.
+    UserKilled = "user.killed",
+    /// A connection was suspended.
+    ConnectionSuspended = "connection.suspended",
+    /// A connection was resumed.
+    ConnectionResumed = "connection.resumed",
+    /// A connection was stopped for good.
+    ConnectionKilled = "connection.killed",
+    /// A token was stopped by an administrator, with every token made from it.
+    ChainKilled = "chain.killed",
+    /// A tenant was stopped, with everything in it.
+    TenantKilled = "tenant.killed",
+    /// A token was revoked by its client, with every token made from it.
+    TokenRevoked = "token.revoked",
+    /// A request to introspect or to revoke a token was refused.
+    TokenQueryRefused = "token.query_refused",
     /// A client got another secret.
     SecretCreated = "client.secret_created",
     /// A client lost a secret.
@@ -57,6 +83,18 @@ event_types! {
     ResourceUpdated = "resource.updated",
     /// A resource was removed.
     ResourceDeleted = "resource.deleted",
+    /// A user was made.
+    UserCreated = "user.created",
+    /// A user was changed.
+    UserUpdated = "user.updated",
+    /// A user was removed.
+    UserDeleted = "user.deleted",
+    /// An outside issuer was registered.
+    IssuerCreated = "issuer.created",
+    /// An outside issuer was changed.
+    IssuerUpdated = "issuer.updated",
+    /// An outside issuer was removed.
+    IssuerDeleted = "issuer.deleted",
     /// A policy was written.
     PolicyPut = "policy.put",
     /// A policy was removed.
@@ -67,6 +105,20 @@ event_types! {
     ConnectionDeleted = "connection.deleted",
     /// Signing keys were made or moved on.
     KeyRotated = "key.rotated",
+    /// A client has reached its expiry and was suspended.
+    ClientExpired = "client.expired",
+    /// A client was suspended because it got no token for too long.
+    ClientUnused = "client.unused",
+    /// A resource server made its event stream.
+    StreamCreated = "stream.created",
+    /// A resource server changed its event stream.
+    StreamUpdated = "stream.updated",
+    /// A resource server removed its event stream.
+    StreamDeleted = "stream.deleted",
+    /// Signals that their receiver did not take were dropped.
+    SignalDropped = "signal.dropped",
+    /// A receiver could not use a signal.
+    SignalRefused = "signal.refused",
 }
 
 /// One audit record. Absent members are left out.

@@ -4,6 +4,7 @@ use crate::ports::{Entropy, Now};
 use ulid::Ulid;
 
 const MAX_SLUG: usize = 64;
+const USER: &str = "user_";
 
 /// Whether `text` can name a tenant, a resource, a policy or a connection: 1 to 64 of `a-z 0-9 - _ .`, the first of which
 /// is a letter or a digit. Safe in a path, a cache key and a policy.
@@ -20,7 +21,23 @@ pub fn ulid(now: Now, entropy: &dyn Entropy) -> String {
     Ulid::from_parts(now.millis(), u128::from_be_bytes(random)).to_string().to_ascii_lowercase()
 }
 
+/// The first name that [`ulid`] may give at a moment, in seconds since the epoch.
+pub fn first_at(seconds: i64) -> String {
+    let millis = u64::try_from(seconds).unwrap_or_default().saturating_mul(1000);
+    Ulid::from_parts(millis, 0).to_string().to_ascii_lowercase()
+}
+
 /// A client id: no user's id begins like it, so `sub` values of the two can never collide (RFC 9068 §5).
 pub fn client_id(now: Now, entropy: &dyn Entropy) -> String {
     format!("client_{}", ulid(now, entropy))
+}
+
+/// A user's id: no client's id begins like it.
+pub fn user_id(now: Now, entropy: &dyn Entropy) -> String {
+    format!("{USER}{}", ulid(now, entropy))
+}
+
+/// Whether a subject is a user, by the form of its id.
+pub fn is_user(subject: &str) -> bool {
+    subject.starts_with(USER)
 }

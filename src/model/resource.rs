@@ -2,7 +2,8 @@
 
 use crate::oauth::{ResourceUri, scope};
 use crate::ports::Alg;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// Default and longest life of an access token, in seconds.
 pub const DEFAULT_LIFETIME: u32 = 300;
@@ -25,11 +26,15 @@ pub struct ResourceBody {
     pub name: String,
     /// What can be asked for.
     pub scopes: Vec<ScopeBody>,
+    /// The issuer of the authorization server that guards it, if that is somebody else: Writ then issues no access tokens
+    /// for it, only ID-JAGs to that server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub authorization_server: Option<String>,
     /// Seconds, 10 to 3600.
     #[serde(default = "default_lifetime")]
     pub access_token_lifetime: u32,
     /// What its tokens are signed with.
-    #[serde(default = "default_alg")]
+    #[serde(default = "default_alg", deserialize_with = "signing_alg")]
     pub token_signing_alg: Alg,
 }
 
@@ -54,6 +59,12 @@ const fn default_alg() -> Alg {
     Alg::Es256
 }
 
+/// Of the algorithms that have a name, only those that Writ signs with.
+fn signing_alg<'de, D: Deserializer<'de>>(parser: D) -> Result<Alg, D::Error> {
+    let name = String::deserialize(parser)?;
+    Alg::parse_signing(&name).ok_or_else(|| D::Error::unknown_variant(&name, &["ES256", "RS256"]))
+}
+
 impl ResourceBody {
     /// What serde cannot say. The error names the field.
     pub fn check(&self) -> Result<(), String> {
@@ -74,6 +85,12 @@ impl ResourceBody {
             {
                 return Err(format!("`scopes` has a text of more than {MAX_TEXT} characters"));
             }
+        }
+        let is_issuer = |server: &String| server.len() <= MAX_TEXT && ResourceUri::parse(server).is_some();
+        if !self.authorization_server.as_ref().is_none_or(is_issuer) {
+            return Err(
+                "`authorization_server` must be the issuer of an authorization server, an absolute URI".to_owned()
+            );
         }
         if !(MIN_LIFETIME..=MAX_LIFETIME).contains(&self.access_token_lifetime) {
             return Err(format!("`access_token_lifetime` must be {MIN_LIFETIME} to {MAX_LIFETIME} seconds"));
@@ -98,24 +115,38 @@ pub struct Resource {
 }
 
 impl Resource {
-    /// The admin API of a tenant, which every tenant has: `{issuer}/admin`.
+    /// What every tenant has without registering it: its admin API and its event streams.
+    pub fn built_in(issuer: &str) -> Option<[Self; 2]> {
+        Some([Self::admin(issuer)?, Self::streams(issuer)?])
+    }
+
+    /// The admin API of a tenant: `{issuer}/admin`.
     pub fn admin(issuer: &str) -> Option<Self> {
-        let scope = |name: &str, description: &str| ScopeBody {
+        let scopes = [("admin", "Change anything in this tenant"), ("admin:read", "Read everything but secrets")];
+        Self::of_ours(issuer, "admin", "Writ admin API", scopes)
+    }
+
+    /// The event streams of a tenant: `{issuer}/ssf`.
+    fn streams(issuer: &str) -> Option<Self> {
+        let scopes = [("ssf.manage", "Manage one's event stream"), ("ssf.read", "Read one's event stream")];
+        Self::of_ours(issuer, "ssf", "Writ event streams", scopes)
+    }
+
+    fn of_ours(issuer: &str, id: &str, name: &str, scopes: [(&str, &str); 2]) -> Option<Self> {
+        let scope = |(name, description): (&str, &str)| ScopeBody {
             name: name.to_owned(),
             description: description.to_owned(),
             tool: None,
         };
         let body = ResourceBody {
             id: None,
-            resource: ResourceUri::parse(&format!("{issuer}/admin"))?,
-            name: "Writ admin API".to_owned(),
-            scopes: vec![
-                scope("admin", "Change anything in this tenant"),
-                scope("admin:read", "Read everything but secrets"),
-            ],
+            resource: ResourceUri::parse(&format!("{issuer}/{id}"))?,
+            name: name.to_owned(),
+            scopes: scopes.map(scope).to_vec(),
             access_token_lifetime: DEFAULT_LIFETIME,
             token_signing_alg: Alg::Es256,
+            authorization_server: None,
         };
-        Some(Self { id: "admin".to_owned(), body, version: 0, created_at: 0, updated_at: 0 })
+        Some(Self { id: id.to_owned(), body, version: 0, created_at: 0, updated_at: 0 })
     }
 }

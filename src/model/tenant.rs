@@ -17,12 +17,42 @@ pub struct Tenant {
     pub epoch: i64,
     /// Content hash of the policies in force; empty while there are none.
     pub policy_hash: String,
+    /// Its own bounds.
+    pub settings: Settings,
+    /// Tokens issued up to this second are not honoured.
+    pub revoked_before: i64,
     /// Counts changes to this row.
     pub version: i64,
     /// Seconds since the epoch.
     pub created_at: i64,
     /// Seconds since the epoch.
     pub updated_at: i64,
+}
+
+/// The bounds that a tenant sets itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Settings {
+    /// How many actors a token may name, 1 to 10 (RFC 8693 §4.1).
+    pub max_actors: u8,
+    /// Whether every DPoP proof at the token endpoint needs a nonce of ours (RFC 9449 §8).
+    pub dpop_nonce: bool,
+}
+
+impl Settings {
+    /// What serde cannot say. The error names the field.
+    pub fn check(&self) -> Result<(), String> {
+        match (1..=10).contains(&self.max_actors) {
+            true => Ok(()),
+            false => Err("`settings.max_actors` must be 1 to 10".to_owned()),
+        }
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { max_actors: 5, dpop_nonce: false }
+    }
 }
 
 /// Whether a tenant answers.

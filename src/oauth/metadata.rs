@@ -16,8 +16,30 @@ pub struct ServerMetadata {
     pub jwks_uri: String,
     /// What the token endpoint grants.
     pub grant_types_supported: Vec<&'static str>,
+    /// What the JWT bearer grant takes beside plain assertions (draft-ietf-oauth-identity-assertion-authz-grant).
+    pub authorization_grant_profiles_supported: [&'static str; 1],
+    /// What token exchange gives for other authorization servers (draft-ietf-oauth-identity-chaining).
+    pub identity_chaining_requested_token_types_supported: [&'static str; 1],
     /// How clients authenticate there.
     pub token_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// What DPoP proofs may be signed with (RFC 9449 §5.1).
+    pub dpop_signing_alg_values_supported: [&'static str; 4],
+    /// What their assertions may be signed with.
+    pub token_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    /// Where a resource server asks about a token (RFC 7662).
+    pub introspection_endpoint: String,
+    /// How it authenticates there: not as a public client.
+    pub introspection_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// What its assertions may be signed with.
+    pub introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
+    /// What signed answers are signed with (RFC 9701 §7).
+    pub introspection_signing_alg_values_supported: [&'static str; 1],
+    /// Where a client revokes its own token (RFC 7009).
+    pub revocation_endpoint: String,
+    /// How clients authenticate there.
+    pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
+    /// What their assertions may be signed with.
+    pub revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 4],
     /// None: the member is required by RFC 8414 §2, and no authorization response can be had.
     pub response_types_supported: [&'static str; 0],
     /// Required by OpenID Connect Discovery.
@@ -34,7 +56,7 @@ pub struct ServerMetadata {
 pub struct ResourceMetadata {
     /// The resource identifier.
     pub resource: String,
-    /// Its only issuer.
+    /// Its only issuer: this one, or the one that guards it elsewhere.
     pub authorization_servers: [String; 1],
     /// Its scopes.
     pub scopes_supported: Vec<String>,

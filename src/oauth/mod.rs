@@ -7,6 +7,7 @@ pub mod form;
 pub mod metadata;
 pub mod resource;
 pub mod scope;
+pub mod status_list;
 
 pub use form::Form;
 pub use resource::ResourceUri;

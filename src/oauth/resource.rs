@@ -1,7 +1,8 @@
 //! Resource indicators (RFC 8707 §2): absolute URIs without a fragment.
 //!
 //! The registered string is what goes into `aud`, byte for byte. A request may spell it with other case in scheme and
-//! host, with the default port, or with one trailing slash more or less, as real clients do.
+//! host, with the default port, or with one trailing slash more or less, as real clients do. A host is ASCII, so that none
+//! looks like another: an internationalized name has its punycode form (RFC 3492).
 
 use serde::{Deserialize, Deserializer, Serialize};
 use std::fmt;
@@ -57,8 +58,12 @@ impl fmt::Display for ResourceUri {
 impl<'de> Deserialize<'de> for ResourceUri {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Self::parse(&text)
-            .ok_or_else(|| serde::de::Error::custom("is not an absolute URI without a fragment (RFC 8707 §2)"))
+        Self::parse(&text).ok_or_else(|| {
+            serde::de::Error::custom(match text.is_ascii() {
+                true => "is not an absolute URI without a fragment (RFC 8707 §2)",
+                false => "is not an absolute URI with an ASCII host: write `bücher.example` as `xn--bcher-kva.example`",
+            })
+        })
     }
 }
 
@@ -74,6 +79,21 @@ mod tests {
         assert!(!same("https://a.example/mcp", "https://a.example/MCP"));
         assert!(!same("https://a.example/mcp", "http://a.example/mcp"));
         assert!(!same("https://a.example/mcp", "https://a.example/mcp//"));
+    }
+
+    #[test]
+    fn a_host_is_ascii_and_the_refusal_says_how_to_write_it() {
+        for bad in
+            ["https://bücher.example/mcp", "https://аpple.example/", "https://ａ.example/", "https://a。example/"]
+        {
+            assert!(ResourceUri::parse(bad).is_none(), "{bad}");
+            let refusal = serde_json::from_value::<ResourceUri>(bad.into()).unwrap_err().to_string();
+            assert!(refusal.contains("`xn--bcher-kva.example`"), "{refusal}");
+        }
+        let punycode = ResourceUri::parse("https://xn--bcher-kva.example/mcp").unwrap();
+        assert_eq!(punycode.meeting_form(), "https://xn--bcher-kva.example/mcp");
+        assert!(ResourceUri::parse("https://XN--BCHER-KVA.example/mcp").unwrap().is_same(&punycode));
+        assert_eq!(ResourceUri::parse("https://a.example/bücher").unwrap().as_str(), "https://a.example/bücher");
     }
 
     #[test]

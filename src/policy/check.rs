@@ -120,7 +120,8 @@ pub(super) fn statements(cedar: &str) -> Result<Vec<(usize, Policy)>, Vec<Compla
     // Cedar numbers the statements as they come.
     for policy in (0..set.num_of_policies()).filter_map(|number| set.policy(&PolicyId::new(format!("policy{number}"))))
     {
-        let text = policy.to_string();
+        // Its own text; `to_string` would bring along the printers of Cedar's other forms.
+        let text = policy.to_cedar().unwrap_or_default();
         let offset =
             cedar.get(after..).and_then(|rest| rest.find(&text)).map_or(after, |found| after.saturating_add(found));
         after = offset.saturating_add(text.len());

@@ -10,8 +10,7 @@ use std::net::IpAddr;
 use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, Request, RestrictedExpression as Value,
 };
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use chrono::{DateTime, Datelike, FixedOffset, Timelike};
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -20,6 +19,8 @@ pub enum Action {
     Issue,
     /// A token in exchange for another.
     Exchange,
+    /// The same without an actor, so that the token does not say who acts.
+    Impersonate,
     /// A downstream credential.
     Lease,
     /// A user's consent.
@@ -34,6 +35,7 @@ impl Action {
         match self {
             Action::Issue => "issue",
             Action::Exchange => "exchange",
+            Action::Impersonate => "impersonate",
             Action::Lease => "lease",
             Action::Consent => "consent",
             Action::Register => "register",
@@ -101,8 +103,8 @@ pub struct Circumstance {
     pub asn: Option<u32>,
     /// Seconds since 1970.
     pub now: i64,
-    /// The tenant's time zone, an IANA name.
-    pub zone: String,
+    /// How many seconds the tenant's time zone is ahead of UTC at that time; nothing if the zone is unknown.
+    pub offset: Option<i32>,
     /// OAuth's `grant_type`.
     pub grant_type: Option<String>,
     /// How the client authenticated.
@@ -119,6 +121,8 @@ pub struct Circumstance {
     pub resource_server: Option<String>,
     /// The acting clients' ids, newest first.
     pub chain: Vec<String>,
+    /// The tags that all of them have, and with them the acting client.
+    pub chain_tags: Vec<String>,
     /// The user, if there is one.
     pub subject: Option<Subject>,
 }
@@ -134,16 +138,6 @@ pub struct Question<'a> {
     pub targets: &'a [Target],
     /// Everything else.
     pub circumstance: &'a Circumstance,
-}
-
-/// Whether the time zone is one that policies can be evaluated in.
-pub fn zone_is_known(zone: &str) -> bool {
-    zone_named(zone).is_some()
-}
-
-/// The time zone of that name, from the table that is compiled in.
-pub(super) fn zone_named(zone: &str) -> Option<TimeZone> {
-    TimeZone::get(zone).ok().filter(|found| !found.is_unknown())
 }
 
 /// Why facts could not be stated. Its text stands in [`super::Verdict::errors`] in place of a policy's id.
@@ -252,22 +246,19 @@ impl Vocabulary {
     }
 
     /// The context, the same for every target of the question. `ip` is its [`address()`].
-    pub(super) fn context(
-        &self,
-        about: &Circumstance,
-        ip: Option<Value>,
-        zone: &TimeZone,
-    ) -> Result<Context, Unstated> {
-        let local = zone.to_datetime(Timestamp::from_second(about.now).map_err(|_| Unstated::Time)?);
+    pub(super) fn context(&self, about: &Circumstance, ip: Option<Value>) -> Result<Context, Unstated> {
+        let zone = about.offset.and_then(FixedOffset::east_opt).ok_or(Unstated::Zone)?;
+        let local = DateTime::from_timestamp(about.now, 0).ok_or(Unstated::Time)?.with_timezone(&zone).naive_local();
         let mut pairs = vec![
             ("now", Value::new_long(about.now)),
             ("hour", Value::new_long(local.hour().into())),
             ("minute", Value::new_long(local.minute().into())),
-            ("weekday", Value::new_long(local.weekday().to_monday_one_offset().into())),
+            ("weekday", Value::new_long(local.weekday().number_from_monday().into())),
             ("date", Value::new_string(local.date().to_string())),
             ("dpop", Value::new_bool(about.dpop)),
             ("scopes", strings(&about.scopes)),
             ("chain", strings(&about.chain)),
+            ("chain_tags", strings(&about.chain_tags)),
         ];
         let optional = [
             ("country", &about.country),
@@ -318,8 +309,10 @@ mod tests {
     use super::*;
     use crate::policy::SCHEMA;
     use cedar_policy::{EvalResult, Schema};
+    use jiff::{Timestamp, tz::TimeZone};
 
-    const ACTIONS: [Action; 5] = [Action::Issue, Action::Exchange, Action::Lease, Action::Consent, Action::Register];
+    const ACTIONS: [Action; 6] =
+        [Action::Issue, Action::Exchange, Action::Impersonate, Action::Lease, Action::Consent, Action::Register];
 
     fn principal() -> Principal {
         Principal {
@@ -332,13 +325,17 @@ mod tests {
         }
     }
 
+    fn offset(now: i64, zone: &str) -> Option<i32> {
+        Some(TimeZone::get(zone).unwrap().to_offset(Timestamp::from_second(now).ok()?).seconds())
+    }
+
     fn circumstance(now: i64, zone: &str) -> Circumstance {
         Circumstance {
             ip: None,
             country: None,
             asn: None,
             now,
-            zone: zone.into(),
+            offset: offset(now, zone),
             grant_type: None,
             auth_method: None,
             acr: None,
@@ -347,6 +344,7 @@ mod tests {
             tool: None,
             resource_server: None,
             chain: vec![],
+            chain_tags: vec![],
             subject: None,
         }
     }
@@ -364,6 +362,7 @@ mod tests {
             tool: Some("query".into()),
             resource_server: Some("c9".into()),
             chain: vec!["c1".into(), "c2".into()],
+            chain_tags: vec!["verified".into()],
             subject: Some(Subject { id: "u1".into(), roles: vec!["admin".into()], groups: vec![] }),
             ..circumstance(1_774_746_000, "Europe/Berlin")
         }
@@ -385,7 +384,7 @@ mod tests {
 
     fn local(now: i64, zone: &str) -> (i64, i64, i64, String) {
         let words = Vocabulary::new().unwrap();
-        let context = words.context(&circumstance(now, zone), None, &zone_named(zone).unwrap()).unwrap();
+        let context = words.context(&circumstance(now, zone), None).unwrap();
         let long = |key: &str| match context.get(key) {
             Some(EvalResult::Long(value)) => value,
             other => panic!("{key}: {other:?}"),
@@ -406,7 +405,7 @@ mod tests {
             for (principal, about) in [(principal(), everything()), (nobody.clone(), circumstance(0, "UTC"))] {
                 let targets = targets(action);
                 let question = Question { action, principal: &principal, targets: &targets, circumstance: &about };
-                let context = words.context(&about, about.ip.map(address), &zone_named(&about.zone).unwrap()).unwrap();
+                let context = words.context(&about, about.ip.map(address)).unwrap();
                 let entities = words.people(&question, words.targets(&targets).unwrap()).unwrap();
                 assert_eq!(entities.len(), 1 + targets.len() + usize::from(about.subject.is_some()));
                 Entities::from_entities(entities.iter().cloned(), Some(&schema)).unwrap();
@@ -452,24 +451,16 @@ mod tests {
     }
 
     #[test]
-    fn only_zones_of_the_table_are_known() {
-        for known in ["Europe/Berlin", "europe/berlin", "UTC", "America/Argentina/Buenos_Aires", "Asia/Kolkata"] {
-            assert!(zone_is_known(known), "{known}");
-        }
-        for unknown in
-            ["", "Mars/Olympus", "Etc/Unknown", "../etc/passwd", "+02:00", "EST5EDT,M3.2.0,M11.1.0", "Europe/Berlin\0"]
-        {
-            assert!(!zone_is_known(unknown), "{unknown:?}");
-        }
-    }
-
-    #[test]
-    fn a_time_out_of_range_is_no_fact() {
+    fn a_time_out_of_range_is_no_fact_and_none_in_an_unknown_zone() {
         let words = Vocabulary::new().unwrap();
-        let utc = zone_named("UTC").unwrap();
+        let stated = |now, offset| words.context(&Circumstance { offset, ..circumstance(now, "UTC") }, None);
         for now in [i64::MIN, i64::MAX] {
-            assert_eq!(words.context(&circumstance(now, "UTC"), None, &utc).unwrap_err(), Unstated::Time);
+            assert_eq!(stated(now, Some(0)).unwrap_err(), Unstated::Time);
         }
+        for unknown in [None, Some(i32::MAX), Some(24 * 3600)] {
+            assert_eq!(stated(0, unknown).unwrap_err(), Unstated::Zone);
+        }
+        assert!(stated(0, Some(14 * 3600)).is_ok());
     }
 
     #[test]

@@ -27,7 +27,7 @@ mod warm;
 pub use bundle::{Bundle, BundleError};
 pub use check::{Complaint, check};
 pub use decision::Verdict;
-pub use facts::{Action, Circumstance, Principal, Question, Subject, Target, zone_is_known};
+pub use facts::{Action, Circumstance, Principal, Question, Subject, Target};
 pub use text::{MAX_BYTES, MAX_DEPTH, MAX_STATEMENTS};
 pub use warm::warm;
 

@@ -13,7 +13,7 @@ pub fn warm() {
     let principal =
         Principal { id: warm(), name: warm(), kind: warm(), owner: None, tags: Vec::new(), resources: Vec::new() };
     let targets = [Target::Scope { resource: "warm:".to_owned(), name: warm(), tool: None }];
-    let circumstance = Circumstance { zone: "UTC".to_owned(), ..Circumstance::default() };
+    let circumstance = Circumstance { offset: Some(0), ..Circumstance::default() };
     let question =
         Question { action: Action::Issue, principal: &principal, targets: &targets, circumstance: &circumstance };
     let _verdicts = bundle.decide(&question);

@@ -10,6 +10,7 @@ mod keys;
 mod kv;
 mod misc;
 mod queue;
+mod zones;
 
 use crate::app::{App, Source};
 use crate::config::{Config, Role};
@@ -42,6 +43,7 @@ fn world(env: &Env) -> World {
         fetch: Rc::new(fetch::GlobalFetch),
         keys: Rc::new(keys::WebCrypto::default()),
         entropy: Rc::new(misc::Random),
+        zones: Rc::new(zones::Intl::default()),
         timer: Rc::new(misc::Timeout),
         log: Rc::new(misc::Console),
     }
@@ -81,7 +83,7 @@ async fn fetch(request: web_sys::Request, env: Env, ctx: Context) -> worker::Res
     let response = app.handle(&request, now).await;
     if app.take_staged() {
         ctx.wait_until(async move {
-            if let Err(error) = app.relay().await {
+            if let Err(error) = app.relay(now).await {
                 console_error!("relay: {error}");
             }
         });

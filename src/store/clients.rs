@@ -110,28 +110,72 @@ pub fn update(tenant: &str, client: &str, metadata: String, version: i64, now: i
     )
 }
 
-/// Moves a client from one status to another; the guard of a chain.
-pub fn set_status(tenant: &str, client: &str, from: &str, to: &str, now: i64) -> Sql {
+/// Active clients to which something happens by itself: the index `clients_with_an_end` has them.
+macro_rules! with_an_end {
+    () => {
+        "tenant = ?1 AND status = 'active' AND (json_extract(metadata, '$.expires_at') IS NOT NULL \
+         OR json_extract(metadata, '$.suspend_unused_after_days') IS NOT NULL)"
+    };
+}
+
+macro_rules! is_expired {
+    () => {
+        "json_extract(metadata, '$.expires_at') <= ?2"
+    };
+}
+
+/// Neither changed nor given a token for so many days.
+macro_rules! is_unused {
+    () => {
+        "updated_at + 86400 * json_extract(metadata, '$.suspend_unused_after_days') <= ?2 AND coalesce((SELECT e.at \
+         FROM events e WHERE e.tenant = ?1 AND e.client = clients.id AND e.type = 'token.issued' ORDER BY e.id DESC LIMIT 1), 0) \
+         + 86400000 * json_extract(metadata, '$.suspend_unused_after_days') <= ?2 * 1000"
+    };
+}
+
+/// Active clients beyond their expiry.
+pub fn expired(tenant: &str, now: i64, limit: i64) -> Sql {
     sql!(
-        "UPDATE clients SET status = ?4, version = version + 1, updated_at = ?5 \
-         WHERE tenant = ?1 AND id = ?2 AND status = ?3",
+        concat!("SELECT id FROM clients WHERE ", with_an_end!(), " AND ", is_expired!(), " ORDER BY id LIMIT ?3"),
         tenant,
-        client,
-        from,
-        to,
-        now
+        now,
+        limit
     )
 }
 
-/// Retires a client and stops honouring every token that it has; the guard of a chain.
-pub fn kill(tenant: &str, client: &str, now: i64) -> Sql {
+/// Active clients that have not been used for as long as they may be.
+pub fn unused(tenant: &str, now: i64, limit: i64) -> Sql {
     sql!(
-        "UPDATE clients SET status = 'retired', revoked_before = ?3, version = version + 1, updated_at = ?3 \
-         WHERE tenant = ?1 AND id = ?2 AND status <> 'retired'",
+        concat!("SELECT id FROM clients WHERE ", with_an_end!(), " AND ", is_unused!(), " ORDER BY id LIMIT ?3"),
         tenant,
-        client,
-        now
+        now,
+        limit
     )
+}
+
+macro_rules! suspend {
+    ($condition:expr, $tenant:expr, $client:expr, $now:expr) => {
+        sql!(
+            concat!(
+                "UPDATE clients SET status = 'suspended', version = version + 1, updated_at = ?2 \
+                 WHERE tenant = ?1 AND id = ?3 AND status = 'active' AND ",
+                $condition
+            ),
+            $tenant,
+            $now,
+            $client
+        )
+    };
+}
+
+/// Suspends a client that is still beyond its expiry; the guard of a chain.
+pub fn suspend_expired(tenant: &str, client: &str, now: i64) -> Sql {
+    suspend!(is_expired!(), tenant, client, now)
+}
+
+/// Suspends a client that is still not used; the guard of a chain.
+pub fn suspend_unused(tenant: &str, client: &str, now: i64) -> Sql {
+    suspend!(is_unused!(), tenant, client, now)
 }
 
 /// Removes a client that still has `version`; the guard of a chain.

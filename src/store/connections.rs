@@ -8,7 +8,7 @@ use crate::ports::Sql;
 
 macro_rules! columns {
     () => {
-        "SELECT c.name, c.kind, c.config, c.version, c.created_at, c.updated_at, k.id AS credential, k.wrapped_key, \
+        "SELECT c.name, c.kind, c.config, c.status, c.version, c.created_at, c.updated_at, k.id AS credential, k.wrapped_key, \
          k.created_at AS stored_at \
          FROM connections c LEFT JOIN credentials k ON k.tenant = c.tenant AND k.connection = c.name"
     };
@@ -37,11 +37,11 @@ pub fn insert(tenant: &str, name: &str, kind: &str, settings: String, now: i64) 
     )
 }
 
-/// Changes a connection that still has `version`; the guard of a chain.
+/// Changes a connection that still has `version` and is not retired; the guard of a chain.
 pub fn update(tenant: &str, (name, version): (&str, i64), kind: &str, settings: String, now: i64) -> Sql {
     sql!(
         "UPDATE connections SET kind = ?3, config = ?4, version = version + 1, updated_at = ?6 \
-         WHERE tenant = ?1 AND name = ?2 AND version = ?5",
+         WHERE tenant = ?1 AND name = ?2 AND version = ?5 AND status <> 'retired'",
         tenant,
         name,
         kind,
@@ -93,6 +93,7 @@ pub fn read(row: &Reader<'_>) -> Result<Connection> {
         kind: row.text("kind")?,
         settings: row.json("config")?,
         credential,
+        status: row.name("status")?,
         version: row.int("version")?,
         created_at: row.int("created_at")?,
         updated_at: row.int("updated_at")?,

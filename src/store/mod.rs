@@ -8,12 +8,19 @@
 pub mod clients;
 pub mod connections;
 pub mod events;
+pub mod failures;
+pub mod identities;
+pub mod issuers;
 pub mod keys;
 pub mod leases;
 pub mod policies;
 pub mod resources;
 mod row;
+pub mod signals;
+pub mod spent;
+pub mod stops;
 pub mod tenants;
+pub mod users;
 
 pub use row::{Reader, single};
 

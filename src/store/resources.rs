@@ -16,6 +16,15 @@ pub fn by_uri(tenant: &str, meeting_form: &str) -> Sql {
     sql!(concat!(columns!(), " WHERE tenant = ?1 AND meeting_form = ?2"), tenant, meeting_form)
 }
 
+/// Resources that this authorization server guards; two tell that there are several.
+pub fn guarded_by(tenant: &str, server: &str) -> Sql {
+    sql!(
+        concat!(columns!(), " WHERE tenant = ?1 AND body ->> 'authorization_server' = ?2 ORDER BY id LIMIT 2"),
+        tenant,
+        server
+    )
+}
+
 /// The resource of that id.
 pub fn get(tenant: &str, id: &str) -> Sql {
     sql!(concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, id)

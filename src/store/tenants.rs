@@ -7,7 +7,7 @@ use crate::ports::Sql;
 
 macro_rules! columns {
     () => {
-        "SELECT id, name, zone, status, epoch, policy_hash, version, created_at, updated_at FROM tenants"
+        "SELECT id, name, zone, status, epoch, policy_hash, settings, revoked_before, version, created_at, updated_at FROM tenants"
     };
 }
 
@@ -22,26 +22,29 @@ pub fn list(after: &str, limit: i64) -> Sql {
 }
 
 /// Makes a tenant; the guard of a chain.
-pub fn insert(tenant: &Tenant) -> Sql {
+pub fn insert(tenant: &Tenant, settings: String) -> Sql {
     sql!(
-        "INSERT INTO tenants (id, name, zone, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4) ON CONFLICT DO NOTHING",
+        "INSERT INTO tenants (id, name, zone, settings, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5) \
+         ON CONFLICT DO NOTHING",
         tenant.id.as_str(),
         tenant.name.as_str(),
         tenant.zone.as_str(),
+        settings,
         tenant.created_at
     )
 }
 
 /// Changes a tenant that still has `version`; the guard of a chain. Every isolate notices.
-pub fn update(tenant: &str, (name, zone, status): (&str, &str, &str), version: i64, now: i64) -> Sql {
+pub fn update(tenant: &Tenant, settings: String, now: i64) -> Sql {
     sql!(
-        "UPDATE tenants SET name = ?2, zone = ?3, status = ?4, version = version + 1, epoch = epoch + 1, updated_at = ?6 \
-         WHERE id = ?1 AND version = ?5",
-        tenant,
-        name,
-        zone,
-        status,
-        version,
+        "UPDATE tenants SET name = ?2, zone = ?3, status = ?4, settings = ?5, version = version + 1, epoch = epoch + 1, \
+         updated_at = ?7 WHERE id = ?1 AND version = ?6",
+        tenant.id.as_str(),
+        tenant.name.as_str(),
+        tenant.zone.as_str(),
+        tenant.status.as_str(),
+        settings,
+        tenant.version,
         now
     )
 }
@@ -60,6 +63,8 @@ pub fn read(row: &Reader<'_>) -> Result<Tenant> {
         status: row.name("status")?,
         epoch: row.int("epoch")?,
         policy_hash: row.text("policy_hash")?,
+        settings: row.json("settings")?,
+        revoked_before: row.int("revoked_before")?,
         version: row.int("version")?,
         created_at: row.int("created_at")?,
         updated_at: row.int("updated_at")?,

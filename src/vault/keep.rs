@@ -13,7 +13,7 @@ use crate::error::{Fault, Reason, Result};
 use crate::model::connection::{CredentialPointer, Settings};
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
-use crate::model::{Connection, Event, EventType};
+use crate::model::{Connection, Event, EventType, Status};
 use crate::ports::Sql;
 use crate::store;
 use serde_json::Value;
@@ -57,6 +57,7 @@ pub async fn create(cx: &Cx<'_>, admin: &str, name: &str, draft: Draft) -> Resul
         kind: provider.kind.to_owned(),
         settings,
         credential: Some(pointer),
+        status: Status::Active,
         version: 1,
         created_at: now,
         updated_at: now,
@@ -66,6 +67,9 @@ pub async fn create(cx: &Cx<'_>, admin: &str, name: &str, draft: Draft) -> Resul
 /// Changes a connection that is still as it was read.
 pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft) -> Result<Connection> {
     let (provider, config) = parse(&draft.kind, draft.config)?;
+    if present.status == Status::Retired {
+        return Err(Reason::Conflict.because("this connection was stopped for good; remove it, then make it again"));
+    }
     if draft.secret.is_none() && provider.kind != present.kind {
         return Err(Reason::InvalidField.because("another `kind` needs its `secret`"));
     }
@@ -142,6 +146,13 @@ async fn lodge(cx: &Cx<'_>, name: &str, provider: &Provider, secret: Value) -> R
     }
     stored?;
     Ok(Lodged { pointer, account: credential.account })
+}
+
+/// Removes the ciphertext of a connection that was stopped for good: nothing can read it.
+pub async fn tidy(cx: &Cx<'_>, connection: &Connection) {
+    if let Some(pointer) = &connection.credential {
+        discard(cx, &connection.name, pointer).await;
+    }
 }
 
 /// Removes a ciphertext whose data key is gone or was never stored.

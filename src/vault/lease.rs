@@ -14,13 +14,12 @@ use crate::client_auth::Authenticated;
 use crate::crypto::sha256;
 use crate::cx::Cx;
 use crate::error::{Error, Fault, Reason, Refusal, Result};
-use crate::jose::AccessToken;
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
-use crate::model::{ClientKind, Connection, EventType};
+use crate::model::{ClientKind, Connection, EventType, Status};
 use crate::oauth::{Form, ResourceUri, Scope};
 use crate::policies;
-use crate::policy::{Action, Circumstance, Subject, Target};
+use crate::policy::{Action, Circumstance, Target};
 use crate::tokens::{self, Accepted};
 use std::rc::Rc;
 
@@ -91,8 +90,7 @@ pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Res
 /// The agent's token, if it holds for a resource that the caller serves.
 async fn verify(cx: &Cx<'_>, Request { form, caller, .. }: &Request<'_>) -> Result<Accepted> {
     let token = form.get("subject_token").ok_or(Reason::MissingSubjectToken)?;
-    let served = || caller.client.metadata.allowed_resources.iter().flatten();
-    let wanted = |aud: &str| ResourceUri::parse(aud).is_some_and(|aud| served().any(|uri| uri.is_same(&aud)));
+    let wanted = |aud: &str| ResourceUri::parse(aud).is_some_and(|aud| caller.client.serves(&aud));
     tokens::verify(cx, token, wanted).await?.ok_or_else(|| Reason::InvalidSubjectToken.into())
 }
 
@@ -100,15 +98,9 @@ fn describe(accepted: &Accepted, trail: &mut Trail) {
     let claims = &accepted.claims;
     trail.agent = Some(claims.client_id.clone());
     trail.facts.subject = Some(claims.sub.clone());
-    trail.facts.chain = chain(claims);
+    trail.facts.chain = claims.actors().into_iter().map(str::to_owned).collect();
     trail.facts.resource = Some(claims.aud.clone());
     trail.facts.jti_hash = Some(sha256(&claims.jti).to_text());
-}
-
-/// Who acts, newest first.
-fn chain(claims: &AccessToken) -> Vec<String> {
-    let newest = claims.act.as_ref();
-    std::iter::successors(newest, |actor| actor.act.as_deref()).map(|actor| actor.sub.clone()).collect()
 }
 
 /// The connection, if it is there and policy lets the agent lease it here and now.
@@ -118,16 +110,16 @@ async fn permitted(
     accepted: &Accepted,
     facts: &mut Facts,
 ) -> Result<Rc<Connection>> {
-    let connection = super::connection(cx, name).await?;
+    let connection = super::connection(cx, name).await?.filter(|connection| connection.status == Status::Active);
     let claims = &accepted.claims;
-    let user = |id: &str| Subject { id: id.to_owned(), roles: Vec::new(), groups: Vec::new() };
     let circumstance = Circumstance {
         auth_method: Some(caller.method.as_str().to_owned()),
         scopes: Scope::parse(&claims.scope).unwrap_or_default().to_vec(),
         tool: form.get("tool").map(str::to_owned),
         resource_server: Some(caller.client.id.clone()),
         chain: facts.chain.clone(),
-        subject: (claims.sub != claims.client_id).then(|| user(&claims.sub)),
+        chain_tags: policies::shared_tags(cx, &claims.client_id, &claims.sub, &facts.chain).await?,
+        subject: accepted.user.as_deref().map(policies::subject),
         ..policies::circumstance(cx)
     };
     let kind = connection.as_ref().map(|connection| connection.kind.clone()).unwrap_or_default();
@@ -135,7 +127,7 @@ async fn permitted(
     let verdicts = policies::ask(cx, Action::Lease, &accepted.client, (&target, &circumstance), facts).await?;
     let detail = match (verdicts.first(), connection) {
         (Some(verdict), Some(connection)) if verdict.allow && verdict.require.is_empty() => return Ok(connection),
-        (_, None) => Some("there is no such connection".to_owned()),
+        (_, None) => Some("there is no such connection, or it is stopped".to_owned()),
         (Some(verdict), _) if verdict.allow => Some(format!("policy requires: {}", verdict.require.join(", "))),
         _ => None,
     };

@@ -9,17 +9,16 @@
 //!    written first, so a pointer never leads nowhere for good; erasing the row makes the ciphertext unreadable (line 121).
 //! 3. A lease needs a token for the resource server that asks, and a permit of policy, each time (`lease`, lines 115, 123).
 //! 4. Of all leases in all isolates one talks to the provider (`downstream`, line 116).
-//! 5. Every call to another service passes one gate (`outbound`, line 118).
+//! 5. Every call to another service passes one gate ([`crate::outbound`], line 118).
 //! 6. An agent's token never goes to a provider, and a provider's token is never accepted here (line 117).
 
 mod downstream;
 mod envelope;
 mod keep;
 mod lease;
-mod outbound;
 mod provider;
 
-pub use keep::{Draft, create, remove, update};
+pub use keep::{Draft, create, remove, tidy, update};
 pub use lease::{Granted, Request, Trail, lease};
 
 use crate::cx::Cx;
@@ -30,7 +29,7 @@ use crate::store;
 use std::rc::Rc;
 
 /// The connection of that name, at most as old as the freshness bound.
-async fn connection(cx: &Cx<'_>, name: &str) -> Result<Option<Rc<Connection>>> {
+pub async fn connection(cx: &Cx<'_>, name: &str) -> Result<Option<Rc<Connection>>> {
     if !is_slug(name) {
         return Ok(None);
     }

@@ -4,18 +4,21 @@
 //!    (RFC 8414 §3.3). Links never follow the `Host` header.
 //! 2. Nothing is advertised that is not there: the lists come from the tables of grants and methods.
 
-use super::{Call, Response};
+use super::{Call, Response, introspect};
 use crate::client_auth::METHODS;
 use crate::error::{Reason, Result};
 use crate::grants;
 use crate::keys::{self, JWKS_MAX_AGE};
+use crate::model::AuthMethod;
 use crate::oauth::metadata::{ResourceMetadata, ServerMetadata};
+use crate::ports::Alg;
 use crate::store::{self, Reader};
 use serde_json::{Value, json};
 
 const LISTED: i64 = 100;
 
-fn public(body: &impl serde::Serialize) -> Response {
+/// A public document: readable and cacheable by anybody.
+pub fn public(body: &impl serde::Serialize) -> Response {
     Response::json(200, body).with("cache-control", format!("public, max-age={JWKS_MAX_AGE}"))
 }
 
@@ -24,15 +27,30 @@ pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
     let issuer = cx.issuer();
     let outcomes = cx.batch(vec![store::resources::list(&cx.tenant.id, "", LISTED)]).await?;
     let rows = outcomes.iter().flat_map(|outcome| &outcome.rows);
-    let protected_resources = rows
-        .map(|row| store::resources::read(&Reader(row)).map(|resource| resource.body.resource.to_string()))
-        .collect::<Result<_>>()?;
+    let resources = rows.map(|row| store::resources::read(&Reader(row))).collect::<Result<Vec<_>>>()?;
+    let ours = resources.into_iter().filter(|resource| resource.body.authorization_server.is_none());
+    let protected_resources = ours.map(|resource| resource.body.resource.to_string()).collect();
     Ok(public(&ServerMetadata {
         authorization_endpoint: format!("{issuer}/authorize"),
         token_endpoint: format!("{issuer}/token"),
         jwks_uri: format!("{issuer}/jwks.json"),
         grant_types_supported: grants::grant_types(),
+        authorization_grant_profiles_supported: [grants::id_jag::PROFILE],
+        identity_chaining_requested_token_types_supported: [grants::id_jag::TOKEN_TYPE],
         token_endpoint_auth_methods_supported: METHODS.iter().map(|method| method.as_str()).collect(),
+        introspection_endpoint: format!("{issuer}/introspect"),
+        introspection_endpoint_auth_methods_supported: METHODS
+            .iter()
+            .filter(|method| **method != AuthMethod::None)
+            .map(|method| method.as_str())
+            .collect(),
+        introspection_endpoint_auth_signing_alg_values_supported: Alg::ALL.map(Alg::as_str),
+        introspection_signing_alg_values_supported: [introspect::SIGNING_ALG.as_str()],
+        revocation_endpoint: format!("{issuer}/revoke"),
+        revocation_endpoint_auth_methods_supported: METHODS.iter().map(|method| method.as_str()).collect(),
+        revocation_endpoint_auth_signing_alg_values_supported: Alg::ALL.map(Alg::as_str),
+        dpop_signing_alg_values_supported: Alg::ALL.map(Alg::as_str),
+        token_endpoint_auth_signing_alg_values_supported: Alg::ALL.map(Alg::as_str),
         response_types_supported: [],
         subject_types_supported: ["public"],
         id_token_signing_alg_values_supported: ["ES256", "RS256"],
@@ -66,7 +84,7 @@ pub async fn protected_resource(call: Call<'_>) -> Result<Response> {
     let resource = store::resources::read(&store::single(&outcomes).ok_or(Reason::NotFound)?)?;
     Ok(public(&ResourceMetadata {
         resource: resource.body.resource.to_string(),
-        authorization_servers: [cx.issuer()],
+        authorization_servers: [resource.body.authorization_server.unwrap_or_else(|| cx.issuer())],
         scopes_supported: resource.body.scopes.iter().map(|scope| scope.name.clone()).collect(),
         bearer_methods_supported: ["header"],
         resource_name: resource.body.name,

@@ -9,6 +9,8 @@ pub enum Method {
     Post,
     /// Write.
     Put,
+    /// Change in part.
+    Patch,
     /// Remove.
     Delete,
     /// Ask what a browser may do.
@@ -24,6 +26,7 @@ impl Method {
             "GET" | "HEAD" => Self::Get,
             "POST" => Self::Post,
             "PUT" => Self::Put,
+            "PATCH" => Self::Patch,
             "DELETE" => Self::Delete,
             "OPTIONS" => Self::Options,
             _ => Self::Other,
@@ -36,6 +39,7 @@ impl Method {
             Self::Get => "GET",
             Self::Post => "POST",
             Self::Put => "PUT",
+            Self::Patch => "PATCH",
             Self::Delete => "DELETE",
             Self::Options => "OPTIONS",
             Self::Other => "",
@@ -44,7 +48,7 @@ impl Method {
 }
 
 /// The request headers that any endpoint reads; a host need not pass on others.
-pub const HEADERS: &[&str] = &["authorization", "content-type", "if-match"];
+pub const HEADERS: &[&str] = &["accept", "authorization", "content-type", "dpop", "if-match", "if-none-match"];
 
 /// How many bytes of a body are read at most.
 pub const MAX_BODY: usize = 64 * 1024;

@@ -7,7 +7,11 @@ pub mod discovery;
 pub mod guard;
 pub mod health;
 pub mod http;
+pub mod introspect;
 pub mod render;
+pub mod revoke;
+pub mod ssf;
+pub mod status_list;
 pub mod token;
 
 pub use http::{Method, Request, Response};

@@ -6,7 +6,9 @@
 
 use super::Response;
 use crate::cx::Cx;
-use crate::error::{Error, Refusal, Wire};
+use crate::error::{Error, Reason, Refusal, Wire};
+use crate::ports::Alg;
+use crate::store::failures::PERIOD_SECONDS;
 use serde_json::{Value, json};
 
 /// The form in which a part of the surface speaks of errors.
@@ -32,7 +34,8 @@ pub fn error(error: &Error, style: Style, issuer: Option<&str>) -> Response {
     };
     match wire.status {
         503 => response.with("retry-after", "1"),
-        401 | 403 => match challenge(&wire, style, issuer) {
+        429 => response.with("retry-after", PERIOD_SECONDS.to_string()),
+        401 | 403 => match challenge(&wire, refusal.map(|refusal| refusal.reason), issuer) {
             Some(challenge) => response.with("www-authenticate", challenge),
             None => response,
         },
@@ -61,13 +64,16 @@ fn problem(wire: &Wire, refusal: Option<&Refusal>) -> Value {
     body
 }
 
-fn challenge(wire: &Wire, style: Style, issuer: Option<&str>) -> Option<String> {
+/// What the caller should authenticate with (RFC 6749 §5.2, RFC 6750 §3, RFC 9449 §7.1).
+fn challenge(wire: &Wire, reason: Option<Reason>, issuer: Option<&str>) -> Option<String> {
+    let realm = issuer.unwrap_or("writ");
     match (wire.status, wire.code) {
-        (401, "invalid_client") => Some(format!("Basic realm=\"{}\"", issuer.unwrap_or("writ"))),
-        (401, _) => Some(format!("Bearer realm=\"{}\", error=\"{}\"", issuer.unwrap_or("writ"), wire.code)),
-        (403, "insufficient_scope") if style == Style::Problem => {
-            Some(format!("Bearer realm=\"{}\", error=\"insufficient_scope\"", issuer.unwrap_or("writ")))
+        (401, "invalid_client") => Some(format!("Basic realm=\"{realm}\"")),
+        (401, code) if matches!(reason, Some(Reason::InvalidBoundToken | Reason::InvalidTokenProof)) => {
+            let algs = Alg::ALL.map(Alg::as_str).join(" ");
+            Some(format!("DPoP realm=\"{realm}\", error=\"{code}\", algs=\"{algs}\""))
         }
+        (401, code) | (403, code @ "insufficient_scope") => Some(format!("Bearer realm=\"{realm}\", error=\"{code}\"")),
         _ => None,
     }
 }

@@ -2,18 +2,12 @@
 
 use super::hub::Hub;
 use crate::support::Reply;
+use crate::support::documents::{METADATA_PATHS, has_null};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
-const PATHS: [&str; 4] = [
-    "/.well-known/oauth-authorization-server/t/main",
-    "/.well-known/openid-configuration/t/main",
-    "/t/main/.well-known/oauth-authorization-server",
-    "/t/main/.well-known/openid-configuration",
-];
-
 fn document(hub: &Hub) -> Value {
-    hub.get(PATHS[0]).expect(200).json()
+    hub.get(METADATA_PATHS[0]).expect(200).json()
 }
 
 fn assert_public(reply: &Reply) {
@@ -24,19 +18,10 @@ fn assert_public(reply: &Reply) {
     assert!(caching.contains("public") && caching.contains("max-age="), "{caching}");
 }
 
-fn has_null(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(items) => items.iter().any(has_null),
-        Value::Object(members) => members.values().any(has_null),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
-}
-
 #[test]
 fn metadata_is_one_document_at_four_paths() {
     let hub = Hub::open();
-    for path in PATHS {
+    for path in METADATA_PATHS {
         let reply = hub.get(path).expect(200);
         assert_public(&reply);
         assert_eq!(reply.json(), document(&hub), "{path}");

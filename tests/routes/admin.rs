@@ -6,6 +6,8 @@ mod clients;
 mod openapi;
 #[path = "admin/things.rs"]
 mod things;
+#[path = "admin/users.rs"]
+mod users;
 
 use crate::support::hub::{Call, RESOURCE};
 use crate::support::{Credentials, Port, Reply, Setup};
@@ -33,6 +35,8 @@ struct Things {
     client: Credentials,
     secret: String,
     resource: String,
+    user: String,
+    identity: String,
 }
 
 impl Things {
@@ -41,13 +45,21 @@ impl Things {
         let secrets = hub.admin("GET", &format!("clients/{}", client.client_id)).send().expect(200).json();
         let secret = secrets["secrets"][0]["id"].as_str().unwrap().to_owned();
         let resource = hub.admin("GET", "resources").send().json()["items"][0]["id"].as_str().unwrap().to_owned();
-        Self { client, secret, resource }
+        let issuer = json!({"id": "agent", "issuer": "https://idp.example", "name": "IdP", "uses": ["workload"]});
+        hub.admin("POST", "issuers").json(&issuer).send().expect(201);
+        let user = hub.admin("POST", "users").json(&json!({"name": "Alice"})).send().expect(201).json();
+        hub.access_token(&client, "mcp:read");
+        let identities = hub.admin("GET", &format!("identities?client={}", client.client_id)).send().expect(200).json();
+        let identity = identities["items"][0]["id"].as_str().unwrap().to_owned();
+        Self { client, secret, resource, user: user["id"].as_str().unwrap().to_owned(), identity }
     }
 
     fn fill(&self, path: &str) -> String {
         let id = match path.split('/').next() {
             Some("clients") => self.client.client_id.as_str(),
             Some("resources") => self.resource.as_str(),
+            Some("users") => self.user.as_str(),
+            Some("identities") => self.identity.as_str(),
             Some("tenants") => "main",
             _ => "agent",
         };
@@ -225,11 +237,11 @@ fn bodies_that_are_not_one_strict_json_object_are_refused_everywhere_and_change_
     let things = Things::make(&hub);
     let token = hub.admin_token();
     let before = state(&hub);
-    let made = ["tenants", "clients", "resources", "clients/{id}/secrets"];
+    let made = ["tenants", "clients", "resources", "users", "issuers", "clients/{id}/secrets", "kill"];
     let takes_json =
         |(method, path): &(String, String)| method == "PUT" || (method == "POST" && made.contains(&path.as_str()));
     let takes_json: Vec<_> = operations(&hub).into_iter().filter(takes_json).collect();
-    assert_eq!(takes_json.len(), 9);
+    assert_eq!(takes_json.len(), 14);
     for (method, path) in takes_json {
         let call = || with(&hub, &token, &method, &things.fill(&path)).header("if-match", "*");
         for bad in ["{", "[]", "1", "\"x\"", "null", "{} {}", "{\"a\":1,\"a\":2}", "\u{0}"] {
@@ -248,7 +260,7 @@ fn bodies_that_are_not_one_strict_json_object_are_refused_everywhere_and_change_
 fn lists_refuse_unknown_and_malformed_parameters_by_name() {
     let hub = Setup::new();
     let token = hub.admin_token();
-    for list in ["tenants", "clients", "resources", "policies", "connections", "events"] {
+    for list in ["tenants", "clients", "identities", "resources", "policies", "connections", "events"] {
         for (query, name) in [
             ("colour=red", "colour"),
             ("limit=0", "limit"),

@@ -81,6 +81,7 @@ fn a_connection_is_shown_and_listed_without_its_secret() {
         "kind": "google_service_account",
         "config": {"scopes": [READ, WRITE]},
         "credential": {"account": "robot-8@demo-project.iam.gserviceaccount.com", "created_at": now},
+        "status": "active",
         "created_at": now,
         "updated_at": now,
     });

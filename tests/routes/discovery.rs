@@ -1,39 +1,32 @@
 //! Metadata, key sets and resource metadata.
 
 use crate::support::Setup;
+use crate::support::documents::{METADATA_PATHS, has_null};
 use crate::support::hub::{ISSUER, RESOURCE};
-use serde_json::{Value, json};
+use serde_json::json;
 
-const PATHS: [&str; 4] = [
-    "/.well-known/oauth-authorization-server/t/main",
-    "/.well-known/openid-configuration/t/main",
-    "/t/main/.well-known/oauth-authorization-server",
-    "/t/main/.well-known/openid-configuration",
-];
-
-fn has_null(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(items) => items.iter().any(has_null),
-        Value::Object(members) => members.values().any(has_null),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
-    }
-}
+const AUTH_METHODS: [&str; 6] =
+    ["client_secret_basic", "client_secret_post", "private_key_jwt", "federated_jwt", "spiffe_jwt", "none"];
+const EXTENSION_GRANTS: [&str; 2] =
+    ["urn:ietf:params:oauth:grant-type:jwt-bearer", "urn:ietf:params:oauth:grant-type:token-exchange"];
 
 #[test]
 fn metadata_is_one_document_at_four_paths_and_every_endpoint_it_names_is_there() {
     let hub = Setup::new();
     hub.create_resource(json!({}));
-    let first = hub.call("GET", PATHS[0]).send().expect(200);
-    for path in PATHS {
+    let first = hub.call("GET", METADATA_PATHS[0]).send().expect(200);
+    for path in METADATA_PATHS {
         let reply = hub.call("GET", path).send();
         assert_eq!(reply, first, "{path}");
     }
     let document = first.json();
     assert!(!has_null(&document));
     assert_eq!(document["issuer"], ISSUER);
-    assert_eq!(document["grant_types_supported"], json!(["client_credentials"]));
-    assert_eq!(document["token_endpoint_auth_methods_supported"], json!(["client_secret_basic", "client_secret_post"]));
+    let grants = ["client_credentials", EXTENSION_GRANTS[0], EXTENSION_GRANTS[1]];
+    assert_eq!(document["grant_types_supported"], json!(grants));
+    assert_eq!(document["token_endpoint_auth_methods_supported"], json!(AUTH_METHODS));
+    let algs = json!(["ES256", "EdDSA", "RS256", "PS256"]);
+    assert_eq!(document["token_endpoint_auth_signing_alg_values_supported"], algs);
     assert_eq!(document["response_types_supported"], json!([]));
     assert_eq!(document["protected_resources"], json!([RESOURCE]));
     assert_eq!(first.header("access-control-allow-origin"), Some("*"));
@@ -49,7 +42,7 @@ fn metadata_is_one_document_at_four_paths_and_every_endpoint_it_names_is_there()
 #[test]
 fn a_tenant_without_resources_leaves_the_list_out_instead_of_null() {
     let hub = Setup::new();
-    let document = hub.call("GET", PATHS[0]).send().expect(200).json();
+    let document = hub.call("GET", METADATA_PATHS[0]).send().expect(200).json();
     assert!(document.get("protected_resources").is_none() && !has_null(&document));
 }
 
@@ -81,7 +74,7 @@ fn a_resource_is_not_found_under_another_tenant() {
 #[test]
 fn links_follow_the_configured_origin() {
     let hub = Setup::with(&[("ORIGIN", "http://localhost:8787")]);
-    let document = hub.call("GET", PATHS[0]).send().json();
+    let document = hub.call("GET", METADATA_PATHS[0]).send().json();
     assert_eq!(document["issuer"], "http://localhost:8787/t/main");
     assert_eq!(document["token_endpoint"], "http://localhost:8787/t/main/token");
 }

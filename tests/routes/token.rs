@@ -77,7 +77,7 @@ fn a_token_is_an_rfc_9068_jwt_with_exactly_these_claims() {
     assert_eq!(header["typ"], "at+jwt");
     assert_eq!(
         members(&claims),
-        ["aud", "client_id", "exp", "iat", "iss", "jti", "scope", "sub", "tenant"],
+        ["aud", "client_id", "exp", "iat", "iss", "jti", "scope", "status", "sub", "tenant"],
         "no claim more, none less"
     );
     assert_eq!(claims["iss"], ISSUER);

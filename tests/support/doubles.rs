@@ -1,12 +1,15 @@
-//! KV, queue, other services, randomness and log, in memory.
+//! KV, queue, other services, randomness, time zones and log, in memory.
 
 use super::faults::{Faults, Port};
 use super::run::{Clock, Random};
+use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
-use writ::ports::{Answer, Entropy, Fetch, FetchError, Kv, Log, Outbound, Pending, Queue, Timer, Unavailable};
+use writ::ports::{
+    Answer, Entropy, Fetch, FetchError, Kv, Log, Now, Outbound, Pending, Queue, Timer, Unavailable, Zones,
+};
 
 /// Every value that a key ever had; the last one counts.
 pub struct MemoryKv {
@@ -215,6 +218,16 @@ impl Entropy for SeededEntropy {
         for chunk in bytes.chunks_mut(8) {
             chunk.copy_from_slice(&random.next().to_le_bytes()[..chunk.len()]);
         }
+    }
+}
+
+/// The time zones of a table.
+pub struct ZoneTable;
+
+impl Zones for ZoneTable {
+    fn offset(&self, zone: &str, at: Now) -> Option<i32> {
+        let zone = TimeZone::get(zone).ok().filter(|zone| !zone.is_unknown())?;
+        Some(zone.to_offset(Timestamp::from_second(at.seconds()).ok()?).seconds())
     }
 }
 

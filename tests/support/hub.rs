@@ -3,7 +3,7 @@
 #[allow(unused_imports, reason = "each test target uses a part of the support")]
 pub use super::call::{Call, Credentials, Reply, decode, with_claims};
 
-use super::doubles::{MemoryKv, RecordedLog, RecordedQueue, ScriptedFetch, SeededEntropy};
+use super::doubles::{MemoryKv, RecordedLog, RecordedQueue, ScriptedFetch, SeededEntropy, ZoneTable};
 use super::faults::Faults;
 use super::keys::NativeKeys;
 use super::run::Clock;
@@ -83,6 +83,7 @@ impl Setup {
             fetch: fetch.clone(),
             keys: keys.clone(),
             entropy: entropy.clone(),
+            zones: Rc::new(ZoneTable),
             timer: Rc::new(clock.clone()),
             log: log.clone(),
         };
@@ -115,6 +116,7 @@ impl Setup {
             fetch: self.fetch.clone(),
             keys: self.keys.clone(),
             entropy: self.entropy.clone(),
+            zones: Rc::new(ZoneTable),
             timer: Rc::new(self.clock.clone()),
             log: self.log.clone(),
         }
@@ -290,7 +292,7 @@ impl Setup {
     /// Sends what waits in the outbox, as the host does after an answer.
     pub fn relay(&self) -> Result<()> {
         let app = self.first.borrow().0.clone();
-        self.clock.block_on(app.relay())
+        self.clock.block_on(app.relay(self.clock.now()))
     }
 
     /// Hands messages to the consumer.

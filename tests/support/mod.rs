@@ -13,6 +13,7 @@
 //! | the admin API | `hub.admin(method, "clients")` is such a request with an administrator's token |
 //! | things | `create_client(json)` `create_resource(json)` `put_policy(id, cedar)` `create_tenant(id)`; `agent(name, scope)` does all three |
 //! | tokens | `token(&client, &[("scope", "a b")])` is the reply; `access_token(..)` the token; `admin_token()` |
+//! | other people's tokens | `Signer::new(Alg::EdDsa, n)` is a key pair; `.jwk` `.jwks(kid)` `.thumbprint()`; `.jwt(header, &claims)` and `.proof(&claims)` sign any header and claims, `.jws(header, payload)` any text |
 //! | time | `hub.clock.set_seconds(n)`, `hub.clock.advance(seconds)`; sleeping advances the same clock |
 //! | isolates | `hub.isolate()` is another one over the same database, KV and queue; `.on(&isolate)` sends there; `restart()` forgets everything remembered |
 //! | faults | `hub.faults.fail(Port::Db)`, `.lose_reply(..)`, `.fail_when(port, \|call\| .., Effect)`, `.heal()`; `.calls(Port::Db)` counts |
@@ -22,11 +23,13 @@
 //! | canaries | `hub.dump_at_rest()` rows, KV, queue and log; `hub.dump_everything()` also every reply |
 
 pub mod call;
+pub mod documents;
 pub mod doubles;
 pub mod faults;
 pub mod hub;
 pub mod keys;
 pub mod run;
+pub mod signer;
 pub mod sqlite;
 
 #[allow(unused_imports, reason = "each test target uses a part of the support")]
@@ -34,4 +37,5 @@ pub use {
     doubles::Scripted,
     faults::{Effect, Port},
     hub::{Credentials, Reply, Setup},
+    signer::Signer,
 };

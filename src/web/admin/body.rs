@@ -168,6 +168,8 @@ mod tests {
             ),
             (r#"{"access_token_lifetime":-1}"#, "`access_token_lifetime` must be u32"),
             (r#"{"token_signing_alg":"canary"}"#, "`token_signing_alg` must be `ES256` or `RS256`"),
+            (r#"{"token_signing_alg":"PS256"}"#, "`token_signing_alg` must be `ES256` or `RS256`"),
+            (r#"{"token_signing_alg":"EdDSA"}"#, "`token_signing_alg` must be `ES256` or `RS256`"),
             (r#"{"name":"canary"}"#, "`resource` is missing"),
             (r#"{"scopes":[{"name":"canary"}]}"#, "`description` is missing in `scopes[0]`"),
         ] {

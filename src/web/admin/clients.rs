@@ -1,17 +1,17 @@
 //! `admin/clients`: registration with the names of RFC 7591, secrets, and the lifecycle.
 //!
-//! 1. A secret is in the answer to the request that made it, and nowhere else.
+//! 1. A secret is in the answer to the request that made it, and nowhere else. A client that authenticates otherwise has none.
 //! 2. Several secrets at a time let a rotation pass without an outage: add one, deploy it, remove the other.
 //! 3. Stopping a client needs no `If-Match`, and doing it twice does no harm: an emergency does not wait for a version.
 
-use super::{Page, body, body_or_empty, changes, created, expect_if_sent, expect_version, item, page};
+use super::{Page, body, body_or_empty, changes, created, expect_if_sent, expect_version, item, kill, page};
 use crate::audit;
+use crate::client_auth;
 use crate::cx::Cx;
 use crate::error::{Fault, Reason, Result};
 use crate::grants;
 use crate::model::event::Facts;
-use crate::model::resource::MAX_LIFETIME;
-use crate::model::{Client, ClientMetadata, ClientStatus, EventType, StoredSecret};
+use crate::model::{Client, ClientMetadata, EventType, Status, Stoppable, StoredSecret};
 use crate::store;
 use crate::web::{Call, Response};
 use serde::{Deserialize, Serialize};
@@ -26,7 +26,7 @@ struct View {
     client_id_issued_at: i64,
     #[serde(flatten)]
     metadata: ClientMetadata,
-    status: ClientStatus,
+    status: Status,
     secrets: Vec<SecretView>,
     updated_at: i64,
 }
@@ -42,8 +42,10 @@ struct SecretView {
 /// RFC 7591 §3.2.1; an expiry of 0 is none.
 #[derive(Serialize)]
 struct Registered<'a> {
-    client_secret: &'a str,
-    client_secret_expires_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_secret_expires_at: Option<i64>,
     #[serde(flatten)]
     client: View,
 }
@@ -53,30 +55,6 @@ struct NewSecret<'a> {
     client_secret: &'a str,
     #[serde(flatten)]
     secret: SecretView,
-}
-
-/// What stopping a client has stopped, and from when on that holds everywhere.
-#[derive(Serialize)]
-struct Receipt {
-    client_id: String,
-    status: ClientStatus,
-    at: i64,
-    /// From then on no part of Writ honours the client: the freshness bound has passed.
-    not_honoured_after: i64,
-    stopped: Stopped,
-    /// The event that tells of it; absent if the client was stopped before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    event: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Stopped {
-    /// Secrets that had not expired.
-    secrets: usize,
-    /// Tokens issued up to then are refused by Writ.
-    tokens_issued_until: i64,
-    /// A resource server that does not ask Writ may honour a token until it expires: then at the latest.
-    tokens_expire_by: i64,
 }
 
 #[derive(Deserialize)]
@@ -111,9 +89,10 @@ async fn find(cx: &Cx<'_>, id: &str) -> Result<Client> {
     store::clients::read_one(&outcomes)?.ok_or_else(|| Reason::NotFound.into())
 }
 
-fn metadata(call: Call<'_>) -> Result<(ClientMetadata, String)> {
+async fn metadata(call: Call<'_>) -> Result<(ClientMetadata, String)> {
     let metadata: ClientMetadata = body(call)?;
     metadata.check(&grants::grant_types()).map_err(|problem| Reason::InvalidField.because(problem))?;
+    client_auth::check(call.cx, &metadata).await?;
     let json = serde_json::to_string(&metadata).map_err(|_| Fault::Broken("client metadata has no JSON"))?;
     Ok((metadata, json))
 }
@@ -130,24 +109,26 @@ pub async fn list(call: Call<'_>) -> Result<Response> {
     Ok(page.of(store::clients::read_all(&outcomes)?, |client| (client.id.clone(), view(client))))
 }
 
-/// Registers a client with its first secret.
+/// Registers a client; with its first secret, if it authenticates with one.
 pub async fn create(call: Call<'_>) -> Result<Response> {
     let cx = call.cx;
-    let (metadata, json) = metadata(call)?;
+    let (metadata, json) = metadata(call).await?;
     let mut client = Client::new(metadata, cx.now, &*cx.world.entropy);
-    let (stored, secret) = StoredSecret::mint(cx.now, None, &*cx.world.entropy);
+    let uses_secret = client.metadata.token_endpoint_auth_method.uses_secret();
+    let minted = uses_secret.then(|| StoredSecret::mint(cx.now, None, &*cx.world.entropy));
+    let (stored, secret) = minted.unzip();
     let facts = facts(&client.id, client.metadata.client_name.clone());
     let event = audit::event(cx, EventType::ClientCreated, Some(call.admin()?), facts);
-    let chain = vec![
-        store::clients::insert(&cx.tenant.id, &client, json),
-        store::clients::insert_secret(&cx.tenant.id, &client.id, &stored),
-    ];
+    let with_secret = stored.iter().map(|stored| store::clients::insert_secret(&cx.tenant.id, &client.id, stored));
+    let chain = std::iter::once(store::clients::insert(&cx.tenant.id, &client, json)).chain(with_secret).collect();
     if !cx.commit(chain, &event, vec![]).await? {
         return Err(Reason::Conflict.into());
     }
-    client.secrets.push(stored);
+    client.secrets.extend(stored);
     let (path, version) = (format!("clients/{}", client.id), client.version);
-    let registered = Registered { client_secret: secret.expose(), client_secret_expires_at: 0, client: view(client) };
+    let secret = secret.as_ref().map(|secret| secret.expose().as_str());
+    let registered =
+        Registered { client_secret: secret, client_secret_expires_at: secret.map(|_| 0), client: view(client) };
     Ok(created(call, &path, &registered, version))
 }
 
@@ -159,7 +140,7 @@ pub async fn get(call: Call<'_>) -> Result<Response> {
 /// Replaces the metadata of a client.
 pub async fn put(call: Call<'_>) -> Result<Response> {
     let cx = call.cx;
-    let (metadata, json) = metadata(call)?;
+    let (metadata, json) = metadata(call).await?;
     let mut client = find(cx, call.id(0)?).await?;
     expect_version(call, client.version)?;
     not_retired(&client)?;
@@ -200,6 +181,11 @@ pub async fn add_secret(call: Call<'_>) -> Result<Response> {
     }
     let client = find(cx, call.id(0)?).await?;
     not_retired(&client)?;
+    if !client.metadata.token_endpoint_auth_method.uses_secret() {
+        return Err(
+            Reason::Conflict.because("this client authenticates without a secret: see `token_endpoint_auth_method`")
+        );
+    }
     let expires_at = expires_in.map(|seconds| cx.now.seconds().saturating_add(seconds));
     let (stored, secret) = StoredSecret::mint(cx.now, expires_at, &*cx.world.entropy);
     let facts = facts(&client.id, stored.id.clone());
@@ -223,66 +209,23 @@ pub async fn delete_secret(call: Call<'_>) -> Result<Response> {
 
 /// Stops a client until it is resumed.
 pub async fn suspend(call: Call<'_>) -> Result<Response> {
-    let client = find(call.cx, call.id(0)?).await?;
-    let event = match client.status {
-        ClientStatus::Suspended => None,
-        _ => Some(transition(call, &client, ClientStatus::Suspended, EventType::ClientSuspended).await?),
-    };
-    Ok(receipt(call.cx, client, ClientStatus::Suspended, event))
+    kill::suspend(call, Stoppable::Client).await
 }
 
 /// Lets a suspended client go on.
 pub async fn resume(call: Call<'_>) -> Result<Response> {
-    let client = find(call.cx, call.id(0)?).await?;
-    if client.status == ClientStatus::Active {
-        return Ok(show(200, client));
-    }
-    transition(call, &client, ClientStatus::Active, EventType::ClientResumed).await?;
-    Ok(show(200, find(call.cx, &client.id).await?))
+    kill::resume(call, Stoppable::Client).await?;
+    get(call).await
 }
 
 /// Stops a client for good, and everything that it was ever given.
 pub async fn kill(call: Call<'_>) -> Result<Response> {
-    let client = find(call.cx, call.id(0)?).await?;
-    let event = match client.status {
-        ClientStatus::Retired => None,
-        _ => Some(transition(call, &client, ClientStatus::Retired, EventType::ClientKilled).await?),
-    };
-    Ok(receipt(call.cx, client, ClientStatus::Retired, event))
-}
-
-/// Moves a client to another status; answers the name of the event that tells of it.
-async fn transition(call: Call<'_>, client: &Client, to: ClientStatus, kind: EventType) -> Result<String> {
-    let (cx, now) = (call.cx, call.cx.now.seconds());
-    not_retired(client)?;
-    let event = audit::event(cx, kind, Some(call.admin()?), facts(&client.id, None));
-    let guard = match to {
-        ClientStatus::Retired => store::clients::kill(&cx.tenant.id, &client.id, now),
-        _ => store::clients::set_status(&cx.tenant.id, &client.id, client.status.as_str(), to.as_str(), now),
-    };
-    match cx.commit(vec![guard], &event, vec![]).await? {
-        true => Ok(event.id),
-        false => Err(Reason::Conflict.into()),
-    }
+    kill::kill(call, Stoppable::Client).await
 }
 
 fn not_retired(client: &Client) -> Result<()> {
     match client.status {
-        ClientStatus::Retired => Err(Reason::Conflict.because("this client is retired for good; register another")),
-        ClientStatus::Active | ClientStatus::Suspended => Ok(()),
+        Status::Retired => Err(Reason::Conflict.because("this client is retired for good; register another")),
+        Status::Active | Status::Suspended => Ok(()),
     }
-}
-
-fn receipt(cx: &Cx<'_>, client: Client, status: ClientStatus, event: Option<String>) -> Response {
-    // Whoever asks again learns when it was stopped.
-    let at = if event.is_some() { cx.now.seconds() } else { client.updated_at };
-    let bound = i64::try_from(cx.config.freshness_millis().div_ceil(1000)).unwrap_or(i64::MAX);
-    let live = client.secrets.iter().filter(|secret| secret.expires_at.is_none_or(|expiry| at < expiry));
-    let stopped = Stopped {
-        secrets: live.count(),
-        tokens_issued_until: at,
-        tokens_expire_by: at.saturating_add(bound).saturating_add(MAX_LIFETIME.into()),
-    };
-    let not_honoured_after = at.saturating_add(bound);
-    Response::json(200, &Receipt { client_id: client.id, status, at, not_honoured_after, stopped, event })
 }

@@ -1,9 +1,9 @@
 //! `admin/connections`: how to reach downstream services. A `secret` goes in and never comes out.
 
-use super::{body, expect_if_sent, expect_present, item, page};
+use super::{body, expect_if_sent, expect_present, item, kill, page};
 use crate::cx::Cx;
 use crate::error::{Reason, Result};
-use crate::model::Connection;
+use crate::model::{Connection, Status, Stoppable};
 use crate::store;
 use crate::vault::{self, Draft};
 use crate::web::{Call, Response};
@@ -26,6 +26,7 @@ struct View {
     config: Value,
     #[serde(skip_serializing_if = "Option::is_none")]
     credential: Option<CredentialView>,
+    status: Status,
     created_at: i64,
     updated_at: i64,
 }
@@ -37,10 +38,10 @@ struct CredentialView {
 }
 
 fn view(connection: Connection) -> View {
-    let Connection { name, kind, settings, credential, created_at, updated_at, .. } = connection;
+    let Connection { name, kind, settings, credential, status, created_at, updated_at, .. } = connection;
     let credential =
         credential.map(|pointer| CredentialView { account: settings.account, created_at: pointer.created_at });
-    View { name, kind, config: settings.config, credential, created_at, updated_at }
+    View { name, kind, config: settings.config, credential, status, created_at, updated_at }
 }
 
 async fn find(cx: &Cx<'_>, name: &str) -> Result<Option<Connection>> {
@@ -84,4 +85,20 @@ pub async fn delete(call: Call<'_>) -> Result<Response> {
     expect_if_sent(call, connection.version)?;
     vault::remove(call.cx, call.admin()?, &connection).await?;
     Ok(Response::empty(204))
+}
+
+/// Stops a connection until it is resumed.
+pub async fn suspend(call: Call<'_>) -> Result<Response> {
+    kill::suspend(call, Stoppable::Connection).await
+}
+
+/// Lets a suspended connection go on.
+pub async fn resume(call: Call<'_>) -> Result<Response> {
+    kill::resume(call, Stoppable::Connection).await?;
+    get(call).await
+}
+
+/// Stops a connection for good; its credential cannot be read again.
+pub async fn kill(call: Call<'_>) -> Result<Response> {
+    kill::kill(call, Stoppable::Connection).await
 }

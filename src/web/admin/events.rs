@@ -6,6 +6,7 @@ use crate::error::{Error, Reason, Result};
 use crate::model::EventType;
 use crate::store::events::Query;
 use crate::web::{Call, Response};
+use chrono::DateTime;
 use serde_json::json;
 
 /// What a query may say besides `limit` and `cursor`.
@@ -44,7 +45,7 @@ fn not_a_moment(name: &str) -> Error {
 fn moment(text: &str) -> Option<i64> {
     match text.bytes().all(|b| b.is_ascii_digit()) {
         true => text.parse::<i64>().ok().filter(|seconds| *seconds <= MAX_SECONDS)?.checked_mul(1000),
-        false => text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond),
+        false => DateTime::parse_from_rfc3339(text).ok().map(|moment| moment.timestamp_millis()),
     }
 }
 

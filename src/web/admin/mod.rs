@@ -14,12 +14,16 @@ mod body;
 pub mod clients;
 pub mod connections;
 pub mod events;
+pub mod identities;
+pub mod issuers;
 pub mod keys;
+pub mod kill;
 pub mod openapi;
 mod page;
 pub mod policies;
 pub mod resources;
 pub mod tenants;
+pub mod users;
 
 pub use body::{body, body_or_empty};
 pub use page::{Page, items, page, query};

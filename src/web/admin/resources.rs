@@ -34,9 +34,9 @@ async fn find(cx: &Cx<'_>, id: &str) -> Result<Resource> {
 fn read(call: Call<'_>) -> Result<(ResourceBody, String)> {
     let resource: ResourceBody = body(call)?;
     resource.check().map_err(|problem| Reason::InvalidField.because(problem))?;
-    let admin = Resource::admin(&call.cx.issuer()).ok_or(Fault::Broken("an issuer is no URI"))?;
-    if admin.body.resource.is_same(&resource.resource) {
-        return Err(Reason::Conflict.because("`resource` is the URI of the admin API"));
+    let built_in = Resource::built_in(&call.cx.issuer()).ok_or(Fault::Broken("an issuer is no URI"))?;
+    if built_in.iter().any(|own| own.body.resource.is_same(&resource.resource)) {
+        return Err(Reason::Conflict.because("`resource` is the URI of the admin API or of event streams"));
     }
     let json = serde_json::to_string(&resource).map_err(|_| Fault::Broken("a resource has no JSON"))?;
     Ok((resource, json))

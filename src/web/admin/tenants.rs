@@ -8,8 +8,8 @@ use crate::audit;
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::tenant::{TenantStatus, issuer};
-use crate::model::{Client, ClientMetadata, EventType, Resource, StoredSecret, Tenant};
-use crate::policy::zone_is_known;
+use crate::model::{Client, ClientMetadata, EventType, Resource, Settings, StoredSecret, Tenant};
+use crate::policies;
 use crate::store;
 use crate::web::{Call, Response};
 use serde::{Deserialize, Serialize};
@@ -23,6 +23,8 @@ struct NewTenant {
     name: String,
     #[serde(default = "utc")]
     zone: String,
+    #[serde(default)]
+    settings: Settings,
 }
 
 fn utc() -> String {
@@ -37,6 +39,9 @@ struct Body {
     /// Absent: as it is.
     #[serde(default)]
     status: Option<TenantStatus>,
+    /// Absent: as they are. What is absent in them takes its default.
+    #[serde(default)]
+    settings: Option<Settings>,
 }
 
 #[derive(Serialize)]
@@ -45,6 +50,7 @@ struct View {
     name: String,
     zone: String,
     status: TenantStatus,
+    settings: Settings,
     issuer: String,
     created_at: i64,
     updated_at: i64,
@@ -61,8 +67,8 @@ struct Made<'a> {
 
 fn view(call: Call<'_>, tenant: Tenant) -> View {
     let issuer = issuer(call.cx.config.origin(), &tenant.id);
-    let Tenant { id, name, zone, status, created_at, updated_at, .. } = tenant;
-    View { id, name, zone, status, issuer, created_at, updated_at }
+    let Tenant { id, name, zone, status, settings, created_at, updated_at, .. } = tenant;
+    View { id, name, zone, status, settings, issuer, created_at, updated_at }
 }
 
 fn is_first(call: Call<'_>) -> bool {
@@ -77,12 +83,17 @@ async fn find(call: Call<'_>, id: &str) -> Result<Tenant> {
     store::tenants::read(&store::single(&outcomes).ok_or(Reason::NotFound)?)
 }
 
-fn check(name: &str, zone: &str) -> Result<()> {
+fn check(call: Call<'_>, name: &str, zone: &str, settings: Option<&Settings>) -> Result<()> {
     check_text("name", name, MAX_NAME)?;
-    match zone_is_known(zone) {
+    settings.map_or(Ok(()), Settings::check).map_err(|problem| Reason::InvalidField.because(problem))?;
+    match policies::offset(call.cx, zone).is_some() {
         true => Ok(()),
         false => Err(Reason::InvalidField.because("`zone` must be an IANA time zone such as `Europe/Berlin`")),
     }
+}
+
+fn settings_json(settings: &Settings) -> Result<String> {
+    serde_json::to_string(settings).map_err(|_| Fault::Broken("settings have no JSON").into())
 }
 
 /// Lists tenants by id: all of them, or the caller's own.
@@ -102,9 +113,9 @@ pub async fn create(call: Call<'_>) -> Result<Response> {
     if !is_first(call) {
         return Err(Reason::FirstTenantOnly.into());
     }
-    let NewTenant { id, name, zone } = body(call)?;
+    let NewTenant { id, name, zone, settings } = body(call)?;
     check_slug("id", &id)?;
-    check(&name, &zone)?;
+    check(call, &name, &zone, Some(&settings))?;
     let now = cx.now.seconds();
     let tenant = Tenant {
         id,
@@ -113,6 +124,8 @@ pub async fn create(call: Call<'_>) -> Result<Response> {
         status: TenantStatus::Active,
         epoch: 0,
         policy_hash: String::new(),
+        settings,
+        revoked_before: 0,
         version: 1,
         created_at: now,
         updated_at: now,
@@ -124,7 +137,7 @@ pub async fn create(call: Call<'_>) -> Result<Response> {
     let facts = Facts { target: Some(tenant.id.clone()), detail: Some(client.id.clone()), ..Facts::default() };
     let event = audit::event(cx, EventType::TenantCreated, Some(call.admin()?), facts);
     let chain = vec![
-        store::tenants::insert(&tenant),
+        store::tenants::insert(&tenant, settings_json(&tenant.settings)?),
         store::clients::insert_if_changed(&tenant.id, &client, metadata),
         store::clients::insert_secret(&tenant.id, &client.id, &stored),
     ];
@@ -146,11 +159,12 @@ pub async fn get(call: Call<'_>) -> Result<Response> {
 /// Changes a tenant. Only the first tenant's administrators suspend and resume, and never the first tenant itself.
 pub async fn put(call: Call<'_>) -> Result<Response> {
     let (cx, now) = (call.cx, call.cx.now.seconds());
-    let Body { name, zone, status } = body(call)?;
-    check(&name, &zone)?;
+    let Body { name, zone, status, settings } = body(call)?;
+    check(call, &name, &zone, settings.as_ref())?;
     let mut tenant = find(call, call.id(0)?).await?;
     expect_version(call, tenant.version)?;
-    let after = Body { name, zone, status: status.or(Some(tenant.status)) };
+    let settings = settings.unwrap_or_else(|| tenant.settings.clone());
+    let after = Body { name, zone, status: status.or(Some(tenant.status)), settings: Some(settings.clone()) };
     let status = status.unwrap_or(tenant.status);
     if status != tenant.status && !is_first(call) {
         return Err(Reason::FirstTenantOnly.into());
@@ -160,14 +174,19 @@ pub async fn put(call: Call<'_>) -> Result<Response> {
             Reason::InvalidField.because("`status`: the first tenant cannot be suspended, for nobody could resume it")
         );
     }
-    let before = Body { name: tenant.name.clone(), zone: tenant.zone.clone(), status: Some(tenant.status) };
+    let before = Body {
+        name: tenant.name.clone(),
+        zone: tenant.zone.clone(),
+        status: Some(tenant.status),
+        settings: Some(tenant.settings.clone()),
+    };
     let facts = Facts { target: Some(tenant.id.clone()), detail: Some(changes(&before, &after)), ..Facts::default() };
     let event = audit::event(cx, EventType::TenantUpdated, Some(call.admin()?), facts);
-    let guard = store::tenants::update(&tenant.id, (&after.name, &after.zone, status.as_str()), tenant.version, now);
+    (tenant.name, tenant.zone, tenant.status, tenant.settings) = (after.name, after.zone, status, settings);
+    let guard = store::tenants::update(&tenant, settings_json(&tenant.settings)?, now);
     if !cx.commit(vec![guard], &event, vec![]).await? {
         return Err(Reason::PreconditionFailed.into());
     }
-    (tenant.name, tenant.zone, tenant.status) = (after.name, after.zone, status);
     tenant.updated_at = now;
     let version = tenant.version.saturating_add(1);
     Ok(item(200, &view(call, tenant), version))

@@ -180,7 +180,7 @@ fn killing_ends_secrets_and_tokens_for_good_and_the_receipt_says_what_and_when()
 
     let receipt = hub.admin("POST", &format!("{path}/kill")).send().expect(200).json();
     let now = hub.clock.seconds();
-    assert_eq!((&receipt["client_id"], &receipt["status"]), (&json!(admin.client_id), &json!("retired")));
+    assert_eq!((&receipt["id"], &receipt["status"]), (&json!(admin.client_id), &json!("retired")));
     assert_eq!((&receipt["at"], &receipt["not_honoured_after"]), (&json!(now), &json!(now + 5)));
     assert_eq!((&receipt["stopped"]["secrets"], &receipt["stopped"]["tokens_issued_until"]), (&json!(2), &json!(now)));
     assert!(receipt["stopped"]["tokens_expire_by"].as_u64().unwrap() >= now + 3600);
@@ -191,7 +191,7 @@ fn killing_ends_secrets_and_tokens_for_good_and_the_receipt_says_what_and_when()
     hub.call("GET", "/t/main/admin/clients").bearer(&token).send().expect(401);
     hub.clock.advance(10);
     let again = hub.admin("POST", &format!("{path}/kill")).send().expect(200).json();
-    assert_eq!((&again["at"], again.get("event")), (&receipt["at"], None));
+    assert_eq!(again, receipt);
     assert_eq!(hub.events_of("client.killed").len(), 1);
     for (method, path, body) in [
         ("POST", format!("{path}/resume"), json!({})),

@@ -27,7 +27,11 @@ fn documented(document: &Value) -> BTreeSet<(String, String)> {
 fn written() -> BTreeSet<(String, String)> {
     let source = include_str!("../../../src/routes.rs");
     let mut all = BTreeSet::new();
-    for (base, function) in [("/t/{tenant}/", "pub fn resolve("), ("/t/{tenant}/admin/", "fn admin_route<")] {
+    for (base, function) in [
+        ("/t/{tenant}/", "pub fn resolve("),
+        ("/t/{tenant}/ssf/", "fn ssf_route<"),
+        ("/t/{tenant}/admin/", "fn admin_route<"),
+    ] {
         let body = source.split(function).nth(1).unwrap().split("\n}\n").next().unwrap();
         let arms = body.split("\n        [").skip(1).filter_map(|arm| {
             let (pattern, rest) = arm.split_once("] =>")?;
@@ -75,9 +79,14 @@ fn misfits(document: &Value, schema: &Value, value: &Value, place: &str) -> Vec<
         assert!(target.is_object(), "{name} is not defined");
         return misfits(document, target, value, place);
     }
+    if let Some(choices) = schema["anyOf"].as_array() {
+        let of_each: Vec<_> = choices.iter().map(|choice| misfits(document, choice, value, place)).collect();
+        return if of_each.iter().any(Vec::is_empty) { Vec::new() } else { of_each.concat() };
+    }
     let fits = match schema["type"].as_str().unwrap() {
         "string" => value.is_string() && schema["enum"].as_array().is_none_or(|words| words.contains(value)),
         "integer" => value.is_i64() || value.is_u64(),
+        "boolean" => value.is_boolean(),
         "array" => value.is_array(),
         "object" => value.is_object(),
         other => panic!("{other}"),
@@ -118,7 +127,9 @@ fn holds(document: &Value, (method, path): (&str, &str), reply: &Reply) {
     };
     let media = reply.header("content-type").unwrap();
     let schema = &content.get(media).unwrap_or_else(|| panic!("{method} {path}: {media} is not documented"))["schema"];
-    let misfits = misfits(document, schema, &reply.json(), "answer");
+    // A JWT is text.
+    let value = if media.ends_with("+jwt") { json!(reply.text) } else { reply.json() };
+    let misfits = misfits(document, schema, &value, "answer");
     assert!(misfits.is_empty(), "{method} {path}: {misfits:#?}");
 }
 
@@ -131,19 +142,38 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
     let scopes = json!([{"name": "s", "description": "d", "tool": "t"}]);
     let resource = json!({
         "id": "new", "resource": "https://new.example/", "name": "n", "scopes": scopes, "access_token_lifetime": 60,
-        "token_signing_alg": "RS256",
+        "token_signing_alg": "RS256", "authorization_server": "https://as.example",
     });
+    let user = json!({
+        "name": "n", "email": "e", "roles": ["r"], "groups": ["g"],
+        "accounts": [{"issuer": "https://idp.example", "subject": "alice"}],
+    });
+    let issuer = json!({
+        "id": "new", "issuer": "https://new.example", "name": "n", "preset": "oidc", "uses": ["workload"], "audience": "a",
+        "jwks_uri": "https://new.example/keys", "creates_users": false, "scope": "a b",
+        "rules": [{"claim": "a", "equals": "b"}, {"claim": "a", "prefix": "b"}, {"claim": "a", "one_of": ["b"]}],
+    });
+    let mut other_issuer = issuer.clone();
+    other_issuer.as_object_mut().unwrap().remove("id");
+    other_issuer["issuer"] = json!("https://replaced.example");
+    let mut other = user.clone();
+    other["accounts"][0]["subject"] = json!("bob");
+    let settings = json!({"max_actors": 3, "dpop_nonce": false});
     let mut replaced = resource.clone();
     replaced.as_object_mut().unwrap().remove("id");
     replaced["resource"] = json!("https://replaced.example/");
     vec![
-        ("POST", "tenants", json!({"id": "acme", "name": "Acme", "zone": "UTC"})),
-        ("PUT", "tenants/{id}", json!({"name": "Main", "zone": "UTC", "status": "active"})),
+        ("POST", "tenants", json!({"id": "acme", "name": "Acme", "zone": "UTC", "settings": {"max_actors": 3}})),
+        ("PUT", "tenants/{id}", json!({"name": "Main", "zone": "UTC", "status": "active", "settings": settings})),
         ("POST", "clients", client.clone()),
         ("PUT", "clients/{id}", client),
         ("POST", "clients/{id}/secrets", json!({"expires_in": 60})),
         ("POST", "resources", resource),
         ("PUT", "resources/{id}", replaced),
+        ("POST", "issuers", issuer),
+        ("PUT", "issuers/{id}", other_issuer),
+        ("POST", "users", user.clone()),
+        ("PUT", "users/{id}", other),
         ("PUT", "policies/{id}", json!({"description": "d", "cedar": FORBID, "mode": "shadow"})),
         ("PUT", "connections/{name}", crate::connections::body(0, &[crate::connections::READ])),
     ]
@@ -172,23 +202,52 @@ fn every_answer_has_the_shape_that_the_document_says() {
     for (method, path, body) in bodies() {
         check(method, path, call(&hub, &things, (method, path)).json(&body));
     }
-    for one in ["tenants/{id}", "clients/{id}", "resources/{id}", "policies/{id}", "connections/{name}", "dead-letters"]
-    {
+    for one in [
+        "tenants/{id}",
+        "clients/{id}",
+        "resources/{id}",
+        "users/{id}",
+        "issuers/{id}",
+        "policies/{id}",
+        "connections/{name}",
+        "dead-letters",
+    ] {
         check("GET", one, call(&hub, &things, ("GET", one)));
     }
     check("POST", "keys/rotate", call(&hub, &things, ("POST", "keys/rotate")));
-    for action in ["suspend", "resume", "kill"] {
-        let path = format!("clients/{{id}}/{action}");
-        check("POST", &path, call(&hub, &things, ("POST", &path)));
+    check("GET", "identities/{id}", call(&hub, &things, ("GET", "identities/{id}")));
+    for thing in ["identities/{id}", "users/{id}", "connections/{name}", "clients/{id}"] {
+        for action in ["suspend", "resume", "kill"] {
+            let path = format!("{thing}/{action}");
+            check("POST", &path, call(&hub, &things, ("POST", &path)));
+        }
     }
+    check("POST", "kill", call(&hub, &things, ("POST", "kill")).json(&json!({"chain": "any"})));
     hub.token(&things.client, &[]);
     hub.events();
-    for list in ["tenants", "clients", "resources", "policies", "connections", "keys", "events"] {
+    for list in [
+        "tenants",
+        "clients",
+        "resources",
+        "users",
+        "issuers",
+        "policies",
+        "connections",
+        "keys",
+        "events",
+        "identities",
+    ] {
         check("GET", list, call(&hub, &things, ("GET", list)));
     }
-    for one in
-        ["clients/{id}/secrets/{secret}", "clients/{id}", "resources/{id}", "policies/{id}", "connections/{name}"]
-    {
+    for one in [
+        "clients/{id}/secrets/{secret}",
+        "clients/{id}",
+        "resources/{id}",
+        "users/{id}",
+        "issuers/{id}",
+        "policies/{id}",
+        "connections/{name}",
+    ] {
         check("DELETE", one, call(&hub, &things, ("DELETE", one)));
     }
     let mut admin = documented(&document);
@@ -274,7 +333,7 @@ fn public_documents_and_tokens_have_the_shape_that_the_document_says() {
     let document = document(&hub);
     let things = Things::make(&hub);
     for (documented, method) in documented(&document) {
-        if method == "GET" && !documented.contains("/admin/") {
+        if method == "GET" && !documented.contains("/admin/") && !documented.contains("/ssf/") {
             let path = documented.replace("{tenant}", "main").replace("{id}", &things.resource);
             // The lowest status is that of the answer: 200, or the refusal where an endpoint can only refuse.
             let responses = document["paths"][&documented]["get"]["responses"].as_object().unwrap();
@@ -285,12 +344,58 @@ fn public_documents_and_tokens_have_the_shape_that_the_document_says() {
     holds(&document, ("GET", "/health"), &hub.call("GET", "/health").send().expect(200));
     let token = "/t/{tenant}/token";
     holds(&document, ("POST", token), &hub.token(&things.client, &[]).expect(200));
+    let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
+    for (path, client) in [("introspect", &server), ("revoke", &things.client)] {
+        let of_all = format!("/t/{{tenant}}/{path}");
+        let post = || hub.call("POST", &format!("/t/main/{path}")).basic(client);
+        for asked in [hub.access_token(&things.client, "mcp:read"), "x".to_owned()] {
+            holds(&document, ("POST", &of_all), &post().form(&[("token", &asked)]).send().expect(200));
+        }
+        holds(&document, ("POST", &of_all), &post().form(&[]).send().expect(400));
+        holds(&document, ("POST", &of_all), &hub.call("POST", &format!("/t/main/{path}")).form(&[]).send().expect(401));
+    }
     holds(&document, ("POST", token), &hub.token(&things.client, &[("scope", "nothing")]).expect(400));
     holds(
         &document,
         ("POST", token),
         &hub.call("POST", "/t/main/token").form(&[("grant_type", "client_credentials")]).send(),
     );
+}
+
+#[test]
+fn event_streams_have_the_shape_that_the_document_says() {
+    let hub = Setup::new();
+    let document = document(&hub);
+    let resource = format!("{}/ssf", hub.issuer("main"));
+    let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [resource]}));
+    let token = hub.token(&server, &[]).access_token();
+    let mut done = BTreeSet::new();
+    let mut check = |method: &str, path: &str, more: &str, body: &Value| {
+        let call = hub.call(method, &format!("/t/main/ssf/{}{more}", path.replace("{id}", "none")));
+        holds(&document, (method, &format!("/t/{{tenant}}/ssf/{path}")), &call.send().expect(401));
+        let id = more.trim_start_matches("?stream_id=");
+        let call = hub.call(method, &format!("/t/main/ssf/{}{more}", path.replace("{id}", id).replace(more, "")));
+        let reply = call.bearer(&token).json(body).send();
+        assert!(reply.status < 300, "{method} {path}: {reply:?}");
+        holds(&document, (method, &format!("/t/{{tenant}}/ssf/{path}")), &reply);
+        done.insert((format!("/t/{{tenant}}/ssf/{path}"), method.to_owned()));
+        reply
+    };
+    let made = check("POST", "streams", "", &json!({"description": "d", "events_requested": ["urn:x"]})).json();
+    let id = made["stream_id"].as_str().unwrap();
+    let query = format!("?stream_id={id}");
+    check("GET", "streams", "", &json!({}));
+    check("GET", "streams", &query, &json!({}));
+    check("PATCH", "streams", "", &made);
+    check("PUT", "streams", "", &made);
+    check("POST", "streams/{id}/poll", &query, &json!({"maxEvents": 0, "ack": [], "returnImmediately": true}));
+    check("POST", "status", "", &json!({"stream_id": id, "status": "paused", "reason": "r"}));
+    check("GET", "status", &query, &json!({}));
+    check("POST", "verify", "", &json!({"stream_id": id, "state": "s"}));
+    check("DELETE", "streams", &query, &json!({}));
+    let mut all = documented(&document);
+    all.retain(|(path, _)| path.contains("/ssf/"));
+    assert_eq!(done, all, "an operation was not tried");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::error::Reason;
 use crate::model::tenant::issuer;
 use crate::web::{Method, Response};
 use serde_json::{Map, Value, json};
-use table::Takes::{Form, Json, Nothing, Page};
+use table::Takes::{Form, Json, Nothing, Page, Query};
 use table::{OBJECTS, OPERATIONS, Operation, words};
 
 /// Answers the document.
@@ -31,6 +31,7 @@ fn document(origin: &str) -> Value {
     schemas
         .extend(words().into_iter().map(|(name, words)| (name.to_owned(), json!({"type": "string", "enum": words}))));
     let token_url = format!("{}/token", issuer(origin, FIRST_TENANT));
+    let of_streams = json!({"ssf.manage": "Manage one's event stream", "ssf.read": "Read one's event stream"});
     let scopes = json!({"admin": "Change anything in this tenant", "admin:read": "Read everything but secrets"});
     json!({
         "openapi": "3.1.0",
@@ -44,6 +45,11 @@ fn document(origin: &str) -> Value {
                     "type": "oauth2",
                     "description": "A token of the same tenant for the resource `{issuer}/admin`.",
                     "flows": {"clientCredentials": {"tokenUrl": token_url, "scopes": scopes}},
+                },
+                "streams": {
+                    "type": "oauth2",
+                    "description": "A resource server's token of the same tenant for the resource `{issuer}/ssf`.",
+                    "flows": {"clientCredentials": {"tokenUrl": token_url, "scopes": of_streams}},
                 },
                 "client": {"type": "http", "scheme": "basic", "description": "`client_secret_basic`; `client_secret_post` works too."},
             },
@@ -67,7 +73,7 @@ impl Operation {
             let (media, body) = match self.takes {
                 Json(name) => ("application/json", Some(name)),
                 Form(name) => ("application/x-www-form-urlencoded", Some(name)),
-                Nothing | Page(_) => ("", None),
+                Nothing | Page(_) | Query(_) => ("", None),
             };
             if let Some(name) = body {
                 let schema = json!({media: {"schema": kind(name)}});
@@ -77,6 +83,10 @@ impl Operation {
             let security = match self.takes {
                 Form(_) => json!([{"client": []}]),
                 _ if self.is_admin() => json!([{"admin": [scope]}]),
+                _ if self.path.contains("/ssf/") => {
+                    let reads = self.method == Method::Get || self.path.ends_with("/poll");
+                    json!([{"streams": [if reads { "ssf.read" } else { "ssf.manage" }]}])
+                }
                 _ => json!([]),
             };
             members.insert("security".to_owned(), security);
@@ -100,6 +110,11 @@ impl Operation {
             parameters.push(json!({"name": "limit", "in": "query", "schema": limit}));
             let texts = ["cursor"].iter().chain(more);
             parameters.extend(texts.map(|name| json!({"name": name, "in": "query", "schema": {"type": "string"}})));
+        }
+        if let Query(names) = self.takes {
+            let needed = self.path.ends_with("/status") || self.method == Method::Delete;
+            let text = |name| json!({"name": name, "in": "query", "required": needed, "schema": {"type": "string"}});
+            parameters.extend(names.iter().map(text));
         }
         if self.refuses.contains(&412) {
             let makes = self.method == Method::Put && self.creates();
@@ -134,6 +149,10 @@ impl Operation {
         };
         let done = match name {
             "" => json!({"description": "Done"}),
+            _ if name.ends_with("+jwt") => {
+                let media = format!("application/{name}");
+                json!({"description": "Done", "content": {media: {"schema": {"type": "string"}}}})
+            }
             _ => json!({"description": "Done", "content": {"application/json": {"schema": schema}}}),
         };
         if self.creates() {
@@ -161,6 +180,7 @@ impl Operation {
         let body: &[u16] = match self.takes {
             Json(_) => &[400, 413, 415],
             Page(_) => &[400],
+            Query(_) => &[400],
             Nothing | Form(_) => &[],
         };
         let mut all: Vec<u16> = common.iter().chain(body).chain(self.refuses).copied().collect();
@@ -215,6 +235,9 @@ fn members_of(members: &str) -> Vec<(&str, &str, bool)> {
 fn kind(name: &str) -> Value {
     if let Some(item) = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
         return json!({"type": "array", "items": kind(item)});
+    }
+    if let Some((one, other)) = name.split_once('|') {
+        return json!({"anyOf": [kind(one), kind(other)]});
     }
     match name {
         "time" => json!({"type": "integer", "description": "Seconds since the epoch"}),

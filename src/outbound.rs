@@ -10,7 +10,7 @@
 
 use crate::config::Config;
 use crate::cx::Cx;
-use crate::error::{Reason, Result};
+use crate::error::{Fault, Reason, Result};
 use crate::ports::{Answer, FetchError, Outbound};
 use url::{Host, Url};
 
@@ -80,6 +80,47 @@ pub async fn post_form(cx: &Cx<'_>, url: &str, parameters: &[(&str, &str)]) -> R
         300..=399 => Err(Reason::ProviderFailed.because("it redirects")),
         _ => Ok(answer),
     }
+}
+
+/// Gets a document of JSON. An inner error says why there is none that can be used, and asking again soon does not help;
+/// where it may help, that is a fault. Media types are not compared: key sets are served under many.
+pub async fn get_json(cx: &Cx<'_>, url: &str) -> Result<Result<String, &'static str>> {
+    let Some(Admitted(url)) = admit(cx.config, url) else { return Ok(Err("its URL may not be called")) };
+    let request = Outbound {
+        method: "GET",
+        url: url.into(),
+        headers: vec![("accept", "application/json".to_owned())],
+        body: None,
+        timeout_millis: TIMEOUT_MILLIS,
+        max_bytes: MAX_BYTES,
+    };
+    match cx.world.fetch.fetch(request).await {
+        Ok(Answer { status: 200, body, .. }) => Ok(String::from_utf8(body).map_err(|_| "it is no text")),
+        Ok(Answer { status: 429 | 500..=599, .. }) | Err(FetchError::Timeout | FetchError::Unreachable) => {
+            Err(Fault::Unavailable("a document of another service").into())
+        }
+        Ok(Answer { status: 300..=399, .. }) => Ok(Err("it redirects")),
+        Ok(_) => Ok(Err("it is not there")),
+        Err(FetchError::TooLarge) => Ok(Err("it is too large")),
+    }
+}
+
+/// Posts a security event token (RFC 8935 §2.1). True if its receiver took it; why not does not matter, for it comes again.
+pub async fn post_event(cx: &Cx<'_>, url: &str, token: String, authorization: Option<String>) -> bool {
+    let Some(Admitted(url)) = admit(cx.config, url) else { return false };
+    let mut headers =
+        vec![("content-type", "application/secevent+jwt".to_owned()), ("accept", "application/json".to_owned())];
+    headers.extend(authorization.map(|header| ("authorization", header)));
+    let request = Outbound {
+        method: "POST",
+        url: url.into(),
+        headers,
+        body: Some(token),
+        timeout_millis: TIMEOUT_MILLIS,
+        max_bytes: MAX_BYTES,
+    };
+    // RFC 8935 §2.2 asks for 202; receivers that answer 200 or 204 have taken it all the same.
+    cx.world.fetch.fetch(request).await.is_ok_and(|answer| matches!(answer.status, 200 | 202 | 204))
 }
 
 #[cfg(test)]

@@ -1,0 +1,152 @@
+//! The JWT bearer grant (RFC 7523 §2.1): an assertion of a registered outside issuer is worth a token.
+//!
+//! In scope: assertions about workloads that are clients, with which no other authentication is needed, and about users.
+//! Identity Assertion Authorization Grants come in by the same door and are checked in `id_jag`. Out of scope: assertions of
+//! our own, which nobody takes here.
+//!
+//! 1. The issuer is registered, and what it is registered for decides what its assertion can be; `aud` is our issuer or our
+//!    token endpoint (RFC 7523 §3).
+//! 2. Clients are found by the rules of their workload identities, users by (issuer, subject), and by nothing else.
+//! 3. An assertion about a user counts once. One about a workload counts until it expires: platforms hand the same one out
+//!    again and again.
+//! 4. `client_id` and `azp` name the client that has authenticated, where they are there at all; a key in `cnf` was proved
+//!    with the request.
+//! 5. Whatever is wrong is `invalid_grant` in one wording; the event has the detail. There is no refresh token.
+
+use super::foreign::{self, Told};
+use super::issue::{self, Order, Wish};
+use super::{TokenRequest, TokenResponse, allows, id_jag, instead_of_stopped};
+use crate::assertions::{self, Assertion, KeySource, Wanted};
+use crate::client_auth::{self, Authenticated};
+use crate::cx::Cx;
+use crate::error::{Error, Reason, Result};
+use crate::jose::Unverified;
+use crate::model::event::Facts;
+use crate::model::issuer::Use;
+use crate::model::{Client, Issuer};
+use crate::oauth::Scope;
+use crate::policy::Action;
+use crate::users;
+
+pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
+    redeem(cx, request, facts).await.map_err(|error| instead_of_stopped(error, Reason::InvalidAssertion))
+}
+
+/// Why an assertion does not count, for the log and the event only.
+pub fn no(why: &str) -> Error {
+    Reason::InvalidAssertion.because(why)
+}
+
+async fn redeem(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
+    let text = request.form.get("assertion").ok_or(Reason::MissingAssertion)?;
+    let issuer = foreign::issuer(cx, text).await?.ok_or_else(|| no("its issuer is not registered"))?;
+    let is_for = |wanted: Use| issuer.body.uses.contains(&wanted);
+    let is_id_jag = Unverified::parse(text).is_ok_and(|token| token.typ() == id_jag::TYPE);
+    if is_id_jag && is_for(Use::IdJag) {
+        return id_jag::redeem(cx, request, (text, &issuer), facts).await;
+    }
+    if !is_id_jag && is_for(Use::Workload) {
+        let assertion = verify(cx, text, &issuer, false).await?;
+        if let Some(client) = client_auth::client_by_workload(cx, &assertion).await? {
+            return workload(cx, request, (&client, &assertion), facts).await;
+        }
+    }
+    if !is_id_jag && is_for(Use::JwtBearer) {
+        return user(cx, request, (text, &issuer), facts).await;
+    }
+    Err(no("its issuer is not registered for this, or no client is this workload"))
+}
+
+async fn verify(cx: &Cx<'_>, text: &str, issuer: &Issuer, single_use: bool) -> Result<Assertion> {
+    let (types, audience) = (foreign::PLAIN, foreign::audience(cx));
+    let wanted = Wanted { keys: KeySource::Issuer(issuer), types, audience: &audience, single_use };
+    assertions::verify(cx, text, &wanted).await?.map_err(no)
+}
+
+/// A token for a workload that is a client.
+async fn workload(
+    cx: &Cx<'_>,
+    request: &TokenRequest<'_>,
+    (client, assertion): (&Client, &Assertion),
+    facts: &mut Facts,
+) -> Result<TokenResponse> {
+    facts.subject = Some(client.id.clone());
+    if request.caller.is_some_and(|caller| caller.client.id != client.id) {
+        return Err(no("it is about another client than the one that authenticated"));
+    }
+    if !allows(client, GRANT_TYPE) {
+        return Err(Reason::GrantNotAllowed.into());
+    }
+    let Told { origin, jkt, .. } = foreign::told(assertion).map_err(no)?;
+    prove(request, jkt.as_deref())?;
+    let target = issue::target(cx, client, &Wish::read(request.form, client, &["resource"])?, facts).await?;
+    let order = Order {
+        client,
+        method: request.caller.map(|caller| caller.method),
+        subject: &client.id,
+        grant_type: GRANT_TYPE,
+        action: Action::Issue,
+        target,
+        jkt: request.jkt,
+        origin,
+    };
+    issue::issue(cx, order, facts).await
+}
+
+/// A token for the client that has authenticated, about a user.
+async fn user(
+    cx: &Cx<'_>,
+    request: &TokenRequest<'_>,
+    (text, issuer): (&str, &Issuer),
+    facts: &mut Facts,
+) -> Result<TokenResponse> {
+    let caller = request.caller()?;
+    let wish = Wish::read(request.form, &caller.client, &["resource"])?;
+    // Before the assertion is spent: a client that asks for a wrong target may ask again with it.
+    issue::target(cx, &caller.client, &wish, facts).await?;
+    let assertion = verify(cx, text, issuer, true).await?;
+    let named = |name: &str| assertion.claims.get(name).is_none_or(|id| *id == *caller.client.id);
+    if !named("client_id") || !named("azp") {
+        return Err(no("it is for another client"));
+    }
+    about_user(cx, request, (issuer, &assertion, wish), facts).await
+}
+
+/// A token for what `wish` says, about the user whom a verified assertion names.
+pub async fn about_user(
+    cx: &Cx<'_>,
+    request: &TokenRequest<'_>,
+    (issuer, assertion, wish): (&Issuer, &Assertion, Wish<'_>),
+    facts: &mut Facts,
+) -> Result<TokenResponse> {
+    let Authenticated { client, method } = request.caller()?;
+    let Told { origin, scope, jkt } = foreign::told(assertion).map_err(no)?;
+    prove(request, jkt.as_deref())?;
+    let named = (assertion.sub.as_str(), &assertion.claims);
+    let user = users::named(cx, issuer, named, Some(&client.id)).await?;
+    let user = user.ok_or_else(|| no("it is about nobody who is known here"))?;
+    facts.subject = Some(user.id.clone());
+    let ceilings: Vec<&Scope> = scope.iter().chain(&issuer.body.scope).collect();
+    let target = issue::target(cx, client, &Wish { ceilings, ..wish }, facts).await?;
+    let order = Order {
+        client,
+        method: Some(*method),
+        subject: &user.id,
+        grant_type: GRANT_TYPE,
+        action: Action::Issue,
+        target,
+        jkt: request.jkt,
+        origin,
+    };
+    issue::issue(cx, order, facts).await
+}
+
+/// Holds if the key that an assertion is bound to was proved with the request.
+fn prove(request: &TokenRequest<'_>, jkt: Option<&str>) -> Result<()> {
+    match jkt.is_none_or(|jkt| request.jkt == Some(jkt)) {
+        true => Ok(()),
+        false => Err(no("it is bound to a key that was not proved")),
+    }
+}

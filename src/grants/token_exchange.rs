@@ -1,0 +1,181 @@
+//! Token exchange (RFC 8693): from a token for one client to a token for the next, with the whole chain in it.
+//!
+//! In scope: our own access tokens and the tokens of registered outside issuers as subject tokens; our own access tokens as
+//! actor tokens. Out of scope: tokens about anything but identities, refresh tokens, which are neither taken nor issued
+//! (§2.2.1).
+//!
+//! 1. Subject and actor token are verified in full; whatever is wrong with them is one answer (§2.2.2). An access token
+//!    counts if it was issued to the caller, or for a resource that the caller serves.
+//! 2. `act` is built here, from verified tokens, the newest actor outermost (§4.1). A client that got the subject token for
+//!    somebody else has acted as well, and is put into the chain though no `act` named it.
+//! 3. The actor is the caller itself. Without an actor token nobody is added; that is impersonation and takes a permission
+//!    of its own. Whom `may_act` does not name gets nothing either way (§4.4), and `may_act` stays in what is issued.
+//! 4. Scope and lifetime only shrink; the chain has the length that the tenant allows.
+//! 5. A token that is bound to a key takes the proof of that key, and what comes out is bound to it (RFC 9449 §6).
+
+use super::issue::{self, Order, Origin, Wish};
+use super::{TokenRequest, TokenResponse, foreign, id_jag, instead_of_stopped};
+use crate::assertions;
+use crate::client_auth::Authenticated;
+use crate::crypto::sha256;
+use crate::cx::Cx;
+use crate::error::{Reason, Result};
+use crate::jose::{AccessToken, Actor, MayAct};
+use crate::model::event::Facts;
+use crate::oauth::{Form, ResourceUri, Scope};
+use crate::policy::Action;
+use crate::tokens::{self, Accepted};
+
+pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+/// How many tokens a token may be made from: the bound on exchanges that add no actor.
+const MAX_LINEAGE: usize = 20;
+
+/// Token types (RFC 8693 §3).
+const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
+
+/// A verified subject token.
+pub struct Subject {
+    /// Whom it is about.
+    pub id: String,
+    /// What it is worth; absent: it does not say.
+    pub scope: Option<Scope>,
+    /// A ceiling that its issuer has here.
+    pub ceiling: Option<Scope>,
+    /// The key that it is bound to.
+    pub jkt: Option<String>,
+    /// What comes of it.
+    pub origin: Origin,
+}
+
+pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
+    exchange(cx, request, facts).await.map_err(|error| instead_of_stopped(error, Reason::InvalidExchangedToken))
+}
+
+async fn exchange(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
+    let (form, caller) = (request.form, request.caller()?);
+    let issued_token_type = match form.get("requested_token_type") {
+        None | Some(ACCESS_TOKEN) => ACCESS_TOKEN,
+        Some(JWT) => JWT,
+        Some(id_jag::TOKEN_TYPE) => id_jag::TOKEN_TYPE,
+        Some(_) => return Err(Reason::UnsupportedRequestedTokenType.into()),
+    };
+    let mut subject = subject(cx, form, caller).await?;
+    facts.subject = Some(subject.id.clone());
+    let actor = actor(cx, form, caller).await?;
+    let proved = |jkt: Option<&str>| jkt.is_none_or(|jkt| request.jkt == Some(jkt));
+    let actor_key = actor.as_ref().and_then(|actor| actor.claims.cnf.as_ref()).map(|cnf| cnf.jkt.as_str());
+    if !proved(subject.jkt.as_deref()) || !proved(actor_key) {
+        return Err(Reason::InvalidExchangedToken.because("it is bound to a key that was not proved"));
+    }
+    let named = |may_act: &MayAct| may_act.names(&cx.issuer(), &caller.client.id);
+    if !subject.origin.may_act.as_ref().is_none_or(named) {
+        return Err(Reason::ActorNotNamed.into());
+    }
+    let action = match &actor {
+        Some(actor) => {
+            delegate(&mut subject.origin, actor);
+            Action::Exchange
+        }
+        None => Action::Impersonate,
+    };
+    facts.chain = subject.origin.act.iter().flat_map(Actor::chain).map(str::to_owned).collect();
+    if facts.chain.len() > cx.tenant.settings.max_actors.into() || subject.origin.lineage.len() > MAX_LINEAGE {
+        return Err(Reason::TooManyActors.into());
+    }
+    subject.origin.issued_token_type = Some(issued_token_type);
+    if issued_token_type == id_jag::TOKEN_TYPE {
+        return id_jag::grant(cx, request, subject, facts).await;
+    }
+
+    let Subject { id, scope, ceiling, origin, .. } = subject;
+    let ceilings = scope.iter().chain(&ceiling).collect();
+    let wish = Wish { ceilings, ..Wish::read(form, &caller.client, &["resource", "audience"])? };
+    let target = issue::target(cx, &caller.client, &wish, facts).await?;
+    let method = Some(caller.method);
+    let (client, subject, jkt) = (&*caller.client, id.as_str(), request.jkt);
+    issue::issue(cx, Order { client, method, subject, grant_type: GRANT_TYPE, action, target, jkt, origin }, facts)
+        .await
+}
+
+/// The subject token, if it holds for the caller.
+async fn subject(cx: &Cx<'_>, form: &Form, caller: &Authenticated) -> Result<Subject> {
+    let text = form.get("subject_token").ok_or(Reason::MissingSubjectToken)?;
+    let foreign = assertions::claimed_issuer(text).is_some_and(|issuer| issuer != cx.issuer());
+    match form.get("subject_token_type") {
+        Some(ID_TOKEN) => foreign::subject(cx, text, caller).await,
+        Some(JWT) if foreign => foreign::subject(cx, text, caller).await,
+        Some(ACCESS_TOKEN | JWT) => own(cx, text, caller).await,
+        _ => Err(Reason::UnsupportedTokenType.into()),
+    }
+}
+
+/// One of our own access tokens.
+async fn own(cx: &Cx<'_>, text: &str, caller: &Authenticated) -> Result<Subject> {
+    let caller = &*caller.client;
+    let Accepted { claims, iat, exp, .. } =
+        tokens::verify(cx, text, |_| true).await?.ok_or(Reason::InvalidExchangedToken)?;
+    let served = || ResourceUri::parse(&claims.aud).is_some_and(|aud| caller.serves(&aud));
+    if claims.client_id != caller.id && !served() {
+        return Err(
+            Reason::InvalidExchangedToken.because("it is neither the caller's nor for a resource of the caller")
+        );
+    }
+    let act = acted(&claims, &caller.id);
+    let mut lineage = claims.lineage;
+    lineage.insert(0, sha256(&claims.jti).to_text());
+    Ok(Subject {
+        id: claims.sub,
+        scope: Some(Scope::parse(&claims.scope).unwrap_or_default()),
+        ceiling: None,
+        jkt: claims.cnf.map(|cnf| cnf.jkt),
+        origin: Origin {
+            act,
+            lineage,
+            issued_at: Some(iat),
+            expires_at: Some(exp),
+            may_act: claims.may_act,
+            acr: claims.acr,
+            auth_time: claims.auth_time,
+            issued_token_type: None,
+        },
+    })
+}
+
+/// Who has acted so far. The client of the token has, too, unless it is the subject, the newest actor, or the caller, who
+/// will be named anyway.
+fn acted(claims: &AccessToken, caller: &str) -> Option<Actor> {
+    let client = claims.client_id.as_str();
+    let newest = claims.act.as_ref().map(|act| act.sub.as_str());
+    match client == claims.sub || client == caller || newest == Some(client) {
+        true => claims.act.clone(),
+        false => Some(Actor { sub: client.to_owned(), act: claims.act.clone().map(Box::new) }),
+    }
+}
+
+/// The actor token, if there is one: an access token that the caller got for itself.
+async fn actor(cx: &Cx<'_>, form: &Form, caller: &Authenticated) -> Result<Option<Accepted>> {
+    let text = match (form.get("actor_token"), form.get("actor_token_type")) {
+        (None, None) => return Ok(None),
+        (Some(text), Some(ACCESS_TOKEN | JWT)) => text,
+        (Some(_), Some(_)) => return Err(Reason::UnsupportedTokenType.into()),
+        _ => return Err(Reason::UnpairedActorToken.into()),
+    };
+    let actor = tokens::verify(cx, text, |_| true).await?.ok_or(Reason::InvalidExchangedToken)?;
+    let (claims, caller) = (&actor.claims, &caller.client.id);
+    match claims.sub == *caller && claims.client_id == *caller && claims.act.is_none() {
+        true => Ok(Some(actor)),
+        false => Err(Reason::InvalidExchangedToken.because("the actor token is not the caller's own")),
+    }
+}
+
+/// Adds the actor to what comes of the subject token.
+fn delegate(origin: &mut Origin, actor: &Accepted) {
+    let act = origin.act.take().map(Box::new);
+    origin.act = Some(Actor { sub: actor.claims.sub.clone(), act });
+    origin.lineage.push(sha256(&actor.claims.jti).to_text());
+    origin.issued_at = origin.issued_at.map(|iat| iat.min(actor.iat));
+    origin.expires_at = origin.expires_at.map(|exp| exp.min(actor.exp));
+}

@@ -1,0 +1,263 @@
+//! Outside issuers whose assertions count in a tenant, and the rules by which their claims are read.
+
+use crate::oauth::Scope;
+use serde::{Deserialize, Serialize};
+
+const MAX_TEXT: usize = 200;
+const MAX_URI: usize = 2_048;
+const MAX_RULES: usize = 20;
+const MAX_VALUES: usize = 100;
+
+/// What an administrator says about an outside issuer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IssuerBody {
+    /// Its name in paths; absent: one is made up.
+    #[serde(default, skip_serializing)]
+    pub id: Option<String>,
+    /// Its `iss`, compared byte by byte.
+    pub issuer: String,
+    /// For people.
+    pub name: String,
+    /// What it issues tokens for: `oidc`, or one of the presets.
+    #[serde(default = "oidc")]
+    pub preset: String,
+    /// What its assertions may be used for.
+    pub uses: Vec<Use>,
+    /// What its assertions about workloads name as `aud` where that cannot be our issuer, as Azure has it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audience: Option<String>,
+    /// Its public keys; never together with `jwks_uri`. Neither: found by its OpenID configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks: Option<serde_json::Value>,
+    /// Where its public keys are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub jwks_uri: Option<String>,
+    /// What must hold for every assertion of this issuer.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Rule>,
+    /// Whether a user whom it names and nobody knows is made on the spot.
+    #[serde(default)]
+    pub creates_users: bool,
+    /// The most that its assertions about users are worth; absent: no ceiling but policy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
+}
+
+fn oidc() -> String {
+    "oidc".to_owned()
+}
+
+impl IssuerBody {
+    /// What serde cannot say. The error names the field.
+    pub fn check(&self) -> Result<(), String> {
+        fits("name", &self.name, MAX_TEXT)?;
+        fits("issuer", &self.issuer, MAX_URI)?;
+        self.jwks_uri.iter().try_for_each(|uri| fits("jwks_uri", uri, MAX_URI))?;
+        self.audience.iter().try_for_each(|audience| fits("audience", audience, MAX_URI))?;
+        if self.uses.is_empty() {
+            return Err("`uses` must name what its assertions may be used for".to_owned());
+        }
+        if self.audience.is_some() && self.uses != [Use::Workload] {
+            return Err("`audience` goes with `workload` as the one use: others have to name this issuer".to_owned());
+        }
+        if self.jwks.is_some() && self.jwks_uri.is_some() {
+            return Err("`jwks` and `jwks_uri` exclude each other".to_owned());
+        }
+        check_rules("rules", &self.rules)
+    }
+}
+
+/// What the assertions of an issuer may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Use {
+    /// They say which workload a client is: client authentication, or the JWT bearer grant without any.
+    Workload,
+    /// They say who a user is: the JWT bearer grant (RFC 7523 §2.1).
+    JwtBearer,
+    /// They are Identity Assertion Authorization Grants.
+    IdJag,
+    /// They are subject tokens of a token exchange (RFC 8693 §2.1).
+    TokenExchange,
+}
+
+impl Use {
+    /// Every use there is.
+    pub const ALL: [Self; 4] = [Self::Workload, Self::JwtBearer, Self::IdJag, Self::TokenExchange];
+
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Workload => "workload",
+            Self::JwtBearer => "jwt_bearer",
+            Self::IdJag => "id_jag",
+            Self::TokenExchange => "token_exchange",
+        }
+    }
+}
+
+/// What one claim must be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WireRule", into = "WireRule")]
+pub struct Rule {
+    /// The claim; members of objects are reached with `.` or `/`.
+    pub claim: String,
+    /// What it must be.
+    pub test: Test,
+}
+
+/// How a claim is compared; numbers and booleans by their JSON text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Test {
+    /// Exactly this.
+    Equals(String),
+    /// Beginning with this.
+    Prefix(String),
+    /// One of these.
+    OneOf(Vec<String>),
+}
+
+/// A rule as it is written: one of the three members says the test.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireRule {
+    claim: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    equals: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    prefix: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    one_of: Option<Vec<String>>,
+}
+
+impl TryFrom<WireRule> for Rule {
+    type Error = &'static str;
+
+    fn try_from(WireRule { claim, equals, prefix, one_of }: WireRule) -> Result<Self, Self::Error> {
+        let test = match (equals, prefix, one_of) {
+            (Some(text), None, None) => Test::Equals(text),
+            (None, Some(text), None) => Test::Prefix(text),
+            (None, None, Some(texts)) => Test::OneOf(texts),
+            _ => return Err("must have exactly one of `equals`, `prefix` and `one_of`"),
+        };
+        Ok(Self { claim, test })
+    }
+}
+
+impl From<Rule> for WireRule {
+    fn from(Rule { claim, test }: Rule) -> Self {
+        let bare = Self { claim, ..Self::default() };
+        match test {
+            Test::Equals(text) => Self { equals: Some(text), ..bare },
+            Test::Prefix(text) => Self { prefix: Some(text), ..bare },
+            Test::OneOf(texts) => Self { one_of: Some(texts), ..bare },
+        }
+    }
+}
+
+fn check_rules(field: &str, rules: &[Rule]) -> Result<(), String> {
+    if rules.len() > MAX_RULES {
+        return Err(format!("`{field}` may have {MAX_RULES} items at most"));
+    }
+    rules.iter().try_for_each(|rule| {
+        fits(&format!("{field}.claim"), &rule.claim, MAX_TEXT)?;
+        match &rule.test {
+            Test::Equals(text) => fits(&format!("{field}.equals"), text, MAX_URI),
+            Test::Prefix(text) => fits(&format!("{field}.prefix"), text, MAX_URI),
+            Test::OneOf(texts) if texts.is_empty() || texts.len() > MAX_VALUES => {
+                Err(format!("`{field}.one_of` must have 1 to {MAX_VALUES} items"))
+            }
+            Test::OneOf(texts) => texts.iter().try_for_each(|text| fits(&format!("{field}.one_of"), text, MAX_URI)),
+        }
+    })
+}
+
+fn fits(field: &str, text: &str, most: usize) -> Result<(), String> {
+    match text.trim().is_empty() || text.len() > most {
+        true => Err(format!("`{field}` must have 1 to {most} characters")),
+        false => Ok(()),
+    }
+}
+
+/// A workload that is a client.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkloadIdentity {
+    /// The `iss` of its assertions; a registered issuer.
+    pub issuer: String,
+    /// What its claims must be; all of them.
+    pub rules: Vec<Rule>,
+}
+
+impl WorkloadIdentity {
+    /// What serde cannot say. The error names the field.
+    pub fn check(&self) -> Result<(), String> {
+        fits("workload_identities.issuer", &self.issuer, MAX_URI)?;
+        match self.rules.is_empty() {
+            true => Err("`workload_identities.rules` must say which workload of its issuer it is".to_owned()),
+            false => check_rules("workload_identities.rules", &self.rules),
+        }
+    }
+}
+
+/// An outside issuer of a tenant.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Issuer {
+    /// Its name in paths.
+    pub id: String,
+    /// What an administrator said about it.
+    pub body: IssuerBody,
+    /// Counts changes to this row.
+    pub version: i64,
+    /// Seconds since the epoch.
+    pub created_at: i64,
+    /// Seconds since the epoch.
+    pub updated_at: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_has_exactly_one_test_and_is_written_as_it_was_read() {
+        for text in [
+            r#"{"claim":"sub","equals":"x"}"#,
+            r#"{"claim":"sub","prefix":"x"}"#,
+            r#"{"claim":"a.b","one_of":["x","y"]}"#,
+        ] {
+            let rule: Rule = serde_json::from_str(text).unwrap();
+            assert_eq!(serde_json::to_string(&rule).unwrap(), text);
+        }
+        for bad in [
+            r#"{"claim":"sub"}"#,
+            r#"{"equals":"x"}"#,
+            r#"{"claim":"sub","equals":"x","prefix":"y"}"#,
+            r#"{"claim":"sub","matches":".*"}"#,
+            r#"{"claim":"sub","equals":"x","negate":true}"#,
+            r#"{"claim":"sub","equals":1}"#,
+        ] {
+            assert!(serde_json::from_str::<Rule>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_rule_of_nothing_is_refused() {
+        let identity = |rules: &str| {
+            let text = format!(r#"{{"issuer":"https://idp.example.com","rules":{rules}}}"#);
+            serde_json::from_str::<WorkloadIdentity>(&text).unwrap().check()
+        };
+        assert!(identity(r#"[{"claim":"sub","equals":"x"}]"#).is_ok());
+        for bad in [
+            "[]",
+            r#"[{"claim":"sub","prefix":""}]"#,
+            r#"[{"claim":"sub","equals":""}]"#,
+            r#"[{"claim":"sub","one_of":[]}]"#,
+            r#"[{"claim":"sub","one_of":["x",""]}]"#,
+            r#"[{"claim":"","equals":"x"}]"#,
+        ] {
+            assert!(identity(bad).is_err(), "{bad}");
+        }
+    }
+}

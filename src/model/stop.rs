@@ -1,0 +1,77 @@
+//! Stopping: what can be stopped, and the receipt of it.
+
+use super::Status;
+use serde::{Deserialize, Serialize};
+
+/// What can be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Stoppable {
+    /// A client with all its agentic identities.
+    Client,
+    /// One agentic identity.
+    Identity,
+    /// A user with all the agentic identities that act for them.
+    User,
+    /// A token and every token made from it.
+    Chain,
+    /// A connection with its credential.
+    Connection,
+    /// A tenant with everything in it.
+    Tenant,
+}
+
+impl Stoppable {
+    /// Every kind.
+    pub const ALL: [Self; 6] = [Self::Client, Self::Identity, Self::User, Self::Chain, Self::Connection, Self::Tenant];
+
+    /// The name in the table and on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Identity => "identity",
+            Self::User => "user",
+            Self::Chain => "chain",
+            Self::Connection => "connection",
+            Self::Tenant => "tenant",
+        }
+    }
+}
+
+/// What stopping has stopped, and from when on that holds everywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receipt {
+    /// What was stopped.
+    pub kind: Stoppable,
+    /// Its id or name; of a chain, the digest of its `jti`.
+    pub id: String,
+    /// Where it is in its life now.
+    pub status: Status,
+    /// When, in seconds since the epoch.
+    pub at: i64,
+    /// From then on no part of Writ honours it: the freshness bound has passed.
+    pub not_honoured_after: i64,
+    /// What went with it.
+    pub stopped: Stopped,
+    /// The event that tells of it; absent if it had been suspended before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub event: Option<String>,
+}
+
+/// What went with the thing that was stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Secrets that had not expired.
+    pub secrets: i64,
+    /// Agentic identities.
+    pub identities: i64,
+    /// Downstream tokens that were kept for reuse, and are not any more.
+    pub leases: i64,
+    /// Until then the providers may honour those at the latest; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leases_expire_by: Option<i64>,
+    /// Tokens issued up to then are refused by Writ.
+    pub tokens_issued_until: i64,
+    /// A resource server that does not ask Writ may honour a token until it expires: then at the latest.
+    pub tokens_expire_by: i64,
+}

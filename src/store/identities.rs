@@ -1,0 +1,160 @@
+//! Agentic identities: making them, the directory, and what the status list needs of them.
+
+use super::{Reader, sql};
+use crate::error::Result;
+use crate::model::identity::{Entry, Filter};
+use crate::model::{Identity, Status};
+use crate::ports::Sql;
+
+macro_rules! columns {
+    () => {
+        "SELECT id, place, client, subject, registered_by, status, revoked_before, created_at, updated_at FROM identities"
+    };
+}
+
+/// The identity of a client with a subject.
+pub fn of(tenant: &str, client: &str, subject: &str) -> Sql {
+    sql!(concat!(columns!(), " WHERE tenant = ?1 AND client = ?2 AND subject = ?3"), tenant, client, subject)
+}
+
+/// Makes the identity if it is not there, with the next free place in the status list.
+pub fn ensure(tenant: &str, id: &str, (client, subject): (&str, &str), registered_by: &str, now: i64) -> Sql {
+    sql!(
+        "INSERT INTO identities (tenant, id, place, client, subject, registered_by, created_at, updated_at) \
+         SELECT ?1, ?2, (SELECT coalesce(max(place), -1) + 1 FROM identities WHERE tenant = ?1), ?3, ?4, ?5, ?6, ?6 \
+         WHERE true ON CONFLICT (tenant, client, subject) DO NOTHING",
+        tenant,
+        id,
+        client,
+        subject,
+        registered_by,
+        now
+    )
+}
+
+/// The digests of the chains that were stopped and whose tokens could still live.
+pub fn stopped_chains(tenant: &str, now: i64) -> Sql {
+    sql!("SELECT jti FROM stopped_chains WHERE tenant = ?1 AND until > ?2", tenant, now)
+}
+
+/// Where an identity stands with everyone in it: as the worst of identity, client and user.
+macro_rules! standing {
+    () => {
+        "CASE WHEN i.status = 'retired' OR coalesce(c.status, 'retired') = 'retired' \
+         OR coalesce(u.status, CASE WHEN i.subject = i.client THEN 'active' ELSE 'retired' END) = 'retired' THEN 'retired' \
+         WHEN 'suspended' IN (i.status, c.status, u.status) THEN 'suspended' ELSE 'active' END"
+    };
+}
+
+macro_rules! joined {
+    () => {
+        " FROM identities i LEFT JOIN clients c ON c.tenant = i.tenant AND c.id = i.client \
+         LEFT JOIN users u ON u.tenant = i.tenant AND u.id = i.subject WHERE i.tenant = ?1 AND "
+    };
+}
+
+macro_rules! entries {
+    ($which:literal) => {
+        concat!(
+            "SELECT i.id, i.place, i.client, i.subject, i.registered_by, i.status, i.revoked_before, i.created_at, \
+             i.updated_at, c.metadata, c.status AS client_status, u.status AS user_status, ",
+            standing!(),
+            " AS standing",
+            joined!(),
+            $which
+        )
+    };
+}
+
+macro_rules! page {
+    ($which:literal) => {
+        concat!(
+            "SELECT * FROM (",
+            entries!($which),
+            ") WHERE id > ?2 AND (?4 IS NULL OR standing = ?4) ORDER BY id LIMIT ?3"
+        )
+    };
+}
+
+/// The identity of that name, as the directory shows it.
+pub fn entry(tenant: &str, id: &str) -> Sql {
+    sql!(entries!("i.id = ?2"), tenant, id)
+}
+
+/// Identities after `after`, by id. Each filter has a statement of its own, so that each has its index.
+pub fn list(tenant: &str, filter: &Filter<'_>, after: &str, limit: i64) -> Sql {
+    let status = filter.status.map(Status::as_str);
+    match (filter.client, filter.subject) {
+        (Some(client), Some(subject)) => {
+            sql!(page!("i.client = ?5 AND i.subject = ?6"), tenant, after, limit, status, client, subject)
+        }
+        (Some(client), None) => sql!(page!("i.client = ?5"), tenant, after, limit, status, client),
+        (None, Some(subject)) => sql!(page!("i.subject = ?5"), tenant, after, limit, status, subject),
+        (None, None) => sql!(page!("i.id > ?2"), tenant, after, limit, status),
+    }
+}
+
+/// Reads a row of [`entry`] or [`list`].
+pub fn read_entry(row: &Reader<'_>) -> Result<Entry> {
+    let status = |column: &str| row.optional_text(column).map(|_| row.name(column)).transpose();
+    Ok(Entry {
+        identity: read(row)?,
+        client: row.optional_text("metadata").map(|_| row.json("metadata")).transpose()?,
+        client_status: status("client_status")?,
+        user_status: status("user_status")?,
+        status: row.name("standing")?,
+    })
+}
+
+/// What the newest events of an identity tell, among the newest thousand of its client.
+pub fn events(tenant: &str, (client, subject): (&str, &str), limit: i64) -> Sql {
+    sql!(
+        "SELECT body FROM (SELECT id, body FROM events WHERE tenant = ?1 AND client = ?2 ORDER BY id DESC LIMIT 1000) \
+         WHERE body ->> 'subject' = ?3 ORDER BY id DESC LIMIT ?4",
+        tenant,
+        client,
+        subject,
+        limit
+    )
+}
+
+/// How many places of the status list are taken.
+pub fn places(tenant: &str) -> Sql {
+    sql!("SELECT coalesce(max(place), -1) + 1 AS places FROM identities WHERE tenant = ?1", tenant)
+}
+
+/// The next places after `after` that do not stand as active.
+pub fn stopped_places(tenant: &str, after: i64, limit: i64) -> Sql {
+    sql!(
+        concat!(
+            "SELECT place, standing FROM (SELECT i.place, ",
+            standing!(),
+            " AS standing",
+            joined!(),
+            "i.place > ?2) WHERE standing <> 'active' ORDER BY place LIMIT ?3"
+        ),
+        tenant,
+        after,
+        limit
+    )
+}
+
+/// Reads a row of [`stopped_places`].
+pub fn read_place(row: &Reader<'_>) -> Result<(i64, Status)> {
+    Ok((row.int("place")?, row.name("standing")?))
+}
+
+/// Reads a row.
+pub fn read(row: &Reader<'_>) -> Result<Identity> {
+    Ok(Identity {
+        id: row.text("id")?,
+        place: row.int("place")?,
+        client: row.text("client")?,
+        subject: row.text("subject")?,
+        registered_by: row.text("registered_by")?,
+        status: row.name("status")?,
+        revoked_before: row.int("revoked_before")?,
+        created_at: row.int("created_at")?,
+        updated_at: row.int("updated_at")?,
+    })
+}

@@ -1,0 +1,137 @@
+//! `admin/identities`: the directory of agentic identities, and stopping one.
+
+use super::{kill, query};
+use crate::error::{Reason, Result};
+use crate::identities::{self, Reach};
+use crate::model::identity::{Entry, Filter};
+use crate::model::{Status, Stoppable};
+use crate::web::{Call, Response};
+use serde::Serialize;
+use serde_json::Value;
+
+/// What a query may say besides `limit` and `cursor`.
+pub const PARAMETERS: &[&str] = &["client", "subject", "status"];
+
+#[derive(Serialize)]
+struct View {
+    id: String,
+    client: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    client_name: Option<String>,
+    subject: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    owner: Option<String>,
+    tags: Vec<String>,
+    /// The grant that it was first seen with.
+    registered_by: String,
+    status: Status,
+    /// Who of it is not active.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    stopped: Vec<&'static str>,
+    /// Its index in the status list.
+    status_list_index: i64,
+    created_at: i64,
+    updated_at: i64,
+}
+
+#[derive(Serialize)]
+struct Detail {
+    #[serde(flatten)]
+    identity: View,
+    reach: Reach,
+    /// Newest first.
+    events: Vec<Value>,
+    /// Tokens that it got last and that have not expired, newest first.
+    chains: Vec<Chain>,
+}
+
+/// A token, by the digest of its `jti`.
+#[derive(Serialize)]
+struct Chain {
+    jti_hash: String,
+    /// Who acts, newest first.
+    chain: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resource: Option<String>,
+    scope: String,
+    expires_at: i64,
+}
+
+fn view(entry: Entry) -> View {
+    let (status, stopped) = (entry.status, entry.stopped());
+    let Entry { identity, client, .. } = entry;
+    let (client_name, owner, tags) = match client {
+        Some(client) => (Some(client.client_name), client.owner, client.tags),
+        None => (None, None, vec![]),
+    };
+    View {
+        id: identity.id,
+        client: identity.client,
+        client_name,
+        subject: identity.subject,
+        owner,
+        tags,
+        registered_by: identity.registered_by,
+        status,
+        stopped,
+        status_list_index: identity.place,
+        created_at: identity.created_at,
+        updated_at: identity.updated_at,
+    }
+}
+
+/// The token that an event tells of, if it has not expired.
+fn chain(event: &Value, now: i64) -> Option<Chain> {
+    let text = |name: &str| event.get(name)?.as_str().map(str::to_owned);
+    let expires_at = event.get("expires_at")?.as_i64().filter(|expiry| *expiry > now)?;
+    let actors = event.get("chain").and_then(Value::as_array).into_iter().flatten();
+    (event.get("type")? == "token.issued").then_some(())?;
+    Some(Chain {
+        jti_hash: text("jti_hash")?,
+        chain: actors.filter_map(Value::as_str).map(str::to_owned).collect(),
+        resource: text("resource"),
+        scope: text("scope_given")?,
+        expires_at,
+    })
+}
+
+/// Lists identities.
+pub async fn list(call: Call<'_>) -> Result<Response> {
+    let page = query(call, PARAMETERS)?;
+    let status = match page.get("status") {
+        Some("active") => Some(Status::Active),
+        Some("suspended") => Some(Status::Suspended),
+        Some("retired") => Some(Status::Retired),
+        None => None,
+        Some(_) => return Err(Reason::InvalidQuery.because("`status` must be active, suspended or retired")),
+    };
+    let filter = Filter { client: page.get("client"), subject: page.get("subject"), status };
+    let entries = identities::list(call.cx, &filter, (page.after(), page.rows())).await?;
+    Ok(page.of(entries, |entry| (entry.identity.id.clone(), view(entry))))
+}
+
+/// Shows an identity: who it is, what it can reach, what it did last.
+pub async fn get(call: Call<'_>) -> Result<Response> {
+    let (cx, now) = (call.cx, call.cx.now.seconds());
+    let entry = identities::find(cx, call.id(0)?).await?;
+    let reach = identities::reach(cx, &entry).await?;
+    let events = identities::recent(cx, &entry).await?;
+    let chains = events.iter().filter_map(|event| chain(event, now)).collect();
+    Ok(Response::json(200, &Detail { identity: view(entry), reach, events, chains }))
+}
+
+/// Stops an identity until it is resumed.
+pub async fn suspend(call: Call<'_>) -> Result<Response> {
+    kill::suspend(call, Stoppable::Identity).await
+}
+
+/// Lets a suspended identity go on.
+pub async fn resume(call: Call<'_>) -> Result<Response> {
+    kill::resume(call, Stoppable::Identity).await?;
+    Ok(Response::json(200, &view(identities::find(call.cx, call.id(0)?).await?)))
+}
+
+/// Stops an identity for good.
+pub async fn kill(call: Call<'_>) -> Result<Response> {
+    kill::kill(call, Stoppable::Identity).await
+}

@@ -1,0 +1,44 @@
+//! Tokens and proofs of every algorithm, sound and hostile, with real signatures.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that panics has failed, which is its job"
+)]
+#![allow(dead_code, reason = "each test target uses a part of the support")]
+
+#[path = "support/signer.rs"]
+mod signer;
+
+#[path = "jose/dpop.rs"]
+mod dpop;
+#[path = "jose/jwt.rs"]
+mod jwt;
+
+use writ::ports::Now;
+
+/// The moment of these tests, in seconds.
+const NOW: i64 = 1_800_000_000;
+
+fn now() -> Now {
+    Now::from_millis(NOW.unsigned_abs() * 1000)
+}
+
+/// Every text that differs from this one in one character, or is cut short.
+fn damaged(text: &str) -> impl Iterator<Item = String> {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+    let changed = (0..text.len()).flat_map(move |at| {
+        // In base64url the six bits of a character are its place in the alphabet: one bit at a time.
+        let place = alphabet.iter().position(|byte| *byte == text.as_bytes()[at]);
+        let others = place.map_or(vec![b'A', b'='], |place| (0..6).map(|bit| alphabet[place ^ (1 << bit)]).collect());
+        others.into_iter().map(move |other| {
+            let mut bytes = text.as_bytes().to_vec();
+            bytes[at] = other;
+            String::from_utf8(bytes).unwrap()
+        })
+    });
+    changed.chain((0..text.len()).map(|end| text[..end].to_owned()))
+}

@@ -1,0 +1,438 @@
+//! The JWT bearer grant (RFC 7523 §2.1): assertions about users and about workloads.
+
+use super::chain::{Chain, IDP, JWT_BEARER, TASKS, claims, refused};
+use crate::support::hub::{ISSUER, RESOURCE, decode, with_claims};
+use crate::support::{Port, Reply, Signer};
+use serde_json::{Value, json};
+use writ::ports::Alg;
+
+const INVALID: &str = "invalid_grant";
+
+/// Fails unless the assertion does not count, told in the one wording.
+#[track_caller]
+fn worthless(reply: &Reply) {
+    refused(reply, INVALID);
+    assert_eq!(reply.json()["error_description"], "the assertion is not valid here");
+}
+
+fn ask(chain: &Chain, assertion: &str) -> Reply {
+    chain.by_assertion(&chain.planner, assertion, &[("resource", RESOURCE)]).send()
+}
+
+#[test]
+fn an_assertion_about_a_user_is_worth_a_token_about_that_user() {
+    let chain = Chain::new();
+    let reply = ask(&chain, &chain.assertion(json!({"acr": "urn:mfa", "auth_time": 1_767_700_000})));
+    let token = claims(&reply);
+    assert_eq!(
+        (token["sub"].as_str(), token["client_id"].as_str()),
+        (Some(&*chain.user), Some(&*chain.planner.client_id))
+    );
+    assert_eq!((token["aud"].as_str(), token["scope"].as_str()), (Some(RESOURCE), Some("mcp:read mcp:write")));
+    assert_eq!((&token["acr"], &token["auth_time"]), (&json!("urn:mfa"), &json!(1_767_700_000)));
+    assert!(token.get("act").is_none() && reply.json().get("refresh_token").is_none());
+    let event = chain.hub.events_of("token.issued").pop().unwrap();
+    assert_eq!((&event["subject"], &event["grant_type"]), (&json!(chain.user), &json!(JWT_BEARER)));
+}
+
+/// Checklist, line 71, decision (b), incidents 25 and 40.
+#[test]
+fn the_audience_is_our_issuer_or_our_token_endpoint_and_nothing_else() {
+    let chain = Chain::new();
+    let aud = |aud: Value| ask(&chain, &chain.assertion(json!({"aud": aud})));
+    aud(json!(ISSUER)).expect(200);
+    aud(json!(format!("{ISSUER}/token"))).expect(200);
+    for bad in [
+        json!("https://elsewhere.example"),
+        json!([ISSUER, "https://elsewhere.example"]),
+        json!("https://id.example/t/second"),
+        json!(RESOURCE),
+        json!(""),
+        json!(null),
+        json!({"x": ISSUER}),
+    ] {
+        worthless(&aud(bad));
+    }
+}
+
+/// Checklist, line 71; ZITADEL CVE-2026-55669: a subject means nothing without its issuer.
+#[test]
+fn a_user_is_found_by_issuer_and_subject_together_and_by_nothing_else() {
+    let chain = Chain::new();
+    let more = json!({"sub": "bob", "email": "alice@example.com", "name": "Alice"});
+    worthless(&ask(&chain, &chain.assertion(more)));
+    worthless(&ask(&chain, &chain.assertion(json!({"sub": chain.user}))));
+    worthless(&ask(&chain, &chain.assertion(json!({"sub": "ALICE"}))));
+    // The same subject at another registered issuer is somebody else.
+    let rogue = chain.trust_another("https://rogue.example", json!({}));
+    let theirs = chain.claims(json!({"iss": "https://rogue.example"}));
+    worthless(&ask(&chain, &rogue.jwt(json!({"typ": "JWT", "kid": "k"}), &theirs)));
+    // And what it signs in the name of the first one counts for nothing.
+    worthless(&ask(&chain, &rogue.jwt(json!({"typ": "JWT", "kid": "k"}), &chain.claims(json!({})))));
+    assert_eq!(chain.hub.db.query("SELECT id FROM users").len(), 1);
+}
+
+/// Checklist, line 72, incident 25.
+#[test]
+fn what_is_expired_not_yet_valid_without_times_or_lives_too_long_is_worth_nothing() {
+    let chain = Chain::new();
+    let now = chain.now();
+    for bad in [
+        json!({"exp": null}),
+        json!({"iat": null}),
+        json!({"jti": null}),
+        json!({"exp": now - 11}),
+        json!({"exp": now + 4000}),
+        json!({"exp": "9999999999"}),
+        json!({"exp": -1}),
+        json!({"iat": now + 60}),
+        json!({"nbf": now + 60}),
+        json!({"nbf": "x"}),
+        json!({"sub": null}),
+        json!({"sub": ["alice"]}),
+        json!({"iss": [IDP]}),
+        json!({"jti": 1}),
+    ] {
+        worthless(&ask(&chain, &chain.assertion(bad)));
+    }
+    ask(&chain, &chain.assertion(json!({"iat": now + 8, "nbf": now + 8}))).expect(200);
+    ask(&chain, &chain.assertion(json!({"exp": now - 5, "iat": now - 60}))).expect(200);
+}
+
+/// Checklist, line 72.
+#[test]
+fn an_assertion_about_a_user_counts_once_in_all_isolates() {
+    let chain = Chain::new();
+    let assertion = chain.assertion(json!({}));
+    ask(&chain, &assertion).expect(200);
+    worthless(&ask(&chain, &assertion));
+    let other = chain.hub.isolate();
+    let again = chain.by_assertion(&chain.planner, &assertion, &[("resource", RESOURCE)]).on(&other).send();
+    worthless(&again);
+    for seed in 0..20 {
+        let assertion = chain.assertion(json!({}));
+        let isolates: Vec<_> = (0..4).map(|_| chain.hub.isolate()).collect();
+        let ask =
+            |isolate| chain.by_assertion(&chain.planner, &assertion, &[("resource", RESOURCE)]).on(isolate).future();
+        let replies = chain.hub.together(seed, isolates.iter().map(ask).collect());
+        assert_eq!(replies.iter().filter(|reply| reply.status == 200).count(), 1, "{replies:?}");
+    }
+}
+
+#[test]
+fn a_wrong_target_does_not_use_the_assertion_up() {
+    let chain = Chain::new();
+    let assertion = chain.assertion(json!({}));
+    let wrong = chain.by_assertion(&chain.planner, &assertion, &[("resource", "https://unknown.example")]).send();
+    refused(&wrong, "invalid_target");
+    ask(&chain, &assertion).expect(200);
+}
+
+/// Checklist, line 73, incident 19.
+#[test]
+fn a_disabled_user_issuer_or_client_gets_nothing() {
+    let chain = Chain::new();
+    let Chain { hub, planner, .. } = &chain;
+    let set = |table: &str, status: &str| {
+        hub.db.execute(&format!("UPDATE {table} SET status = '{status}'"));
+        hub.restart();
+    };
+    for status in ["suspended", "retired"] {
+        set("users", status);
+        worthless(&ask(&chain, &chain.assertion(json!({}))));
+        assert_eq!(chain.refusal()["detail"], "its user is stopped");
+    }
+    set("users", "active");
+    ask(&chain, &chain.assertion(json!({}))).expect(200);
+    set("identities", "suspended");
+    worthless(&ask(&chain, &chain.assertion(json!({}))));
+    set("identities", "active");
+    hub.admin("POST", &format!("clients/{}/suspend", planner.client_id)).send().expect(200);
+    ask(&chain, &chain.assertion(json!({}))).expect(401);
+    hub.admin("POST", &format!("clients/{}/resume", planner.client_id)).send().expect(200);
+    for uses in [json!(["workload"]), json!(["id_jag"]), json!(["token_exchange"])] {
+        chain.trust(json!({"uses": uses}));
+        worthless(&ask(&chain, &chain.assertion(json!({}))));
+    }
+    hub.admin("DELETE", "issuers/idp").send().expect(204);
+    worthless(&ask(&chain, &chain.assertion(json!({}))));
+}
+
+/// Checklist, line 74: what we do not support makes the assertion worthless, rather than being left out.
+#[test]
+fn a_confirmation_or_authorization_details_that_are_not_supported_fail_closed() {
+    let chain = Chain::new();
+    let key = Signer::new(Alg::Es256, 2);
+    for bad in [
+        json!({"cnf": {"x5t#S256": "x"}}),
+        json!({"cnf": {"jkt": key.thumbprint(), "x5t#S256": "x"}}),
+        json!({"cnf": {"jwk": {}}}),
+        json!({"cnf": key.thumbprint()}),
+        json!({"cnf": {}}),
+        json!({"authorization_details": [{"type": "payment"}]}),
+        json!({"authorization_details": []}),
+        json!({"act": {"sub": "client_admin"}}),
+        json!({"may_act": "x"}),
+        json!({"scope": 1}),
+    ] {
+        worthless(&ask(&chain, &chain.assertion(bad)));
+    }
+}
+
+/// Checklist, line 74.
+#[test]
+fn an_assertion_that_is_bound_to_a_key_needs_its_proof() {
+    let chain = Chain::new();
+    let (key, other) = (Signer::new(Alg::Es256, 2), Signer::new(Alg::Es256, 3));
+    let bound = || chain.assertion(json!({"cnf": {"jkt": key.thumbprint()}}));
+    let call = || chain.by_assertion(&chain.planner, &bound(), &[("resource", RESOURCE)]);
+    worthless(&call().send());
+    worthless(&call().header("dpop", &chain.proof(&other)).send());
+    let reply = call().header("dpop", &chain.proof(&key)).send();
+    assert_eq!(
+        (&reply.json()["token_type"], &claims(&reply)["cnf"]["jkt"]),
+        (&json!("DPoP"), &json!(key.thumbprint()))
+    );
+}
+
+/// Checklist, line 75.
+#[test]
+fn an_assertion_for_another_client_is_worth_nothing() {
+    let chain = Chain::new();
+    for name in ["client_id", "azp"] {
+        worthless(&ask(&chain, &chain.assertion(json!({name: chain.worker.client_id}))));
+        worthless(&ask(&chain, &chain.assertion(json!({name: [chain.planner.client_id]}))));
+        ask(&chain, &chain.assertion(json!({name: chain.planner.client_id}))).expect(200);
+    }
+}
+
+#[test]
+fn what_is_no_assertion_or_of_another_kind_is_worth_nothing() {
+    let chain = Chain::new();
+    let good = chain.assertion(json!({}));
+    let own = chain.own_token(&chain.planner, RESOURCE);
+    let key = Signer::new(Alg::Es256, 2);
+    let mut changed = decode(&good).1;
+    changed["sub"] = "bob".into();
+    let mut all = vec!["x".to_owned(), "e30.e30.".to_owned(), own, chain.proof(&key), with_claims(&good, &changed)];
+    for typ in ["at+jwt", "dpop+jwt", "oauth-id-jag+jwt", "logout+jwt", "client-authentication+jwt", "secevent+jwt"] {
+        all.push(chain.idp.jwt(json!({"typ": typ, "kid": "k"}), &chain.claims(json!({}))));
+    }
+    all.push(chain.idp.jws("{\"alg\":\"none\",\"typ\":\"JWT\"}", &chain.claims(json!({})).to_string()));
+    for bad in &all {
+        worthless(&ask(&chain, bad));
+    }
+    let form = [("grant_type", JWT_BEARER), ("resource", RESOURCE)];
+    refused(&chain.post(&chain.planner, &form).send(), "invalid_request");
+}
+
+/// Whatever an attacker makes of a good assertion, the answer tells nothing but that it is no good.
+#[test]
+fn why_an_assertion_does_not_count_is_in_the_event_and_not_in_the_answer() {
+    let chain = Chain::new();
+    let replies: Vec<Reply> = [
+        json!({"sub": "nobody"}),
+        json!({"aud": "x"}),
+        json!({"iss": "https://x.example"}),
+        json!({"exp": chain.now() - 60}),
+    ]
+    .into_iter()
+    .map(|bad| ask(&chain, &chain.assertion(bad)))
+    .collect();
+    assert!(replies.iter().all(|reply| reply.text == replies[0].text));
+    let events = chain.hub.events_of("token.refused");
+    let mut details: Vec<&str> = events.iter().filter_map(|event| event["detail"].as_str()).collect();
+    details.sort_unstable();
+    details.dedup();
+    assert_eq!(details.len(), 4, "{details:?}");
+}
+
+#[test]
+fn scope_is_bounded_by_the_assertion_the_issuer_and_the_client() {
+    let chain = Chain::new();
+    let scope = |more: Value, asked: &str| {
+        let call =
+            chain.by_assertion(&chain.planner, &chain.assertion(more), &[("resource", RESOURCE), ("scope", asked)]);
+        call.send().json()["scope"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(scope(json!({}), "mcp:read mcp:write admin"), "mcp:read mcp:write");
+    assert_eq!(scope(json!({"scope": "mcp:read x"}), "mcp:read mcp:write"), "mcp:read");
+    assert_eq!(scope(json!({"scope": "mcp:read"}), "mcp:write"), "");
+    chain.trust(json!({"scope": "mcp:write"}));
+    assert_eq!(scope(json!({}), "mcp:read mcp:write"), "mcp:write");
+}
+
+#[test]
+fn a_user_whom_nobody_knows_is_made_only_where_the_issuer_may() {
+    let chain = Chain::new();
+    let bob = |n: u32| chain.assertion(json!({"sub": format!("bob-{n}"), "name": "Bob", "email": "bob@example.com"}));
+    worthless(&ask(&chain, &bob(1)));
+    chain.trust(json!({"creates_users": true}));
+    let made = claims(&ask(&chain, &bob(1)))["sub"].clone();
+    assert_eq!(claims(&ask(&chain, &bob(1)))["sub"], made);
+    let user = chain.hub.admin("GET", &format!("users/{}", made.as_str().unwrap())).send().expect(200).json();
+    assert_eq!((&user["name"], &user["email"]), (&json!("Bob"), &json!("bob@example.com")));
+    assert_eq!((&user["roles"], &user["groups"]), (&json!([]), &json!([])));
+    assert_eq!(user["accounts"], json!([{"issuer": IDP, "subject": "bob-1"}]));
+    assert_eq!(chain.hub.events_of("user.created").len(), 2, "Alice, and Bob once");
+    // A name that is none is left out, and does not keep the user out.
+    let odd = chain.assertion(json!({"sub": "odd", "name": "x".repeat(300), "email": 1}));
+    ask(&chain, &odd).expect(200);
+    for seed in 0..10 {
+        let isolates: Vec<_> = (0..4).map(|_| chain.hub.isolate()).collect();
+        let ask = |isolate| {
+            let assertion = bob(100 + u32::try_from(seed).unwrap());
+            chain.by_assertion(&chain.planner, &assertion, &[("resource", RESOURCE)]).on(isolate).future()
+        };
+        let replies = chain.hub.together(seed, isolates.iter().map(ask).collect());
+        let mut subjects: Vec<_> = replies.iter().map(|reply| claims(reply)["sub"].to_string()).collect();
+        subjects.dedup();
+        assert_eq!(subjects.len(), 1, "two at once make one");
+    }
+}
+
+#[test]
+fn an_assertion_about_a_user_needs_a_client() {
+    let chain = Chain::new();
+    let assertion = chain.assertion(json!({}));
+    let form = [("grant_type", JWT_BEARER), ("assertion", &*assertion), ("resource", RESOURCE)];
+    chain.hub.call("POST", "/t/main/token").form(&form).send().expect(401);
+    let plain = chain.hub.create_client(json!({}));
+    refused(&chain.post(&plain, &form).send(), "unauthorized_client");
+    // A public client may, if it is registered for the grant.
+    let public = json!({"token_endpoint_auth_method": "none", "grant_types": [JWT_BEARER], "client_name": "public"});
+    let made = chain.hub.admin("POST", "clients").json(&public).send().expect(201).json();
+    let id = made["client_id"].as_str().unwrap();
+    let reply = chain.hub.call("POST", "/t/main/token").form(&[&form[..], &[("client_id", id)]].concat()).send();
+    assert_eq!(claims(&reply)["client_id"], id);
+}
+
+/// Our own issuer is nobody's outside issuer, even if somebody registers it.
+#[test]
+fn a_token_of_our_own_is_no_assertion() {
+    let chain = Chain::new();
+    let own = chain.user_token(&chain.planner, RESOURCE, "mcp:read");
+    let jwks = chain.hub.call("GET", "/t/main/jwks.json").send().json();
+    let body = json!({"issuer": ISSUER, "name": "us", "uses": ["jwt_bearer", "id_jag", "workload"], "jwks": jwks});
+    chain.hub.db.execute(&format!(
+        "INSERT INTO issuers (tenant, id, issuer, body, created_at, updated_at) VALUES ('main', 'us', '{ISSUER}', '{body}', 0, 0)"
+    ));
+    chain.hub.restart();
+    let addressed = chain.forge("JWT", &own, json!({"aud": ISSUER}));
+    worthless(&ask(&chain, &addressed));
+    let jag = chain.forge("oauth-id-jag+jwt", &own, json!({"aud": ISSUER, "resource": RESOURCE}));
+    worthless(&ask(&chain, &jag));
+}
+
+mod workload {
+    use super::*;
+    use crate::support::hub::Call;
+
+    /// A client that is the workload `repo:octo/app`.
+    fn robot(chain: &Chain, more: Value) -> String {
+        let mut body = json!({
+            "client_name": "robot", "grant_types": [JWT_BEARER, "client_credentials"], "token_endpoint_auth_method": "federated_jwt",
+            "workload_identities": [{"issuer": IDP, "rules": [{"claim": "sub", "equals": "repo:octo/app"}]}],
+        });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        chain.trust(json!({"uses": ["workload"]}));
+        let made = chain.hub.admin("POST", "clients").json(&body).send().expect(201).json();
+        made["client_id"].as_str().unwrap().to_owned()
+    }
+
+    fn call<'a>(chain: &'a Chain, assertion: &str, more: &[(&str, &str)]) -> Call<'a> {
+        let form = [("grant_type", JWT_BEARER), ("assertion", assertion), ("resource", RESOURCE)];
+        chain.hub.call("POST", "/t/main/token").form(&[&form, more].concat())
+    }
+
+    fn of_robot(chain: &Chain, more: Value) -> String {
+        let mut claims = json!({"sub": "repo:octo/app"});
+        claims.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        chain.assertion(claims)
+    }
+
+    #[test]
+    fn a_workload_needs_no_client_id_and_no_secret_and_may_use_its_token_again() {
+        let chain = Chain::new();
+        let robot = robot(&chain, json!({}));
+        for aud in [ISSUER.to_owned(), format!("{ISSUER}/"), format!("{ISSUER}/token")] {
+            let assertion = of_robot(&chain, json!({"aud": aud, "exp": chain.now() + 7200}));
+            for _ in 0..2 {
+                let token = claims(&call(&chain, &assertion, &[]).send());
+                assert_eq!((token["sub"].as_str(), token["client_id"].as_str()), (Some(&*robot), Some(&*robot)));
+            }
+        }
+        let event = chain.hub.events_of("token.issued").pop().unwrap();
+        assert_eq!((&event["client"], &event["grant_type"]), (&json!(robot), &json!(JWT_BEARER)));
+    }
+
+    #[test]
+    fn a_workload_that_is_no_client_or_not_registered_for_the_grant_gets_nothing() {
+        let chain = Chain::new();
+        let id = robot(&chain, json!({}));
+        worthless(&call(&chain, &of_robot(&chain, json!({"sub": "repo:octo/other"})), &[]).send());
+        worthless(&call(&chain, &of_robot(&chain, json!({"aud": "x"})), &[]).send());
+        worthless(&call(&chain, &of_robot(&chain, json!({"act": {"sub": "x"}})), &[]).send());
+        call(&chain, &of_robot(&chain, json!({})), &[]).send().expect(200);
+        chain.hub.admin("POST", &format!("clients/{id}/suspend")).send().expect(200);
+        worthless(&call(&chain, &of_robot(&chain, json!({})), &[]).send());
+        chain.hub.admin("POST", &format!("clients/{id}/resume")).send().expect(200);
+        chain.hub.clock.advance(2);
+        call(&chain, &of_robot(&chain, json!({})), &[]).send().expect(200);
+        chain.hub.db.execute("UPDATE clients SET metadata = json_set(metadata, '$.grant_types', json('[]'))");
+        chain.hub.restart();
+        refused(&call(&chain, &of_robot(&chain, json!({})), &[]).send(), "unauthorized_client");
+    }
+
+    #[test]
+    fn a_workload_is_never_another_client_than_the_one_that_authenticated() {
+        let chain = Chain::new();
+        robot(&chain, json!({}));
+        let assertion = of_robot(&chain, json!({}));
+        worthless(&call(&chain, &assertion, &[]).basic(&chain.worker).send());
+    }
+
+    #[test]
+    fn two_clients_that_are_one_workload_are_neither() {
+        let chain = Chain::new();
+        robot(&chain, json!({}));
+        robot(&chain, json!({}));
+        worthless(&call(&chain, &of_robot(&chain, json!({})), &[]).send());
+    }
+
+    #[test]
+    fn an_issuer_of_both_kinds_tells_workloads_and_users_apart_and_users_count_once() {
+        let chain = Chain::new();
+        let robot = robot(&chain, json!({}));
+        chain.trust(json!({"uses": ["workload", "jwt_bearer"]}));
+        assert_eq!(claims(&call(&chain, &of_robot(&chain, json!({})), &[]).send())["sub"], robot);
+        let alice = chain.assertion(json!({}));
+        assert_eq!(claims(&ask(&chain, &alice))["sub"], *chain.user);
+        worthless(&ask(&chain, &alice));
+    }
+
+    #[test]
+    fn nothing_is_issued_while_nobody_can_record_it() {
+        let chain = Chain::new();
+        robot(&chain, json!({}));
+        let assertion = of_robot(&chain, json!({}));
+        call(&chain, &assertion, &[]).send().expect(200);
+        chain.hub.faults.fail(Port::Queue);
+        chain.hub.faults.fail(Port::Db);
+        call(&chain, &assertion, &[]).send().expect(503);
+    }
+}
+
+#[test]
+fn nobody_is_made_for_a_target_that_is_not_there() {
+    let chain = Chain::new();
+    chain.trust(json!({"creates_users": true}));
+    let assertion = chain.assertion(json!({"sub": "carol"}));
+    refused(
+        &chain.by_assertion(&chain.planner, &assertion, &[("resource", "https://x.example")]).send(),
+        "invalid_target",
+    );
+    assert_eq!(chain.hub.db.query("SELECT id FROM users").len(), 1);
+    chain.by_assertion(&chain.planner, &assertion, &[("resource", TASKS)]).send().expect(200);
+    assert_eq!(chain.hub.db.query("SELECT id FROM users").len(), 2);
+}
