@@ -55,8 +55,9 @@ struct Shelf {
 /// How long a use is remembered beyond the expiry of the thing: more than any clock may be off.
 const SPENT_SECONDS: i64 = 10 * LEEWAY_SECONDS;
 
-/// How many things of one tenant are remembered; beyond that the shelf is cleared.
-const SHELF: usize = 20_000;
+/// How many things of one tenant are remembered; beyond that the shelf is cleared. A client on its own is two: itself and its
+/// agentic identity.
+const SHELF: usize = 40_000;
 /// The same for those that outlive epochs.
 const LASTING: usize = 1_000;
 

@@ -59,7 +59,7 @@ async fn load_sources(cx: &Cx<'_>, hash: &str) -> Result<Vec<Source>> {
     let key = kv_key(&cx.tenant.id, hash);
     // KV down is no reason to fail: D1 has the truth.
     let known = cx.world.kv.get(&key).await.ok().flatten().filter(|json| sha256(json).to_text() == hash);
-    if let Some(sources) = known.and_then(|json| serde_json::from_str(&json).ok()) {
+    if let Some(sources) = known.and_then(|json| serde_json::from_slice(json.as_bytes()).ok()) {
         return Ok(sources);
     }
     let (json, sources) = pack(load_all(cx).await?)?;

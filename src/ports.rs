@@ -173,7 +173,7 @@ pub enum Alg {
     #[serde(rename = "ES256")]
     Es256,
     /// Ed25519 (RFC 8037 §3.1).
-    #[serde(rename = "EdDSA")]
+    #[serde(rename = "EdDSA", alias = "Ed25519")]
     EdDsa,
     /// RSASSA-PKCS1-v1_5 with SHA-256.
     #[serde(rename = "RS256")]
@@ -186,6 +186,8 @@ pub enum Alg {
 impl Alg {
     /// Every algorithm that Writ verifies.
     pub const ALL: [Self; 4] = [Self::Es256, Self::EdDsa, Self::Rs256, Self::Ps256];
+    /// The names that are taken, and advertised: Ed25519 has two (RFC 8037 §3.1, RFC 9864 §2.2).
+    pub const NAMES: [&str; 5] = ["ES256", "Ed25519", "EdDSA", "RS256", "PS256"];
     /// Every algorithm that Writ signs with.
     pub const SIGNING: [Self; 2] = [Self::Es256, Self::Rs256];
 
@@ -201,7 +203,10 @@ impl Alg {
 
     /// The algorithm of that exact name.
     pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|alg| alg.as_str() == name)
+        match name {
+            "Ed25519" => Some(Self::EdDsa),
+            _ => Self::ALL.into_iter().find(|alg| alg.as_str() == name),
+        }
     }
 
     /// The same, if Writ signs with it.

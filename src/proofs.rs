@@ -8,7 +8,7 @@
 //! 3. A proof is used once in the tenant, by (thumbprint, `jti`): whatever location, whatever endpoint (§11.1). What is
 //!    remembered outlives the proof and every clock's leeway.
 //! 4. Nonces are kept by nobody: the moment, sealed for the tenant. Where the tenant wants them, every proof at the token
-//!    endpoint needs one that is at most [`NONCE_SECONDS`] old (§8), so proofs cannot be made in advance.
+//!    endpoint needs one that is at most `NONCE_SECONDS` old (§8), so proofs cannot be made in advance.
 //! 5. At our resources a proof names the token (`ath`) and is by the key that the token is bound to (§7.1). A bound token is
 //!    worth nothing as a bearer token, nor an unbound one under this scheme (§7.2).
 //! 6. A resource server that exchanges, introspects or leases with a bound token has checked the proof itself, for that was

@@ -14,7 +14,7 @@ const RELAY: i64 = 20;
 pub async fn consume(world: &World, messages: &[String], now: Now) -> Result<()> {
     let statements = messages
         .iter()
-        .map(|body| match serde_json::from_str::<Event>(body) {
+        .map(|body| match serde_json::from_slice::<Event>(body.as_bytes()) {
             Ok(event) => store::events::keep(&event, body.clone()),
             Err(_) => {
                 world.log.line("audit: a message is no event; kept as a dead letter");

@@ -9,7 +9,7 @@
 //!    (RFC 6749 §5.2); a client that is not there costs the same digest or the same signature.
 //! 3. A public client has proved nothing: it passes [`Claim::accept`] alone, whose callers ask the grant whether that is
 //!    enough.
-//! 4. Failures are limited: see [`failures`].
+//! 4. Failures are limited: see `failures`.
 //! 5. An [`Authenticated`] can be made only here.
 
 mod assertion;

@@ -85,7 +85,7 @@ pub(super) fn is_private(members: &Map<String, Value>) -> bool {
 
 /// Whether the owner of the key lets it verify signatures of that algorithm (RFC 7517 §4.2 to §4.4).
 fn is_for(alg: Alg, members: &Map<String, Value>) -> bool {
-    members.get("alg").is_none_or(|name| name == alg.as_str())
+    members.get("alg").is_none_or(|name| name.as_str().and_then(Alg::parse) == Some(alg))
         && members.get("use").is_none_or(|purpose| purpose == "sig")
         && members.get("key_ops").is_none_or(|operations| {
             operations.as_array().is_some_and(|operations| operations.iter().any(|one| one == "verify"))

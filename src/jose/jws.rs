@@ -189,7 +189,7 @@ impl<'a> Jws<'a> {
 
     /// Whether the token is signed by that key, with the algorithm of that key.
     pub async fn verify(&self, keys: &dyn Keys, key: &PublicJwk) -> Result<(), Problem> {
-        if self.token.algorithm() != key.alg().as_str() {
+        if self.alg() != Some(key.alg()) {
             return Err(Problem::WrongAlgorithm);
         }
         match keys.verify(key.as_key(), self.input, self.token.signature_bytes()).await? {

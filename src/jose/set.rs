@@ -91,6 +91,9 @@ mod tests {
         assert_eq!(counts(&all, None), [1, 1, 1, 1]);
         assert_eq!(counts(&set(&[format!("{RSA},\"alg\":\"PS256\"")]).unwrap(), None), [0, 0, 0, 1]);
         assert_eq!(counts(&set(&[format!("{EC},\"alg\":\"RS256\"")]).unwrap(), None), [0, 0, 0, 0]);
+        for name in ["EdDSA", "Ed25519"] {
+            assert_eq!(counts(&set(&[format!("{OKP},\"alg\":\"{name}\"")]).unwrap(), None), [0, 1, 0, 0], "{name}");
+        }
     }
 
     #[test]

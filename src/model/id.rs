@@ -21,7 +21,7 @@ pub fn ulid(now: Now, entropy: &dyn Entropy) -> String {
     Ulid::from_parts(now.millis(), u128::from_be_bytes(random)).to_string().to_ascii_lowercase()
 }
 
-/// The first name that [`ulid`] may give at a moment, in seconds since the epoch.
+/// The first name that [`ulid()`] may give at a moment, in seconds since the epoch.
 pub fn first_at(seconds: i64) -> String {
     let millis = u64::try_from(seconds).unwrap_or_default().saturating_mul(1000);
     Ulid::from_parts(millis, 0).to_string().to_ascii_lowercase()

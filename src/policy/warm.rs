@@ -1,5 +1,5 @@
-//! The first use of Cedar in an isolate builds its parser's tables, tens of milliseconds in WebAssembly. A host can have
-//! that done while it starts, when nobody waits.
+//! The first use of Cedar in an isolate takes tens of milliseconds, until its code is compiled and its parsers are made. A host
+//! can have that done while it starts, when nobody waits.
 
 use super::{Action, Bundle, Circumstance, Mode, Principal, Question, Source, Target};
 

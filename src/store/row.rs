@@ -32,7 +32,8 @@ impl Reader<'_> {
 
     /// A text column that holds JSON.
     pub fn json<T: DeserializeOwned>(&self, column: &str) -> Result<T> {
-        serde_json::from_str(&self.text(column)?).map_err(|_| BROKEN.into())
+        // From bytes, as bodies are: a type that is read both ways is in the Worker once.
+        serde_json::from_slice(self.text(column)?.as_bytes()).map_err(|_| BROKEN.into())
     }
 
     /// A text column that holds the name of a state.

@@ -44,13 +44,13 @@ pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
             .filter(|method| **method != AuthMethod::None)
             .map(|method| method.as_str())
             .collect(),
-        introspection_endpoint_auth_signing_alg_values_supported: Alg::ALL.map(Alg::as_str),
+        introspection_endpoint_auth_signing_alg_values_supported: Alg::NAMES,
         introspection_signing_alg_values_supported: [introspect::SIGNING_ALG.as_str()],
         revocation_endpoint: format!("{issuer}/revoke"),
         revocation_endpoint_auth_methods_supported: METHODS.iter().map(|method| method.as_str()).collect(),
-        revocation_endpoint_auth_signing_alg_values_supported: Alg::ALL.map(Alg::as_str),
-        dpop_signing_alg_values_supported: Alg::ALL.map(Alg::as_str),
-        token_endpoint_auth_signing_alg_values_supported: Alg::ALL.map(Alg::as_str),
+        revocation_endpoint_auth_signing_alg_values_supported: Alg::NAMES,
+        dpop_signing_alg_values_supported: Alg::NAMES,
+        token_endpoint_auth_signing_alg_values_supported: Alg::NAMES,
         response_types_supported: [],
         subject_types_supported: ["public"],
         id_token_signing_alg_values_supported: ["ES256", "RS256"],
@@ -65,7 +65,7 @@ pub async fn jwks(Call { cx, .. }: Call<'_>) -> Result<Response> {
     let keys: Vec<Value> = keys
         .iter()
         .map(|key| {
-            let mut jwk: Value = serde_json::from_str(key.public.json()).unwrap_or_default();
+            let mut jwk: Value = serde_json::from_slice(key.public.json().as_bytes()).unwrap_or_default();
             if let Some(members) = jwk.as_object_mut() {
                 members.insert("kid".to_owned(), key.public.kid().into());
                 members.insert("alg".to_owned(), key.public.alg().as_str().into());

@@ -70,7 +70,7 @@ fn challenge(wire: &Wire, reason: Option<Reason>, issuer: Option<&str>) -> Optio
     match (wire.status, wire.code) {
         (401, "invalid_client") => Some(format!("Basic realm=\"{realm}\"")),
         (401, code) if matches!(reason, Some(Reason::InvalidBoundToken | Reason::InvalidTokenProof)) => {
-            let algs = Alg::ALL.map(Alg::as_str).join(" ");
+            let algs = Alg::NAMES.join(" ");
             Some(format!("DPoP realm=\"{realm}\", error=\"{code}\", algs=\"{algs}\""))
         }
         (401, code) | (403, code @ "insufficient_scope") => Some(format!("Bearer realm=\"{realm}\", error=\"{code}\"")),

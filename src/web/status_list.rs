@@ -4,7 +4,7 @@
 //! 1. Valid, invalid (stopped for good, or gone) or suspended, as the worst of identity, client and user. A single token
 //!    that was revoked does not show here: that is for introspection and for signals.
 //! 2. The list is as fresh as D1 when it is signed; whoever keeps it for `ttl` is late by that and no more.
-//! 3. It has room for [`LEAST`] identities and grows by doubling up to [`MOST`], so that its length tells nothing and a token
+//! 3. It has room for `LEAST` identities and grows by doubling up to `MOST`, so that its length tells nothing and a token
 //!    of a new identity finds its index. An identity beyond that has no status here.
 //! 4. `304` goes only to who has the present list, signed not long ago (RFC 9110 §13.1.2).
 

@@ -1,6 +1,7 @@
 // Load: requests as bytes, and wrk, which sends them over loopback with one thread and sixteen connections.
 
 import { execFile } from "node:child_process";
+import { readFileSync, readdirSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -12,12 +13,33 @@ const script = join(dirname(fileURLToPath(import.meta.url)), "wrk.lua");
 /** Where the callers are, as far as policies can tell. */
 const ADDRESS = "192.0.2.10";
 
-/** A form post with Basic authentication, as fetch() takes it. */
-export function form({ client_id, client_secret }, fields) {
+/** The `workerd` processes that this one has started. */
+export function workerds() {
+  const stat = (pid) => {
+    try {
+      return readFileSync(`/proc/${pid}/stat`, "utf8");
+    } catch {
+      return ""; // it has just ended
+    }
+  };
+  return readdirSync("/proc").filter((name) => /^\d+$/.test(name)).map(Number)
+    .filter((pid) => stat(pid).startsWith(`${pid} (workerd) `) && stat(pid).split(") ")[1].split(" ")[1] === String(process.pid));
+}
+
+/** The CPU time that a process has used, in milliseconds: what the kernel counts, in hundredths of a second. */
+export function cpuMillis(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, "utf8").split(") ")[1].split(" ");
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+/** A form post with Basic authentication, if the client has a secret, as fetch() takes it. */
+export function form({ client_id, client_secret }, fields, headers = {}) {
+  const basic = client_secret && { authorization: `Basic ${Buffer.from(`${client_id}:${client_secret}`).toString("base64")}` };
   return {
     method: "POST",
     headers: {
-      authorization: `Basic ${Buffer.from(`${client_id}:${client_secret}`).toString("base64")}`,
+      ...basic,
+      ...headers,
       "cf-connecting-ip": ADDRESS,
       "content-type": "application/x-www-form-urlencoded",
     },

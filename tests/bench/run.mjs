@@ -9,21 +9,25 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Miniflare } from "miniflare";
 import { freePort, root, start, workerBuild } from "../../scripts/lib/miniflare.mjs";
-import { form, load } from "./load.mjs";
+import { kills } from "./kill.mjs";
+import { cpuMillis, form, load, workerds } from "./load.mjs";
+import { assertion, proof } from "./proofs.mjs";
 import { print, save } from "./report.mjs";
-import { google, grant, populate, token } from "./setup.mjs";
+import { exchange, google, grant, populate, token } from "./setup.mjs";
 
 const here = join(root, "tests/bench");
 const { values: { quick } } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
 
-const ROUNDS = 3;
-const SECONDS = quick ? 2 : 4;
+const ROUNDS = quick ? 2 : 5;
+const SECONDS = quick ? 2 : 6;
 const WARM_UP_SECONDS = quick ? 2 : 5;
 const SMALL = { clients: 10, policies: 10 };
 const LARGE = quick ? { clients: 1_000, policies: 100 } : { clients: 10_000, policies: 1_000 };
 /** Starts and requests of the two measurements that need no load. */
 const STARTS = 5;
 const COUNTED = 200;
+/** More than can be answered of what is signed anew for each request. */
+const MOST_PER_SECOND = 2_000;
 /** How long the queue may take to empty itself. */
 const DRAIN_MS = 120_000;
 
@@ -32,18 +36,19 @@ const undo = [];
 
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
-/** The limit: a Worker that signs and awaits one queue send. */
-async function limit() {
-  const mf = new Miniflare({
-    ...workerBuild(join(here, "limit/build")),
-    host: "127.0.0.1",
-    port: 0,
-    compatibilityDate: "2026-07-30",
-    queueProducers: { AUDIT: "limit" },
-  });
+/** Some Worker in a Miniflare of its own. */
+async function worker(options) {
+  const mf = new Miniflare({ ...options, host: "127.0.0.1", port: 0, compatibilityDate: "2026-07-30" });
   undo.push(() => mf.dispose());
-  return `${(await mf.ready).origin}/token`;
+  const { result: { origin }, pid } = await spawning(() => mf.ready);
+  return { url: `${origin}/token`, pid };
 }
+
+/** The limit: a Worker that signs and awaits one queue send. */
+const limit = () => worker({ ...workerBuild(join(here, "limit/build")), queueProducers: { AUDIT: "limit" } });
+
+/** What the runtime itself costs on this machine: a Worker that does nothing. */
+const empty = () => worker({ modules: true, script: "export default { fetch: () => new Response('{}') }" });
 
 /** The comparison, in a process of its own. */
 async function oidcProvider() {
@@ -57,7 +62,7 @@ async function oidcProvider() {
     child.stdout.once("data", listening);
     child.once("exit", (code) => failed(new Error(`oidc-provider ended with ${code} before it listened`)));
   });
-  return `http://localhost:${port}/token`;
+  return { url: `http://localhost:${port}/token`, pid: child.pid };
 }
 
 /**
@@ -69,34 +74,50 @@ async function writ(size, stand) {
   await rm(state, { recursive: true, force: true });
   undo.push(() => rm(state, { recursive: true }));
   const how = { port: await freePort(), state, consume: false, vars: { DEV_OUTBOUND: stand.origin } };
-  const running = await start(how);
+  const { result: running, pid } = await spawning(() => start(how));
   undo.push(() => running.stop());
   console.log(`making ${size.clients} clients and ${size.policies} policies`);
-  return { how, running, url: `${running.issuer}/token`, ...await populate(running, size, stand) };
+  return { how, running, pid, url: `${running.issuer}/token`, ...await populate(running, size, stand) };
+}
+
+/** Runs a step that starts a workerd, and says which process that is. */
+async function spawning(step) {
+  const before = workerds();
+  const result = await step();
+  const pid = workerds().find((one) => !before.includes(one));
+  if (pid === undefined) throw new Error("no workerd was started: CPU time cannot be measured");
+  return { result, pid };
 }
 
 /** Sends one request, to see what is wrong if something is, and then until every prepared one was sent and the time is over. */
-async function warmUp({ url, prepare }) {
-  const requests = await prepare();
+async function warmUp({ url, prepare, once }) {
+  const requests = await prepare(WARM_UP_SECONDS);
   const first = await fetch(url, requests[0]);
   if (!first.ok) throw new Error(`${url} answered ${first.status}: ${await first.text()}`);
   await first.arrayBuffer();
-  const { rate } = await load(url, requests, WARM_UP_SECONDS);
+  const { rate, failed } = await load(url, requests.slice(1), WARM_UP_SECONDS);
   const missing = requests.length - rate * WARM_UP_SECONDS;
-  if (missing > 0) await load(url, requests, Math.ceil((2 * requests.length) / rate));
+  if (once || missing <= 0) return failed;
+  return failed + (await load(url, requests, Math.ceil((2 * requests.length) / rate))).failed;
 }
 
 async function measure(contestants) {
-  for (const contestant of contestants) await warmUp(contestant);
+  const unready = [];
+  for (const contestant of contestants) unready.push(await warmUp(contestant));
   const seen = contestants.map(() => []);
   for (let round = 1; round <= ROUNDS; round += 1) {
     console.log(`round ${round} of ${ROUNDS}, about ${contestants.length * SECONDS} s`);
-    for (const [i, { url, prepare }] of contestants.entries()) seen[i].push(await load(url, await prepare(), SECONDS));
+    for (const [i, { url, prepare, pid }] of contestants.entries()) {
+      const requests = await prepare(SECONDS);
+      const before = cpuMillis(pid);
+      const result = await load(url, requests, SECONDS);
+      seen[i].push({ ...result, cpu: (cpuMillis(pid) - before) / result.requests });
+    }
   }
   return Object.fromEntries(contestants.map(({ key, name }, i) => {
     const pick = (figure) => median(seen[i].map((result) => result[figure]));
-    const failed = seen[i].reduce((sum, result) => sum + result.failed, 0);
-    return [key, { name, rate: pick("rate"), p50: pick("p50"), p99: pick("p99"), failed }];
+    const failed = seen[i].reduce((sum, result) => sum + result.failed, unready[i]);
+    return [key, { name, rate: pick("rate"), p50: pick("p50"), p99: pick("p99"), cpu: pick("cpu"), failed }];
   }));
 }
 
@@ -152,6 +173,45 @@ async function stored({ how, url, agents }) {
   }
 }
 
+/** The other ways to get a token, and to ask about one. What is for single use is signed anew for every request. */
+function agents({ url, pid, agents: [agent], server, signer, key, delegate, running: { issuer } }) {
+  const fresh = (make) => (seconds) => Array.from({ length: MOST_PER_SECOND * seconds }, make);
+  const own = (client) => token(url, client, grant);
+  return [
+    {
+      key: "signed",
+      name: "(e) Writ, `private_key_jwt`",
+      url,
+      pid,
+      once: true,
+      prepare: fresh(() => form({}, { ...grant, ...assertion(signer.client_id, issuer, key) })),
+    },
+    {
+      key: "exchanged",
+      name: "(f) Writ, token exchange with an actor",
+      url,
+      pid,
+      prepare: async () =>
+        [form(delegate, { ...exchange, subject_token: await own(agent), actor_token: await own(delegate) })],
+    },
+    {
+      key: "bound",
+      name: "(g) Writ, DPoP-bound `client_credentials`",
+      url,
+      pid,
+      once: true,
+      prepare: fresh(() => form(agent, grant, { dpop: proof(url, key) })),
+    },
+    {
+      key: "introspected",
+      name: "(h) Writ, introspection",
+      url: `${issuer}/introspect`,
+      pid,
+      prepare: async () => [form(server, { token: await own(agent) })],
+    },
+  ];
+}
+
 async function run() {
   if (loadavg()[0] > 0.5) console.warn("this machine is busy with something else: the figures will be worse than they should");
 
@@ -162,21 +222,25 @@ async function run() {
   const comparison = { client_id: "bench", client_secret: "bench-secret" };
   const spread = ({ agents }) => agents.map((agent) => form(agent, grant));
   const contestants = [
-    { key: "limit", name: "(a) the limit", url: await limit(), prepare: () => [form(comparison, {})] },
-    { key: "writ", name: "(b) Writ, `client_credentials`", url: small.url, prepare: () => spread(small) },
-    { key: "other", name: "(c) oidc-provider", url: await oidcProvider(), prepare: () => [form(comparison, grant)] },
+    { key: "limit", name: "(a) the limit", ...await limit(), prepare: () => [form(comparison, {})] },
+    { key: "writ", name: "(b) Writ, `client_credentials`", url: small.url, pid: small.pid, prepare: () => spread(small) },
+    { key: "other", name: "(c) oidc-provider", ...await oidcProvider(), prepare: () => [form(comparison, grant)] },
     {
       key: "lease",
       name: "(d) Writ, lease of a cached token",
       url: small.lease,
+      pid: small.pid,
       prepare: async () => [form(small.server, { subject_token: await token(small.url, small.agents[0], grant) })],
     },
     {
       key: "large",
       name: `(b) with ${LARGE.clients} clients, ${LARGE.policies} policies`,
       url: large.url,
+      pid: large.pid,
       prepare: () => spread(large),
     },
+    ...agents(small),
+    { key: "empty", name: "an empty Worker", ...await empty(), prepare: () => [form(comparison, {})] },
   ];
   const results = await measure(contestants);
   if (stand.exchanges !== 1) throw new Error(`the leases were not cached: ${stand.exchanges} exchanges instead of 1`);
@@ -184,7 +248,10 @@ async function run() {
   for (const { running } of [small, large]) await running.stop();
   const first = { small: await firstRequest(small, stand), large: await firstRequest(large, stand) };
   const storage = await storageCalls(small);
-  return { results, first, storage, audit: await stored(small), sizes: { SMALL, LARGE }, method: { ROUNDS, SECONDS, STARTS } };
+  const audit = await stored(small);
+  console.log("kills, about two minutes");
+  const killed = await kills(large);
+  return { results, first, storage, audit, killed, sizes: { SMALL, LARGE }, method: { ROUNDS, SECONDS, STARTS } };
 }
 
 try {

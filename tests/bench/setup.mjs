@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { createServer } from "node:http";
 import { firstAdmin, migrate } from "../../scripts/lib/miniflare.mjs";
 import { form } from "./load.mjs";
+import { keyPair } from "./proofs.mjs";
 
 const RESOURCE = "http://localhost:8000/mcp";
 const SCOPE = "mcp:bigquery.read";
@@ -13,6 +14,15 @@ const CONNECTION = "bigquery-read";
 
 /** The form that an agent sends to the token endpoint. */
 export const grant = { grant_type: "client_credentials", resource: RESOURCE, scope: SCOPE };
+
+/** The form of a delegation (RFC 8693), but for its two tokens. */
+export const exchange = {
+  grant_type: "urn:ietf:params:oauth:grant-type:token-exchange",
+  resource: RESOURCE,
+  scope: SCOPE,
+  subject_token_type: "urn:ietf:params:oauth:token-type:access_token",
+  actor_token_type: "urn:ietf:params:oauth:token-type:access_token",
+};
 
 /** Answers every assertion with an access token and counts how often it was asked. */
 export async function google() {
@@ -63,7 +73,7 @@ function admin({ issuer }, client) {
 }
 
 /**
- * Fills an empty Writ. Of the policies one is for leases, one lets every client have its token (it asks for a tag, an address and an
+ * Fills an empty Writ. Of the policies one is for leases, one for exchanges, one lets every client have its token (it asks for a tag, an address and an
  * hour), and each of the others names one client. Answers the agents and what a lease takes.
  */
 export async function populate(writ, { clients, policies }, { origin }) {
@@ -91,6 +101,23 @@ export async function populate(writ, { clients, policies }, { origin }) {
     kind: "resource_server",
     allowed_resources: [RESOURCE],
   });
+  const key = keyPair();
+  const signer = await call("POST", "clients", {
+    client_name: "signer",
+    grant_types: ["client_credentials"],
+    token_endpoint_auth_method: "private_key_jwt",
+    jwks: { keys: [key.jwk] },
+    tags: ["bench"],
+    allowed_resources: [RESOURCE],
+  });
+  const delegate = await call("POST", "clients", {
+    ...machine,
+    client_name: "delegate",
+    grant_types: ["client_credentials", exchange.grant_type],
+    tags: ["bench"],
+    allowed_resources: [RESOURCE],
+    serves: [RESOURCE],
+  });
   await clone(database, agent.client_id, clients - 1);
   const agents = Array.from({ length: clients }, (_, i) =>
     ({ client_id: i === 0 ? agent.client_id : `${agent.client_id}_${i}`, client_secret: agent.client_secret }));
@@ -106,13 +133,15 @@ export async function populate(writ, { clients, policies }, { origin }) {
   await policy("everyone", "Agents of the benchmark", `permit(principal, action == Action::"issue",
     resource in Resource::"${RESOURCE}") when { principal.tags.contains("bench") && context has ip &&
     context.ip.isInRange(ip("192.0.2.0/24")) && context.hour >= 0 && context.hour < 24 };`);
-  for (let i = 2; i < policies; i += 1) {
-    const { client_id } = agents[i - 2];
+  await policy("exchanges", "Delegates of the benchmark", `permit(principal, action == Action::"exchange",
+    resource in Resource::"${RESOURCE}") when { context.chain_tags.contains("bench") };`);
+  for (let i = 3; i < policies; i += 1) {
+    const { client_id } = agents[i - 3];
     await policy(`agent-${i}`, "One agent", `permit(principal == Client::"${client_id}", action == Action::"issue",
       resource in Resource::"${RESOURCE}") when { resource.name == "${SCOPE}" };`);
     if (i % 100 === 0) console.log(`  ${i} of ${policies} policies`);
   }
-  return { agents, server, lease: `${writ.issuer}/connections/${CONNECTION}/token` };
+  return { admin: call, agents, server, signer, key, delegate, lease: `${writ.issuer}/connections/${CONNECTION}/token` };
 }
 
 /** Copies of the client `id`, named `id_1`, `id_2`, …, with the same secret. */

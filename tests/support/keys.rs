@@ -2,6 +2,7 @@
 
 use super::faults::{Faults, Port};
 use super::signer::{pair_of, rsa_pair, sign};
+#[allow(unused_imports, reason = "each test target uses a part of the support")]
 pub use super::signer::{rsa_jwk, rsa_pem, verifies};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -301,7 +301,7 @@ pub fn words() -> Vec<(&'static str, Vec<&'static str>)> {
         ("AuthMethod", METHODS.iter().map(|method| method.as_str()).collect()),
         ("Alg", Alg::SIGNING.iter().map(|alg| alg.as_str()).collect()),
         ("Use", Use::ALL.map(Use::as_str).to_vec()),
-        ("ProofAlg", Alg::ALL.iter().map(|alg| alg.as_str()).collect()),
+        ("ProofAlg", Alg::NAMES.to_vec()),
         ("StreamStatus", ["enabled", "paused", "disabled"].to_vec()),
         ("TenantStatus", [TenantStatus::Active, TenantStatus::Suspended].map(TenantStatus::as_str).to_vec()),
         (
