@@ -162,7 +162,7 @@ class Writ:
             **metadata,
         }
         answer = self.admin("POST", "clients", 201, json=body).json()
-        return Client(answer["client_id"], answer["client_secret"], method)
+        return Client(answer["client_id"], answer.get("client_secret", ""), method)
 
     def policy(self, name: str, cedar: str) -> str:
         self.put(f"policies/{name}", {"description": name, "cedar": cedar, "mode": "enforce"})
