@@ -113,7 +113,7 @@ class Provider:
         return self.key.sign({"iss": self.issuer, "sub": subject, "aud": audience, **claims})
 
 
-def test_the_page_shows_what_every_mechanism_answers(writ):
+def test_the_page_shows_what_every_mechanism_answers(writ, accounts):
     provider = Provider()
     resource, inbox = f"http://localhost:{free_port()}/mcp", f"http://localhost:{free_port()}/agent"
     names = {writ.issuer: "https://id.example/t/main", urlsplit(writ.issuer).netloc: "id.example"}
@@ -260,9 +260,15 @@ def test_the_page_shows_what_every_mechanism_answers(writ):
     identity = next(i for i in writ.admin("GET", "identities", 200, params={"client": agent.client_id}).json()["items"])
     names[identity["id"]] = "identity"
 
+    connection = f"warehouse-{uuid.uuid4().hex[:6]}"
+    names[connection] = "warehouse"
+    writ.connect(connection, accounts["bigquery-read"], ["https://www.googleapis.com/auth/bigquery.readonly"])
+
     def in_short(body):
         """Other tests leave more behind than a page should show."""
-        reach = {kind: found[:1] for kind, found in body["reach"].items()}
+        scopes = [one for one in body["reach"]["scopes"] if one["resource"] == resource]
+        connections = [one for one in body["reach"]["connections"] if one["name"] == connection]
+        reach = {"scopes": scopes, "connections": connections}
         return body | {"reach": reach, "events": body["events"][:1], "chains": body["chains"][:1]}
 
     eventually(lambda: writ.admin("GET", f"identities/{identity['id']}", 200).json()["events"])
