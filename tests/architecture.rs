@@ -43,7 +43,9 @@ const DOCUMENTS: &[&str] = &[
     "docs/architecture.md",
     "docs/conformance.md",
     "docs/decisions.md",
+    "docs/mechanisms.md",
     "docs/operations.md",
+    "docs/performance.md",
     "docs/storage.md",
     "docs/threats.md",
 ];

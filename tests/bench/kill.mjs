@@ -7,7 +7,7 @@ import { form } from "./load.mjs";
 import { grant } from "./setup.mjs";
 
 const KILLS = 100;
-const AT_ONCE = 10;
+const AT_ONCE = 20;
 /** The freshness bound of the deployment, and how much longer is watched. */
 const BOUND_MS = 5_000;
 const WATCH_MS = 2_000;
@@ -24,7 +24,7 @@ export async function kills({ how, url, agents, admin }) {
     let late = 0;
     for (let done = 0; done < KILLS; done += AT_ONCE) {
       const victims = agents.slice(-done - AT_ONCE, done === 0 ? undefined : -done);
-      for (const result of await Promise.all(victims.map((victim) => kill({ url, victim, admin })))) {
+      for (const result of await Promise.all(victims.map((victim, i) => kill({ url, victim, address: `192.0.2.${done + i + 1}`, admin })))) {
         delays.push(result.delay);
         late += result.late;
       }
@@ -35,7 +35,7 @@ export async function kills({ how, url, agents, admin }) {
   }
 }
 
-async function kill({ url, victim, admin }) {
+async function kill({ url, victim, address, admin }) {
   let killed = Infinity;
   let last = 0;
   let late = 0;
@@ -43,7 +43,7 @@ async function kill({ url, victim, admin }) {
   const asking = (async () => {
     while (performance.now() < killed + BOUND_MS + WATCH_MS) {
       const asked = performance.now();
-      const answer = await fetch(url, form(victim, grant));
+      const answer = await fetch(url, form(victim, grant, { "cf-connecting-ip": address }));
       await answer.arrayBuffer();
       if (answer.ok) {
         tokens += 1;

@@ -39,8 +39,8 @@ export function form({ client_id, client_secret }, fields, headers = {}) {
     method: "POST",
     headers: {
       ...basic,
-      ...headers,
       "cf-connecting-ip": ADDRESS,
+      ...headers,
       "content-type": "application/x-www-form-urlencoded",
     },
     body: new URLSearchParams(fields).toString(),

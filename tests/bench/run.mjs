@@ -95,7 +95,7 @@ async function warmUp({ url, prepare, once }) {
   const first = await fetch(url, requests[0]);
   if (!first.ok) throw new Error(`${url} answered ${first.status}: ${await first.text()}`);
   await first.arrayBuffer();
-  const { rate, failed } = await load(url, requests.slice(1), WARM_UP_SECONDS);
+  const { rate, failed } = await load(url, once ? requests.slice(1) : requests, WARM_UP_SECONDS);
   const missing = requests.length - rate * WARM_UP_SECONDS;
   if (once || missing <= 0) return failed;
   return failed + (await load(url, requests, Math.ceil((2 * requests.length) / rate))).failed;

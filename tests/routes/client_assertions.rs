@@ -816,3 +816,17 @@ fn a_public_client_cannot_be_registered_for_client_credentials_nor_get_a_token_b
     let reply = hub.call("POST", "/t/main/token").form(&form).send();
     assert_eq!((reply.status, reply.error().as_str()), (400, "unauthorized_client"), "{reply:?}");
 }
+
+#[test]
+fn an_assertion_and_a_proof_of_one_name_do_not_spend_each_other() {
+    let scene = Scene::new();
+    let assertion = |jti: &str| scene.assertion(json!({"jti": jti}));
+    let proof = |jti: &str| {
+        let claims = json!({"jti": jti, "htm": "POST", "htu": format!("{ISSUER}/token"), "iat": NOW});
+        scene.key.proof(&claims)
+    };
+    scene.call(&assertion("one")).header("dpop", &proof("one")).send().expect(200);
+    refused(&scene.call(&assertion("one")).header("dpop", &proof("two")).send());
+    let again = scene.call(&assertion("two")).header("dpop", &proof("one")).send();
+    assert_eq!((again.status, again.error().as_str()), (400, "invalid_dpop_proof"), "{again:?}");
+}
