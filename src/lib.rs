@@ -1,6 +1,6 @@
 //! Writ: an identity hub for AI agents that runs at the edge.
 //!
-//! The map. Each level may import the ones above it in this list, and `tests/architecture.rs` holds the table.
+//! The map. Each level may import the ones above it in this list, and `tests/it/architecture.rs` holds the table.
 //!
 //! | level | modules | what they are |
 //! | --- | --- | --- |

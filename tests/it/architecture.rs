@@ -1,15 +1,6 @@
 //! The map of `src/lib.rs` and the house rules, held by reading the text of the project. Each rule is also shown a sample
 //! that breaks it, so that none can pass because it looks at nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed, which is its job"
-)]
-
 use std::fs;
 use std::path::Path;
 
@@ -477,7 +468,7 @@ fn nothing_behaves_otherwise_under_test_and_nobody_reads_a_clock() {
 #[test]
 fn files_are_short_and_begin_by_saying_what_they_are() {
     let long = "x\n".repeat(MAX_LINES + 1);
-    let both: Vec<File> = sources().into_iter().chain(files("tests/support", ".rs")).collect();
+    let both: Vec<File> = sources().into_iter().chain(files("tests/it/support", ".rs")).collect();
     hold(&both, size, &[("src/x.rs", &long)]);
     hold(&both, module_doc, &[("src/x.rs", "use crate::cx;"), ("src/x.rs", "")]);
 }
@@ -500,7 +491,7 @@ fn nothing_is_suppressed_without_a_reason_and_nothing_is_left_for_later() {
 fn everything() -> Vec<File> {
     let mut all = files("", "");
     all.retain(|file| {
-        !file.path.ends_with("lock.json") && !file.path.ends_with("Cargo.lock") && file.path != "tests/architecture.rs"
+        !file.path.ends_with("lock.json") && !file.path.ends_with("Cargo.lock") && file.path != "tests/it/architecture.rs"
     });
     assert!(all.len() > 100);
     all
@@ -573,7 +564,7 @@ fn named_tests(document: &str) -> Vec<String> {
 fn is_there(tests: &[File], name: &str) -> bool {
     let (place, test) = name.rsplit_once("::").unwrap();
     let place = place.replace("::", "/");
-    let paths = [format!("tests/{place}.rs"), format!("src/{place}.rs"), format!("src/{place}/mod.rs")];
+    let paths = [format!("tests/it/{place}.rs"), format!("src/{place}.rs"), format!("src/{place}/mod.rs")];
     let declaration = format!("#[test]\nfn {test}()");
     let found = tests.iter().filter(|file| paths.contains(&file.path));
     found.map(|file| file.text.replace("    ", "")).any(|text| text.contains(&declaration))
@@ -610,8 +601,8 @@ fn every_test_of_conformance_is_in_the_table() {
     let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md")).unwrap();
     let named = named_tests(&document);
     let mut missing = Vec::new();
-    for file in files("tests/conformance", ".rs") {
-        let place = file.path.trim_start_matches("tests/").trim_end_matches(".rs").replace('/', "::");
+    for file in files("tests/it/conformance", ".rs") {
+        let place = file.path.trim_start_matches("tests/it/").trim_end_matches(".rs").replace('/', "::");
         let tests = file.text.split("#[test]\nfn ").skip(1).filter_map(|rest| rest.split('(').next());
         missing.extend(tests.map(|test| format!("{place}::{test}")).filter(|name| !named.contains(name)));
     }

@@ -1,21 +1,6 @@
 //! Tokens and proofs of every algorithm, sound and hostile, with real signatures.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed, which is its job"
-)]
-#![allow(dead_code, reason = "each test target uses a part of the support")]
-
-#[path = "support/signer.rs"]
-mod signer;
-
-#[path = "jose/dpop.rs"]
 mod dpop;
-#[path = "jose/jwt.rs"]
 mod jwt;
 
 use writ::ports::Now;

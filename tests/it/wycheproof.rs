@@ -4,21 +4,8 @@
 //! The rule: an invalid vector is refused; a valid one is accepted if Writ verifies its algorithm with such a key. What
 //! it does not verify is listed here by name, and must be refused as well. There are no vectors of EdDSA among these.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed, which is its job"
-)]
-#![allow(dead_code, reason = "each test target uses a part of the support")]
-
-#[path = "support/signer.rs"]
-mod signer;
-
 use serde_json::{Value, json};
-use signer::{Verifier, at_once};
+use crate::support::signer::{Verifier, at_once};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};

@@ -1,12 +1,5 @@
 //! What stands in `vendor/` does for Writ what it replaces.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed, which is its job"
-)]
-
 use cedar_policy::PolicySet;
 use cedar_policy::ffi::DetailedError;
 use writ::policy::check;

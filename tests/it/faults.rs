@@ -1,20 +1,8 @@
 //! What happens when a port is slow, down, stale or loses its reply, and what the hot path asks of them when nothing is.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed, which is its job"
-)]
-#![allow(dead_code, reason = "each test target uses a part of the support")]
-
-mod support;
-
 use serde_json::{Value, json};
-use support::hub::{RESOURCE, decode, permit};
-use support::{Credentials, Effect, Port, Reply, Setup};
+use crate::support::hub::{RESOURCE, decode, permit};
+use crate::support::{Credentials, Effect, Port, Reply, Setup};
 
 const PORTS: [Port; 4] = [Port::Db, Port::Kv, Port::Queue, Port::Keys];
 

@@ -1,6 +1,6 @@
 //! `federated_jwt` and `spiffe_jwt`: workloads that an outside issuer vouches for, and the issuers themselves.
 
-use crate::client_assertions::{JWT_BEARER, refused};
+use crate::routes::client_assertions::{JWT_BEARER, refused};
 use crate::support::hub::{ISSUER, RESOURCE, START, permit};
 use crate::support::{Reply, Scripted, Setup, Signer};
 use serde_json::{Value, json};

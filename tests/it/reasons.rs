@@ -1,22 +1,10 @@
 //! Every [`Reason`] is produced by a request, and reaches the wire as its table says. The `match` has no wildcard: a new
 //! reason does not compile until a request provokes it.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    clippy::arithmetic_side_effects,
-    reason = "a test that panics has failed, which is its job"
-)]
-#![allow(dead_code, reason = "each test target uses a part of the support")]
-
-mod support;
-
 use serde_json::{Value, json};
-use support::hub::{Call, ISSUER, RESOURCE};
-use support::keys::rsa_pem;
-use support::{Credentials, Reply, Scripted, Setup, Signer};
+use crate::support::hub::{Call, ISSUER, RESOURCE};
+use crate::support::keys::rsa_pem;
+use crate::support::{Credentials, Reply, Scripted, Setup, Signer};
 use writ::error::Reason;
 use writ::ports::{Alg, FetchError};
 

@@ -112,7 +112,7 @@ fn a_name_without_a_proof_and_a_failed_assertion_count_as_a_failed_secret_does()
     let hub = Setup::new();
     let client = hub.agent("agent", "mcp:read");
     let id = &*client.client_id;
-    let kind = crate::client_assertions::JWT_BEARER;
+    let kind = crate::routes::client_assertions::JWT_BEARER;
     let send = |more: &[(&str, &str)]| {
         let form = [&[("grant_type", "client_credentials"), ("client_id", id)], more].concat();
         hub.call("POST", "/t/main/token").form(&form).send()

@@ -597,7 +597,7 @@ fn only_clients_that_are_registered_for_it_exchange() {
 fn a_lease_sees_the_whole_chain_and_the_tags_that_all_of_it_has() {
     let chain = Chain::new();
     let Chain { hub, planner, worker, .. } = &chain;
-    let connection = crate::connections::body(0, &[crate::connections::READ]);
+    let connection = crate::routes::connections::body(0, &[crate::routes::connections::READ]);
     hub.admin("PUT", "connections/warehouse").json(&connection).send().expect(201);
     hub.put_policy(
         "lease",
