@@ -2,18 +2,18 @@
 
 use crate::audit;
 use crate::config::{Config, Role};
-use crate::cx::{Cx, Memory};
+use crate::context::{Cx, Memory};
 use crate::error::{Error, Reason, Result};
 use crate::keys;
-use crate::lifecycle;
 use crate::ports::{Now, World};
-use crate::routes::{self, Guard, Route};
-use crate::signals;
+use crate::revocation::expiry;
+use crate::revocation::signals;
 use crate::store::{self, Reader};
 use crate::web::render::{self, Style};
+use crate::web::router::{self, Guard, Route};
 use crate::web::{self, Call, Method};
 
-pub use crate::cx::Peer;
+pub use crate::context::Peer;
 pub use crate::web::http::{HEADERS, MAX_BODY, Request, Response};
 
 /// Which queue a batch came from.
@@ -40,7 +40,7 @@ impl App {
 
     /// What a host may do while it starts, so that the first request need not wait for it.
     pub fn warm() {
-        crate::policy::warm();
+        crate::cedar::warm();
     }
 
     /// The settings.
@@ -50,7 +50,7 @@ impl App {
 
     /// The role of a path that this Worker does not mount, so that a front door can pass the request on.
     pub fn elsewhere(&self, path: &str) -> Option<Role> {
-        let role = routes::resolve(path)?.role;
+        let role = router::resolve(path)?.role;
         (!self.config.mounts(role)).then_some(role)
     }
 
@@ -63,7 +63,7 @@ impl App {
             }
             "/health" => web::health::get(&self.world).await.unwrap_or_else(|e| render::error(&e, Style::OAuth, None)),
             "/openapi.json" => web::admin::openapi::get(self.config.origin()),
-            path => match routes::resolve(path).filter(|route| self.config.mounts(route.role)) {
+            path => match router::resolve(path).filter(|route| self.config.mounts(route.role)) {
                 Some(route) => self.route(&route, request, method, now).await,
                 None => render::error(&Reason::NoSuchPath.into(), Style::OAuth, None),
             },
@@ -162,7 +162,7 @@ impl App {
             signals::sweep(cx).await?;
         }
         if self.config.mounts(Role::Admin) {
-            lifecycle::tick(cx).await?;
+            expiry::tick(cx).await?;
         }
         Ok(())
     }

@@ -8,8 +8,8 @@
 //! 4. Every move is one guarded transaction: two rotations at once move once.
 
 use crate::audit;
+use crate::context::Cx;
 use crate::crypto::Secret;
-use crate::cx::Cx;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::jose::{LEEWAY_SECONDS, PublicJwk, Unsigned};
 use crate::model::event::Facts;

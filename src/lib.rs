@@ -4,42 +4,36 @@
 //!
 //! | level | modules | what they are |
 //! | --- | --- | --- |
-//! | 1 words | [`crypto`] [`error`] [`ports`] | secrets and digests; every refusal; all that we ask of the world |
-//! | 2 standards | [`jose`] [`oauth`] | tokens and keys; forms, scope, resources, metadata |
-//! | 3 things | [`model`] [`policy`] [`config`] | tenants, clients, resources …; Cedar; settings |
-//! | 4 memory | [`store`] [`cx`] | SQL as data; the context of a request |
-//! | 5 verbs | [`audit`] [`gate`] [`outbound`], [`keys`] [`policies`], [`tokens`] [`assertions`] [`proofs`], [`client_auth`] [`signals`] [`users`], [`identities`] [`kill`] [`lifecycle`], [`vault`] [`grants`] | what can be done |
-//! | 6 doors | [`web`], [`routes`] | parse, call a verb, render; every URL |
+//! | 1 words | [`ports`], [`crypto`] [`error`] | all that the core asks of the world; secrets and digests; every refusal |
+//! | 2 standards | [`jose`], [`oauth`] | tokens and keys; forms, scope, resources, metadata |
+//! | 3 records | [`model`], [`cedar`] [`config`] | tenants, clients, resources …; the policy engine; settings |
+//! | 4 memory | [`store`], [`context`] | SQL as data; the context of a request |
+//! | 5 verbs | [`outbound`], [`audit`], [`directory`], [`policy`], [`keys`], [`revocation`], [`federation`], [`authn`], [`tokens`], [`grants`] [`vault`] | what can be done |
+//! | 6 endpoints | [`web`] | parse, call a verb, render; every URL |
 //! | 7 frame | [`app`] | the three doors |
 //! | 8 outside | `shell` (WebAssembly only), [`cli`] | the host |
 
 pub mod app;
-pub mod assertions;
 pub mod audit;
-pub mod client_auth;
+pub mod authn;
+pub mod cedar;
 pub mod config;
+pub mod context;
 pub mod crypto;
-pub mod cx;
+pub mod directory;
 pub mod error;
-pub mod gate;
+pub mod federation;
 pub mod grants;
-pub mod identities;
 pub mod jose;
 pub mod keys;
-pub mod kill;
-pub mod lifecycle;
 pub mod model;
 pub mod oauth;
 pub mod outbound;
-pub mod policies;
 pub mod policy;
 pub mod ports;
-pub mod proofs;
-pub mod routes;
-pub mod signals;
+pub mod revocation;
 pub mod store;
 pub mod tokens;
-pub mod users;
 pub mod vault;
 pub mod web;
 

@@ -9,7 +9,7 @@
 //! 4. 10 seconds, 64 KB.
 
 use crate::config::Config;
-use crate::cx::Cx;
+use crate::context::Cx;
 use crate::error::{Fault, Reason, Result};
 use crate::ports::{Answer, FetchError, Outbound};
 use url::{Host, Url};

@@ -1,6 +1,6 @@
 //! Looking things up in the trail.
 
-use crate::cx::Cx;
+use crate::context::Cx;
 use crate::error::Result;
 use crate::store::{self, Reader, events::Query};
 use serde_json::Value;

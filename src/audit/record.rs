@@ -1,6 +1,6 @@
 //! Making an event durable before its answer leaves.
 
-use crate::cx::Cx;
+use crate::context::Cx;
 use crate::error::{Fault, Result};
 use crate::model::event::Facts;
 use crate::model::{Event, EventType};

@@ -9,14 +9,14 @@
 mod aead;
 mod digest;
 mod keyring;
+mod opaque;
 mod secret;
-mod token;
 
 pub use aead::{Key, Opened, open, seal};
 pub use digest::{Digest, sha256};
 pub use keyring::Keyring;
+pub use opaque::{Kind, is_well_formed, mint, nonce};
 pub use secret::Secret;
-pub use token::{Kind, is_well_formed, mint, nonce};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

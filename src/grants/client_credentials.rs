@@ -3,18 +3,18 @@
 //! 1. Nothing is stored: issuance writes one event and no row.
 //! 2. No refresh token (RFC 6749 §4.4.3).
 
-use super::issue::{self, Order, Wish};
-use super::{TokenRequest, TokenResponse};
-use crate::cx::Cx;
+use super::request::TokenRequest;
+use crate::context::Cx;
 use crate::error::Result;
 use crate::model::event::Facts;
+use crate::tokens::{Issuance, Requested, TokenResponse, issue, target};
 
 pub const GRANT_TYPE: &str = "client_credentials";
 
 pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
     let caller = request.caller()?;
     let client = &*caller.client;
-    let target = issue::target(cx, client, &Wish::read(request.form, client, &["resource"])?, facts).await?;
-    let order = Order { jkt: request.jkt, ..Order::own(client, caller.method, GRANT_TYPE, target) };
-    issue::issue(cx, order, facts).await
+    let target = target(cx, client, &Requested::read(request.form, client, &["resource"])?, facts).await?;
+    let issuance = Issuance { jkt: request.jkt, ..Issuance::own(client, caller.method, GRANT_TYPE, target) };
+    issue(cx, issuance, facts).await
 }

@@ -9,17 +9,24 @@
 //!    authenticated, and `jti` has not been used; `resource` has to be registered here.
 //! 3. Neither comes with a refresh token.
 
-use super::issue::{self, Order, Wish};
-use super::jwt_bearer::{self, no};
-use super::token_exchange::{self, Subject};
-use super::{TokenRequest, TokenResponse};
-use crate::assertions::{self, KeySource, Wanted};
-use crate::cx::Cx;
+use super::outside::{self, Subject, no};
+use super::request::TokenRequest;
+use crate::cedar::Action;
+use crate::context::Cx;
+use crate::crypto::{nonce, sha256};
+use crate::directory::{identities, resources};
 use crate::error::{Error, Reason, Result};
+use crate::federation::{self, KeySource, Wanted};
+use crate::jose::IdJag;
 use crate::model::event::Facts;
 use crate::model::{Issuer, id};
 use crate::oauth::ResourceUri;
-use crate::policy::Action;
+use crate::tokens::decide::{Decision, decide};
+use crate::tokens::mint::{confirmation, mint};
+use crate::tokens::{Issuance, Requested, TokenResponse, target};
+
+/// How long an ID-JAG lives at most, in seconds (draft-ietf-oauth-identity-assertion-authz-grant: minutes).
+const ID_JAG_SECONDS: u32 = 300;
 
 /// Its `typ`.
 pub const TYPE: &str = "oauth-id-jag+jwt";
@@ -32,7 +39,7 @@ pub const PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 pub async fn grant(
     cx: &Cx<'_>,
     request: &TokenRequest<'_>,
-    subject: Subject,
+    (subject, grant_type): (Subject, &'static str),
     facts: &mut Facts,
 ) -> Result<TokenResponse> {
     let (form, caller) = (request.form, request.caller()?);
@@ -45,23 +52,50 @@ pub async fn grant(
     let resource = match (asked.next(), asked.next()) {
         (Some(text), None) => ResourceUri::parse(text).ok_or(Reason::MalformedResource)?,
         (Some(_), Some(_)) => return Err(Reason::SeveralResources.into()),
-        (None, _) => issue::only_resource_of(cx, audience).await?,
+        (None, _) => resources::only_one_of(cx, audience).await?,
     };
     let ceilings = scope.iter().chain(&ceiling).collect();
-    let wish = Wish { resource, scope: form.get("scope"), ceilings, authorization_server: Some(audience) };
-    let target = issue::target(cx, &caller.client, &wish, facts).await?;
-    let order = Order {
+    let requested = Requested { resource, scope: form.get("scope"), ceilings, authorization_server: Some(audience) };
+    let target = target(cx, &caller.client, &requested, facts).await?;
+    let issuance = Issuance {
         client: &caller.client,
         method: Some(caller.method),
         subject: &id,
-        grant_type: token_exchange::GRANT_TYPE,
+        grant_type,
         // Without an actor too: `client_id` tells the other server who acts, so nobody is impersonated.
         action: Action::Exchange,
         target,
         jkt: request.jkt,
         origin,
     };
-    issue::issue_id_jag(cx, order, audience, facts).await
+    issue_id_jag(cx, issuance, audience, facts).await
+}
+
+/// Issues an ID-JAG for the authorization server `audience`, if nobody in the issuance has been stopped and policy agrees.
+async fn issue_id_jag(cx: &Cx<'_>, issuance: Issuance<'_>, audience: &str, facts: &mut Facts) -> Result<TokenResponse> {
+    let Decision { scope, lifetime } = decide(cx, &issuance, facts).await?;
+    let lifetime = lifetime.min(ID_JAG_SECONDS);
+    let Issuance { client, subject, grant_type, target, jkt, origin, .. } = &issuance;
+    identities::register(cx, &client.id, subject, grant_type).await?;
+    let claims = IdJag {
+        iss: cx.issuer(),
+        sub: (*subject).to_owned(),
+        aud: audience.to_owned(),
+        client_id: client.id.clone(),
+        jti: nonce(&*cx.world.entropy),
+        resource: target.resource.body.resource.to_string(),
+        scope: scope.to_string(),
+        act: origin.act.clone(),
+        cnf: jkt.map(confirmation),
+        acr: origin.acr.clone(),
+        auth_time: origin.auth_time,
+    };
+    facts.scope_given = Some(claims.scope.clone());
+    facts.jti_hash = Some(sha256(&claims.jti).to_text());
+    facts.target = Some(audience.to_owned());
+    let access_token = mint(cx, &issuance, (TYPE, &claims), lifetime, facts).await?;
+    let issued_token_type = origin.issued_token_type;
+    Ok(TokenResponse { access_token, issued_token_type, token_type: "N_A", expires_in: lifetime, scope: claims.scope })
 }
 
 /// Takes one of a registered identity provider.
@@ -75,20 +109,21 @@ pub async fn redeem(
     let audience = [cx.issuer()];
     let keys = KeySource::Issuer(issuer);
     let wanted = Wanted { keys, types: &[TYPE], audience: &audience, single_use: true };
-    let assertion = assertions::verify(cx, text, &wanted).await?.map_err(no)?;
+    let assertion = federation::verify(cx, text, &wanted).await?.map_err(no)?;
     if assertion.text("client_id") != Some(&caller.client.id) {
         return Err(no("it is for another client"));
     }
     let Some(told) = assertion.claims.get("resource") else {
-        let wish = Wish::read(request.form, &caller.client, &["resource"])?;
-        return jwt_bearer::about_user(cx, request, (issuer, &assertion, wish), facts).await;
+        let requested = Requested::read(request.form, &caller.client, &["resource"])?;
+        return outside::about_user(cx, request, (issuer, &assertion, requested), facts).await;
     };
     let told = told.as_str().and_then(ResourceUri::parse).ok_or_else(|| no("its `resource` is malformed"))?;
     if !request.form.all("resource").all(|asked| ResourceUri::parse(asked).is_some_and(|asked| asked.is_same(&told))) {
         return Err(no("it is for another resource"));
     }
-    let wish = Wish { resource: told, scope: request.form.get("scope"), ceilings: vec![], authorization_server: None };
-    match jwt_bearer::about_user(cx, request, (issuer, &assertion, wish), facts).await {
+    let requested =
+        Requested { resource: told, scope: request.form.get("scope"), ceilings: vec![], authorization_server: None };
+    match outside::about_user(cx, request, (issuer, &assertion, requested), facts).await {
         Err(Error::Refused(refusal)) if refusal.reason == Reason::UnknownResource => {
             Err(no("its `resource` is not registered here, or not for this client"))
         }

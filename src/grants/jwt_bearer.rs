@@ -13,35 +13,29 @@
 //!    with the request.
 //! 5. Whatever is wrong is `invalid_grant` in one wording; the event has the detail. There is no refresh token.
 
-use super::foreign::{self, Told};
-use super::issue::{self, Order, Wish};
-use super::{TokenRequest, TokenResponse, allows, id_jag, instead_of_stopped};
-use crate::assertions::{self, Assertion, KeySource, Wanted};
-use crate::client_auth::{self, Authenticated};
-use crate::cx::Cx;
-use crate::error::{Error, Reason, Result};
+use super::id_jag;
+use super::outside::{self, Told, about_user, no, prove};
+use super::request::{TokenRequest, allows, instead_of_stopped};
+use crate::authn::client;
+use crate::cedar::Action;
+use crate::context::Cx;
+use crate::error::{Reason, Result};
+use crate::federation::{self, Assertion, KeySource, Wanted};
 use crate::jose::Unverified;
 use crate::model::event::Facts;
 use crate::model::issuer::Use;
 use crate::model::{Client, Issuer};
-use crate::oauth::Scope;
-use crate::policy::Action;
-use crate::users;
+use crate::tokens::{Issuance, Requested, TokenResponse, issue, target};
 
-pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+pub use super::outside::JWT_BEARER as GRANT_TYPE;
 
 pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
     redeem(cx, request, facts).await.map_err(|error| instead_of_stopped(error, Reason::InvalidAssertion))
 }
 
-/// Why an assertion does not count, for the log and the event only.
-pub fn no(why: &str) -> Error {
-    Reason::InvalidAssertion.because(why)
-}
-
 async fn redeem(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
     let text = request.form.get("assertion").ok_or(Reason::MissingAssertion)?;
-    let issuer = foreign::issuer(cx, text).await?.ok_or_else(|| no("its issuer is not registered"))?;
+    let issuer = outside::issuer(cx, text).await?.ok_or_else(|| no("its issuer is not registered"))?;
     let is_for = |wanted: Use| issuer.body.uses.contains(&wanted);
     let is_id_jag = Unverified::parse(text).is_ok_and(|token| token.typ() == id_jag::TYPE);
     if is_id_jag && is_for(Use::IdJag) {
@@ -49,7 +43,7 @@ async fn redeem(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> R
     }
     if !is_id_jag && is_for(Use::Workload) {
         let assertion = verify(cx, text, &issuer, false).await?;
-        if let Some(client) = client_auth::client_by_workload(cx, &assertion).await? {
+        if let Some(client) = client::client_by_workload(cx, &assertion).await? {
             return workload(cx, request, (&client, &assertion), facts).await;
         }
     }
@@ -60,9 +54,9 @@ async fn redeem(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> R
 }
 
 async fn verify(cx: &Cx<'_>, text: &str, issuer: &Issuer, single_use: bool) -> Result<Assertion> {
-    let (types, audience) = (foreign::PLAIN, foreign::audience(cx));
+    let (types, audience) = (outside::PLAIN, outside::audience(cx));
     let wanted = Wanted { keys: KeySource::Issuer(issuer), types, audience: &audience, single_use };
-    assertions::verify(cx, text, &wanted).await?.map_err(no)
+    federation::verify(cx, text, &wanted).await?.map_err(no)
 }
 
 /// A token for a workload that is a client.
@@ -79,10 +73,10 @@ async fn workload(
     if !allows(client, GRANT_TYPE) {
         return Err(Reason::GrantNotAllowed.into());
     }
-    let Told { origin, jkt, .. } = foreign::told(assertion).map_err(no)?;
+    let Told { origin, jkt, .. } = outside::told(assertion).map_err(no)?;
     prove(request, jkt.as_deref())?;
-    let target = issue::target(cx, client, &Wish::read(request.form, client, &["resource"])?, facts).await?;
-    let order = Order {
+    let target = target(cx, client, &Requested::read(request.form, client, &["resource"])?, facts).await?;
+    let issuance = Issuance {
         client,
         method: request.caller.map(|caller| caller.method),
         subject: &client.id,
@@ -92,7 +86,7 @@ async fn workload(
         jkt: request.jkt,
         origin,
     };
-    issue::issue(cx, order, facts).await
+    issue(cx, issuance, facts).await
 }
 
 /// A token for the client that has authenticated, about a user.
@@ -103,50 +97,13 @@ async fn user(
     facts: &mut Facts,
 ) -> Result<TokenResponse> {
     let caller = request.caller()?;
-    let wish = Wish::read(request.form, &caller.client, &["resource"])?;
+    let requested = Requested::read(request.form, &caller.client, &["resource"])?;
     // Before the assertion is spent: a client that asks for a wrong target may ask again with it.
-    issue::target(cx, &caller.client, &wish, facts).await?;
+    target(cx, &caller.client, &requested, facts).await?;
     let assertion = verify(cx, text, issuer, true).await?;
     let named = |name: &str| assertion.claims.get(name).is_none_or(|id| *id == *caller.client.id);
     if !named("client_id") || !named("azp") {
         return Err(no("it is for another client"));
     }
-    about_user(cx, request, (issuer, &assertion, wish), facts).await
-}
-
-/// A token for what `wish` says, about the user whom a verified assertion names.
-pub async fn about_user(
-    cx: &Cx<'_>,
-    request: &TokenRequest<'_>,
-    (issuer, assertion, wish): (&Issuer, &Assertion, Wish<'_>),
-    facts: &mut Facts,
-) -> Result<TokenResponse> {
-    let Authenticated { client, method } = request.caller()?;
-    let Told { origin, scope, jkt } = foreign::told(assertion).map_err(no)?;
-    prove(request, jkt.as_deref())?;
-    let named = (assertion.sub.as_str(), &assertion.claims);
-    let user = users::named(cx, issuer, named, Some(&client.id)).await?;
-    let user = user.ok_or_else(|| no("it is about nobody who is known here"))?;
-    facts.subject = Some(user.id.clone());
-    let ceilings: Vec<&Scope> = scope.iter().chain(&issuer.body.scope).collect();
-    let target = issue::target(cx, client, &Wish { ceilings, ..wish }, facts).await?;
-    let order = Order {
-        client,
-        method: Some(*method),
-        subject: &user.id,
-        grant_type: GRANT_TYPE,
-        action: Action::Issue,
-        target,
-        jkt: request.jkt,
-        origin,
-    };
-    issue::issue(cx, order, facts).await
-}
-
-/// Holds if the key that an assertion is bound to was proved with the request.
-fn prove(request: &TokenRequest<'_>, jkt: Option<&str>) -> Result<()> {
-    match jkt.is_none_or(|jkt| request.jkt == Some(jkt)) {
-        true => Ok(()),
-        false => Err(no("it is bound to a key that was not proved")),
-    }
+    about_user(cx, request, (issuer, &assertion, requested), facts).await
 }

@@ -13,18 +13,19 @@
 //! 4. Scope and lifetime only shrink; the chain has the length that the tenant allows.
 //! 5. A token that is bound to a key takes the proof of that key, and what comes out is bound to it (RFC 9449 §6).
 
-use super::issue::{self, Order, Origin, Wish};
-use super::{TokenRequest, TokenResponse, foreign, id_jag, instead_of_stopped};
-use crate::assertions;
-use crate::client_auth::Authenticated;
+use super::id_jag;
+use super::outside::{self, Subject};
+use super::request::{TokenRequest, instead_of_stopped};
+use crate::authn::client::Authenticated;
+use crate::cedar::Action;
+use crate::context::Cx;
 use crate::crypto::sha256;
-use crate::cx::Cx;
 use crate::error::{Reason, Result};
+use crate::federation;
 use crate::jose::{AccessToken, Actor, MayAct};
 use crate::model::event::Facts;
 use crate::oauth::{Form, ResourceUri, Scope};
-use crate::policy::Action;
-use crate::tokens::{self, Accepted};
+use crate::tokens::{self, Accepted, Issuance, Origin, Requested, TokenResponse, issue, target};
 
 pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
@@ -35,20 +36,6 @@ const MAX_LINEAGE: usize = 20;
 const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
-
-/// A verified subject token.
-pub struct Subject {
-    /// Whom it is about.
-    pub id: String,
-    /// What it is worth; absent: it does not say.
-    pub scope: Option<Scope>,
-    /// A ceiling that its issuer has here.
-    pub ceiling: Option<Scope>,
-    /// The key that it is bound to.
-    pub jkt: Option<String>,
-    /// What comes of it.
-    pub origin: Origin,
-}
 
 pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
     exchange(cx, request, facts).await.map_err(|error| instead_of_stopped(error, Reason::InvalidExchangedToken))
@@ -87,26 +74,25 @@ async fn exchange(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) ->
     }
     subject.origin.issued_token_type = Some(issued_token_type);
     if issued_token_type == id_jag::TOKEN_TYPE {
-        return id_jag::grant(cx, request, subject, facts).await;
+        return id_jag::grant(cx, request, (subject, GRANT_TYPE), facts).await;
     }
 
     let Subject { id, scope, ceiling, origin, .. } = subject;
     let ceilings = scope.iter().chain(&ceiling).collect();
-    let wish = Wish { ceilings, ..Wish::read(form, &caller.client, &["resource", "audience"])? };
-    let target = issue::target(cx, &caller.client, &wish, facts).await?;
+    let requested = Requested { ceilings, ..Requested::read(form, &caller.client, &["resource", "audience"])? };
+    let target = target(cx, &caller.client, &requested, facts).await?;
     let method = Some(caller.method);
     let (client, subject, jkt) = (&*caller.client, id.as_str(), request.jkt);
-    issue::issue(cx, Order { client, method, subject, grant_type: GRANT_TYPE, action, target, jkt, origin }, facts)
-        .await
+    issue(cx, Issuance { client, method, subject, grant_type: GRANT_TYPE, action, target, jkt, origin }, facts).await
 }
 
 /// The subject token, if it holds for the caller.
 async fn subject(cx: &Cx<'_>, form: &Form, caller: &Authenticated) -> Result<Subject> {
     let text = form.get("subject_token").ok_or(Reason::MissingSubjectToken)?;
-    let foreign = assertions::claimed_issuer(text).is_some_and(|issuer| issuer != cx.issuer());
+    let outside = federation::claimed_issuer(text).is_some_and(|issuer| issuer != cx.issuer());
     match form.get("subject_token_type") {
-        Some(ID_TOKEN) => foreign::subject(cx, text, caller).await,
-        Some(JWT) if foreign => foreign::subject(cx, text, caller).await,
+        Some(ID_TOKEN) => outside::subject(cx, text, caller).await,
+        Some(JWT) if outside => outside::subject(cx, text, caller).await,
         Some(ACCESS_TOKEN | JWT) => own(cx, text, caller).await,
         _ => Err(Reason::UnsupportedTokenType.into()),
     }

@@ -1,88 +1,220 @@
-//! Policy: what a client may have, decided by Cedar, and only here.
+//! The policies in force: loading them, asking them, changing them.
 //!
-//! In scope: the schema that policies are written against, checking a policy when it is written, turning a question into
-//! a Cedar request, and the verdict with the policies that determined it. Out of scope: storing policies, choosing which
-//! scopes to ask about, acting on a verdict, recording it.
-//!
-//! Rules enforced here:
-//!
-//! 1. Default deny, and a forbid beats every permit (Cedar's authorization semantics).
-//! 2. An evaluation error denies. Cedar skips a policy that errs, so a forbid that errs would otherwise be no forbid.
-//! 3. Facts that cannot be stated (an unknown time zone, a time out of range) deny.
-//! 4. A policy is stored only if it validates strictly against `schema.cedarschema`, can apply to some request, is no
-//!    template and stays within the limits of [`check()`]; a refusal names line and column.
-//! 5. Shadow policies never change a verdict, they only say that they would have. Policies that are off are not read.
-//! 6. The index that keeps a question away from other clients' policies never changes a verdict.
-//! 7. An IPv4 address in IPv6 clothes (RFC 4291 §2.5.5.2) is matched as the IPv4 address that it is.
-//! 8. Hours and days are those of the tenant's time zone (IANA, RFC 6557), daylight saving included.
+//! 1. What is in force is a bundle under its content hash; the tenant's pointer names the hash. The bundle in KV is
+//!    immutable, so staleness cannot matter; if KV has it not, or not whole, D1 tells.
+//! 2. A change moves the pointer from the bundle that it was made from; of two changes at once one has to look again.
+//! 3. Every tenant has the built-in policies [`ADMIN`] and [`STREAMS`], so that its own APIs can be reached by the clients that
+//!    are allowed to.
 
-mod bundle;
-mod check;
-mod decision;
-mod facts;
-mod index;
-mod text;
-mod warm;
+pub mod reach;
 
-pub use bundle::{Bundle, BundleError};
-pub use check::{Complaint, check};
-pub use decision::Verdict;
-pub use facts::{Action, Circumstance, Principal, Question, Subject, Target};
-pub use text::{MAX_BYTES, MAX_DEPTH, MAX_STATEMENTS};
-pub use warm::warm;
+use crate::audit;
+use crate::cedar::{Bundle, Circumstance, Mode, Principal, Question, Source, Subject, Target, Verdict};
+use crate::context::Cx;
+use crate::crypto::sha256;
+use crate::directory::clients;
+use crate::error::{Fault, Reason, Result};
+use crate::model::event::Facts;
+use crate::model::{Client, EventType, User, id};
+use crate::store::policies::Policy;
+use crate::store::{self, Reader};
+use std::rc::Rc;
 
-use serde::{Deserialize, Serialize};
+/// The id of the built-in policy; no stored one can have it, for it is no slug.
+pub const ADMIN: &str = "writ:admin";
+/// As [`ADMIN`], for event streams.
+pub const STREAMS: &str = "writ:ssf";
 
-/// The schema that every policy is checked against, in Cedar's own syntax.
-pub const SCHEMA: &str = include_str!("schema.cedarschema");
+/// Longer than any IANA name of a time zone.
+const MAX_ZONE: usize = 64;
 
-/// The same in JSON: the Worker reads this, and need not carry a parser for the other. A test holds them together.
-const SCHEMA_JSON: &str = include_str!("schema.json");
+/// How often a change looks again when another one came first.
+const ATTEMPTS: usize = 5;
 
-/// Whether a stored policy counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mode {
-    /// It decides.
-    Enforce,
-    /// It is evaluated, and a verdict that it would have changed says so.
-    Shadow,
-    /// It is not read.
-    Off,
+/// The policies in force, parsed once per version and isolate.
+pub async fn bundle(cx: &Cx<'_>) -> Result<Rc<Bundle>> {
+    let hash = cx.tenant.policy_hash.clone();
+    let load = async || {
+        let mut sources = match hash.is_empty() {
+            true => Vec::new(),
+            false => load_sources(cx, &hash).await?,
+        };
+        sources.extend([built_in(ADMIN, &cx.issuer(), "admin"), built_in(STREAMS, &cx.issuer(), "ssf")]);
+        Bundle::parse(&sources).map_err(|_| Fault::Broken("stored policies do not parse").into())
+    };
+    cx.pinned("policies", &cx.tenant.policy_hash, load).await
 }
 
-impl Mode {
-    /// The word that is stored and sent.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Mode::Enforce => "enforce",
-            Mode::Shadow => "shadow",
-            Mode::Off => "off",
-        }
+fn built_in(id: &str, issuer: &str, api: &str) -> Source {
+    let cedar = format!(
+        "permit(principal, action == Action::\"issue\", resource in Resource::\"{issuer}/{api}\")\n\
+         when {{ principal.resources.contains(\"{issuer}/{api}\") }};"
+    );
+    Source { id: id.to_owned(), cedar, mode: Mode::Enforce }
+}
+
+fn kv_key(tenant: &str, hash: &str) -> String {
+    format!("policy/{tenant}/{hash}")
+}
+
+async fn load_sources(cx: &Cx<'_>, hash: &str) -> Result<Vec<Source>> {
+    let key = kv_key(&cx.tenant.id, hash);
+    // KV down is no reason to fail: D1 has the truth.
+    let known = cx.world.kv.get(&key).await.ok().flatten().filter(|json| sha256(json).to_text() == hash);
+    if let Some(sources) = known.and_then(|json| serde_json::from_slice(json.as_bytes()).ok()) {
+        return Ok(sources);
+    }
+    let (json, sources) = pack(load_all(cx).await?)?;
+    if sha256(&json).to_text() != hash {
+        // The policies have changed since the pointer was read; the next request reads the new pointer.
+        return Err(Fault::Unavailable("the policy bundle").into());
+    }
+    if cx.world.kv.put(&key, json).await.is_err() {
+        cx.world.log.line("policies: KV did not take the bundle; D1 serves it");
+    }
+    Ok(sources)
+}
+
+async fn load_all(cx: &Cx<'_>) -> Result<Vec<Source>> {
+    let outcomes = cx.batch(vec![store::policies::all(&cx.tenant.id)]).await?;
+    let rows = outcomes.iter().flat_map(|outcome| &outcome.rows);
+    rows.map(|row| store::policies::read(&Reader(row)).map(|policy| policy.source)).collect()
+}
+
+/// The bundle's text and what is in it: everything that is not off.
+fn pack(mut sources: Vec<Source>) -> Result<(String, Vec<Source>)> {
+    sources.retain(|source| source.mode != Mode::Off);
+    let json = serde_json::to_string(&sources).map_err(|_| Fault::Broken("policies have no JSON"))?;
+    Ok((json, sources))
+}
+
+/// The client as policies see it.
+pub fn principal(client: &Client) -> Principal {
+    let metadata = &client.metadata;
+    Principal {
+        id: client.id.clone(),
+        name: metadata.client_name.clone(),
+        kind: metadata.kind.as_str().to_owned(),
+        owner: metadata.owner.clone(),
+        tags: metadata.tags.clone(),
+        resources: metadata.allowed_resources.iter().flatten().map(ToString::to_string).collect(),
     }
 }
 
-/// One stored policy document. It may hold several Cedar statements.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Source {
-    /// The name under which it is stored.
-    pub id: String,
-    /// The text.
-    pub cedar: String,
-    /// Whether it counts.
-    pub mode: Mode,
+/// The user as policies see them.
+pub fn subject(user: &User) -> Subject {
+    Subject { id: user.id.clone(), roles: user.body.roles.clone(), groups: user.body.groups.clone() }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The circumstances that every question shares: when, and from where.
+pub fn circumstance(cx: &Cx<'_>) -> Circumstance {
+    Circumstance {
+        ip: cx.peer.ip,
+        country: cx.peer.country.clone(),
+        asn: cx.peer.asn,
+        now: cx.now.seconds(),
+        offset: offset(cx, &cx.tenant.zone),
+        ..Circumstance::default()
+    }
+}
 
-    #[test]
-    fn a_mode_is_stored_and_sent_as_the_same_word() {
-        for mode in [Mode::Enforce, Mode::Shadow, Mode::Off] {
-            let json = serde_json::to_string(&mode).unwrap();
-            assert_eq!(json, format!("\"{}\"", mode.as_str()));
-            assert_eq!(serde_json::from_str::<Mode>(&json).unwrap(), mode);
+/// How many seconds a time zone is ahead of UTC now; nothing if it is unknown. Only what is written like an IANA name is looked up:
+/// platforms also take fixed distances from UTC, which know no daylight saving.
+pub fn offset(cx: &Cx<'_>, zone: &str) -> Option<i32> {
+    let sound = zone.len() <= MAX_ZONE
+        && zone.starts_with(|c: char| c.is_ascii_alphabetic())
+        && zone.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+-".contains(&b));
+    if sound { cx.world.zones.offset(zone, cx.now) } else { None }
+}
+
+/// The tags that everyone in a chain has: the client, its actors, and the subject if that is a client. One that is gone has
+/// none.
+pub async fn shared_tags(cx: &Cx<'_>, client: &str, subject: &str, actors: &[String]) -> Result<Vec<String>> {
+    let mut shared: Option<Vec<String>> = None;
+    let subject = (!id::is_user(subject)).then_some(subject);
+    for id in std::iter::once(client).chain(subject).chain(actors.iter().map(String::as_str)) {
+        let client = clients::load(cx, id).await?;
+        let tags = client.as_deref().map(|client| client.metadata.tags.as_slice()).unwrap_or_default();
+        match &mut shared {
+            Some(shared) => shared.retain(|tag| tags.contains(tag)),
+            none => *none = Some(tags.to_vec()),
         }
     }
+    Ok(shared.unwrap_or_default())
+}
+
+/// What the policies in force say about every target, for who only wants to know.
+pub async fn decide(
+    cx: &Cx<'_>,
+    action: crate::cedar::Action,
+    client: &Client,
+    (targets, circumstance): (&[Target], &Circumstance),
+) -> Result<Vec<Verdict>> {
+    let principal = principal(client);
+    Ok(bundle(cx).await?.decide(&Question { action, principal: &principal, targets, circumstance }))
+}
+
+/// Asks the policies in force about every target, and writes into `facts` who decided, under one decision id for all that
+/// is asked for one answer.
+pub async fn ask(
+    cx: &Cx<'_>,
+    action: crate::cedar::Action,
+    client: &Client,
+    (targets, circumstance): (&[Target], &Circumstance),
+    facts: &mut Facts,
+) -> Result<Vec<Verdict>> {
+    let verdicts = decide(cx, action, client, (targets, circumstance)).await?;
+    let gather = |ids: &mut Vec<String>, pick: fn(&Verdict) -> &Vec<String>| {
+        ids.extend(verdicts.iter().flat_map(|verdict| pick(verdict).iter().cloned()));
+        ids.sort_unstable();
+        ids.dedup();
+    };
+    facts.decision.get_or_insert_with(|| cx.new_id());
+    gather(&mut facts.policies, |verdict| &verdict.policies);
+    gather(&mut facts.policy_errors, |verdict| &verdict.errors);
+    gather(&mut facts.shadow_policies, |verdict| &verdict.shadow);
+    facts.policy_version = Some(cx.tenant.policy_hash.clone());
+    Ok(verdicts)
+}
+
+/// Changes one policy: `change` gets the present one and says what shall be written (`None`: remove it).
+pub async fn change(
+    cx: &Cx<'_>,
+    client: &str,
+    id: &str,
+    change: impl Fn(Option<&Policy>) -> Result<Option<(Source, String)>>,
+) -> Result<()> {
+    for _ in 0..ATTEMPTS {
+        let outcomes = cx.batch(vec![store::tenants::get(&cx.tenant.id), store::policies::all(&cx.tenant.id)]).await?;
+        let epoch = store::single(&outcomes).ok_or(Reason::UnknownTenant)?.int("epoch")?;
+        let rows = outcomes.iter().skip(1).flat_map(|outcome| &outcome.rows);
+        let policies: Vec<Policy> = rows.map(|row| store::policies::read(&Reader(row))).collect::<Result<_>>()?;
+        let present = policies.iter().find(|policy| policy.source.id == id);
+        let wanted = change(present)?;
+        let mut sources: Vec<Source> =
+            policies.iter().map(|policy| &policy.source).filter(|source| source.id != id).cloned().collect();
+        sources.extend(wanted.iter().map(|(source, _)| source.clone()));
+        sources.sort_by(|a, b| a.id.cmp(&b.id));
+        let (json, _) = pack(sources)?;
+        let hash = sha256(&json).to_text();
+        // First the bundle, then the pointer: whoever follows the pointer finds it.
+        if cx.world.kv.put(&kv_key(&cx.tenant.id, &hash), json).await.is_err() {
+            cx.world.log.line("policies: KV did not take the bundle; D1 serves it");
+        }
+        let (kind, write, detail) = match &wanted {
+            Some((source, description)) => (
+                EventType::PolicyPut,
+                store::policies::put(&cx.tenant.id, source, description, cx.now.seconds()),
+                Some(source.mode.as_str().to_owned()),
+            ),
+            None => (EventType::PolicyDeleted, store::policies::delete(&cx.tenant.id, id), None),
+        };
+        let facts =
+            Facts { target: Some(id.to_owned()), detail, policy_version: Some(hash.clone()), ..Facts::default() };
+        let event = audit::event(cx, kind, Some(client), facts);
+        if cx.commit(vec![store::policies::point(&cx.tenant.id, epoch, &hash), write], &event, vec![]).await? {
+            return Ok(());
+        }
+    }
+    Err(Reason::Conflict.into())
 }

@@ -1,8 +1,8 @@
 //! Policies, and the pointer to the bundle of those in force.
 
 use super::{Reader, sql};
+use crate::cedar::{Mode, Source};
 use crate::error::Result;
-use crate::policy::{Mode, Source};
 use crate::ports::Sql;
 
 macro_rules! columns {

@@ -9,8 +9,8 @@
 
 use super::envelope::{self, Place};
 use super::provider::{self, Order};
+use crate::context::Cx;
 use crate::crypto::{Secret, nonce};
-use crate::cx::Cx;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::Connection;
 use crate::model::connection::CredentialPointer;

@@ -5,8 +5,8 @@
 //!    are swapped do not open (checklist line 113).
 //! 3. Downstream tokens are sealed under the data key of their credential, so they become unreadable with it.
 
+use crate::context::Cx;
 use crate::crypto::{self, Key, Keyring, Opened, Secret};
-use crate::cx::Cx;
 use crate::error::{Error, Fault, Result};
 use crate::model::connection::CredentialPointer;
 use crate::ports::Entropy;

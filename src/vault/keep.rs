@@ -8,7 +8,7 @@
 use super::envelope::{self, Place};
 use super::provider::{self, Provider};
 use crate::audit;
-use crate::cx::Cx;
+use crate::context::Cx;
 use crate::error::{Fault, Reason, Result};
 use crate::model::connection::{CredentialPointer, Settings};
 use crate::model::event::Facts;

@@ -10,16 +10,16 @@
 use super::downstream::{self, Downstream};
 use super::provider;
 use crate::audit;
-use crate::client_auth::Authenticated;
+use crate::authn::client::Authenticated;
+use crate::cedar::{Action, Circumstance, Target};
+use crate::context::Cx;
 use crate::crypto::sha256;
-use crate::cx::Cx;
 use crate::error::{Error, Fault, Reason, Refusal, Result};
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
 use crate::model::{ClientKind, Connection, EventType, Status};
 use crate::oauth::{Form, ResourceUri, Scope};
-use crate::policies;
-use crate::policy::{Action, Circumstance, Target};
+use crate::policy;
 use crate::tokens::{self, Accepted};
 use std::rc::Rc;
 
@@ -118,13 +118,13 @@ async fn permitted(
         tool: form.get("tool").map(str::to_owned),
         resource_server: Some(caller.client.id.clone()),
         chain: facts.chain.clone(),
-        chain_tags: policies::shared_tags(cx, &claims.client_id, &claims.sub, &facts.chain).await?,
-        subject: accepted.user.as_deref().map(policies::subject),
-        ..policies::circumstance(cx)
+        chain_tags: policy::shared_tags(cx, &claims.client_id, &claims.sub, &facts.chain).await?,
+        subject: accepted.user.as_deref().map(policy::subject),
+        ..policy::circumstance(cx)
     };
     let kind = connection.as_ref().map(|connection| connection.kind.clone()).unwrap_or_default();
     let target = [Target::Connection { name: (*name).to_owned(), kind }];
-    let verdicts = policies::ask(cx, Action::Lease, &accepted.client, (&target, &circumstance), facts).await?;
+    let verdicts = policy::ask(cx, Action::Lease, &accepted.client, (&target, &circumstance), facts).await?;
     let detail = match (verdicts.first(), connection) {
         (Some(verdict), Some(connection)) if verdict.allow && verdict.require.is_empty() => return Ok(connection),
         (_, None) => Some("there is no such connection, or it is stopped".to_owned()),

@@ -1,7 +1,7 @@
 //! The vault: long-lived credentials go in, short-lived tokens come out.
 //!
 //! In scope: sealing credentials, and leasing what providers give for them. Out of scope: who the caller is
-//! ([`crate::client_auth`]), and how an answer looks.
+//! ([`crate::authn::client`]), and how an answer looks.
 //!
 //! 1. A credential is parsed, reduced to what its provider needs and sealed before anything is written; no function gives
 //!    it back but the exchange with its own provider (`envelope`, checklist lines 113 and 114).
@@ -21,7 +21,7 @@ mod provider;
 pub use keep::{Draft, create, remove, tidy, update};
 pub use lease::{Granted, Request, Trail, lease};
 
-use crate::cx::Cx;
+use crate::context::Cx;
 use crate::error::Result;
 use crate::model::Connection;
 use crate::model::id::is_slug;

@@ -4,11 +4,11 @@
 //!    A bound token is refused as a bearer token, and an unbound one as a bound one (RFC 9449 §7.1, §7.2).
 
 use super::{Method, Request};
-use crate::cx::Cx;
+use crate::authn::dpop;
+use crate::context::Cx;
 use crate::error::{Reason, Result};
 use crate::model::{Client, ClientKind};
 use crate::oauth::Scope;
-use crate::proofs;
 use crate::tokens::{self, Accepted};
 use std::rc::Rc;
 
@@ -57,7 +57,7 @@ async fn accept(cx: &Cx<'_>, request: &Request, api: &str) -> Result<Accepted> {
     match &accepted.claims.cnf {
         Some(cnf) if bound => {
             let url = [cx.config.origin(), &request.path].concat();
-            proofs::with_token(cx, request.header("dpop"), token, &cnf.jkt, (&request.method, &url)).await?;
+            dpop::with_token(cx, request.header("dpop"), token, &cnf.jkt, (&request.method, &url)).await?;
         }
         None if !bound => {}
         _ => return Err(Reason::InvalidBoundToken.into()),

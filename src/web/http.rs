@@ -67,7 +67,7 @@ pub struct Request {
     /// The body; nothing if it has more than [`MAX_BODY`] bytes.
     pub body: Option<Vec<u8>>,
     /// Who sent it.
-    pub peer: crate::cx::Peer,
+    pub peer: crate::context::Peer,
 }
 
 impl Request {

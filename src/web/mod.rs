@@ -1,22 +1,18 @@
 //! Parse, call a verb, render. One file per endpoint, or per group of endpoints of one kind.
 
 pub mod admin;
-pub mod authorize;
-pub mod connections;
-pub mod discovery;
 pub mod guard;
 pub mod health;
 pub mod http;
-pub mod introspect;
+pub mod oauth;
 pub mod render;
-pub mod revoke;
+pub mod router;
 pub mod ssf;
-pub mod status_list;
-pub mod token;
+pub mod vault;
 
 pub use http::{Method, Request, Response};
 
-use crate::cx::Cx;
+use crate::context::Cx;
 use crate::error::{Fault, Reason, Result};
 use crate::ports::Pending;
 use guard::Admin;

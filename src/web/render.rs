@@ -5,7 +5,7 @@
 //! 2. A log line tells the reason; it never holds a value that was sent.
 
 use super::Response;
-use crate::cx::Cx;
+use crate::context::Cx;
 use crate::error::{Error, Reason, Refusal, Wire};
 use crate::ports::Alg;
 use crate::store::failures::PERIOD_SECONDS;

@@ -1,8 +1,8 @@
 //! What happens when a port is slow, down, stale or loses its reply, and what the hot path asks of them when nothing is.
 
-use serde_json::{Value, json};
 use crate::support::hub::{RESOURCE, decode, permit};
 use crate::support::{Credentials, Effect, Port, Reply, Setup};
+use serde_json::{Value, json};
 
 const PORTS: [Port; 4] = [Port::Db, Port::Kv, Port::Queue, Port::Keys];
 

@@ -1,10 +1,10 @@
 //! Every [`Reason`] is produced by a request, and reaches the wire as its table says. The `match` has no wildcard: a new
 //! reason does not compile until a request provokes it.
 
-use serde_json::{Value, json};
 use crate::support::hub::{Call, ISSUER, RESOURCE};
 use crate::support::keys::rsa_pem;
 use crate::support::{Credentials, Reply, Scripted, Setup, Signer};
+use serde_json::{Value, json};
 use writ::error::Reason;
 use writ::ports::{Alg, FetchError};
 

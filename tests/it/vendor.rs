@@ -2,7 +2,7 @@
 
 use cedar_policy::PolicySet;
 use cedar_policy::ffi::DetailedError;
-use writ::policy::check;
+use writ::cedar::check;
 
 const REST: &str = "(principal, action, resource)";
 

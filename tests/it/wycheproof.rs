@@ -4,8 +4,8 @@
 //! The rule: an invalid vector is refused; a valid one is accepted if Writ verifies its algorithm with such a key. What
 //! it does not verify is listed here by name, and must be refused as well. There are no vectors of EdDSA among these.
 
-use serde_json::{Value, json};
 use crate::support::signer::{Verifier, at_once};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};

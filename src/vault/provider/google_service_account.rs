@@ -9,8 +9,8 @@
 
 use super::{Credential, Order, Provider, Token};
 use crate::config::Config;
+use crate::context::Cx;
 use crate::crypto::{Secret, b64, unb64};
-use crate::cx::Cx;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::jose::{Unsigned, is_strict};
 use crate::oauth::{Scope, scope};

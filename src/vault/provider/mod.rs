@@ -3,8 +3,8 @@
 mod google_service_account;
 
 use crate::config::Config;
+use crate::context::Cx;
 use crate::crypto::Secret;
-use crate::cx::Cx;
 use crate::error::Result;
 use crate::oauth::Scope;
 use crate::ports::Pending;

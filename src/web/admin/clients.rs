@@ -6,8 +6,8 @@
 
 use super::{Page, body, body_or_empty, changes, created, expect_if_sent, expect_version, item, kill, page};
 use crate::audit;
-use crate::client_auth;
-use crate::cx::Cx;
+use crate::authn::client;
+use crate::context::Cx;
 use crate::error::{Fault, Reason, Result};
 use crate::grants;
 use crate::model::event::Facts;
@@ -92,7 +92,7 @@ async fn find(cx: &Cx<'_>, id: &str) -> Result<Client> {
 async fn metadata(call: Call<'_>) -> Result<(ClientMetadata, String)> {
     let metadata: ClientMetadata = body(call)?;
     metadata.check(&grants::grant_types()).map_err(|problem| Reason::InvalidField.because(problem))?;
-    client_auth::check(call.cx, &metadata).await?;
+    client::check(call.cx, &metadata).await?;
     let json = serde_json::to_string(&metadata).map_err(|_| Fault::Broken("client metadata has no JSON"))?;
     Ok((metadata, json))
 }

@@ -1,7 +1,7 @@
 //! `admin/connections`: how to reach downstream services. A `secret` goes in and never comes out.
 
 use super::{body, expect_if_sent, expect_present, item, kill, page};
-use crate::cx::Cx;
+use crate::context::Cx;
 use crate::error::{Reason, Result};
 use crate::model::{Connection, Status, Stoppable};
 use crate::store;

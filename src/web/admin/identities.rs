@@ -1,10 +1,11 @@
 //! `admin/identities`: the directory of agentic identities, and stopping one.
 
 use super::{kill, query};
+use crate::directory::identities;
 use crate::error::{Reason, Result};
-use crate::identities::{self, Reach};
 use crate::model::identity::{Entry, Filter};
 use crate::model::{Status, Stoppable};
+use crate::policy::reach::{self, Reach};
 use crate::web::{Call, Response};
 use serde::Serialize;
 use serde_json::Value;
@@ -114,7 +115,7 @@ pub async fn list(call: Call<'_>) -> Result<Response> {
 pub async fn get(call: Call<'_>) -> Result<Response> {
     let (cx, now) = (call.cx, call.cx.now.seconds());
     let entry = identities::find(cx, call.id(0)?).await?;
-    let reach = identities::reach(cx, &entry).await?;
+    let reach = reach::reach(cx, &entry).await?;
     let events = identities::recent(cx, &entry).await?;
     let chains = events.iter().filter_map(|event| chain(event, now)).collect();
     Ok(Response::json(200, &Detail { identity: view(entry), reach, events, chains }))

@@ -4,10 +4,10 @@
 //! 2. What trusts an issuer names it by its `issuer`: once that changes, or the issuer is removed, nothing it says counts.
 
 use super::{body, changes, check_slug, created, expect_if_sent, expect_version, item, page};
-use crate::assertions::presets;
 use crate::audit;
-use crate::cx::Cx;
+use crate::context::Cx;
 use crate::error::{Fault, Reason, Result};
+use crate::federation::presets;
 use crate::model::event::Facts;
 use crate::model::{EventType, Issuer, IssuerBody};
 use crate::store;

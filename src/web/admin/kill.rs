@@ -4,8 +4,8 @@
 
 use super::{FIRST_TENANT, body};
 use crate::error::{Reason, Result};
-use crate::kill::{self, Order};
 use crate::model::Stoppable;
+use crate::revocation::kill::{self, Order};
 use crate::vault;
 use crate::web::{Call, Response};
 use serde::Deserialize;

@@ -3,10 +3,10 @@
 //! 1. A policy that does not parse or does not fit the schema is refused with line and column, whatever its mode.
 
 use super::{body, check_slug, expect_if_sent, expect_present, item, page};
-use crate::cx::Cx;
+use crate::cedar::{self, Mode, Source};
+use crate::context::Cx;
 use crate::error::{Reason, Result};
-use crate::policies;
-use crate::policy::{self, Mode, Source};
+use crate::policy;
 use crate::store;
 use crate::store::policies::Policy;
 use crate::web::{Call, Response};
@@ -72,13 +72,13 @@ pub async fn put(call: Call<'_>) -> Result<Response> {
         let problem = format!("`description` must have at most {MAX_DESCRIPTION} characters");
         return Err(Reason::InvalidField.because(problem));
     }
-    policy::check(id, &cedar).map_err(|complaints| {
+    cedar::check(id, &cedar).map_err(|complaints| {
         let lines = complaints.iter().map(|one| format!("line {}, column {}: {}", one.line, one.column, one.message));
         Reason::InvalidPolicy.because(lines.collect::<Vec<_>>().join("\n"))
     })?;
     let source = Source { id: id.to_owned(), cedar, mode };
     let replaced = Cell::new(None);
-    policies::change(call.cx, call.admin()?, id, |present| {
+    policy::change(call.cx, call.admin()?, id, |present| {
         replaced.set(present.map(|policy| (policy.version, policy.created_at)));
         expect_present(call, present.map(|policy| policy.version))?;
         Ok(Some((source.clone(), description.clone())))
@@ -93,7 +93,7 @@ pub async fn put(call: Call<'_>) -> Result<Response> {
 
 /// Removes a policy.
 pub async fn delete(call: Call<'_>) -> Result<Response> {
-    policies::change(call.cx, call.admin()?, call.id(0)?, |present| {
+    policy::change(call.cx, call.admin()?, call.id(0)?, |present| {
         expect_if_sent(call, present.ok_or(Reason::NotFound)?.version)?;
         Ok(None)
     })

@@ -4,7 +4,7 @@
 
 use super::{body, changes, check_slug, created, expect_if_sent, expect_version, item, page};
 use crate::audit;
-use crate::cx::Cx;
+use crate::context::Cx;
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::{EventType, Resource, ResourceBody};

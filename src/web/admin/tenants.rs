@@ -9,7 +9,7 @@ use crate::error::{Fault, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::tenant::{TenantStatus, issuer};
 use crate::model::{Client, ClientMetadata, EventType, Resource, Settings, StoredSecret, Tenant};
-use crate::policies;
+use crate::policy;
 use crate::store;
 use crate::web::{Call, Response};
 use serde::{Deserialize, Serialize};
@@ -86,7 +86,7 @@ async fn find(call: Call<'_>, id: &str) -> Result<Tenant> {
 fn check(call: Call<'_>, name: &str, zone: &str, settings: Option<&Settings>) -> Result<()> {
     check_text("name", name, MAX_NAME)?;
     settings.map_or(Ok(()), Settings::check).map_err(|problem| Reason::InvalidField.because(problem))?;
-    match policies::offset(call.cx, zone).is_some() {
+    match policy::offset(call.cx, zone).is_some() {
         true => Ok(()),
         false => Err(Reason::InvalidField.because("`zone` must be an IANA time zone such as `Europe/Berlin`")),
     }

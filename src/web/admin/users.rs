@@ -1,13 +1,13 @@
 //! `admin/users`: the people on whose behalf agents act, and what outside issuers call them.
 //!
-//! 1. Two users never have one account, and no user is found by anything else (see [`crate::users`]).
+//! 1. Two users never have one account, and no user is found by anything else (see [`crate::directory::users`]).
 
 use super::{body, changes, created, expect_if_sent, expect_version, item, kill, page};
-use crate::cx::Cx;
+use crate::context::Cx;
+use crate::directory::users;
 use crate::error::{Reason, Result};
 use crate::model::{Status, Stoppable, User, UserBody};
 use crate::store;
-use crate::users;
 use crate::web::{Call, Response};
 use serde::Serialize;
 

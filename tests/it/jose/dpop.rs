@@ -1,7 +1,7 @@
 //! DPoP proofs (RFC 9449): the checks of §4.3 as far as one proof can show them.
 
-use crate::support::signer::{Signer, Verifier, at_once};
 use super::{NOW, damaged, now};
+use crate::support::signer::{Signer, Verifier, at_once};
 use serde_json::{Value, json};
 use writ::jose::{LEEWAY_SECONDS, PROOF_SECONDS, Problem, Proof, UnverifiedProof};
 use writ::ports::{Alg, Now};

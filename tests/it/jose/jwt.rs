@@ -1,7 +1,7 @@
 //! JSON Web Tokens: what is believed, and what is not.
 
-use crate::support::signer::{Signer, Verifier, at_once};
 use super::{NOW, damaged, now};
+use crate::support::signer::{Signer, Verifier, at_once};
 use serde_json::{Value, json};
 use writ::crypto::{b64, sha256};
 use writ::jose::{JwkSet, Jws, LEEWAY_SECONDS, Problem, PublicJwk, Unverified, Verified};

@@ -22,8 +22,6 @@ pub enum Effect {
     Fails,
     /// It takes effect, but the caller hears that it failed.
     LosesReply,
-    /// It waits for that many turns of the others, before and after it takes effect.
-    Lags(usize),
 }
 
 /// A call as rules see it: its text is the SQL, or the method and key, the message, the URL.
@@ -120,7 +118,7 @@ impl Faults {
             self.rules.borrow().iter().filter(|(when, _)| when(&seen)).map(|(_, effect)| *effect).collect();
         self.seen.borrow_mut().push(seen);
         *self.counts.borrow_mut().entry(port).or_default() += 1;
-        let lag = self.lag(&effects);
+        let lag = self.lag();
         self.wait(lag).await;
         if effects.contains(&Effect::Fails) {
             return Err(Unavailable("a port that a test has broken"));
@@ -133,17 +131,12 @@ impl Faults {
         }
     }
 
-    fn lag(&self, effects: &[Effect]) -> usize {
-        let ruled = effects.iter().filter_map(|effect| match effect {
-            Effect::Lags(turns) => Some(*turns),
-            Effect::Fails | Effect::LosesReply => None,
-        });
-        let jitter = self.jitter.get().map_or(0, |seed| {
+    fn lag(&self) -> usize {
+        self.jitter.get().map_or(0, |seed| {
             let mut random = Random(seed);
             self.jitter.set(Some(random.next()));
             random.below(4)
-        });
-        ruled.sum::<usize>() + jitter
+        })
     }
 
     async fn wait(&self, turns: usize) {

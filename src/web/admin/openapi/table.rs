@@ -1,11 +1,11 @@
 //! The table behind the document: every operation, and every object that goes in or out.
 
-use crate::client_auth::METHODS;
+use crate::authn::client::METHODS;
+use crate::cedar::Mode;
 use crate::grants;
 use crate::model::issuer::Use;
 use crate::model::tenant::TenantStatus;
 use crate::model::{ClientKind, EventType, KeyState, Status, Stoppable};
-use crate::policy::Mode;
 use crate::ports::Alg;
 use crate::web::Method;
 use crate::web::admin::{events, identities};

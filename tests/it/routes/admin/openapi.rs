@@ -5,8 +5,8 @@ use crate::support::hub::{Call, RESOURCE};
 use crate::support::{Reply, Setup};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use writ::routes::resolve;
 use writ::web::Method;
+use writ::web::router::resolve;
 
 fn document(hub: &Setup) -> Value {
     hub.call("GET", "/openapi.json").send().expect(200).json()
@@ -25,7 +25,7 @@ fn documented(document: &Value) -> BTreeSet<(String, String)> {
 
 /// Every arm of the two matches of `routes.rs` as path and methods, from its text.
 fn written() -> BTreeSet<(String, String)> {
-    let source = include_str!("../../../../src/routes.rs");
+    let source = include_str!("../../../../src/web/router.rs");
     let mut all = BTreeSet::new();
     for (base, function) in [
         ("/t/{tenant}/", "pub fn resolve("),

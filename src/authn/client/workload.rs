@@ -1,0 +1,83 @@
+//! `federated_jwt` and `spiffe_jwt`: somebody whom the tenant trusts says which workload is calling, and the rules of a
+//! client say that it is this workload. No secret and no key of the client's own.
+//!
+//! 1. The issuer is registered for workloads; a JWT-SVID's is its trust domain (draft-ietf-oauth-spiffe-client-auth).
+//! 2. `aud` is our issuer, or what the issuer is registered with; a token for anybody else is of no use here.
+//! 3. A client is named by the request, or is the one whose rules hold. Where those of two do, it is neither.
+//! 4. A platform's token is used as often as the workload likes while it lives: platforms hand out one and the same.
+
+use crate::context::Cx;
+use crate::directory::{clients, issuers};
+use crate::error::Result;
+use crate::federation::{self, Assertion, KeySource, Wanted, presets, rules_hold};
+use crate::model::issuer::{Use, WorkloadIdentity};
+use crate::model::{AuthMethod, Client};
+use crate::store::{self, Reader};
+use std::rc::Rc;
+
+const SVID_TYPES: &[&str] = &["", "jwt", "jose"];
+const TYPES: &[&str] = &["", "jwt"];
+
+/// The client that is the workload of the assertion. The inner error says why there is none.
+pub async fn verify(
+    cx: &Cx<'_>,
+    method: AuthMethod,
+    text: &str,
+    named: Option<Rc<Client>>,
+) -> Result<Result<Rc<Client>, &'static str>> {
+    let is_svid = method == AuthMethod::SpiffeJwt;
+    let iss = if is_svid { trust_domain(text) } else { federation::claimed_issuer(text) };
+    let Some(iss) = iss else { return Ok(Err("it names no issuer")) };
+    let Some(issuer) = issuers::load(cx, &iss).await? else { return Ok(Err("its issuer is not registered")) };
+    if !issuer.body.uses.contains(&Use::Workload) || (issuer.body.preset == presets::SPIFFE) != is_svid {
+        return Ok(Err("its issuer is registered for something else"));
+    }
+    let types = if is_svid { SVID_TYPES } else { TYPES };
+    let audience = [cx.issuer()];
+    let wanted = Wanted { keys: KeySource::Issuer(&issuer), types, audience: &audience, single_use: false };
+    let assertion = match federation::verify(cx, text, &wanted).await? {
+        Ok(assertion) => assertion,
+        Err(why) => return Ok(Err(why)),
+    };
+    let found = match named {
+        Some(client) => Some(client)
+            .filter(|client| client.metadata.workload_identities.iter().any(|identity| is_of(identity, &assertion))),
+        None => client_by_workload(cx, &assertion).await?,
+    };
+    Ok(found.ok_or("it is about no workload of this client, or of no one client"))
+}
+
+/// The one client whose rules hold for a verified assertion about a workload; nothing if there is none, or two.
+pub async fn client_by_workload(cx: &Cx<'_>, assertion: &Assertion) -> Result<Option<Rc<Client>>> {
+    let load = async || {
+        let outcomes = cx.batch(vec![store::issuers::workloads(&cx.tenant.id, &assertion.iss)]).await?;
+        let rows = outcomes.iter().flat_map(|outcome| &outcome.rows);
+        let all = rows.map(|row| store::issuers::read_workload(&Reader(row))).collect::<Result<Vec<_>>>()?;
+        Ok(Some(all))
+    };
+    let known: Option<Rc<Vec<(String, WorkloadIdentity)>>> =
+        cx.cached(&["workloads/", &assertion.iss].concat(), load).await?;
+    let mut found: Vec<&str> = Vec::new();
+    for (client, identity) in known.iter().flat_map(|known| known.iter()) {
+        if is_of(identity, assertion) && !found.contains(&client.as_str()) {
+            found.push(client);
+        }
+    }
+    let client = match found.as_slice() {
+        [one] => clients::load(cx, one).await?,
+        _ => None,
+    };
+    let is_workload = |method| matches!(method, AuthMethod::FederatedJwt | AuthMethod::SpiffeJwt);
+    Ok(client.filter(|client| is_workload(client.metadata.token_endpoint_auth_method)))
+}
+
+fn is_of(identity: &WorkloadIdentity, assertion: &Assertion) -> bool {
+    identity.issuer == assertion.iss && rules_hold(&identity.rules, &assertion.claims)
+}
+
+/// `spiffe://DOMAIN` of the SPIFFE ID that a JWT-SVID claims, unverified.
+fn trust_domain(text: &str) -> Option<String> {
+    let sub = federation::claimed(text, "sub")?;
+    let (domain, _) = sub.strip_prefix("spiffe://")?.split_once('/')?;
+    Some(["spiffe://", domain].concat())
+}

@@ -1,0 +1,477 @@
+//! Facts: a question, said in Cedar's terms.
+//!
+//! The facts are built by us and have the types of the schema by construction (a test holds the two together), so
+//! nothing is validated again for each question.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::net::IpAddr;
+
+use cedar_policy::{
+    Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, Request, RestrictedExpression as Value,
+};
+use chrono::{DateTime, Datelike, FixedOffset, Timelike};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Action {
+    /// A token for a client on its own or for its user.
+    Issue,
+    /// A token in exchange for another.
+    Exchange,
+    /// The same without an actor, so that the token does not say who acts.
+    Impersonate,
+    /// A downstream credential.
+    Lease,
+    /// A user's consent.
+    Consent,
+    /// A client's registration.
+    Register,
+}
+
+impl Action {
+    /// The action's id in policies.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Action::Issue => "issue",
+            Action::Exchange => "exchange",
+            Action::Impersonate => "impersonate",
+            Action::Lease => "lease",
+            Action::Consent => "consent",
+            Action::Register => "register",
+        }
+    }
+}
+
+/// The acting client.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Its `client_id`.
+    pub id: String,
+    /// Its `client_name`.
+    pub name: String,
+    /// `autonomous`, `delegated` or `resource_server`.
+    pub kind: String,
+    /// Who answers for it.
+    pub owner: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// URIs of the resources that it is registered for.
+    pub resources: Vec<String>,
+}
+
+/// What the action is about.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Target {
+    /// One scope of a resource.
+    Scope {
+        /// The resource's URI.
+        resource: String,
+        /// The scope's name.
+        name: String,
+        /// The tool that the scope stands for.
+        tool: Option<String>,
+    },
+    /// A connection, for [`Action::Lease`].
+    Connection {
+        /// Its name.
+        name: String,
+        /// Its kind.
+        kind: String,
+    },
+}
+
+/// The user on whose behalf the client acts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The user's id.
+    pub id: String,
+    /// Roles.
+    pub roles: Vec<String>,
+    /// Groups.
+    pub groups: Vec<String>,
+}
+
+/// Everything else that a policy may look at.
+#[derive(Default, Clone, Debug, PartialEq, Eq)]
+pub struct Circumstance {
+    /// Where the request came from.
+    pub ip: Option<IpAddr>,
+    /// The country of that address.
+    pub country: Option<String>,
+    /// The autonomous system of that address.
+    pub asn: Option<u32>,
+    /// Seconds since 1970.
+    pub now: i64,
+    /// How many seconds the tenant's time zone is ahead of UTC at that time; nothing if the zone is unknown.
+    pub offset: Option<i32>,
+    /// OAuth's `grant_type`.
+    pub grant_type: Option<String>,
+    /// How the client authenticated.
+    pub auth_method: Option<String>,
+    /// How the user authenticated.
+    pub acr: Option<String>,
+    /// Whether the token will be bound to a key.
+    pub dpop: bool,
+    /// All the scopes in question; for a lease, those of the agent's token.
+    pub scopes: Vec<String>,
+    /// The tool that the lease is for.
+    pub tool: Option<String>,
+    /// The resource server that asks for the lease.
+    pub resource_server: Option<String>,
+    /// The acting clients' ids, newest first.
+    pub chain: Vec<String>,
+    /// The tags that all of them have, and with them the acting client.
+    pub chain_tags: Vec<String>,
+    /// The user, if there is one.
+    pub subject: Option<Subject>,
+}
+
+/// May this client do this, with each of these, now?
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// What is asked for.
+    pub action: Action,
+    /// Who asks.
+    pub principal: &'a Principal,
+    /// With what; each target gets its own verdict.
+    pub targets: &'a [Target],
+    /// Everything else.
+    pub circumstance: &'a Circumstance,
+}
+
+/// Why facts could not be stated. Its text stands in [`super::Verdict::errors`] in place of a policy's id.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Unstated {
+    Zone,
+    Time,
+    Context,
+    Entities,
+    Policies,
+}
+
+impl fmt::Display for Unstated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Unstated::Zone => "facts: the time zone is unknown",
+            Unstated::Time => "facts: the time is out of range",
+            Unstated::Context => "facts: the context cannot be built",
+            Unstated::Entities => "facts: the entities cannot be built",
+            Unstated::Policies => "facts: the policies cannot be put together",
+        })
+    }
+}
+
+/// The schema's type names, parsed once because parsing them costs more than a decision.
+pub(super) struct Vocabulary {
+    action: EntityTypeName,
+    client: EntityTypeName,
+    resource: EntityTypeName,
+    scope: EntityTypeName,
+    connection: EntityTypeName,
+    user: EntityTypeName,
+}
+
+impl Vocabulary {
+    pub(super) fn new() -> Result<Self, Box<ParseErrors>> {
+        Ok(Self {
+            action: "Action".parse()?,
+            client: "Client".parse()?,
+            resource: "Resource".parse()?,
+            scope: "Scope".parse()?,
+            connection: "Connection".parse()?,
+            user: "User".parse()?,
+        })
+    }
+
+    /// The Cedar request about one target.
+    pub(super) fn request(
+        &self,
+        question: &Question<'_>,
+        target: EntityUid,
+        context: Context,
+    ) -> Result<Request, Unstated> {
+        let principal = uid(&self.client, &question.principal.id);
+        let action = uid(&self.action, question.action.as_str());
+        Request::new(principal, action, target, context, None).map_err(|_| Unstated::Context)
+    }
+
+    /// The entity that stands for the target.
+    pub(super) fn target(&self, target: &Target) -> EntityUid {
+        match target {
+            Target::Scope { resource, name, .. } => uid(&self.scope, &format!("{resource} {name}")),
+            Target::Connection { name, .. } => uid(&self.connection, name),
+        }
+    }
+
+    /// The targets with their attributes.
+    ///
+    /// A `Resource` has no attributes and so needs no entity: its scopes name it as their parent.
+    pub(super) fn targets(&self, targets: &[Target]) -> Result<Entities, Unstated> {
+        let targets = targets.iter().map(|target| self.target_entity(target)).collect::<Result<Vec<_>, _>>()?;
+        Entities::from_entities(targets, None).map_err(|_| Unstated::Entities)
+    }
+
+    /// The targets, and with them the client and the user.
+    pub(super) fn people(&self, question: &Question<'_>, targets: Entities) -> Result<Entities, Unstated> {
+        let mut people = vec![self.principal_entity(question.principal)?];
+        if let Some(subject) = &question.circumstance.subject {
+            let attributes = vec![("roles", strings(&subject.roles)), ("groups", strings(&subject.groups))];
+            people.push(entity(uid(&self.user, &subject.id), attributes, None)?);
+        }
+        targets.add_entities(people, None).map_err(|_| Unstated::Entities)
+    }
+
+    fn principal_entity(&self, principal: &Principal) -> Result<Entity, Unstated> {
+        let mut attributes = vec![
+            ("name", string(&principal.name)),
+            ("kind", string(&principal.kind)),
+            ("tags", strings(&principal.tags)),
+            ("resources", strings(&principal.resources)),
+        ];
+        attributes.extend(principal.owner.as_deref().map(|owner| ("owner", string(owner))));
+        entity(uid(&self.client, &principal.id), attributes, None)
+    }
+
+    fn target_entity(&self, target: &Target) -> Result<Entity, Unstated> {
+        let id = self.target(target);
+        match target {
+            Target::Scope { resource, name, tool } => {
+                let mut attributes = vec![("name", string(name))];
+                attributes.extend(tool.as_deref().map(|tool| ("tool", string(tool))));
+                entity(id, attributes, Some(uid(&self.resource, resource)))
+            }
+            Target::Connection { name, kind } => entity(id, vec![("name", string(name)), ("kind", string(kind))], None),
+        }
+    }
+
+    /// The context, the same for every target of the question. `ip` is its [`address()`].
+    pub(super) fn context(&self, about: &Circumstance, ip: Option<Value>) -> Result<Context, Unstated> {
+        let zone = about.offset.and_then(FixedOffset::east_opt).ok_or(Unstated::Zone)?;
+        let local = DateTime::from_timestamp(about.now, 0).ok_or(Unstated::Time)?.with_timezone(&zone).naive_local();
+        let mut pairs = vec![
+            ("now", Value::new_long(about.now)),
+            ("hour", Value::new_long(local.hour().into())),
+            ("minute", Value::new_long(local.minute().into())),
+            ("weekday", Value::new_long(local.weekday().number_from_monday().into())),
+            ("date", Value::new_string(local.date().to_string())),
+            ("dpop", Value::new_bool(about.dpop)),
+            ("scopes", strings(&about.scopes)),
+            ("chain", strings(&about.chain)),
+            ("chain_tags", strings(&about.chain_tags)),
+        ];
+        let optional = [
+            ("country", &about.country),
+            ("grant_type", &about.grant_type),
+            ("auth_method", &about.auth_method),
+            ("acr", &about.acr),
+            ("tool", &about.tool),
+            ("resource_server", &about.resource_server),
+        ];
+        pairs.extend(optional.into_iter().filter_map(|(key, value)| Some((key, string(value.as_deref()?)))));
+        pairs.extend(about.asn.map(|asn| ("asn", Value::new_long(asn.into()))));
+        pairs.extend(ip.map(|ip| ("ip", ip)));
+        if let Some(subject) = &about.subject {
+            pairs.push(("subject", Value::new_entity_uid(uid(&self.user, &subject.id))));
+        }
+        Context::from_pairs(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)))
+            .map_err(|_| Unstated::Context)
+    }
+}
+
+/// An address in Cedar's terms: canonical, or `::ffff:10.0.0.1` would slip past a rule about 10.0.0.0/8 (and Cedar refuses
+/// that spelling).
+pub(super) fn address(ip: IpAddr) -> Value {
+    Value::new_ip(ip.to_canonical().to_string())
+}
+
+fn uid(kind: &EntityTypeName, id: &str) -> EntityUid {
+    EntityUid::from_type_name_and_id(kind.clone(), EntityId::new(id))
+}
+
+fn entity(id: EntityUid, attributes: Vec<(&str, Value)>, parent: Option<EntityUid>) -> Result<Entity, Unstated> {
+    let attributes: HashMap<String, Value> =
+        attributes.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+    let parents: HashSet<EntityUid> = parent.into_iter().collect();
+    Entity::new(id, attributes, parents).map_err(|_| Unstated::Entities)
+}
+
+fn string(value: &str) -> Value {
+    Value::new_string(value.to_owned())
+}
+
+fn strings(values: &[String]) -> Value {
+    Value::new_set(values.iter().map(|value| string(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cedar::SCHEMA;
+    use cedar_policy::{EvalResult, Schema};
+    use jiff::{Timestamp, tz::TimeZone};
+
+    const ACTIONS: [Action; 6] =
+        [Action::Issue, Action::Exchange, Action::Impersonate, Action::Lease, Action::Consent, Action::Register];
+
+    fn principal() -> Principal {
+        Principal {
+            id: "c1".into(),
+            name: "inventory".into(),
+            kind: "autonomous".into(),
+            owner: Some("ada@example.com".into()),
+            tags: vec!["production".into()],
+            resources: vec!["https://mcp.example/a".into()],
+        }
+    }
+
+    fn offset(now: i64, zone: &str) -> Option<i32> {
+        Some(TimeZone::get(zone).unwrap().to_offset(Timestamp::from_second(now).ok()?).seconds())
+    }
+
+    fn circumstance(now: i64, zone: &str) -> Circumstance {
+        Circumstance {
+            ip: None,
+            country: None,
+            asn: None,
+            now,
+            offset: offset(now, zone),
+            grant_type: None,
+            auth_method: None,
+            acr: None,
+            dpop: false,
+            scopes: vec![],
+            tool: None,
+            resource_server: None,
+            chain: vec![],
+            chain_tags: vec![],
+            subject: None,
+        }
+    }
+
+    fn everything() -> Circumstance {
+        Circumstance {
+            ip: Some("2001:db8::1".parse().unwrap()),
+            country: Some("DE".into()),
+            asn: Some(u32::MAX),
+            grant_type: Some("client_credentials".into()),
+            auth_method: Some("client_secret_basic".into()),
+            acr: Some("urn:mfa".into()),
+            dpop: true,
+            scopes: vec!["read".into(), "write".into()],
+            tool: Some("query".into()),
+            resource_server: Some("c9".into()),
+            chain: vec!["c1".into(), "c2".into()],
+            chain_tags: vec!["verified".into()],
+            subject: Some(Subject { id: "u1".into(), roles: vec!["admin".into()], groups: vec![] }),
+            ..circumstance(1_774_746_000, "Europe/Berlin")
+        }
+    }
+
+    fn targets(action: Action) -> Vec<Target> {
+        let scope = |name: &str, tool: Option<&str>| Target::Scope {
+            resource: "https://mcp.example/a".into(),
+            name: name.into(),
+            tool: tool.map(str::to_owned),
+        };
+        match action {
+            Action::Lease => {
+                vec![Target::Connection { name: "bigquery".into(), kind: "google_service_account".into() }]
+            }
+            _ => vec![scope("read", Some("query")), scope("write", None)],
+        }
+    }
+
+    fn local(now: i64, zone: &str) -> (i64, i64, i64, String) {
+        let words = Vocabulary::new().unwrap();
+        let context = words.context(&circumstance(now, zone), None).unwrap();
+        let long = |key: &str| match context.get(key) {
+            Some(EvalResult::Long(value)) => value,
+            other => panic!("{key}: {other:?}"),
+        };
+        let date = match context.get("date") {
+            Some(EvalResult::String(date)) => date,
+            other => panic!("{other:?}"),
+        };
+        (long("hour"), long("minute"), long("weekday"), date)
+    }
+
+    #[test]
+    fn facts_conform_to_the_schema_whether_all_or_nothing_is_known() {
+        let (schema, _) = Schema::from_cedarschema_str(SCHEMA).unwrap();
+        let words = Vocabulary::new().unwrap();
+        let nobody = Principal { owner: None, tags: vec![], resources: vec![], ..principal() };
+        for action in ACTIONS {
+            for (principal, about) in [(principal(), everything()), (nobody.clone(), circumstance(0, "UTC"))] {
+                let targets = targets(action);
+                let question = Question { action, principal: &principal, targets: &targets, circumstance: &about };
+                let context = words.context(&about, about.ip.map(address)).unwrap();
+                let entities = words.people(&question, words.targets(&targets).unwrap()).unwrap();
+                assert_eq!(entities.len(), 1 + targets.len() + usize::from(about.subject.is_some()));
+                Entities::from_entities(entities.iter().cloned(), Some(&schema)).unwrap();
+                for target in &targets {
+                    let request = words.request(&question, words.target(target), context.clone()).unwrap();
+                    let (principal, action) = (request.principal().unwrap().clone(), request.action().unwrap().clone());
+                    let resource = request.resource().unwrap().clone();
+                    assert!(entities.get(&principal).is_some() && entities.get(&resource).is_some());
+                    Request::new(principal, action, resource, context.clone(), Some(&schema)).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_conformance_check_can_fail() {
+        let (schema, _) = Schema::from_cedarschema_str(SCHEMA).unwrap();
+        let words = Vocabulary::new().unwrap();
+        let (principal, about) = (principal(), everything());
+        let connection = targets(Action::Lease);
+        let question =
+            Question { action: Action::Issue, principal: &principal, targets: &connection, circumstance: &about };
+        let request = words.request(&question, words.target(&connection[0]), Context::empty()).unwrap();
+        let (client, issue) = (request.principal().unwrap().clone(), request.action().unwrap().clone());
+        let resource = request.resource().unwrap().clone();
+        assert!(Request::new(client, issue, resource, Context::empty(), Some(&schema)).is_err());
+    }
+
+    #[test]
+    fn local_time_follows_daylight_saving() {
+        // 2026-03-29 01:00 UTC: Berlin goes from 02:00 to 03:00. 2026-10-25 01:00 UTC: from 03:00 back to 02:00.
+        let (spring, autumn) = (1_774_746_000, 1_792_890_000);
+        let day = |text: &str| text.to_owned();
+        assert_eq!(local(spring - 1, "Europe/Berlin"), (1, 59, 7, day("2026-03-29")));
+        assert_eq!(local(spring, "Europe/Berlin"), (3, 0, 7, day("2026-03-29")));
+        assert_eq!(local(autumn - 1, "Europe/Berlin"), (2, 59, 7, day("2026-10-25")));
+        assert_eq!(local(autumn, "Europe/Berlin"), (2, 0, 7, day("2026-10-25")));
+        assert_eq!(local(spring, "UTC"), (1, 0, 7, day("2026-03-29")));
+        assert_eq!(local(0, "Asia/Kolkata"), (5, 30, 4, day("1970-01-01")));
+        assert_eq!(local(-1, "UTC"), (23, 59, 3, day("1969-12-31")));
+        // Beyond the last change in the table its rule goes on.
+        assert_eq!(local(2_540_448_000, "Europe/Berlin"), (10, 0, 7, day("2050-07-03")));
+    }
+
+    #[test]
+    fn a_time_out_of_range_is_no_fact_and_none_in_an_unknown_zone() {
+        let words = Vocabulary::new().unwrap();
+        let stated = |now, offset| words.context(&Circumstance { offset, ..circumstance(now, "UTC") }, None);
+        for now in [i64::MIN, i64::MAX] {
+            assert_eq!(stated(now, Some(0)).unwrap_err(), Unstated::Time);
+        }
+        for unknown in [None, Some(i32::MAX), Some(24 * 3600)] {
+            assert_eq!(stated(0, unknown).unwrap_err(), Unstated::Zone);
+        }
+        assert!(stated(0, Some(14 * 3600)).is_ok());
+    }
+
+    #[test]
+    fn one_target_told_in_two_ways_is_no_fact() {
+        let words = Vocabulary::new().unwrap();
+        let scope = |tool: Option<&str>| Target::Scope {
+            resource: "r".into(),
+            name: "s".into(),
+            tool: tool.map(str::to_owned),
+        };
+        assert_eq!(words.targets(&[scope(None), scope(Some("t"))]).unwrap_err(), Unstated::Entities);
+        assert!(words.targets(&[scope(None), scope(None)]).is_ok());
+    }
+}

@@ -1,0 +1,97 @@
+//! Users: finding the one whom an outside issuer means, and making, changing and removing them.
+//!
+//! 1. A user is found by (issuer, subject) and by nothing else: never by an email, a name or a subject alone (RFC 7523 §3,
+//!    OpenID Connect Core §5.7).
+//! 2. Two users never have one account. Of two requests at once that would make the same user, one does.
+//! 3. Whom an issuer names and nobody knows is made on the spot only if the issuer is registered for that, and gets no
+//!    roles and no groups.
+
+use crate::audit;
+use crate::context::Cx;
+use crate::error::{Fault, Result};
+use crate::model::event::Facts;
+use crate::model::user::Account;
+use crate::model::{EventType, Issuer, User, UserBody};
+use crate::store;
+use serde_json::{Map, Value};
+use std::rc::Rc;
+
+/// The user of that id.
+pub async fn load(cx: &Cx<'_>, id: &str) -> Result<Option<Rc<User>>> {
+    let read = async || {
+        let outcomes = cx.batch(vec![store::users::get(&cx.tenant.id, id)]).await?;
+        store::single(&outcomes).map(|row| store::users::read(&row)).transpose()
+    };
+    cx.cached(&format!("user/{id}"), read).await
+}
+
+/// The user whom `issuer` calls `subject`; made now if the issuer may make users. `claims` say how to call them.
+pub async fn named(
+    cx: &Cx<'_>,
+    issuer: &Issuer,
+    (subject, claims): (&str, &Map<String, Value>),
+    client: Option<&str>,
+) -> Result<Option<Rc<User>>> {
+    let iss = issuer.body.issuer.as_str();
+    if let Some(known) = by_account(cx, iss, subject).await? {
+        return Ok(Some(known));
+    }
+    if !issuer.body.creates_users {
+        return Ok(None);
+    }
+    let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
+    let account = Account { issuer: iss.to_owned(), subject: subject.to_owned() };
+    let told = UserBody { name: text("name"), email: text("email"), accounts: vec![account], ..UserBody::default() };
+    let body = match told.check() {
+        Ok(()) => told,
+        Err(_) => UserBody { name: None, email: None, ..told },
+    };
+    if body.check().is_err() {
+        return Ok(None);
+    }
+    let user = User::new(body, cx.now, &*cx.world.entropy);
+    match create(cx, &user, client).await? {
+        true => Ok(Some(Rc::new(user))),
+        // Somebody else has just made the user.
+        false => by_account(cx, iss, subject).await,
+    }
+}
+
+async fn by_account(cx: &Cx<'_>, issuer: &str, subject: &str) -> Result<Option<Rc<User>>> {
+    let load = async || {
+        let outcomes = cx.batch(vec![store::users::by_account(&cx.tenant.id, issuer, subject)]).await?;
+        store::single(&outcomes).map(|row| store::users::read(&row)).transpose()
+    };
+    cx.cached(&format!("account/{}/{issuer}/{subject}", issuer.len()), load).await
+}
+
+/// Makes a user; false if somebody has one of the accounts.
+pub async fn create(cx: &Cx<'_>, user: &User, by: Option<&str>) -> Result<bool> {
+    let event = audit::event(cx, EventType::UserCreated, by, facts(user, None));
+    let guard = store::users::insert(&cx.tenant.id, user, json(&user.body)?);
+    cx.commit(vec![guard], &event, store::users::index(&cx.tenant.id, &user.id).into()).await
+}
+
+/// Gives a user another body; `changed` names the members for the event. False if somebody else has one of the accounts,
+/// or another change came first.
+pub async fn update(cx: &Cx<'_>, user: &User, body: &UserBody, (changed, by): (String, &str)) -> Result<bool> {
+    let event = audit::event(cx, EventType::UserUpdated, Some(by), facts(user, Some(changed)));
+    let place = (user.id.as_str(), user.version);
+    let guard = store::users::update(&cx.tenant.id, place, json(body)?, cx.now.seconds());
+    cx.commit(vec![guard], &event, store::users::index(&cx.tenant.id, &user.id).into()).await
+}
+
+/// Removes a user; false if another change came first. No token about them is honoured any more.
+pub async fn delete(cx: &Cx<'_>, user: &User, by: &str) -> Result<bool> {
+    let event = audit::event(cx, EventType::UserDeleted, Some(by), facts(user, None));
+    let guard = store::users::delete(&cx.tenant.id, &user.id, user.version);
+    cx.commit(vec![guard], &event, store::users::index(&cx.tenant.id, &user.id).into()).await
+}
+
+fn json(body: &UserBody) -> Result<String> {
+    serde_json::to_string(body).map_err(|_| Fault::Broken("a user has no JSON").into())
+}
+
+fn facts(user: &User, detail: Option<String>) -> Facts {
+    Facts { target: Some(user.id.clone()), subject: Some(user.id.clone()), detail, ..Facts::default() }
+}

@@ -1,0 +1,219 @@
+//! The one validator of JWTs by others: client assertions, assertions of outside issuers about workloads and users,
+//! Identity Assertion Authorization Grants, JWT-SVIDs.
+//!
+//! In scope: that a token was made by whom it says, for us, now, and once. Out of scope: what it is good for, which its
+//! caller decides; our own access tokens (`tokens`) and DPoP proofs (`proofs`).
+//!
+//! 1. Keys come from our own records alone: a registered key set, or the registered place of one (see `keysets`). `jwk`,
+//!    `jku`, `x5u` and `x5c` in a header are not looked at (RFC 8725 §3.10).
+//! 2. `alg` is ES256, EdDSA, RS256 or PS256, one that the key allows, and the registered one where one is registered
+//!    (RFC 8725 §3.1). `kid` only looks a key up; without one, at most eight keys are tried.
+//! 3. `typ` is one of the wanted ones (RFC 8725 §3.11).
+//! 4. A client's assertion has `iss` = `sub` = its id and `aud` as one JSON string (RFC 7523 §3, rfc7523bis). An issuer's
+//!    has its registered `iss` byte by byte, and one `aud`, alone or in an array of one: Kubernetes always sends an array.
+//!    One trailing slash more than wanted is tolerated, because SDKs add it.
+//! 5. `exp`, `iat` and `sub` are needed; a time of a wrong type is no time. What is used once lives an hour at most, what
+//!    may be used again a day, which is the longest that the platforms issue: Kubernetes and EKS up to 24 hours, Azure 24.
+//!    `iat` and `nbf` may lie ahead by the leeway, 10 seconds, and no more (FAPI 2.0 asks to refuse from 60 on).
+//! 6. The rules of the issuer's own record hold.
+//! 7. A `jti` is spent last, when nothing else can fail, under whoever said it: nobody burns another's (checklist, line 34).
+//!    If storage does not answer, the token does not count (fault model, row 9).
+
+mod keysets;
+pub mod presets;
+mod rules;
+
+pub use rules::rules_hold;
+
+use crate::context::Cx;
+use crate::error::{Error, Fault, Result};
+use crate::jose::{JwkSet, LEEWAY_SECONDS, Problem, Unverified, Verified};
+use crate::model::{Client, Issuer};
+use crate::ports::Alg;
+use presets::SPIFFE;
+use serde_json::{Map, Value};
+
+/// How long something that is used once may still live, in seconds.
+const ONCE_SECONDS: i64 = 3_600;
+/// How long something that may be used again may still live, in seconds.
+const AGAIN_SECONDS: i64 = 86_400;
+/// The longest `sub` in bytes, and the longest `jti`.
+const MAX_SUBJECT: usize = 2_048;
+const MAX_JTI: usize = 256;
+
+/// The key of RFC 7515 appendix A.3, whose private half everybody knows: it is good for nothing but taking time.
+const DECOY: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
+
+/// A token by somebody else that holds here and now.
+pub struct Assertion {
+    /// Who says so: a client's id, or the issuer as it is registered.
+    pub iss: String,
+    /// About whom.
+    pub sub: String,
+    /// All claims but the times.
+    pub claims: Map<String, Value>,
+    /// When it was issued, in seconds.
+    pub iat: i64,
+    /// When it expires, in seconds.
+    pub exp: i64,
+}
+
+impl Assertion {
+    /// A claim that is text.
+    pub fn text(&self, name: &str) -> Option<&str> {
+        self.claims.get(name).and_then(Value::as_str)
+    }
+}
+
+/// Whose keys count.
+#[derive(Clone, Copy)]
+pub enum KeySource<'a> {
+    /// A client's own.
+    Client(&'a Client),
+    /// An outside issuer's.
+    Issuer(&'a Issuer),
+}
+
+/// What a token has to be.
+pub struct Wanted<'a> {
+    /// Whose keys count.
+    pub keys: KeySource<'a>,
+    /// The types, in lower case; an empty one stands for a token without `typ`.
+    pub types: &'a [&'a str],
+    /// The audiences, one of which it has to name.
+    pub audience: &'a [String],
+    /// Whether it has a `jti`, which this spends.
+    pub single_use: bool,
+}
+
+/// Validates a token. The inner error says why it does not hold, for the log and the event only.
+pub async fn verify(cx: &Cx<'_>, text: &str, wanted: &Wanted<'_>) -> Result<Result<Assertion, &'static str>> {
+    match check(cx, text, wanted).await {
+        Ok(assertion) => Ok(Ok(assertion)),
+        Err(Rejected::Because(why)) => Ok(Err(why)),
+        Err(Rejected::Fault(fault)) => Err(fault),
+    }
+}
+
+/// The `iss` that a token claims, unverified: good for finding whose keys to try, and for nothing else.
+pub fn claimed_issuer(text: &str) -> Option<String> {
+    claimed(text, "iss")
+}
+
+/// A claim of a token that is text, unverified; as [`claimed_issuer`].
+pub fn claimed(text: &str, name: &str) -> Option<String> {
+    Unverified::parse(text).ok()?.unverified_claim(name)?.as_str().map(str::to_owned)
+}
+
+/// Costs what a signature costs, and means nothing: so that who names a client that is not there waits as long as who has
+/// no key of one that is.
+pub async fn decoy(cx: &Cx<'_>, text: &str) -> Result<()> {
+    let (Ok(token), Ok(set)) = (Unverified::parse(text), JwkSet::parse(DECOY)) else { return Ok(()) };
+    match token.verify_by::<Map<String, Value>>(&*cx.world.keys, &set, &[&token.typ()], cx.now).await {
+        Err(Problem::Unavailable(port)) => Err(Fault::Unavailable(port).into()),
+        _ => Ok(()),
+    }
+}
+
+enum Rejected {
+    Because(&'static str),
+    Fault(Error),
+}
+
+impl From<Error> for Rejected {
+    fn from(error: Error) -> Self {
+        Self::Fault(error)
+    }
+}
+
+impl From<Problem> for Rejected {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::Unavailable(port) => Self::Fault(Fault::Unavailable(port).into()),
+            other => Self::Because(other.as_str()),
+        }
+    }
+}
+
+async fn check(cx: &Cx<'_>, text: &str, wanted: &Wanted<'_>) -> Result<Assertion, Rejected> {
+    let token = Unverified::parse(text)?;
+    let alg = token.alg().filter(|alg| wanted.keys.allows(*alg)).ok_or(Problem::WrongAlgorithm)?;
+    let set = keysets::of(cx, wanted.keys, (alg, token.kid())).await?;
+    let verified: Verified<Map<String, Value>> = token.verify_by(&*cx.world.keys, &set, wanted.types, cx.now).await?;
+    let Verified { claims, iat, exp, .. } = verified;
+    let (iss, sub) = wanted.keys.parties(&claims).ok_or(Rejected::Because("another `iss` or `sub`"))?;
+    let aud = wanted.keys.audience(&claims).ok_or(Rejected::Because("no single `aud`"))?;
+    if !wanted.audience.iter().any(|one| is_named(aud, one)) && !wanted.keys.also_takes(aud) {
+        return Err(Rejected::Because("another audience"));
+    }
+    let longest = if wanted.single_use { ONCE_SECONDS } else { AGAIN_SECONDS };
+    if exp.saturating_sub(cx.now.seconds()) > longest.saturating_add(LEEWAY_SECONDS) {
+        return Err(Rejected::Because("it lives too long"));
+    }
+    if let KeySource::Issuer(issuer) = wanted.keys
+        && !rules_hold(&issuer.body.rules, &claims)
+    {
+        return Err(Rejected::Because("a rule of its issuer does not hold"));
+    }
+    if wanted.single_use {
+        let jti = claims.get("jti").and_then(Value::as_str).filter(|jti| (1..=MAX_JTI).contains(&jti.len()));
+        let jti = jti.ok_or(Rejected::Because("no `jti`"))?;
+        if !cx.spend("assertion", (iss, jti), exp).await? {
+            return Err(Rejected::Because("it was used before"));
+        }
+    }
+    Ok(Assertion { iss: iss.to_owned(), sub: sub.to_owned(), claims, iat, exp })
+}
+
+/// Whether `aud` is what is wanted, one trailing slash aside.
+fn is_named(aud: &str, wanted: &str) -> bool {
+    aud == wanted || aud.strip_suffix('/') == Some(wanted)
+}
+
+impl<'a> KeySource<'a> {
+    /// Whether assertions of theirs may be signed with it.
+    fn allows(self, alg: Alg) -> bool {
+        match self {
+            Self::Client(client) => client.metadata.token_endpoint_auth_signing_alg.is_none_or(|only| only == alg),
+            Self::Issuer(_) => true,
+        }
+    }
+
+    /// Who says it, and about whom; nothing if these are not the ones.
+    fn parties<'c>(self, claims: &'c Map<String, Value>) -> Option<(&'a str, &'c str)> {
+        let text = |name: &str| claims.get(name).and_then(Value::as_str);
+        let sub = text("sub").filter(|sub| (1..=MAX_SUBJECT).contains(&sub.len()))?;
+        match self {
+            Self::Client(client) => (text("iss")? == client.id && sub == client.id).then_some((&client.id, sub)),
+            Self::Issuer(issuer) => {
+                let iss = issuer.body.issuer.as_str();
+                // A JWT-SVID has no `iss`: its trust domain stands at the beginning of `sub`.
+                let says = match issuer.body.preset == SPIFFE {
+                    true => sub.strip_prefix(iss).is_some_and(|path| path.starts_with('/') && path.len() > 1),
+                    false => text("iss")? == iss,
+                };
+                says.then_some((iss, sub))
+            }
+        }
+    }
+
+    /// The one audience that it names.
+    fn audience(self, claims: &Map<String, Value>) -> Option<&str> {
+        match (claims.get("aud")?, self) {
+            (Value::String(aud), _) => Some(aud),
+            (Value::Array(all), Self::Issuer(_)) => match all.as_slice() {
+                [Value::String(aud)] => Some(aud),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Whether an administrator has said that this issuer names us so.
+    fn also_takes(self, aud: &str) -> bool {
+        match self {
+            Self::Client(_) => false,
+            Self::Issuer(issuer) => issuer.body.audience.as_deref() == Some(aud),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What tokens of outside issuers tell, as far as a grant may believe them.
+//!
+//! 1. What we cannot honour makes the token worthless, rather than being left out (checklist, line 74): another confirmation
+//!    than `cnf.jkt`, `authorization_details`, `may_act` of another shape, and `act`, for the actors of another issuer are
+//!    nobody here whom the gate could ask about.
+//! 2. A user is known by (issuer, subject) alone.
+
+use super::request::TokenRequest;
+use crate::authn::client::Authenticated;
+use crate::cedar::Action;
+use crate::context::Cx;
+use crate::crypto::sha256;
+use crate::directory::{issuers, users};
+use crate::error::{Error, Reason, Result};
+use crate::federation::{self, Assertion, KeySource, Wanted};
+use crate::jose::Confirmation;
+use crate::model::Issuer;
+use crate::model::event::Facts;
+use crate::model::issuer::Use;
+use crate::oauth::Scope;
+use crate::tokens::{Issuance, Origin, Requested, TokenResponse, issue, target};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::rc::Rc;
+
+/// The JWT bearer grant (RFC 7523 §2.1).
+pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+/// The types of tokens that say no more than that they are JWTs: of ID tokens, and of what platforms give to workloads.
+pub const PLAIN: &[&str] = &["", "jwt", "jose"];
+
+/// A verified subject token.
+pub struct Subject {
+    /// Whom it is about.
+    pub id: String,
+    /// What it is worth; absent: it does not say.
+    pub scope: Option<Scope>,
+    /// A ceiling that its issuer has here.
+    pub ceiling: Option<Scope>,
+    /// The key that it is bound to.
+    pub jkt: Option<String>,
+    /// What comes of it.
+    pub origin: Origin,
+}
+
+/// What a token tells.
+pub struct Told {
+    /// What comes of it.
+    pub origin: Origin,
+    /// What it is worth.
+    pub scope: Option<Scope>,
+    /// The key that it is bound to.
+    pub jkt: Option<String>,
+}
+
+/// Reads what grants need. The error says what cannot be honoured, for the log and the event only.
+pub fn told(assertion: &Assertion) -> Result<Told, &'static str> {
+    if assertion.claims.contains_key("act") {
+        return Err("it names actors of another issuer");
+    }
+    if assertion.claims.contains_key("authorization_details") {
+        return Err("it has `authorization_details`");
+    }
+    let cnf: Option<Confirmation> = read(assertion, "cnf").ok_or("it has a `cnf` that is not supported")?;
+    let scope: Option<Scope> = read(assertion, "scope").ok_or("its `scope` is malformed")?;
+    let origin = Origin {
+        lineage: assertion.text("jti").map(|jti| sha256(jti).to_text()).into_iter().collect(),
+        issued_at: Some(assertion.iat),
+        may_act: read(assertion, "may_act").ok_or("its `may_act` is malformed")?,
+        acr: read(assertion, "acr").ok_or("its `acr` is malformed")?,
+        auth_time: read(assertion, "auth_time").ok_or("its `auth_time` is malformed")?,
+        ..Origin::default()
+    };
+    Ok(Told { origin, scope, jkt: cnf.map(|cnf| cnf.jkt) })
+}
+
+/// A claim: nothing if it has another shape, none if it is absent.
+fn read<T: DeserializeOwned>(assertion: &Assertion, name: &str) -> Option<Option<T>> {
+    let value: Option<&Value> = assertion.claims.get(name);
+    value.map_or(Some(None), |value| serde_json::from_value(value.clone()).ok().map(Some))
+}
+
+/// The names under which an assertion may address us: the issuer, or the token endpoint (RFC 7523 §3).
+pub fn audience(cx: &Cx<'_>) -> Vec<String> {
+    let issuer = cx.issuer();
+    vec![format!("{issuer}/token"), issuer]
+}
+
+/// The registered issuer that a token names, unverified: the one whose keys have to show that it does so rightly. We are
+/// nobody's outside issuer, not even if somebody registers us.
+pub async fn issuer(cx: &Cx<'_>, text: &str) -> Result<Option<Rc<Issuer>>> {
+    // A JWT-SVID has no `iss`: its trust domain stands at the beginning of `sub`.
+    let trust_domain = || {
+        let sub = federation::claimed(text, "sub")?;
+        let (domain, _) = sub.strip_prefix("spiffe://")?.split_once('/')?;
+        Some(["spiffe://", domain].concat())
+    };
+    match federation::claimed_issuer(text).or_else(trust_domain) {
+        Some(iss) if iss != cx.issuer() => issuers::load(cx, &iss).await,
+        _ => Ok(None),
+    }
+}
+
+/// A subject token of a registered outside issuer, about a user of ours. Beside us it may address the caller, as an ID token
+/// does.
+pub async fn subject(cx: &Cx<'_>, text: &str, caller: &Authenticated) -> Result<Subject> {
+    let no = |why: &'static str| Reason::InvalidExchangedToken.because(why);
+    let issuer = issuer(cx, text).await?.filter(|issuer| issuer.body.uses.contains(&Use::TokenExchange));
+    let issuer = issuer.ok_or_else(|| no("its issuer is not registered for this"))?;
+    let mut audience = audience(cx);
+    audience.push(caller.client.id.clone());
+    let wanted = Wanted { keys: KeySource::Issuer(&issuer), types: PLAIN, audience: &audience, single_use: false };
+    let assertion = federation::verify(cx, text, &wanted).await?.map_err(no)?;
+    let Told { origin, scope, jkt } = told(&assertion).map_err(no)?;
+    let named = (assertion.sub.as_str(), &assertion.claims);
+    let user = users::named(cx, &issuer, named, Some(&caller.client.id)).await?;
+    let user = user.ok_or_else(|| no("it is about nobody who is known here"))?;
+    let origin = Origin { expires_at: Some(assertion.exp), ..origin };
+    Ok(Subject { id: user.id.clone(), scope, ceiling: issuer.body.scope.clone(), jkt, origin })
+}
+
+/// Why an assertion does not count, for the log and the event only.
+pub fn no(why: &str) -> Error {
+    Reason::InvalidAssertion.because(why)
+}
+
+/// A token for what `requested` says, about the user whom a verified assertion names.
+pub async fn about_user(
+    cx: &Cx<'_>,
+    request: &TokenRequest<'_>,
+    (issuer, assertion, requested): (&Issuer, &Assertion, Requested<'_>),
+    facts: &mut Facts,
+) -> Result<TokenResponse> {
+    let Authenticated { client, method } = request.caller()?;
+    let Told { origin, scope, jkt } = told(assertion).map_err(no)?;
+    prove(request, jkt.as_deref())?;
+    let named = (assertion.sub.as_str(), &assertion.claims);
+    let user = users::named(cx, issuer, named, Some(&client.id)).await?;
+    let user = user.ok_or_else(|| no("it is about nobody who is known here"))?;
+    facts.subject = Some(user.id.clone());
+    let ceilings: Vec<&Scope> = scope.iter().chain(&issuer.body.scope).collect();
+    let target = target(cx, client, &Requested { ceilings, ..requested }, facts).await?;
+    let issuance = Issuance {
+        client,
+        method: Some(*method),
+        subject: &user.id,
+        grant_type: JWT_BEARER,
+        action: Action::Issue,
+        target,
+        jkt: request.jkt,
+        origin,
+    };
+    issue(cx, issuance, facts).await
+}
+
+/// Holds if the key that an assertion is bound to was proved with the request.
+pub fn prove(request: &TokenRequest<'_>, jkt: Option<&str>) -> Result<()> {
+    match jkt.is_none_or(|jkt| request.jkt == Some(jkt)) {
+        true => Ok(()),
+        false => Err(no("it is bound to a key that was not proved")),
+    }
+}

@@ -1,0 +1,6 @@
+//! Stopping: what was stopped, who stops it, what stops by itself, and who is told.
+
+pub mod check;
+pub mod expiry;
+pub mod kill;
+pub mod signals;

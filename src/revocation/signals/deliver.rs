@@ -1,0 +1,187 @@
+//! Getting signals to their receivers: pushed after the change and by the cron, or fetched.
+
+use super::open_authorization;
+use crate::audit;
+use crate::context::Cx;
+use crate::error::Result;
+use crate::jose::Unsigned;
+use crate::keys;
+use crate::model::EventType;
+use crate::model::event::Facts;
+use crate::model::stream::{Delivery, Stream, StreamStatus};
+use crate::outbound;
+use crate::ports::{Alg, Now, Pending, Sql};
+use crate::store::signals::Signal;
+use crate::store::{self, Reader};
+use serde_json::{Map, Value};
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::task::Poll;
+
+/// The signals of how many tenants are pushed at a time, and how many of each: stays below a free plan's 50 subrequests.
+const TENANTS: i64 = 2;
+const PUSHED: i64 = 6;
+/// How often one is pushed, and how long after the first attempt the second one is; the pause doubles, up to an hour.
+const ATTEMPTS: i64 = 12;
+const PAUSE_SECONDS: i64 = 60;
+const LONGEST_PAUSE_SECONDS: i64 = 3_600;
+/// How long a signal waits at most: 7 days.
+const KEPT_SECONDS: i64 = 7 * 24 * 60 * 60;
+/// How many signals one answer to a poll holds at most.
+const MOST_SETS: i64 = 25;
+/// How often, and at which distance, a poll that may wait looks again (RFC 8936 §2.4: up to 10 s in all).
+const LOOKS: usize = 10;
+const LOOK_MILLIS: u64 = 1_000;
+
+/// Asks which tenants have something to push.
+pub fn tenants_due(now: Now) -> Sql {
+    store::signals::tenants_due(now.seconds(), ATTEMPTS, TENANTS)
+}
+
+/// Pushes what is due (RFC 8935). Of two isolates that push at once one claims each signal; should its receiver have taken
+/// it without our hearing so, it comes again with the same `jti`.
+pub async fn push(cx: &Cx<'_>) -> Result<()> {
+    let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
+    let outcomes = cx.batch(vec![store::signals::due(tenant, now, ATTEMPTS, PUSHED)]).await?;
+    let rows = outcomes.iter().flat_map(|outcome| &outcome.rows).map(Reader);
+    let due = rows
+        .map(|row| Ok((store::signals::read(&row)?, store::signals::read_signal(&row)?)))
+        .collect::<Result<Vec<(Stream, Signal)>>>()?;
+    if due.is_empty() {
+        return Ok(());
+    }
+    let claims = due.iter().map(|(stream, signal)| {
+        let next = now.saturating_add(pause(signal.attempts));
+        store::signals::claim(tenant, (&stream.id, &signal.id), signal.attempts, next)
+    });
+    let claimed = cx.batch(claims.collect()).await?;
+    let taken = RefCell::new(Vec::new());
+    let mine = due.iter().zip(claimed).filter(|(_, claim)| claim.changes > 0).map(|(one, _)| one);
+    let attempts = mine.map(|(stream, signal)| {
+        let attempt: Pending<'_, ()> = Box::pin(async {
+            match push_one(cx, stream, signal).await {
+                Ok(true) => taken.borrow_mut().push((&stream.id, &signal.id)),
+                Ok(false) => cx.world.log.line("signals: a receiver did not take a push; it is tried again"),
+                Err(error) => cx.world.log.line(&format!("signals: {error}")),
+            }
+        });
+        attempt
+    });
+    all(attempts.collect()).await;
+    let done = taken.into_inner();
+    if !done.is_empty() {
+        let remove = |(stream, id): (&String, &String)| {
+            store::signals::remove(tenant, stream, Value::from(vec![id.as_str()]).to_string())
+        };
+        cx.batch(done.into_iter().map(remove).collect()).await?;
+    }
+    Ok(())
+}
+
+/// Drives futures until all are done.
+async fn all(mut futures: Vec<Pending<'_, ()>>) {
+    poll_fn(|cx| {
+        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+        if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
+}
+
+fn pause(attempts: i64) -> i64 {
+    let doubled = u32::try_from(attempts).ok().and_then(|n| PAUSE_SECONDS.checked_shl(n.min(10)));
+    doubled.unwrap_or(LONGEST_PAUSE_SECONDS).min(LONGEST_PAUSE_SECONDS)
+}
+
+async fn push_one(cx: &Cx<'_>, stream: &Stream, signal: &Signal) -> Result<bool> {
+    let Delivery::Push { endpoint_url, sealed_authorization } = &stream.body.delivery else { return Ok(false) };
+    let authorization =
+        sealed_authorization.as_deref().map(|sealed| open_authorization(cx, &stream.id, sealed)).transpose()?;
+    let set = sign(cx, stream, signal).await?;
+    Ok(outbound::post_event(cx, endpoint_url, set, authorization).await)
+}
+
+/// The signal as a Security Event Token (RFC 8417 §2).
+async fn sign(cx: &Cx<'_>, stream: &Stream, signal: &Signal) -> Result<String> {
+    let mut claims = signal.claims.clone();
+    let own = [("iss", cx.issuer()), ("aud", stream.client.clone()), ("jti", signal.id.clone())];
+    claims.extend(own.map(|(name, value)| (name.to_owned(), Value::from(value))));
+    let shape = |kid: &str| Unsigned::without_end(Alg::Rs256, "secevent+jwt", kid, &claims, signal.created_at);
+    keys::sign(cx, Alg::Rs256, shape).await
+}
+
+/// What a receiver asks for (RFC 8936 §2.4).
+pub struct Asked {
+    /// The signals that it has taken, and those that it cannot take: neither comes again.
+    pub settled: Vec<String>,
+    /// How many it wants at most; nothing: as many as there are.
+    pub most: Option<i64>,
+    /// Whether it waits for one if there is none.
+    pub waits: bool,
+}
+
+/// What a receiver gets.
+pub struct Handed {
+    /// The tokens by their `jti`.
+    pub sets: Map<String, Value>,
+    /// Whether there are more.
+    pub more: bool,
+}
+
+/// Hands out the signals of a stream that is fetched. They stay until they are acknowledged.
+pub async fn poll(cx: &Cx<'_>, stream: &Stream, asked: &Asked) -> Result<Handed> {
+    let tenant = &cx.tenant.id;
+    if !asked.settled.is_empty() {
+        let ids = Value::from(asked.settled.clone()).to_string();
+        cx.batch(vec![store::signals::remove(tenant, &stream.id, ids)]).await?;
+    }
+    let most = asked.most.unwrap_or(MOST_SETS).clamp(0, MOST_SETS);
+    let mut handed = Handed { sets: Map::new(), more: false };
+    if most == 0 || stream.status != StreamStatus::Enabled {
+        return Ok(handed);
+    }
+    for look in 0..LOOKS {
+        if look > 0 {
+            cx.world.timer.sleep(LOOK_MILLIS).await;
+        }
+        let outcomes = cx.batch(vec![store::signals::waiting(tenant, &stream.id, most.saturating_add(1))]).await?;
+        let rows = outcomes.iter().flat_map(|outcome| &outcome.rows).map(Reader);
+        let mut signals = rows.map(|row| store::signals::read_signal(&row)).collect::<Result<Vec<_>>>()?;
+        let most = usize::try_from(most).unwrap_or_default();
+        handed.more = signals.len() > most;
+        signals.truncate(most);
+        for signal in &signals {
+            handed.sets.insert(signal.id.clone(), sign(cx, stream, signal).await?.into());
+        }
+        if !signals.is_empty() || !asked.waits {
+            break;
+        }
+    }
+    Ok(handed)
+}
+
+/// What the cron does for a tenant: drops what nobody takes, each stream with its event, and what has no stream any more.
+pub async fn sweep(cx: &Cx<'_>) -> Result<()> {
+    let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
+    let bounds = (now, ATTEMPTS, now.saturating_sub(KEPT_SECONDS));
+    let outcomes = cx.batch(vec![store::signals::count_stale(tenant, bounds)]).await?;
+    for row in outcomes.iter().flat_map(|outcome| &outcome.rows).map(Reader) {
+        let stream = row.text("stream")?;
+        let detail = Some(row.int("n")?.to_string());
+        let facts = Facts { target: Some(stream.clone()), detail, ..Facts::default() };
+        let event = audit::event(cx, EventType::SignalDropped, None, facts);
+        cx.commit(vec![store::signals::drop_stale(tenant, &stream, bounds)], &event, vec![]).await?;
+    }
+    let orphans =
+        vec![store::signals::delete_orphaned_streams(tenant), store::signals::delete_orphaned_signals(tenant)];
+    cx.batch(orphans).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{LONGEST_PAUSE_SECONDS, pause};
+
+    #[test]
+    fn the_pause_doubles_up_to_an_hour() {
+        assert_eq!([0, 1, 2, 5, 6, 60, i64::MAX].map(pause), [60, 120, 240, 1920, 3600, 3600, LONGEST_PAUSE_SECONDS]);
+    }
+}

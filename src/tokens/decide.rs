@@ -1,0 +1,154 @@
+//! Whether a token is issued: nobody in it has been stopped, and policy permits it.
+
+use super::target::Target;
+use crate::cedar::{Action, Circumstance, Target as PolicyTarget, Verdict};
+use crate::context::Cx;
+use crate::error::{Reason, Result};
+use crate::jose::{Actor, MayAct};
+use crate::model::event::Facts;
+use crate::model::{AuthMethod, Client, User};
+use crate::oauth::Scope;
+use crate::policy;
+use crate::revocation::check::{self, Parties};
+use std::rc::Rc;
+
+/// A token that is to be minted if policy agrees.
+pub struct Issuance<'a> {
+    /// Who gets it.
+    pub client: &'a Client,
+    /// How it authenticated; nothing for a client that only an assertion told of.
+    pub method: Option<AuthMethod>,
+    /// Whom it is about: the client itself, or a user.
+    pub subject: &'a str,
+    /// Which grant asks.
+    pub grant_type: &'static str,
+    /// What policy is asked.
+    pub action: Action,
+    /// What for.
+    pub target: Target,
+    /// The key that it will be bound to.
+    pub jkt: Option<&'a str>,
+    /// What it is made from.
+    pub origin: Origin,
+}
+
+/// What a token is made from; nothing for one that its subject gets itself.
+#[derive(Default)]
+pub struct Origin {
+    /// Who will act, the newest outermost.
+    pub act: Option<Actor>,
+    /// Digests of the `jti` of the tokens that it is made from, newest first.
+    pub lineage: Vec<String>,
+    /// When the oldest of them was issued.
+    pub issued_at: Option<i64>,
+    /// When the first of them expires; no token made from it lives longer.
+    pub expires_at: Option<i64>,
+    /// Who alone may become the actor of it.
+    pub may_act: Option<MayAct>,
+    /// How the user authenticated, if the one who knows says so.
+    pub acr: Option<String>,
+    /// When, in seconds.
+    pub auth_time: Option<i64>,
+    /// RFC 8693 §2.2.1, for answers that say it.
+    pub issued_token_type: Option<&'static str>,
+}
+
+impl<'a> Issuance<'a> {
+    /// A client's issuance for itself.
+    pub fn own(client: &'a Client, method: AuthMethod, grant_type: &'static str, target: Target) -> Self {
+        let (action, origin) = (Action::Issue, Origin::default());
+        Self { client, method: Some(method), subject: &client.id, grant_type, action, target, jkt: None, origin }
+    }
+}
+
+/// What policy leaves of an issuance.
+pub struct Decision {
+    /// The scope.
+    pub scope: Scope,
+    /// How long the token lives, in seconds.
+    pub lifetime: u32,
+}
+
+/// What the issuance gets: whoever is in it has to have a proof if it needs one, not to have been stopped, and policy's consent.
+pub async fn decide(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts) -> Result<Decision> {
+    if issuance.client.metadata.dpop_bound_access_tokens && issuance.jkt.is_none() {
+        return Err(Reason::ProofRequired.into());
+    }
+    facts.subject = Some(issuance.subject.to_owned());
+    facts.chain = issuance.origin.act.iter().flat_map(Actor::chain).map(str::to_owned).collect();
+    let user = pass(cx, issuance).await?;
+    permitted(cx, issuance, user.as_deref(), facts).await
+}
+
+/// Nobody in the issuance has been stopped. Answers the user, if it is about one.
+async fn pass(cx: &Cx<'_>, Issuance { client, subject, origin, .. }: &Issuance<'_>) -> Result<Option<Rc<User>>> {
+    let actors: Vec<&str> = origin.act.iter().flat_map(Actor::chain).collect();
+    let chain: Vec<&str> = origin.lineage.iter().map(String::as_str).collect();
+    let issued_at = origin.issued_at;
+    let parties = Parties { client: &client.id, subject, actors: &actors, chain: &chain, issued_at };
+    match check::check(cx, &parties).await? {
+        Ok(standing) => Ok(standing.user),
+        Err(why) => Err(Reason::Stopped.because(why)),
+    }
+}
+
+/// What policy leaves of the issuance, and for how long.
+async fn permitted(cx: &Cx<'_>, issuance: &Issuance<'_>, user: Option<&User>, facts: &mut Facts) -> Result<Decision> {
+    let Issuance { client, target, origin, .. } = issuance;
+    let circumstance = Circumstance {
+        grant_type: Some(issuance.grant_type.to_owned()),
+        auth_method: issuance.method.map(|method| method.as_str().to_owned()),
+        acr: origin.acr.clone(),
+        dpop: issuance.jkt.is_some(),
+        scopes: target.scope.to_vec(),
+        chain: facts.chain.clone(),
+        chain_tags: policy::shared_tags(cx, &client.id, issuance.subject, &facts.chain).await?,
+        subject: user.map(policy::subject),
+        ..policy::circumstance(cx)
+    };
+    let targets = as_policy_targets(target);
+    let mut verdicts = policy::ask(cx, issuance.action, client, (&targets, &circumstance), facts).await?;
+    if issuance.action == Action::Impersonate {
+        // Impersonation is an exchange too, so that what forbids the one forbids the other.
+        let others = policy::ask(cx, Action::Exchange, client, (&targets, &circumstance), facts).await?;
+        verdicts = verdicts.into_iter().zip(others).map(|(one, other)| both(one, other)).collect();
+    }
+    let granted = left(target, &verdicts);
+    let mut granted = granted.ok_or_else(|| Reason::NoScopeLeft.decided(facts.decision.clone().unwrap_or_default()))?;
+    if let Some(left) = origin.expires_at.map(|exp| exp.saturating_sub(cx.now.seconds())) {
+        let left = u32::try_from(left).ok().filter(|left| *left > 0);
+        granted.lifetime = granted.lifetime.min(left.ok_or(Reason::Stopped.because("it expires now"))?);
+    }
+    Ok(granted)
+}
+
+fn as_policy_targets(target: &Target) -> Vec<PolicyTarget> {
+    let resource = &target.resource.body;
+    let tool = |name: &str| resource.scopes.iter().find(|scope| scope.name == name)?.tool.clone();
+    target
+        .scope
+        .iter()
+        .map(|name| PolicyTarget::Scope {
+            resource: resource.resource.to_string(),
+            name: name.to_owned(),
+            tool: tool(name),
+        })
+        .collect()
+}
+
+/// The verdict of those who both have to agree.
+fn both(one: Verdict, other: Verdict) -> Verdict {
+    let ttl = [one.ttl, other.ttl].into_iter().flatten().min();
+    let require = [one.require, other.require].concat();
+    Verdict { allow: one.allow && other.allow, ttl, require, ..Verdict::default() }
+}
+
+/// What is left of the target after policy; the shortest `@ttl` of what was permitted bounds the life of the token.
+fn left(target: &Target, verdicts: &[Verdict]) -> Option<Decision> {
+    let permitted =
+        || target.scope.iter().zip(verdicts).filter(|(_, verdict)| verdict.allow && verdict.require.is_empty());
+    let scope: Scope = permitted().map(|(name, _)| name).collect();
+    let lifetime = permitted().filter_map(|(_, verdict)| u32::try_from(verdict.ttl?).ok()).min();
+    let longest = target.resource.body.access_token_lifetime;
+    (!scope.is_empty()).then(|| Decision { scope, lifetime: lifetime.map_or(longest, |ttl| ttl.min(longest)) })
+}

@@ -1,0 +1,98 @@
+//! The one place where tokens are signed: access tokens (RFC 9068), and what else has to be durable before it leaves.
+//!
+//! 1. The event is durable before the token leaves; both are made at the same time.
+//! 2. `aud` is the registered string (RFC 9068 §3).
+
+use super::decide::{Decision, Issuance, decide};
+use crate::audit;
+use crate::context::Cx;
+use crate::crypto::{nonce, sha256};
+use crate::directory::identities;
+use crate::error::{Fault, Result};
+use crate::jose::{AccessToken, Confirmation, StatusClaim, StatusReference, Unsigned};
+use crate::keys;
+use crate::model::EventType;
+use crate::model::event::Facts;
+use futures_util::future::join;
+use serde::Serialize;
+
+/// A successful token response (RFC 6749 §5.1, RFC 8693 §2.2.1).
+#[derive(Serialize)]
+pub struct TokenResponse {
+    /// The token.
+    pub access_token: String,
+    /// RFC 8693 §2.2.1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issued_token_type: Option<&'static str>,
+    /// `Bearer`, `DPoP`, or `N_A`.
+    pub token_type: &'static str,
+    /// In seconds.
+    pub expires_in: u32,
+    /// What is left of the requested scope.
+    pub scope: String,
+}
+
+/// Issues an access token, if nobody in the issuance has been stopped and policy agrees.
+pub async fn issue(cx: &Cx<'_>, issuance: Issuance<'_>, facts: &mut Facts) -> Result<TokenResponse> {
+    let Decision { scope, lifetime } = decide(cx, &issuance, facts).await?;
+    let Issuance { client, subject, grant_type, target, jkt, origin, .. } = &issuance;
+    let identity = identities::register(cx, &client.id, subject, grant_type).await?;
+    let claims = AccessToken {
+        iss: cx.issuer(),
+        sub: (*subject).to_owned(),
+        aud: target.resource.body.resource.to_string(),
+        client_id: client.id.clone(),
+        scope: scope.to_string(),
+        jti: nonce(&*cx.world.entropy),
+        tenant: cx.tenant.id.clone(),
+        act: origin.act.clone(),
+        may_act: origin.may_act.clone(),
+        acr: origin.acr.clone(),
+        auth_time: origin.auth_time,
+        cnf: jkt.map(confirmation),
+        status: Some(status(cx, identity.place)),
+        lineage: origin.lineage.clone(),
+    };
+    facts.scope_given = Some(claims.scope.clone());
+    facts.jti_hash = Some(sha256(&claims.jti).to_text());
+    let access_token = mint(cx, &issuance, ("at+jwt", &claims), lifetime, facts).await?;
+    Ok(TokenResponse {
+        access_token,
+        issued_token_type: origin.issued_token_type,
+        token_type: if jkt.is_some() { "DPoP" } else { "Bearer" },
+        expires_in: lifetime,
+        scope: claims.scope,
+    })
+}
+
+/// Signs a token and records its event at the same time.
+pub async fn mint(
+    cx: &Cx<'_>,
+    Issuance { client, target, .. }: &Issuance<'_>,
+    (typ, claims): (&str, &impl Serialize),
+    lifetime: u32,
+    facts: &mut Facts,
+) -> Result<String> {
+    let alg = target.resource.body.token_signing_alg;
+    let keys = keys::all(cx).await?;
+    let key = keys.current(alg).ok_or(Fault::Unavailable("a signing key"))?;
+    let private = key.as_private().ok_or(Fault::Broken("this Worker has no signing key"))?;
+    let iat = cx.now.seconds();
+    let exp = iat.saturating_add(lifetime.into());
+    facts.expires_at = Some(exp);
+    let event = audit::event(cx, EventType::TokenIssued, Some(&client.id), facts.clone());
+    let token = Unsigned::new(alg, typ, key.public.kid(), claims, (iat, exp));
+    let token = token.ok_or(Fault::Broken("a token has no JSON"))?;
+    let (signature, recorded) = join(cx.world.keys.sign(private, token.input()), audit::record(cx, &event)).await;
+    recorded?;
+    Ok(token.signed(&signature?))
+}
+
+/// `cnf` (RFC 7800 §3.1, RFC 9449 §6.1).
+pub fn confirmation(jkt: &str) -> Confirmation {
+    Confirmation { jkt: jkt.to_owned() }
+}
+
+fn status(cx: &Cx<'_>, idx: i64) -> StatusClaim {
+    StatusClaim { status_list: StatusReference { idx, uri: format!("{}/status-list", cx.issuer()) } }
+}

@@ -1,0 +1,80 @@
+//! What a token is requested for: one resource, and the scope that registration and ceilings leave.
+//!
+//! 1. Scope is requested ∩ registered for the resource ∩ the client's ceiling ∩ the other ceilings (RFC 6749 §3.3).
+//! 2. One resource per token (RFC 8707 §2). An unknown resource and one that the client may not request get one answer.
+
+use crate::context::Cx;
+use crate::directory::resources;
+use crate::error::{Reason, Result};
+use crate::model::event::Facts;
+use crate::model::{Client, Resource};
+use crate::oauth::{Form, ResourceUri, Scope};
+use std::rc::Rc;
+
+/// What the form asks for.
+pub struct Requested<'a> {
+    /// The resource.
+    pub resource: ResourceUri,
+    /// The scope; absent: all that there is.
+    pub scope: Option<&'a str>,
+    /// Ceilings besides the client's own.
+    pub ceilings: Vec<&'a Scope>,
+    /// The authorization server that guards the resource; absent: this one.
+    pub authorization_server: Option<&'a str>,
+}
+
+impl<'a> Requested<'a> {
+    /// Reads `scope` and the resource, which one of the parameters called `names` tells; if several do they have to mean one.
+    /// If none does the only one is meant that the client may ask for.
+    pub fn read(form: &'a Form, client: &Client, names: &[&str]) -> Result<Self> {
+        let resource = wanted_resource(form, client, names)?;
+        Ok(Self { resource, scope: form.get("scope"), ceilings: vec![], authorization_server: None })
+    }
+}
+
+/// What a token is asked for: the resource, and the scope within the client's own ceiling.
+pub struct Target {
+    /// The resource.
+    pub resource: Rc<Resource>,
+    /// The scope; never empty.
+    pub scope: Scope,
+}
+
+/// Narrows a requested to what is registered and within the client's ceiling and the others.
+pub async fn target(cx: &Cx<'_>, client: &Client, requested: &Requested<'_>, facts: &mut Facts) -> Result<Target> {
+    facts.scope_asked = requested.scope.filter(|text| text.len() <= 1024).map(str::to_owned);
+    let asked = requested.scope.map(|text| Scope::parse(text).ok_or(Reason::MalformedScope)).transpose()?;
+    let found = resources::load(cx, &requested.resource).await?.filter(|found| {
+        client.may_ask_for(&requested.resource)
+            && found.body.authorization_server.as_deref() == requested.authorization_server
+    });
+    let resource = found.ok_or(Reason::UnknownResource)?;
+    facts.resource = Some(resource.body.resource.to_string());
+    let registered: Scope = resource.body.scopes.iter().map(|scope| scope.name.as_str()).collect();
+    let wanted = asked.map_or_else(|| registered.clone(), |asked| asked.narrowed(|scope| registered.contains(scope)));
+    let below = |scope: &str| requested.ceilings.iter().all(|ceiling| ceiling.contains(scope));
+    let scope = wanted.narrowed(|scope| client.may_have(scope) && below(scope));
+    match scope.is_empty() {
+        true => Err(Reason::NoScopeLeft.into()),
+        false => Ok(Target { resource, scope }),
+    }
+}
+
+/// The one resource that is meant: the one asked for, or the only one that the client may ask for.
+fn wanted_resource(form: &Form, client: &Client, names: &[&str]) -> Result<ResourceUri> {
+    let mut wanted: Option<ResourceUri> = None;
+    for name in names {
+        let mut asked = form.all(name);
+        let Some(text) = asked.next() else { continue };
+        let uri = ResourceUri::parse(text).ok_or(Reason::MalformedResource)?;
+        if asked.next().is_some() || wanted.as_ref().is_some_and(|other| !other.is_same(&uri)) {
+            return Err(Reason::SeveralResources.into());
+        }
+        wanted = Some(uri);
+    }
+    let only = || match client.metadata.allowed_resources.as_deref() {
+        Some([only]) => Some(only.clone()),
+        _ => None,
+    };
+    wanted.or_else(only).ok_or_else(|| Reason::MissingResource.into())
+}

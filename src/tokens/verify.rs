@@ -1,0 +1,100 @@
+//! The one verifier of our own access tokens (RFC 9068 §4).
+//!
+//! 1. Signature by a key of this tenant that is still honoured, `typ` `at+jwt`, our issuer, our tenant, the wanted
+//!    audience, live times.
+//! 2. Nobody in it has been stopped: see [`crate::revocation::check`].
+//! 3. Whatever is wrong, the caller learns only that something is; the log learns what.
+
+use crate::context::Cx;
+use crate::crypto::sha256;
+use crate::error::{Error, Fault, Result};
+use crate::jose::{AccessToken, Problem, Unverified, Verified};
+use crate::keys;
+use crate::model::{Client, User};
+use crate::revocation::check::{self, Parties, Standing};
+use std::rc::Rc;
+
+/// An access token that holds here and now.
+pub struct Accepted {
+    /// What it says.
+    pub claims: AccessToken,
+    /// The client that it was issued to.
+    pub client: Rc<Client>,
+    /// Whom it is about, if that is a user.
+    pub user: Option<Rc<User>>,
+    /// When it was issued, in seconds.
+    pub iat: i64,
+    /// When it expires, in seconds.
+    pub exp: i64,
+}
+
+/// Verifies an access token for an audience that `wanted` accepts; nothing if it does not hold.
+pub async fn verify(cx: &Cx<'_>, text: &str, wanted: impl Fn(&str) -> bool) -> Result<Option<Accepted>> {
+    match check(cx, text, wanted).await {
+        Ok(accepted) => Ok(Some(accepted)),
+        Err(Rejected::Because(why)) => {
+            cx.world.log.line(&format!("{}: an access token was rejected: {why}", cx.request_id));
+            Ok(None)
+        }
+        Err(Rejected::Fault(fault)) => Err(fault),
+    }
+}
+
+/// What a token says and when it expires, if it is ours and has not: for who wants to end it, whoever in it is stopped.
+pub async fn read_to_revoke(cx: &Cx<'_>, text: &str) -> Result<Option<(AccessToken, i64)>> {
+    match read(cx, text).await {
+        Ok(Verified { claims, exp, .. }) => Ok(Some((claims, exp))),
+        Err(Rejected::Because(_)) => Ok(None),
+        Err(Rejected::Fault(fault)) => Err(fault),
+    }
+}
+
+enum Rejected {
+    Because(&'static str),
+    Fault(Error),
+}
+
+impl From<Error> for Rejected {
+    fn from(error: Error) -> Self {
+        Self::Fault(error)
+    }
+}
+
+impl From<Problem> for Rejected {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::Unavailable(port) => Self::Fault(Fault::Unavailable(port).into()),
+            other => Self::Because(other.as_str()),
+        }
+    }
+}
+
+async fn check(cx: &Cx<'_>, text: &str, wanted: impl Fn(&str) -> bool) -> Result<Accepted, Rejected> {
+    let Verified { claims, iat, exp, .. } = read(cx, text).await?;
+    if !wanted(&claims.aud) {
+        return Err(Rejected::Because("another audience"));
+    }
+    let jti = sha256(&claims.jti).to_text();
+    let chain: Vec<&str> = std::iter::once(jti.as_str()).chain(claims.lineage.iter().map(String::as_str)).collect();
+    let parties = Parties {
+        client: &claims.client_id,
+        subject: &claims.sub,
+        actors: &claims.actors(),
+        chain: &chain,
+        issued_at: Some(iat),
+    };
+    let Standing { client, user } = check::check(cx, &parties).await?.map_err(Rejected::Because)?;
+    Ok(Accepted { claims, client, user, iat, exp })
+}
+
+/// What the token says, if it is ours and has not expired.
+async fn read(cx: &Cx<'_>, text: &str) -> Result<Verified<AccessToken>, Rejected> {
+    let token = Unverified::parse(text)?;
+    let keys = keys::all(cx).await?;
+    let key = token.kid().and_then(|kid| keys.find(kid)).ok_or(Rejected::Because("unknown `kid`"))?;
+    let verified: Verified<AccessToken> = token.verify(&*cx.world.keys, &key.public, "at+jwt", cx.now).await?;
+    match verified.claims.iss == cx.issuer() && verified.claims.tenant == cx.tenant.id {
+        true => Ok(verified),
+        false => Err(Rejected::Because("another issuer")),
+    }
+}

@@ -1,0 +1,93 @@
+//! Metadata and key sets: public, cacheable, readable from any page.
+//!
+//! 1. The four metadata paths answer the same JSON; `issuer` is byte-identical to the one that the path was built from
+//!    (RFC 8414 §3.3). Links never follow the `Host` header.
+//! 2. Nothing is advertised that is not there: the lists come from the tables of grants and methods.
+
+use super::introspect;
+use crate::authn::client::METHODS;
+use crate::error::{Reason, Result};
+use crate::grants;
+use crate::keys::{self, JWKS_MAX_AGE};
+use crate::model::AuthMethod;
+use crate::oauth::metadata::{ResourceMetadata, ServerMetadata};
+use crate::ports::Alg;
+use crate::store::{self, Reader};
+use crate::web::{Call, Response};
+use serde_json::{Value, json};
+
+const LISTED: i64 = 100;
+
+/// A public document: readable and cacheable by anybody.
+pub fn public(body: &impl serde::Serialize) -> Response {
+    Response::json(200, body).with("cache-control", format!("public, max-age={JWKS_MAX_AGE}"))
+}
+
+/// Authorization server metadata (RFC 8414, OpenID Connect Discovery).
+pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
+    let issuer = cx.issuer();
+    let outcomes = cx.batch(vec![store::resources::list(&cx.tenant.id, "", LISTED)]).await?;
+    let rows = outcomes.iter().flat_map(|outcome| &outcome.rows);
+    let resources = rows.map(|row| store::resources::read(&Reader(row))).collect::<Result<Vec<_>>>()?;
+    let ours = resources.into_iter().filter(|resource| resource.body.authorization_server.is_none());
+    let protected_resources = ours.map(|resource| resource.body.resource.to_string()).collect();
+    Ok(public(&ServerMetadata {
+        authorization_endpoint: format!("{issuer}/authorize"),
+        token_endpoint: format!("{issuer}/token"),
+        jwks_uri: format!("{issuer}/jwks.json"),
+        grant_types_supported: grants::grant_types(),
+        authorization_grant_profiles_supported: [grants::id_jag::PROFILE],
+        identity_chaining_requested_token_types_supported: [grants::id_jag::TOKEN_TYPE],
+        token_endpoint_auth_methods_supported: METHODS.iter().map(|method| method.as_str()).collect(),
+        introspection_endpoint: format!("{issuer}/introspect"),
+        introspection_endpoint_auth_methods_supported: METHODS
+            .iter()
+            .filter(|method| **method != AuthMethod::None)
+            .map(|method| method.as_str())
+            .collect(),
+        introspection_endpoint_auth_signing_alg_values_supported: Alg::NAMES,
+        introspection_signing_alg_values_supported: [introspect::SIGNING_ALG.as_str()],
+        revocation_endpoint: format!("{issuer}/revoke"),
+        revocation_endpoint_auth_methods_supported: METHODS.iter().map(|method| method.as_str()).collect(),
+        revocation_endpoint_auth_signing_alg_values_supported: Alg::NAMES,
+        dpop_signing_alg_values_supported: Alg::NAMES,
+        token_endpoint_auth_signing_alg_values_supported: Alg::NAMES,
+        response_types_supported: [],
+        subject_types_supported: ["public"],
+        id_token_signing_alg_values_supported: ["ES256", "RS256"],
+        protected_resources,
+        issuer,
+    }))
+}
+
+/// The key set (RFC 7517 §5): next, current and retired keys.
+pub async fn jwks(Call { cx, .. }: Call<'_>) -> Result<Response> {
+    let keys = keys::all(cx).await?;
+    let keys: Vec<Value> = keys
+        .iter()
+        .map(|key| {
+            let mut jwk: Value = serde_json::from_slice(key.public.json().as_bytes()).unwrap_or_default();
+            if let Some(members) = jwk.as_object_mut() {
+                members.insert("kid".to_owned(), key.public.kid().into());
+                members.insert("alg".to_owned(), key.public.alg().as_str().into());
+                members.insert("use".to_owned(), "sig".into());
+            }
+            jwk
+        })
+        .collect();
+    Ok(public(&json!({"keys": keys})))
+}
+
+/// Protected resource metadata (RFC 9728 §2), ready for the resource to serve as it is.
+pub async fn protected_resource(call: Call<'_>) -> Result<Response> {
+    let (cx, id) = (call.cx, call.id(0)?);
+    let outcomes = cx.batch(vec![store::resources::get(&cx.tenant.id, id)]).await?;
+    let resource = store::resources::read(&store::single(&outcomes).ok_or(Reason::NotFound)?)?;
+    Ok(public(&ResourceMetadata {
+        resource: resource.body.resource.to_string(),
+        authorization_servers: [resource.body.authorization_server.unwrap_or_else(|| cx.issuer())],
+        scopes_supported: resource.body.scopes.iter().map(|scope| scope.name.clone()).collect(),
+        bearer_methods_supported: ["header"],
+        resource_name: resource.body.name,
+    }))
+}

@@ -1,0 +1,3 @@
+//! What the vault answers to resource servers.
+
+pub mod lease;
