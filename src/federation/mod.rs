@@ -12,7 +12,8 @@
 //! 4. A client's assertion has `iss` = `sub` = its id and `aud` as one JSON string (RFC 7523 §3, rfc7523bis). An issuer's
 //!    has its registered `iss` byte by byte, and one `aud`, alone or in an array of one: Kubernetes always sends an array.
 //!    One trailing slash more than wanted is tolerated, because SDKs add it.
-//! 5. `exp`, `iat` and `sub` are needed; a time of a wrong type is no time. What is used once lives an hour at most, what
+//! 5. `exp` and `sub` are needed; `iat` and `nbf` hold where they are there (RFC 7523 §3). ID tokens, access tokens and
+//!    ID-JAGs need `iat` too (OpenID Connect Core §2, RFC 9068 §2.2). What is used once lives an hour at most, what
 //!    may be used again a day, which is the longest that the platforms issue: Kubernetes and EKS up to 24 hours, Azure 24.
 //!    `iat` and `nbf` may lie ahead by the leeway, 10 seconds, and no more (FAPI 2.0 asks to refuse from 60 on).
 //! 6. The rules of the issuer's own record hold.
@@ -52,8 +53,8 @@ pub struct Assertion {
     pub sub: String,
     /// All claims but the times.
     pub claims: Map<String, Value>,
-    /// When it was issued, in seconds.
-    pub iat: i64,
+    /// When it was issued, in seconds; nothing if it does not say.
+    pub iat: Option<i64>,
     /// When it expires, in seconds.
     pub exp: i64,
 }
@@ -84,6 +85,8 @@ pub struct Wanted<'a> {
     pub audience: &'a [String],
     /// Whether it has a `jti`, which this spends.
     pub single_use: bool,
+    /// Whether it has to say when it was issued, as its specification asks.
+    pub needs_iat: bool,
 }
 
 /// Validates a token. The inner error says why it does not hold, for the log and the event only.
@@ -141,6 +144,9 @@ async fn check(cx: &Cx<'_>, text: &str, wanted: &Wanted<'_>) -> Result<Assertion
     let set = keysets::of(cx, wanted.keys, (alg, token.kid())).await?;
     let verified: Verified<Map<String, Value>> = token.verify_by(&*cx.world.keys, &set, wanted.types, cx.now).await?;
     let Verified { claims, iat, exp, .. } = verified;
+    if wanted.needs_iat && iat.is_none() {
+        return Err(Rejected::Because("no `iat`"));
+    }
     let (iss, sub) = wanted.keys.parties(&claims).ok_or(Rejected::Because("another `iss` or `sub`"))?;
     let aud = wanted.keys.audience(&claims).ok_or(Rejected::Because("no single `aud`"))?;
     if !wanted.audience.iter().any(|one| is_named(aud, one)) && !wanted.keys.also_takes(aud) {

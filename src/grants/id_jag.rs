@@ -108,7 +108,7 @@ pub async fn redeem(
     let caller = request.caller()?;
     let audience = [cx.issuer()];
     let keys = KeySource::Issuer(issuer);
-    let wanted = Wanted { keys, types: &[TYPE], audience: &audience, single_use: true };
+    let wanted = Wanted { keys, types: &[TYPE], audience: &audience, single_use: true, needs_iat: true };
     let assertion = federation::verify(cx, text, &wanted).await?.map_err(no)?;
     if assertion.text("client_id") != Some(&caller.client.id) {
         return Err(no("it is for another client"));

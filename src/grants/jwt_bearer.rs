@@ -55,7 +55,7 @@ async fn redeem(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> R
 
 async fn verify(cx: &Cx<'_>, text: &str, issuer: &Issuer, single_use: bool) -> Result<Assertion> {
     let (types, audience) = (outside::PLAIN, outside::audience(cx));
-    let wanted = Wanted { keys: KeySource::Issuer(issuer), types, audience: &audience, single_use };
+    let wanted = Wanted { keys: KeySource::Issuer(issuer), types, audience: &audience, single_use, needs_iat: false };
     federation::verify(cx, text, &wanted).await?.map_err(no)
 }
 

@@ -3,7 +3,9 @@
 //! 1. What we cannot honour makes the token worthless, rather than being left out (checklist, line 74): another confirmation
 //!    than `cnf.jkt`, `authorization_details`, `may_act` of another shape, and `act`, for the actors of another issuer are
 //!    nobody here whom the gate could ask about.
-//! 2. A user is known by (issuer, subject) alone.
+//! 2. A token that does not say when it was issued was issued before every stop there was: once a user, a client, an agentic
+//!    identity or the tenant has been stopped, it never counts again.
+//! 3. A user is known by (issuer, subject) alone.
 
 use super::request::TokenRequest;
 use crate::authn::client::Authenticated;
@@ -28,6 +30,9 @@ pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// The types of tokens that say no more than that they are JWTs: of ID tokens, and of what platforms give to workloads.
 pub const PLAIN: &[&str] = &["", "jwt", "jose"];
+
+/// The moment at which a token without `iat` counts as issued. 0 is no moment: it stands for "never stopped".
+const BEFORE_EVERY_STOP: i64 = 1;
 
 /// A verified subject token.
 pub struct Subject {
@@ -65,7 +70,7 @@ pub fn told(assertion: &Assertion) -> Result<Told, &'static str> {
     let scope: Option<Scope> = read(assertion, "scope").ok_or("its `scope` is malformed")?;
     let origin = Origin {
         lineage: assertion.text("jti").map(|jti| sha256(jti).to_text()).into_iter().collect(),
-        issued_at: Some(assertion.iat),
+        issued_at: Some(assertion.iat.unwrap_or(BEFORE_EVERY_STOP)),
         may_act: read(assertion, "may_act").ok_or("its `may_act` is malformed")?,
         acr: read(assertion, "acr").ok_or("its `acr` is malformed")?,
         auth_time: read(assertion, "auth_time").ok_or("its `auth_time` is malformed")?,
@@ -109,7 +114,13 @@ pub async fn subject(cx: &Cx<'_>, text: &str, caller: &Authenticated) -> Result<
     let issuer = issuer.ok_or_else(|| no("its issuer is not registered for this"))?;
     let mut audience = audience(cx);
     audience.push(caller.client.id.clone());
-    let wanted = Wanted { keys: KeySource::Issuer(&issuer), types: PLAIN, audience: &audience, single_use: false };
+    let wanted = Wanted {
+        keys: KeySource::Issuer(&issuer),
+        types: PLAIN,
+        audience: &audience,
+        single_use: false,
+        needs_iat: true,
+    };
     let assertion = federation::verify(cx, text, &wanted).await?.map_err(no)?;
     let Told { origin, scope, jkt } = told(&assertion).map_err(no)?;
     let named = (assertion.sub.as_str(), &assertion.claims);

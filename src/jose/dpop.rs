@@ -7,10 +7,10 @@
 //!    items 4 to 7). It is public, sound, and of an algorithm that is verified here.
 //! 2. `htm` is compared as it is. `htu` is compared without query and fragment, after the normalization of RFC 3986 §6.2.2
 //!    and §6.2.3 that changes no meaning: case of scheme and host, and the default port (§4.3, items 8 and 9).
-//! 3. `iat` is recent: at most [`PROOF_SECONDS`] old, and ahead by no more than the leeway (§4.3, item 11; §11.1).
+//! 3. `iat` is there (§4.2) and recent: at most [`PROOF_SECONDS`] old, and ahead by no more than the leeway (§4.3, item 11; §11.1).
 
-use super::jwt::Unverified;
-use super::{LEEWAY_SECONDS, Problem, PublicJwk};
+use super::jwt::{Unverified, is_ahead, is_past};
+use super::{Problem, PublicJwk};
 use crate::ports::{Keys, Now};
 use serde_json::Value;
 
@@ -60,21 +60,20 @@ impl<'a> UnverifiedProof<'a> {
         let required = |name: &str| self.text(name)?.ok_or(Problem::BadClaims);
         let (jti, method, url) = (required("jti")?, required("htm")?, required("htu")?);
         let (ath, nonce) = (self.text("ath")?, self.text("nonce")?);
-        let iat = self.token.claims.get("iat").and_then(Value::as_i64).ok_or(Problem::BadClaims)?;
+        let (iat, exp, nbf) = (self.token.time("iat")?, self.token.time("exp")?, self.token.time("nbf")?);
+        let iat = iat.ok_or(Problem::BadClaims)?;
         let fits = |text: &str| (1..=MAX_TEXT).contains(&text.len());
-        if ![Some(jti), ath, nonce].into_iter().flatten().all(fits) || !self.token.has_sound_times() {
+        if ![Some(jti), ath, nonce].into_iter().flatten().all(fits) {
             return Err(Problem::BadClaims);
         }
         if method != htm || target(url).is_none_or(|url| Some(url) != target(htu)) {
             return Err(Problem::OtherRequest);
         }
         let age = now.seconds().saturating_sub(iat);
-        let exp = self.token.claims.get("exp").and_then(Value::as_i64);
-        if age > PROOF_SECONDS || exp.is_some_and(|exp| now.seconds() > exp.saturating_add(LEEWAY_SECONDS)) {
+        if age > PROOF_SECONDS || exp.is_some_and(|exp| is_past(exp, now)) {
             return Err(Problem::Expired);
         }
-        let nbf = self.token.claims.get("nbf").and_then(Value::as_i64);
-        if [Some(iat), nbf].into_iter().flatten().any(|time| time > now.seconds().saturating_add(LEEWAY_SECONDS)) {
+        if [Some(iat), nbf].into_iter().flatten().any(|time| is_ahead(time, now)) {
             return Err(Problem::NotYetValid);
         }
         let owned = |text: Option<&str>| text.map(str::to_owned);

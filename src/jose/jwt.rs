@@ -1,24 +1,23 @@
 //! JSON Web Tokens that somebody sent (RFC 7519): a compact JWS whose payload is one JSON object.
 //!
-//! 1. `exp` and `iat` must be there; they and `nbf` must be whole seconds from 1970 to 9999, and nothing else counts as a
-//!    time, least of all as an absent one.
-//! 2. Which `typ` is wanted is always said; where none will do, that is said too.
+//! 1. `exp` must be there. It, `iat` and `nbf` are NumericDates: any finite JSON number (RFC 7519 §2). Fractions are cut
+//!    off, so that a token is never younger, nor lives longer, than it says. Nothing else counts as a time, least of all as
+//!    an absent one.
+//! 2. Our own tokens have `iat` (RFC 9068 §2.2). Tokens of others may lack it where their RFC says so (RFC 7523 §3).
+//! 3. Which `typ` is wanted is always said; where none will do, that is said too.
 
 use super::jws::Jws;
 use super::strict::object;
 use super::{JwkSet, Problem, PublicJwk};
-use crate::crypto::unb64;
 use crate::ports::{Alg, Keys, Now};
-use chrono::{DateTime, TimeDelta, Utc};
-use jwt_compact::{Claims, TimeOptions};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 /// How far another clock may run ahead of or behind ours, in seconds. Replay records outlive `exp` by at least as much.
 pub const LEEWAY_SECONDS: i64 = 10;
 
-/// The end of the year 9999 in seconds since the epoch.
-const LATEST: u64 = 253_402_300_799;
+/// The claims that are read as times and belong to no one else.
+const TIMES: [&str; 3] = ["iat", "exp", "nbf"];
 
 /// A token that parses. Nothing in it may be believed.
 pub struct Unverified<'a> {
@@ -30,7 +29,7 @@ impl<'a> Unverified<'a> {
     /// Reads a compact JWT within its limits; header and claims are strict JSON.
     pub fn parse(text: &'a str) -> Result<Self, Problem> {
         let jws = Jws::parse(text)?;
-        let claims = text.split('.').nth(1).and_then(|claims| object(&unb64(claims)?)).ok_or(Problem::Malformed)?;
+        let claims = object(&jws.payload).ok_or(Problem::Malformed)?;
         Ok(Self { jws, claims })
     }
 
@@ -71,11 +70,15 @@ impl<'a> Unverified<'a> {
     ) -> Result<Verified<C>, Problem> {
         self.expect_type(&[typ])?;
         self.jws.verify(keys, key).await?;
-        self.live(now)
+        self.live(now).and_then(|verified| match verified.iat {
+            Some(_) => Ok(verified),
+            None => Err(Problem::BadClaims),
+        })
     }
 
     /// As [`Self::verify`], with the keys of somebody else's set and any of several types; an empty one stands for a token
-    /// without `typ`. Which algorithms the owner of the set may use beyond what its keys allow is for the caller to say.
+    /// without `typ`. `iat` may be absent. Which algorithms the owner of the set may use beyond what its keys allow is for
+    /// the caller to say.
     pub async fn verify_by<C: DeserializeOwned>(
         &self,
         keys: &dyn Keys,
@@ -100,27 +103,45 @@ impl<'a> Unverified<'a> {
         types.contains(&self.typ().as_str()).then_some(()).ok_or(Problem::WrongType)
     }
 
-    /// Whether each of the three times is absent or a time.
-    pub(super) fn has_sound_times(&self) -> bool {
-        let is_time = |time: &Value| time.as_u64().is_some_and(|seconds| seconds <= LATEST);
-        ["exp", "iat", "nbf"].into_iter().all(|name| self.claims.get(name).is_none_or(is_time))
+    /// A time among the claims, in whole seconds; nothing if it is absent.
+    pub(super) fn time(&self, name: &str) -> Result<Option<i64>, Problem> {
+        self.claims.get(name).map(|value| seconds(value).ok_or(Problem::BadClaims)).transpose()
     }
 
     fn live<C: DeserializeOwned>(&self, now: Now) -> Result<Verified<C>, Problem> {
-        if !self.has_sound_times() {
-            return Err(Problem::BadClaims);
+        let (iat, exp, nbf) = (self.time("iat")?, self.time("exp")?, self.time("nbf")?);
+        let exp = exp.ok_or(Problem::BadClaims)?;
+        let mut rest = self.claims.clone();
+        rest.retain(|name, _| !TIMES.contains(&name.as_str()));
+        let claims = C::deserialize(Value::Object(rest)).map_err(|_| Problem::BadClaims)?;
+        if is_past(exp, now) {
+            return Err(Problem::Expired);
         }
-        let claims: Claims<C> = self.jws.token.deserialize_claims_unchecked().map_err(|_| Problem::BadClaims)?;
-        let (Some(iat), Some(exp)) = (claims.issued_at, claims.expiration) else { return Err(Problem::BadClaims) };
-        let clock: DateTime<Utc> = DateTime::from_timestamp(now.seconds(), 0).ok_or(Problem::BadClaims)?;
-        let options = TimeOptions::new(TimeDelta::seconds(LEEWAY_SECONDS), move || clock);
-        claims.validate_expiration(&options).map_err(|_| Problem::Expired)?;
-        let ahead = now.seconds().saturating_add(LEEWAY_SECONDS);
-        if iat.timestamp() > ahead || claims.not_before.is_some_and(|nbf| nbf.timestamp() > ahead) {
-            return Err(Problem::NotYetValid);
+        match [iat, nbf].into_iter().flatten().any(|time| is_ahead(time, now)) {
+            true => Err(Problem::NotYetValid),
+            false => Ok(Verified { claims, iat, exp }),
         }
-        Ok(Verified { claims: claims.custom, iat: iat.timestamp(), exp: exp.timestamp() })
     }
+}
+
+/// A NumericDate in whole seconds: any finite JSON number (RFC 7519 §2), its fraction cut off.
+fn seconds(value: &Value) -> Option<i64> {
+    let number = value.as_number()?;
+    let seconds = number.as_i64().or_else(|| Some(number.as_f64()?.floor() as i64))?;
+    Some(seconds.clamp(-MOST_SECONDS, MOST_SECONDS))
+}
+
+/// The last second that JSON and D1 count exactly (RFC 8259 §6): beyond every calendar.
+const MOST_SECONDS: i64 = 9_007_199_254_740_991;
+
+/// Whether a moment has passed by more than the leeway.
+pub(super) fn is_past(seconds: i64, now: Now) -> bool {
+    now.seconds() > seconds.saturating_add(LEEWAY_SECONDS)
+}
+
+/// Whether a moment lies ahead by more than the leeway.
+pub(super) fn is_ahead(seconds: i64, now: Now) -> bool {
+    seconds > now.seconds().saturating_add(LEEWAY_SECONDS)
 }
 
 /// Claims whose signature and times have been checked. What they say still has to be compared and, if the token is for
@@ -128,10 +149,10 @@ impl<'a> Unverified<'a> {
 #[must_use]
 #[derive(Debug)]
 pub struct Verified<C> {
-    /// The claims.
+    /// The claims besides the times.
     pub claims: C,
-    /// When it was issued, in seconds.
-    pub iat: i64,
+    /// When it was issued, in seconds; nothing if it does not say.
+    pub iat: Option<i64>,
     /// When it expires, in seconds.
     pub exp: i64,
 }

@@ -71,6 +71,7 @@ impl From<Problem> for Rejected {
 
 async fn check(cx: &Cx<'_>, text: &str, wanted: impl Fn(&str) -> bool) -> Result<Accepted, Rejected> {
     let Verified { claims, iat, exp, .. } = read(cx, text).await?;
+    let iat = iat.ok_or(Problem::BadClaims)?;
     if !wanted(&claims.aud) {
         return Err(Rejected::Because("another audience"));
     }

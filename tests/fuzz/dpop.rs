@@ -54,7 +54,7 @@ fn signed(url: &str, header: &str, claims: &str) -> bool {
     assert_eq!(proof.jkt, KEY.thumbprint());
     assert_eq!((claims["htm"].as_str(), claims["jti"].as_str()), (Some("POST"), Some(proof.jti.as_str())));
     assert!((1..=256).contains(&proof.jti.len()));
-    assert_eq!(claims["iat"].as_i64(), Some(proof.iat));
+    assert_eq!(claims["iat"].as_f64().map(|iat| iat.floor() as i64), Some(proof.iat));
     assert!((NOW - PROOF_SECONDS..=NOW + LEEWAY_SECONDS).contains(&proof.iat));
     assert_eq!(claims.get("ath").map(|ath| ath.as_str().unwrap()), proof.ath.as_deref());
     assert_eq!(claims.get("nonce").map(|nonce| nonce.as_str().unwrap()), proof.nonce.as_deref());

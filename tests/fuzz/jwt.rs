@@ -46,7 +46,7 @@ fuzz_target!(
 fn stranger(text: &str) {
     let Ok(token) = Unverified::parse(text) else { return };
     assert!(Jws::parse(text).is_ok());
-    assert!(text.len() <= 8 * 1024 && text.split('.').count() == 3);
+    assert!(text.len() <= 16 * 1024 && text.split('.').count() == 3);
     assert!(token.kid().is_none_or(|kid| kid.len() <= 256 && kid.is_ascii()));
     assert_eq!(token.typ(), token.typ().to_ascii_lowercase());
     assert!(verify(&token).is_err(), "a forgery");
@@ -61,7 +61,7 @@ fn signed(header: &str, payload: &str) -> bool {
     assert!(header.get("crit").is_none());
     assert_eq!(token.unverified_issuer(), claims.get("iss").and_then(Value::as_str));
 
-    let time = |name: &str| claims.get(name).map(|time| time.as_i64());
+    let time = |name: &str| claims.get(name).map(|time| time.as_f64().expect("a time is a number").floor());
     let typ = header.get("typ").map_or("", |typ| typ.as_str().unwrap()).to_ascii_lowercase();
     let typ = typ.strip_prefix("application/").unwrap_or(&typ);
     let ours = header["alg"] == "EdDSA" && header.get("kid").is_none_or(|kid| kid == "key");
@@ -71,10 +71,10 @@ fn signed(header: &str, payload: &str) -> bool {
     }
     let Ok(verified) = verdict else { return false };
     assert!(ours && TYPES.contains(&typ));
-    let (iat, exp) = (time("iat").flatten().unwrap(), time("exp").flatten().unwrap());
-    assert_eq!((verified.iat, verified.exp), (iat, exp));
-    assert!(iat >= 0 && iat <= NOW + LEEWAY_SECONDS && exp >= NOW - LEEWAY_SECONDS);
-    assert!(time("nbf").is_none_or(|nbf| nbf.is_some_and(|nbf| (0..=NOW + LEEWAY_SECONDS).contains(&nbf))));
+    let (now, leeway) = (NOW as f64, LEEWAY_SECONDS as f64);
+    assert_eq!(verified.iat.is_some(), time("iat").is_some());
+    assert!(["iat", "nbf"].into_iter().filter_map(time).all(|time| time <= now + leeway));
+    assert!(time("exp").unwrap() >= now - leeway && verified.exp >= NOW - LEEWAY_SECONDS);
     let mut others = claims;
     for name in ["iat", "exp", "nbf"] {
         others.as_object_mut().unwrap().remove(name);

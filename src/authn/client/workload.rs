@@ -34,7 +34,8 @@ pub async fn verify(
     }
     let types = if is_svid { SVID_TYPES } else { TYPES };
     let audience = [cx.issuer()];
-    let wanted = Wanted { keys: KeySource::Issuer(&issuer), types, audience: &audience, single_use: false };
+    let wanted =
+        Wanted { keys: KeySource::Issuer(&issuer), types, audience: &audience, single_use: false, needs_iat: false };
     let assertion = match federation::verify(cx, text, &wanted).await? {
         Ok(assertion) => assertion,
         Err(why) => return Ok(Err(why)),

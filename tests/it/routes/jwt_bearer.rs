@@ -74,12 +74,11 @@ fn a_user_is_found_by_issuer_and_subject_together_and_by_nothing_else() {
 
 /// Checklist, line 72, incident 25.
 #[test]
-fn what_is_expired_not_yet_valid_without_times_or_lives_too_long_is_worth_nothing() {
+fn what_is_expired_not_yet_valid_without_an_end_or_lives_too_long_is_worth_nothing() {
     let chain = Chain::new();
     let now = chain.now();
     for bad in [
         json!({"exp": null}),
-        json!({"iat": null}),
         json!({"jti": null}),
         json!({"exp": now - 11}),
         json!({"exp": now + 4000}),
@@ -116,6 +115,26 @@ fn an_assertion_about_a_user_counts_once_in_all_isolates() {
             |isolate| chain.by_assertion(&chain.planner, &assertion, &[("resource", RESOURCE)]).on(isolate).future();
         let replies = chain.hub.together(seed, isolates.iter().map(ask).collect());
         assert_eq!(replies.iter().filter(|reply| reply.status == 200).count(), 1, "{replies:?}");
+    }
+}
+
+/// RFC 7523 §3 (5): `iat` may be absent.
+#[test]
+fn an_assertion_that_does_not_say_when_it_was_issued_counts_as_issued_before_every_stop() {
+    let chain = Chain::new();
+    ask(&chain, &chain.assertion(json!({"iat": null}))).expect(200);
+    for table in ["users", "clients", "tenants"] {
+        let set = |moment: u64| {
+            chain.hub.db.execute(&format!("UPDATE {table} SET revoked_before = {moment}"));
+            chain.hub.restart();
+        };
+        for long_ago in [chain.hub.clock.seconds() - 1_000_000, 1] {
+            set(long_ago);
+            worthless(&ask(&chain, &chain.assertion(json!({"iat": null}))));
+        }
+        ask(&chain, &chain.assertion(json!({}))).expect(200);
+        set(0);
+        ask(&chain, &chain.assertion(json!({"iat": null}))).expect(200);
     }
 }
 
