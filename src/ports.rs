@@ -172,6 +172,9 @@ pub enum Alg {
     /// ECDSA on P-256 with SHA-256.
     #[serde(rename = "ES256")]
     Es256,
+    /// ECDSA on P-384 with SHA-384: verified, never signed with.
+    #[serde(rename = "ES384")]
+    Es384,
     /// Ed25519 (RFC 8037 §3.1).
     #[serde(rename = "EdDSA", alias = "Ed25519")]
     EdDsa,
@@ -185,9 +188,9 @@ pub enum Alg {
 
 impl Alg {
     /// Every algorithm that Writ verifies.
-    pub const ALL: [Self; 4] = [Self::Es256, Self::EdDsa, Self::Rs256, Self::Ps256];
+    pub const ALL: [Self; 5] = [Self::Es256, Self::Es384, Self::EdDsa, Self::Rs256, Self::Ps256];
     /// The names that are taken, and advertised: Ed25519 has two (RFC 8037 §3.1, RFC 9864 §2.2).
-    pub const NAMES: [&str; 5] = ["ES256", "Ed25519", "EdDSA", "RS256", "PS256"];
+    pub const NAMES: [&str; 6] = ["ES256", "ES384", "Ed25519", "EdDSA", "RS256", "PS256"];
     /// Every algorithm that Writ signs with.
     pub const SIGNING: [Self; 2] = [Self::Es256, Self::Rs256];
 
@@ -195,6 +198,7 @@ impl Alg {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Es256 => "ES256",
+            Self::Es384 => "ES384",
             Self::EdDsa => "EdDSA",
             Self::Rs256 => "RS256",
             Self::Ps256 => "PS256",

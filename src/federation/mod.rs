@@ -6,7 +6,7 @@
 //!
 //! 1. Keys come from our own records alone: a registered key set, or the registered place of one (see `keysets`). `jwk`,
 //!    `jku`, `x5u` and `x5c` in a header are not looked at (RFC 8725 §3.10).
-//! 2. `alg` is ES256, EdDSA, RS256 or PS256, one that the key allows, and the registered one where one is registered
+//! 2. `alg` is ES256, ES384, EdDSA, RS256 or PS256, one that the key allows, and the registered one where one is registered
 //!    (RFC 8725 §3.1). `kid` only looks a key up; without one, at most eight keys are tried.
 //! 3. `typ` is one of the wanted ones (RFC 8725 §3.11).
 //! 4. A client's assertion has `iss` = `sub` = its id and `aud` as one JSON string (RFC 7523 §3, rfc7523bis). An issuer's

@@ -2,16 +2,15 @@
 //!
 //! 1. A key serves the one algorithm that it was parsed for, and only if its type, `alg`, `use` and `key_ops` allow that
 //!    (RFC 7517 §4, RFC 8725 §3.1).
-//! 2. EC points lie on P-256; RSA moduli have 2048 to 8192 bits and do not come from the generator of CVE-2017-15361; RSA
-//!    exponents are 3 or 65537 (RFC 8725 §3.4). Whether 32 bytes are a point of Ed25519 is left to the signature
-//!    port, with which a key that is none verifies nothing.
+//! 2. Points lie on their curve and are of no small order; RSA moduli have 2048 to 8192 bits and do not come from the
+//!    generator of CVE-2017-15361; RSA exponents are 3 or 65537 (RFC 8725 §3.4).
 //! 3. Private and symmetric keys are refused, however little of them is there.
 
+use super::point::{is_on_p256, is_on_p384, is_sound_ed25519};
 use super::strict::object;
 use crate::crypto::sha256;
 use crate::ports::{Alg, PublicKey};
 use jwt_compact::jwk::JsonWebKey;
-use p256::elliptic_curve::sec1::{EncodedPoint, FromEncodedPoint};
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
@@ -37,13 +36,14 @@ impl PublicJwk {
     }
 
     pub(super) fn read(alg: Alg, members: &Map<String, Value>) -> Option<Self> {
-        if is_private(members) || !is_for(alg, members) {
+        if !is_of_type(alg, members) || is_private(members) || !is_for(alg, members) {
             return None;
         }
         let mut jwk: JsonWebKey<'_> = serde_json::from_value(Value::Object(members.clone())).ok()?;
         let sound = match (&mut jwk, alg) {
-            (JsonWebKey::EllipticCurve { curve, x, y, .. }, Alg::Es256) => curve == "P-256" && on_curve(x, y),
-            (JsonWebKey::KeyPair { curve, x, .. }, Alg::EdDsa) => curve == "Ed25519" && x.len() == 32,
+            (JsonWebKey::EllipticCurve { x, y, .. }, Alg::Es256) => is_on_p256(x, y),
+            (JsonWebKey::EllipticCurve { x, y, .. }, Alg::Es384) => is_on_p384(x, y),
+            (JsonWebKey::KeyPair { x, .. }, Alg::EdDsa) => is_sound_ed25519(x),
             (JsonWebKey::Rsa { modulus, public_exponent, .. }, Alg::Rs256 | Alg::Ps256) => {
                 // RFC 7518 §6.3.1.1 knows of libraries that put a zero first; without it there is one thumbprint a key.
                 trim(modulus);
@@ -83,6 +83,18 @@ pub(super) fn is_private(members: &Map<String, Value>) -> bool {
     members.get("kty").is_some_and(|kty| kty == "oct") || PRIVATE.iter().any(|name| members.contains_key(*name))
 }
 
+/// Whether the key is of the type, and on the curve, of that algorithm (RFC 7518 §3.1, RFC 8037 §3.1).
+fn is_of_type(alg: Alg, members: &Map<String, Value>) -> bool {
+    let (kty, crv) = match alg {
+        Alg::Es256 => ("EC", Some("P-256")),
+        Alg::Es384 => ("EC", Some("P-384")),
+        Alg::EdDsa => ("OKP", Some("Ed25519")),
+        Alg::Rs256 | Alg::Ps256 => ("RSA", None),
+    };
+    let is = |name: &str, wanted: &str| members.get(name).is_some_and(|value| value == wanted);
+    is("kty", kty) && crv.is_none_or(|crv| is("crv", crv))
+}
+
 /// Whether the owner of the key lets it verify signatures of that algorithm (RFC 7517 §4.2 to §4.4).
 fn is_for(alg: Alg, members: &Map<String, Value>) -> bool {
     members.get("alg").is_none_or(|name| name.as_str().and_then(Alg::parse) == Some(alg))
@@ -90,12 +102,6 @@ fn is_for(alg: Alg, members: &Map<String, Value>) -> bool {
         && members.get("key_ops").is_none_or(|operations| {
             operations.as_array().is_some_and(|operations| operations.iter().any(|one| one == "verify"))
         })
-}
-
-fn on_curve(x: &[u8], y: &[u8]) -> bool {
-    let (Ok(x), Ok(y)) = (<[u8; 32]>::try_from(x), <[u8; 32]>::try_from(y)) else { return false };
-    let point = EncodedPoint::<p256::NistP256>::from_affine_coordinates(&x.into(), &y.into(), false);
-    p256::PublicKey::from_encoded_point(&point).is_some().into()
 }
 
 fn trim(number: &mut Cow<'_, [u8]>) {
@@ -163,6 +169,35 @@ mod tests {
             assert_eq!(PublicJwk::parse(alg, &without_alg()).is_some(), matches!(alg, Alg::Rs256 | Alg::Ps256));
         }
         assert!(PublicJwk::parse(Alg::Ps256, RFC_7638).is_none(), "the key says RS256");
+    }
+
+    #[test]
+    fn a_key_of_p384_serves_es384_alone() {
+        let key = p384::SecretKey::from_slice(&[7; 48]).unwrap().public_key();
+        let point = p384::EncodedPoint::from(key);
+        let (x, y) = (b64(point.x().unwrap()), b64(point.y().unwrap()));
+        let jwk = |crv: &str, y: &str| format!(r#"{{"kty":"EC","crv":"{crv}","x":"{x}","y":"{y}"}}"#);
+        for alg in Alg::ALL {
+            assert_eq!(PublicJwk::parse(alg, &jwk("P-384", &y)).is_some(), alg == Alg::Es384);
+            assert!(PublicJwk::parse(alg, &jwk("P-256", &y)).is_none());
+            assert!(PublicJwk::parse(alg, &jwk("P-521", &y)).is_none());
+            assert!(PublicJwk::parse(alg, &jwk("P-384", &x)).is_none(), "off the curve");
+        }
+        assert!(PublicJwk::parse(Alg::Es384, &RFC_7515_A3.replace("P-256", "P-384")).is_none());
+    }
+
+    #[test]
+    fn a_key_of_small_order_or_in_another_encoding_is_refused() {
+        let jwk = |x: [u8; 32]| format!(r#"{{"kty":"OKP","crv":"Ed25519","x":"{}"}}"#, b64(x));
+        let mut beyond = [0xff; 32];
+        for first in [0xed, 0xee, 0xff] {
+            beyond[0] = first;
+            assert!(PublicJwk::parse(Alg::EdDsa, &jwk(beyond)).is_none());
+        }
+        let one = [&[1][..], &[0; 31]].concat().try_into().unwrap();
+        for weak in [[0; 32], one] {
+            assert!(PublicJwk::parse(Alg::EdDsa, &jwk(weak)).is_none());
+        }
     }
 
     #[test]

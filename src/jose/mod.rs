@@ -15,6 +15,7 @@ mod dpop;
 mod jwk;
 mod jws;
 mod jwt;
+mod point;
 mod set;
 mod strict;
 

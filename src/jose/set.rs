@@ -12,9 +12,9 @@ use super::strict::object;
 use crate::ports::Alg;
 use serde_json::Value;
 
-/// The longest set in bytes, and the most keys in one.
-const MAX_BYTES: usize = 64 * 1024;
-const MAX_KEYS: usize = 100;
+/// The longest set in bytes, and the most keys in one: 500 RSA keys of 4096 bits.
+const MAX_BYTES: usize = 512 * 1024;
+const MAX_KEYS: usize = 500;
 /// How many keys are tried for one token.
 const MAX_TRIED: usize = 8;
 
@@ -29,15 +29,18 @@ struct Named {
 }
 
 impl JwkSet {
+    /// How many bytes of a set are read at most.
+    pub const MAX_BYTES: usize = MAX_BYTES;
+
     /// Reads a set within its limits. The error completes a sentence whose subject is the set.
     pub fn parse(text: &str) -> Result<Self, &'static str> {
         if text.len() > MAX_BYTES {
-            return Err("is longer than 64 KB");
+            return Err("is longer than 512 KB");
         }
         let set = object(text.as_bytes()).ok_or("is not a JSON object, has a member twice, or nests too deeply")?;
         let keys = set.get("keys").and_then(Value::as_array).ok_or("has no array `keys` (RFC 7517 §5)")?;
         if keys.len() > MAX_KEYS {
-            return Err("has more than 100 keys");
+            return Err("has more than 500 keys");
         }
         let mut found = Vec::new();
         for key in keys {
@@ -71,6 +74,7 @@ impl JwkSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::b64;
 
     const EC: &str = r#""kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0""#;
     const OKP: &str = r#""kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo""#;
@@ -81,30 +85,30 @@ mod tests {
         JwkSet::parse(&format!(r#"{{"keys":[{}]}}"#, keys.join(",")))
     }
 
-    fn counts(set: &JwkSet, kid: Option<&str>) -> [usize; 4] {
+    fn counts(set: &JwkSet, kid: Option<&str>) -> [usize; 5] {
         Alg::ALL.map(|alg| set.candidates(alg, kid).count())
     }
 
     #[test]
     fn a_key_without_alg_is_offered_for_what_its_type_allows_and_one_with_alg_for_that_alone() {
         let all = set(&[EC.to_owned(), OKP.to_owned(), RSA.to_owned()]).unwrap();
-        assert_eq!(counts(&all, None), [1, 1, 1, 1]);
-        assert_eq!(counts(&set(&[format!("{RSA},\"alg\":\"PS256\"")]).unwrap(), None), [0, 0, 0, 1]);
-        assert_eq!(counts(&set(&[format!("{EC},\"alg\":\"RS256\"")]).unwrap(), None), [0, 0, 0, 0]);
+        assert_eq!(counts(&all, None), [1, 0, 1, 1, 1]);
+        assert_eq!(counts(&set(&[format!("{RSA},\"alg\":\"PS256\"")]).unwrap(), None), [0, 0, 0, 0, 1]);
+        assert_eq!(counts(&set(&[format!("{EC},\"alg\":\"RS256\"")]).unwrap(), None), [0, 0, 0, 0, 0]);
         for name in ["EdDSA", "Ed25519"] {
-            assert_eq!(counts(&set(&[format!("{OKP},\"alg\":\"{name}\"")]).unwrap(), None), [0, 1, 0, 0], "{name}");
+            assert_eq!(counts(&set(&[format!("{OKP},\"alg\":\"{name}\"")]).unwrap(), None), [0, 0, 1, 0, 0], "{name}");
         }
     }
 
     #[test]
     fn a_kid_selects_by_the_name_that_the_set_gives_or_by_thumbprint_where_it_gives_none() {
         let two = set(&[format!("{EC},\"kid\":\"a\""), OKP.to_owned()]).unwrap();
-        assert_eq!(counts(&two, Some("a")), [1, 0, 0, 0]);
-        assert_eq!(counts(&two, Some("b")), [0, 0, 0, 0]);
+        assert_eq!(counts(&two, Some("a")), [1, 0, 0, 0, 0]);
+        assert_eq!(counts(&two, Some("b")), [0, 0, 0, 0, 0]);
         let thumbprint = "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k";
-        assert_eq!(counts(&two, Some(thumbprint)), [0, 1, 0, 0]);
+        assert_eq!(counts(&two, Some(thumbprint)), [0, 0, 1, 0, 0]);
         let hidden = two.candidates(Alg::Es256, None).next().unwrap().kid();
-        assert_eq!(counts(&two, Some(hidden)), [0, 0, 0, 0]);
+        assert_eq!(counts(&two, Some(hidden)), [0, 0, 0, 0, 0]);
     }
 
     #[test]
@@ -125,6 +129,8 @@ mod tests {
     fn keys_that_cannot_be_used_are_skipped() {
         let unusable = [
             r#""kty":"EC","crv":"P-384","x":"AAAA","y":"AAAA""#.to_owned(),
+            r#""kty":"EC","crv":"P-521","x":"AAAA","y":"AAAA""#.to_owned(),
+            r#""kty":"OKP","crv":"Ed25519","x":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA""#.to_owned(),
             r#""kty":"AKP","alg":"ML-DSA-44","pub":"AAAA""#.to_owned(),
             r#""kid":"x""#.to_owned(),
             format!("{EC},\"use\":\"enc\""),
@@ -140,10 +146,23 @@ mod tests {
         for bad in ["", "[]", "{}", r#"{"keys":{}}"#, r#"{"keys":[1]}"#, r#"{"keys":[],"keys":[]}"#] {
             assert!(JwkSet::parse(bad).is_err(), "{bad}");
         }
-        assert!(set(&vec![EC.to_owned(); 100]).is_ok());
-        assert_eq!(set(&vec![EC.to_owned(); 101]).unwrap_err(), "has more than 100 keys");
+        assert!(set(&vec![EC.to_owned(); 500]).is_ok());
+        assert_eq!(set(&vec![EC.to_owned(); 501]).unwrap_err(), "has more than 500 keys");
         let padding = format!(r#"{{"keys":[],"x":"{}"}}"#, "x".repeat(MAX_BYTES));
-        assert_eq!(JwkSet::parse(&padding).unwrap_err(), "is longer than 64 KB");
+        assert_eq!(JwkSet::parse(&padding).unwrap_err(), "is longer than 512 KB");
+    }
+
+    #[test]
+    fn five_hundred_rsa_keys_of_4096_bits_fit() {
+        let key = |n: u32| {
+            let mut modulus = [0xa5; 512];
+            modulus[4..8].copy_from_slice(&n.to_be_bytes());
+            let n = format!("kid-of-a-key-{n:03}");
+            format!(r#""kty":"RSA","use":"sig","alg":"RS256","kid":"{n}","e":"AQAB","n":"{}""#, b64(modulus))
+        };
+        let keys: Vec<_> = (0..500).map(key).collect();
+        let set = set(&keys).unwrap();
+        assert!((0..500).all(|n| set.candidates(Alg::Rs256, Some(&format!("kid-of-a-key-{n:03}"))).count() == 1));
     }
 
     #[test]

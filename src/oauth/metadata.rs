@@ -23,15 +23,15 @@ pub struct ServerMetadata {
     /// How clients authenticate there.
     pub token_endpoint_auth_methods_supported: Vec<&'static str>,
     /// What DPoP proofs may be signed with (RFC 9449 §5.1).
-    pub dpop_signing_alg_values_supported: [&'static str; 5],
+    pub dpop_signing_alg_values_supported: [&'static str; 6],
     /// What their assertions may be signed with.
-    pub token_endpoint_auth_signing_alg_values_supported: [&'static str; 5],
+    pub token_endpoint_auth_signing_alg_values_supported: [&'static str; 6],
     /// Where a resource server asks about a token (RFC 7662).
     pub introspection_endpoint: String,
     /// How it authenticates there: not as a public client.
     pub introspection_endpoint_auth_methods_supported: Vec<&'static str>,
     /// What its assertions may be signed with.
-    pub introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 5],
+    pub introspection_endpoint_auth_signing_alg_values_supported: [&'static str; 6],
     /// What signed answers are signed with (RFC 9701 §7).
     pub introspection_signing_alg_values_supported: [&'static str; 1],
     /// Where a client revokes its own token (RFC 7009).
@@ -39,7 +39,7 @@ pub struct ServerMetadata {
     /// How clients authenticate there.
     pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
     /// What their assertions may be signed with.
-    pub revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 5],
+    pub revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 6],
     /// None: the member is required by RFC 8414 §2, and no authorization response can be had.
     pub response_types_supported: [&'static str; 0],
     /// Required by OpenID Connect Discovery.

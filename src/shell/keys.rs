@@ -130,7 +130,7 @@ fn params(members: &[(&str, JsValue)]) -> Result<Object, JsValue> {
 
 const fn name(alg: Alg) -> &'static str {
     match alg {
-        Alg::Es256 => "ECDSA",
+        Alg::Es256 | Alg::Es384 => "ECDSA",
         Alg::EdDsa => "Ed25519",
         Alg::Rs256 => "RSASSA-PKCS1-v1_5",
         Alg::Ps256 => "RSA-PSS",
@@ -141,6 +141,7 @@ fn import_params(alg: Alg) -> Result<Object, JsValue> {
     let name = ("name", name(alg).into());
     match alg {
         Alg::Es256 => params(&[name, ("namedCurve", "P-256".into())]),
+        Alg::Es384 => params(&[name, ("namedCurve", "P-384".into())]),
         Alg::EdDsa => params(&[name]),
         Alg::Rs256 | Alg::Ps256 => params(&[name, ("hash", "SHA-256".into())]),
     }
@@ -150,6 +151,7 @@ fn sign_params(alg: Alg) -> Result<Object, JsValue> {
     let name = ("name", name(alg).into());
     match alg {
         Alg::Es256 => params(&[name, ("hash", "SHA-256".into())]),
+        Alg::Es384 => params(&[name, ("hash", "SHA-384".into())]),
         // RFC 7518 §3.5: the salt is as long as the hash.
         Alg::Ps256 => params(&[name, ("saltLength", 32.into())]),
         Alg::EdDsa | Alg::Rs256 => params(&[name]),
@@ -158,7 +160,7 @@ fn sign_params(alg: Alg) -> Result<Object, JsValue> {
 
 fn generate_params(alg: Alg) -> Result<Object, JsValue> {
     match alg {
-        Alg::Es256 | Alg::EdDsa => import_params(alg),
+        Alg::Es256 | Alg::Es384 | Alg::EdDsa => import_params(alg),
         Alg::Rs256 | Alg::Ps256 => params(&[
             ("name", name(alg).into()),
             ("hash", "SHA-256".into()),

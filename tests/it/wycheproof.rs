@@ -45,7 +45,7 @@ fn not_verified_here(jws: &str) -> Option<&'static str> {
     match header["alg"].as_str().unwrap() {
         "HS256" | "HS384" | "HS512" => Some("HMAC: Writ has no shared secrets to verify with"),
         "RS384" | "RS512" | "PS384" | "PS512" => Some("RSA with SHA-384 or SHA-512"),
-        "ES384" | "ES512" => Some("ECDSA on another curve than P-256"),
+        "ES512" => Some("ECDSA on P-521"),
         _ => None,
     }
 }

@@ -3,6 +3,7 @@
 use super::{NOW, damaged, now};
 use crate::support::signer::{Signer, Verifier, at_once};
 use serde_json::{Value, json};
+use writ::crypto::b64;
 use writ::jose::{LEEWAY_SECONDS, PROOF_SECONDS, Problem, Proof, UnverifiedProof};
 use writ::ports::{Alg, Now};
 
@@ -82,12 +83,14 @@ fn only_dpop_jwt_is_a_proof() {
 
 #[test]
 fn a_proof_of_no_algorithm_or_a_symmetric_one_is_refused() {
-    for alg in ["none", "HS256", "RS384", "ES384", "ES256K", ""] {
+    for alg in ["none", "HS256", "RS384", "ES512", "ES256K", ""] {
         let header = json!({"typ": "dpop+jwt", "alg": alg, "jwk": jwk()});
         assert_eq!(headed(header).unwrap_err(), Problem::WrongAlgorithm, "{alg}");
     }
-    let header = json!({"typ": "dpop+jwt", "alg": "EdDSA", "jwk": jwk()});
-    assert_eq!(headed(header).unwrap_err(), Problem::BadKey, "an algorithm of another type of key");
+    for alg in ["EdDSA", "ES384"] {
+        let header = json!({"typ": "dpop+jwt", "alg": alg, "jwk": jwk()});
+        assert_eq!(headed(header).unwrap_err(), Problem::BadKey, "an algorithm of another type of key");
+    }
 }
 
 #[test]
@@ -106,6 +109,9 @@ fn the_key_of_a_proof_is_there_and_public_and_sound() {
     for bad in [json!(null), json!("x"), json!([]), json!({}), json!([jwk()]), oct, off, jwk()["x"].clone()] {
         assert_eq!(headed(header(bad.clone())).unwrap_err(), Problem::BadKey, "{bad}");
     }
+    let weak = json!({"kty": "OKP", "crv": "Ed25519", "x": b64([0; 32])});
+    let weak = Signer::new(Alg::EdDsa, 1).jwt(json!({"typ": "dpop+jwt", "jwk": weak}), &claims());
+    assert_eq!(check(&weak).unwrap_err(), Problem::BadKey, "of small order");
     for bad in [("d", json!("AAAA")), ("d", json!(null)), ("use", json!("enc")), ("alg", json!("ES384"))] {
         assert_eq!(headed(with(bad.0, bad.1.clone())).unwrap_err(), Problem::BadKey, "{bad:?}");
     }

@@ -1,7 +1,7 @@
 //! JSON Web Tokens: what is believed, and what is not.
 
 use super::{NOW, damaged, now};
-use crate::support::signer::{Signer, Verifier, at_once};
+use crate::support::signer::{Signer, Verifier, at_once, verifies};
 use serde_json::{Value, json};
 use writ::crypto::{b64, sha256};
 use writ::jose::{JwkSet, Jws, LEEWAY_SECONDS, Problem, PublicJwk, Unverified, Verified};
@@ -373,10 +373,39 @@ fn the_example_of_rfc_8037_appendix_a_4_verifies() {
     assert_eq!(at_once(Jws::parse(jws).unwrap().verify(&Verifier, &key)), Ok(()));
 }
 
+/// RFC 8725 §3.4. With one of these keys the signature of the point itself and 0 fits one message in eight, or every one.
+#[test]
+fn a_key_of_small_order_with_which_anybody_can_sign_is_not_in_a_set() {
+    let point = |hex: &str| -> Vec<u8> {
+        (0..64).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+    };
+    let input = format!("{}.{}", b64(r#"{"alg":"EdDSA"}"#), b64(claims().to_string()));
+    let mut forged = 0;
+    for hex in [
+        "0100000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000000",
+        "0000000000000000000000000000000000000000000000000000000000000080",
+        "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc85",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac03fa",
+    ] {
+        let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": b64(point(hex))});
+        let mut signature = point("0100000000000000000000000000000000000000000000000000000000000000");
+        signature.resize(64, 0);
+        forged += usize::from(verifies(Alg::EdDsa, &jwk.to_string(), input.as_bytes(), &signature));
+        let token = format!("{input}.{}", b64(&signature));
+        assert!(set(std::slice::from_ref(&jwk)).is_empty());
+        assert_eq!(verify_by(&set(&[jwk]), &token).unwrap_err(), Problem::UnknownKey);
+    }
+    assert!(forged >= 1, "the danger is real");
+}
+
 #[test]
 fn thirty_two_bytes_that_are_no_point_verify_nothing() {
     let token = Signer::new(Alg::EdDsa, 1).jwt(json!({}), &claims());
-    for byte in [2, 255] {
+    for byte in [2, 5] {
         let set = set(&[json!({"kty": "OKP", "crv": "Ed25519", "x": b64([byte; 32])})]);
         assert_eq!(verify_by(&set, &token).unwrap_err(), Problem::BadSignature);
     }

@@ -4,6 +4,7 @@ use crate::support::hub::{Call, ISSUER, RESOURCE, START, permit};
 use crate::support::{Credentials, Effect, Port, Reply, Scripted, Setup, Signer};
 use serde_json::{Value, json};
 use std::cell::Cell;
+use writ::crypto::b64;
 use writ::ports::{Alg, FetchError};
 
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -763,6 +764,8 @@ fn keys_are_registered_in_one_place_and_public() {
         json!({"jwks": private}),
         json!({"jwks": {"keys": [{"kty": "oct", "k": "AAAA"}]}}),
         json!({"jwks": {"keys": []}}),
+        // A point of small order, under which anybody signs.
+        json!({"jwks": {"keys": [{"kty": "OKP", "crv": "Ed25519", "x": b64([0; 32])}]}}),
         json!({"jwks": {"keys": {}}}),
         json!({"jwks": "https://agent.example/jwks.json"}),
         json!({"jwks": key.jwks("k"), "token_endpoint_auth_signing_alg": "RS256"}),

@@ -25,7 +25,7 @@ fn metadata_is_one_document_at_four_paths_and_every_endpoint_it_names_is_there()
     let grants = ["client_credentials", EXTENSION_GRANTS[0], EXTENSION_GRANTS[1]];
     assert_eq!(document["grant_types_supported"], json!(grants));
     assert_eq!(document["token_endpoint_auth_methods_supported"], json!(AUTH_METHODS));
-    let algs = json!(["ES256", "Ed25519", "EdDSA", "RS256", "PS256"]);
+    let algs = json!(["ES256", "ES384", "Ed25519", "EdDSA", "RS256", "PS256"]);
     assert_eq!(document["token_endpoint_auth_signing_alg_values_supported"], algs);
     assert_eq!(document["response_types_supported"], json!([]));
     assert_eq!(document["protected_resources"], json!([RESOURCE]));

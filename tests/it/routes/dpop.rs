@@ -354,7 +354,10 @@ fn a_page_of_another_origin_may_send_proofs_and_read_nonces() {
 fn metadata_names_the_algorithms_of_proofs() {
     let hub = Setup::new();
     let metadata = hub.call("GET", "/.well-known/oauth-authorization-server/t/main").send().json();
-    assert_eq!(metadata["dpop_signing_alg_values_supported"], json!(["ES256", "Ed25519", "EdDSA", "RS256", "PS256"]));
+    assert_eq!(
+        metadata["dpop_signing_alg_values_supported"],
+        json!(["ES256", "ES384", "Ed25519", "EdDSA", "RS256", "PS256"])
+    );
 }
 
 /// An administrator whose token is bound.
@@ -419,8 +422,9 @@ fn a_bound_token_opens_the_admin_api_with_a_proof_for_the_request_and_the_token(
     replies.push(admin.get("DPoP", Some(&format!("{one}, {two}"))));
     for reply in replies {
         assert_eq!((reply.status, reply.error().as_str()), (401, "invalid_dpop_proof"), "{reply:?}");
-        let challenge =
-            format!("DPoP realm=\"{ISSUER}\", error=\"invalid_dpop_proof\", algs=\"ES256 Ed25519 EdDSA RS256 PS256\"");
+        let challenge = format!(
+            "DPoP realm=\"{ISSUER}\", error=\"invalid_dpop_proof\", algs=\"ES256 ES384 Ed25519 EdDSA RS256 PS256\""
+        );
         assert_eq!(reply.header("www-authenticate"), Some(challenge.as_str()));
     }
 }

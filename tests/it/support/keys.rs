@@ -34,7 +34,7 @@ impl NativeKeys {
 
     fn pair(&self, alg: Alg) -> KeyPair {
         match alg {
-            Alg::Es256 | Alg::EdDsa => {
+            Alg::Es256 | Alg::Es384 | Alg::EdDsa => {
                 let mut bytes = [0; 32];
                 self.entropy.fill(&mut bytes);
                 pair_of(alg, &bytes)

@@ -67,6 +67,11 @@ fn checked(alg: Alg, jwk: &str, input: &[u8], signature: &[u8]) -> Option<bool> 
             let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok()?;
             p256::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| key.verify(input, &signature).is_ok())
         }
+        Alg::Es384 => {
+            let point = [&[4], &*member("x")?, &*member("y")?].concat();
+            let key = p384::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok()?;
+            p384::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| key.verify(input, &signature).is_ok())
+        }
         Alg::EdDsa => {
             let key = ed25519_dalek::VerifyingKey::try_from(&*member("x")?).ok()?;
             ed25519_dalek::Signature::from_slice(signature).is_ok_and(|signature| key.verify(input, &signature).is_ok())
@@ -98,6 +103,12 @@ pub fn pair_of(alg: Alg, secret: &[u8; 32]) -> KeyPair {
         let jwk = json!({"kty": "OKP", "crv": "Ed25519", "x": b64(key.verifying_key())});
         return KeyPair { pkcs8: key.to_pkcs8_der().unwrap().as_bytes().to_vec(), jwk: jwk.to_string() };
     }
+    if alg == Alg::Es384 {
+        let key = p384::SecretKey::from_slice(&[&secret[..], &secret[..16]].concat()).unwrap();
+        let point = p384::ecdsa::VerifyingKey::from(p384::ecdsa::SigningKey::from(&key)).to_encoded_point(false);
+        let jwk = json!({"kty": "EC", "crv": "P-384", "x": b64(point.x().unwrap()), "y": b64(point.y().unwrap())});
+        return KeyPair { pkcs8: key.to_pkcs8_der().unwrap().as_bytes().to_vec(), jwk: jwk.to_string() };
+    }
     // About one in 2^32 of all strings is no key.
     let key = p256::SecretKey::from_slice(secret).unwrap();
     let point = p256::ecdsa::VerifyingKey::from(p256::ecdsa::SigningKey::from(&key)).to_encoded_point(false);
@@ -111,6 +122,10 @@ pub fn sign(alg: Alg, pkcs8: &[u8], input: &[u8]) -> Vec<u8> {
         Alg::Es256 => {
             let key = p256::ecdsa::SigningKey::from_pkcs8_der(pkcs8).unwrap();
             let signature: p256::ecdsa::Signature = key.sign(input);
+            signature.to_bytes().to_vec()
+        }
+        Alg::Es384 => {
+            let signature: p384::ecdsa::Signature = p384::ecdsa::SigningKey::from_pkcs8_der(pkcs8).unwrap().sign(input);
             signature.to_bytes().to_vec()
         }
         Alg::EdDsa => ed25519_dalek::SigningKey::from_pkcs8_der(pkcs8).unwrap().sign(input).to_vec(),
@@ -159,7 +174,7 @@ impl Signer {
     /// The n-th key of that algorithm, always the same; RS256 and PS256 share theirs.
     pub fn new(alg: Alg, n: usize) -> Self {
         let pair = match alg {
-            Alg::Es256 | Alg::EdDsa => pair_of(alg, sha256(format!("{} {n}", alg.as_str())).bytes()),
+            Alg::Es256 | Alg::Es384 | Alg::EdDsa => pair_of(alg, sha256(format!("{} {n}", alg.as_str())).bytes()),
             Alg::Rs256 | Alg::Ps256 => rsa_pair(n),
         };
         Self { alg, jwk: pair.jwk, pkcs8: pair.pkcs8 }
