@@ -3,12 +3,9 @@
 use crate::audit;
 use crate::config::{Config, Role};
 use crate::context::{Cx, Memory};
-use crate::error::{Error, Reason, Result};
-use crate::keys;
+use crate::error::{Reason, Result};
+use crate::jobs::Jobs;
 use crate::ports::{Now, World};
-use crate::revocation::expiry;
-use crate::revocation::signals;
-use crate::store::{self, Reader};
 use crate::web::render::{self, Style};
 use crate::web::router::{self, Guard, Route};
 use crate::web::{self, Call, Method};
@@ -126,45 +123,13 @@ impl App {
         }
     }
 
-    /// What the cron does every minute: clients come to their end, the outbox is relayed, signals are pushed; keys are made,
-    /// rotated and forgotten.
+    /// One run of the cron; see [`crate::jobs`].
     pub async fn tick(&self, now: Now) -> Result<()> {
-        let looked_after = match self.config.mounts(Role::Token) || self.config.mounts(Role::Admin) {
-            true => self.each_tenant(now).await,
-            false => Ok(()),
-        };
-        // Whatever is wrong with one tenant, what waits is sent.
-        self.relay(now).await?;
-        looked_after
+        self.jobs().tick(now).await
     }
 
-    async fn each_tenant(&self, now: Now) -> Result<()> {
-        let mut after = String::new();
-        loop {
-            let outcomes = self.world.db.batch(vec![store::tenants::list(&after, 100)]).await?;
-            let rows = outcomes.iter().flat_map(|outcome| &outcome.rows);
-            let ids: Vec<String> = rows.map(|row| Reader(row).text("id")).collect::<Result<_>>()?;
-            let Some(last) = ids.last() else { return Ok(()) };
-            after.clone_from(last);
-            for id in &ids {
-                match Cx::open(&self.world, &self.config, &self.memory, id, (now, Peer::default())).await {
-                    Ok(cx) => self.look_after(&cx).await?,
-                    Err(Error::Refused(_)) => {}
-                    Err(fault) => return Err(fault),
-                }
-            }
-        }
-    }
-
-    async fn look_after(&self, cx: &Cx<'_>) -> Result<()> {
-        if self.config.mounts(Role::Token) {
-            keys::tick(cx).await?;
-            signals::sweep(cx).await?;
-        }
-        if self.config.mounts(Role::Admin) {
-            expiry::tick(cx).await?;
-        }
-        Ok(())
+    const fn jobs(&self) -> Jobs<'_> {
+        Jobs { world: &self.world, config: &self.config, memory: &self.memory }
     }
 
     /// Whether a change has left its event in the outbox since this was last asked.
@@ -175,17 +140,7 @@ impl App {
     /// Sends what waits: events in the outbox, and signals where this Worker can sign them. For after the answer, so that
     /// nobody need wait for the cron.
     pub async fn relay(&self, now: Now) -> Result<()> {
-        audit::relay(&self.world).await?;
-        if !self.config.mounts(Role::Token) {
-            return Ok(());
-        }
-        let outcomes = self.world.db.batch(vec![signals::tenants_due(now)]).await?;
-        for row in outcomes.iter().flat_map(|outcome| &outcome.rows) {
-            let (tenant, at) = (Reader(row).text("tenant")?, (now, Peer::default()));
-            let cx = Cx::open_even_suspended(&self.world, &self.config, &self.memory, &tenant, at).await?;
-            signals::push(&cx).await?;
-        }
-        Ok(())
+        self.jobs().relay(now).await
     }
 }
 

@@ -8,7 +8,8 @@
 //! 4. Every move is one guarded transaction: two rotations at once move once.
 
 use crate::audit;
-use crate::context::Cx;
+use crate::context::cache::key;
+use crate::context::{Change, Cx};
 use crate::crypto::Secret;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::jose::{LEEWAY_SECONDS, PublicJwk, Unsigned};
@@ -16,7 +17,7 @@ use crate::model::event::Facts;
 use crate::model::resource::MAX_LIFETIME;
 use crate::model::{EventType, KeyState, SigningKey};
 use crate::ports::Alg;
-use crate::store::{self, Reader, keys::StoredKey};
+use crate::store::{self, keys::StoredKey};
 use std::rc::Rc;
 
 /// How long the key set may be cached by whoever reads it, in seconds.
@@ -27,6 +28,11 @@ pub const PUBLISH_SECONDS: i64 = 2 * JWKS_MAX_AGE;
 const ROTATION_SECONDS: i64 = 30 * 24 * 60 * 60;
 /// How long a retired key stays published, in seconds.
 const RETIREMENT_SECONDS: i64 = MAX_LIFETIME as i64 + 2 * LEEWAY_SECONDS + 60;
+
+key!(
+    /// The signing keys of a tenant.
+    SigningKeysKey -> KeySet = "signing-keys", weighs |_| 16_384
+);
 
 /// The keys of a tenant that matter now.
 pub struct KeySet(Vec<SigningKey>);
@@ -64,7 +70,7 @@ pub async fn all(cx: &Cx<'_>) -> Result<Rc<KeySet>> {
         fill(cx, &set).await?;
         load_keys(cx).await.map(Some)
     };
-    cx.cached("keys", load).await?.ok_or_else(|| Fault::Broken("a tenant has no key set").into())
+    cx.cached(&SigningKeysKey, load).await?.ok_or_else(|| Fault::Broken("a tenant has no key set").into())
 }
 
 /// Signs what `shape` makes for the `kid` of the key that signs with `alg` now. Access tokens are not for here: the one
@@ -80,10 +86,8 @@ pub async fn sign(cx: &Cx<'_>, alg: Alg, shape: impl FnOnce(&str) -> Option<Unsi
 
 async fn load_keys(cx: &Cx<'_>) -> Result<KeySet> {
     let since = cx.now.seconds().saturating_sub(RETIREMENT_SECONDS);
-    let outcomes = cx.batch(vec![store::keys::all(&cx.tenant.id, since)]).await?;
-    let rows = outcomes.iter().flat_map(|outcome| &outcome.rows);
-    let keys = rows.map(|row| open(cx, store::keys::read(&Reader(row))?)).collect::<Result<_>>()?;
-    Ok(KeySet(keys))
+    let stored = cx.all(store::keys::all(&cx.tenant.id, since)).await?;
+    stored.into_iter().map(|key| open(cx, key)).collect::<Result<_>>().map(KeySet)
 }
 
 fn associated(tenant: &str, kid: &str) -> String {
@@ -114,7 +118,8 @@ async fn fill(cx: &Cx<'_>, set: &KeySet) -> Result<()> {
                 let facts =
                     Facts { target: Some(key.kid.clone()), detail: Some(key.state.clone()), ..Facts::default() };
                 let event = audit::event(cx, EventType::KeyRotated, None, facts);
-                cx.commit(vec![store::keys::insert(&cx.tenant.id, &key)], &event, vec![]).await?;
+                let change = Change::guard(store::keys::insert(&cx.tenant.id, &key));
+                cx.commit(change.invalidates(&SigningKeysKey).event(event)).await?;
             }
         }
     }
@@ -161,17 +166,18 @@ async fn step(cx: &Cx<'_>, alg: Alg, client: Option<&str>) -> Result<()> {
     let next = make(cx, alg, KeyState::Next).await?;
     let facts = Facts { target: Some(next.kid.clone()), detail: Some("rotated".to_owned()), ..Facts::default() };
     let event = audit::event(cx, EventType::KeyRotated, client, facts);
-    let chain = vec![
-        store::keys::retire(tenant, alg.as_str(), now.saturating_sub(PUBLISH_SECONDS), now),
-        store::keys::promote(tenant, alg.as_str(), now),
-    ];
-    if cx.commit(chain, &event, vec![store::keys::insert(tenant, &next)]).await? {
+    let change = Change::guard(store::keys::retire(tenant, alg.as_str(), now.saturating_sub(PUBLISH_SECONDS), now))
+        .then(store::keys::promote(tenant, alg.as_str(), now))
+        .invalidates(&SigningKeysKey)
+        .event(event)
+        .always(store::keys::insert(tenant, &next));
+    if cx.commit(change).await? {
         cx.world.log.line("keys: rotated");
     }
     Ok(())
 }
 
-/// What the cron does for a tenant: makes missing keys and rotates those that have signed long enough.
+/// Makes missing keys, rotates those that have signed long enough, and forgets those whose last token has died.
 pub async fn tick(cx: &Cx<'_>) -> Result<()> {
     let set = all(cx).await?;
     let old = cx.now.seconds().saturating_sub(ROTATION_SECONDS);
@@ -181,9 +187,5 @@ pub async fn tick(cx: &Cx<'_>) -> Result<()> {
         }
     }
     let dead = cx.now.seconds().saturating_sub(RETIREMENT_SECONDS);
-    let now = cx.now.seconds();
-    let [chains, receipts] = store::stops::forget(now);
-    let uses = [store::spent::forget(now), store::failures::forget(now)];
-    cx.batch([store::keys::forget(dead), chains, receipts].into_iter().chain(uses).collect()).await?;
-    Ok(())
+    cx.run(vec![store::keys::forget(&cx.tenant.id, dead)]).await.map(drop)
 }

@@ -8,7 +8,7 @@
 //! | 2 standards | [`jose`], [`oauth`] | tokens and keys; forms, scope, resources, metadata |
 //! | 3 records | [`model`], [`cedar`] [`config`] | tenants, clients, resources …; the policy engine; settings |
 //! | 4 memory | [`store`], [`context`] | SQL as data; the context of a request |
-//! | 5 verbs | [`outbound`], [`audit`], [`directory`], [`policy`], [`keys`], [`revocation`], [`federation`], [`authn`], [`tokens`], [`grants`] [`vault`] | what can be done |
+//! | 5 verbs | [`outbound`], [`audit`], [`directory`], [`policy`], [`keys`], [`revocation`], [`federation`], [`authn`], [`tokens`], [`grants`] [`vault`], [`jobs`] | what can be done |
 //! | 6 endpoints | [`web`] | parse, call a verb, render; every URL |
 //! | 7 frame | [`app`] | the three doors |
 //! | 8 outside | `shell` (WebAssembly only), [`cli`] | the host |
@@ -24,6 +24,7 @@ pub mod directory;
 pub mod error;
 pub mod federation;
 pub mod grants;
+pub mod jobs;
 pub mod jose;
 pub mod keys;
 pub mod model;

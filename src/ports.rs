@@ -295,6 +295,8 @@ pub trait Log {
 pub struct World {
     /// Truth.
     pub db: Rc<dyn Db>,
+    /// The audit trail; it answers nothing in Workers without the role `audit`.
+    pub trail: Rc<dyn Db>,
     /// Sealed and immutable things.
     pub kv: Rc<dyn Kv>,
     /// Audit events on their way.

@@ -4,6 +4,7 @@ use crate::context::Cx;
 use crate::error::{Fault, Result};
 use crate::model::event::Facts;
 use crate::model::{Event, EventType};
+use crate::store;
 
 /// An event of this request: id, tenant, moment, request and address are filled in.
 pub fn event(cx: &Cx<'_>, kind: EventType, client: Option<&str>, mut facts: Facts) -> Event {
@@ -28,5 +29,7 @@ pub async fn record(cx: &Cx<'_>, event: &Event) -> Result<()> {
         return Ok(());
     }
     cx.world.log.line("audit: the queue refused an event; using the outbox");
-    cx.stage(event, body).await
+    // The queue has just refused it, so the event waits for the cron: to try again after every answer would only burden D1 while the
+    // queue is down.
+    cx.run(vec![store::events::stage(&event.id, body)]).await.map(drop)
 }

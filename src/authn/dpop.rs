@@ -37,7 +37,7 @@ impl Unspent {
 
     async fn spend(&self, cx: &Cx<'_>) -> Result<bool> {
         let Proof { jkt, jti, iat, .. } = &self.0;
-        cx.spend("dpop", (jkt, jti), iat.saturating_add(PROOF_SECONDS)).await
+        cx.redeem("dpop", jkt, jti, iat.saturating_add(PROOF_SECONDS)).await
     }
 }
 

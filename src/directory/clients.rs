@@ -1,23 +1,32 @@
 //! Clients: finding them.
 
-use super::identities;
+use super::identities::IdentityKey;
 use crate::context::Cx;
+use crate::context::cache::key;
 use crate::error::Result;
-use crate::model::Client;
-use crate::store::{self, Reader};
+use crate::model::{Client, id};
+use crate::store;
 use std::rc::Rc;
 
-/// The client of that id.
+key!(
+    /// A client by its id.
+    ClientKey(id) -> Client = "client", weighs Client::weight
+);
+
+/// The client of that id, at most as old as the freshness bound.
 pub async fn load(cx: &Cx<'_>, id: &str) -> Result<Option<Rc<Client>>> {
-    let load = async || {
+    if !id::is_plausible(id) {
+        return Ok(None);
+    }
+    let read = async || {
         // Nearly always the client is asked about on its own next; its identity comes along.
-        let mut statements = store::clients::get(&cx.tenant.id, id).to_vec();
-        statements.push(store::identities::of(&cx.tenant.id, id, id));
-        let mut outcomes = cx.batch(statements).await?;
-        let own = outcomes.pop().and_then(|outcome| outcome.rows.into_iter().next());
-        let own = own.map(|row| store::identities::read(&Reader(&row))).transpose()?;
-        cx.keep(&identities::key(id, id), own);
-        store::clients::read_one(&outcomes)
+        let (client, own) =
+            cx.batch((store::clients::get(&cx.tenant.id, id), store::identities::of(&cx.tenant.id, id, id))).await?;
+        let client = client.into_iter().next();
+        if client.is_some() {
+            cx.keep(&IdentityKey(id, id), own.into_iter().next());
+        }
+        Ok(client)
     };
-    cx.cached(&format!("client/{id}"), load).await
+    cx.cached(&ClientKey(id), read).await
 }

@@ -1,11 +1,17 @@
 //! Resources: finding them.
 
 use crate::context::Cx;
+use crate::context::cache::key;
 use crate::error::{Reason, Result};
 use crate::model::Resource;
 use crate::oauth::ResourceUri;
-use crate::store::{self, Reader};
+use crate::store;
 use std::rc::Rc;
+
+key!(
+    /// A resource by the canonical form of its URI.
+    ResourceKey(uri) -> Resource = "resource", weighs Resource::weight
+);
 
 /// The registered resource that `uri` names, at most as old as the freshness bound.
 pub async fn load(cx: &Cx<'_>, uri: &ResourceUri) -> Result<Option<Rc<Resource>>> {
@@ -14,19 +20,17 @@ pub async fn load(cx: &Cx<'_>, uri: &ResourceUri) -> Result<Option<Rc<Resource>>
         if let Some(own) = built_in.into_iter().find(|own| own.body.resource.is_same(uri)) {
             return Ok(Some(own));
         }
-        let outcomes = cx.batch(vec![store::resources::by_uri(&cx.tenant.id, uri.meeting_form())]).await?;
-        store::single(&outcomes).map(|row| store::resources::read(&row)).transpose()
+        cx.one(store::resources::by_uri(&cx.tenant.id, uri.canonical())).await
     };
-    cx.cached(&format!("resource/{}", uri.meeting_form()), read).await
+    cx.cached(&ResourceKey(uri.canonical()), read).await
 }
 
 /// The only resource that the authorization server guards.
 pub async fn only_one_of(cx: &Cx<'_>, server: &str) -> Result<ResourceUri> {
-    let outcomes = cx.batch(vec![store::resources::guarded_by(&cx.tenant.id, server)]).await?;
-    let rows: Vec<_> = outcomes.iter().flat_map(|outcome| &outcome.rows).collect();
-    match rows.as_slice() {
-        [] => Err(Reason::UnknownResource.into()),
-        [only] => Ok(store::resources::read(&Reader(only))?.body.resource),
+    let mut resources = cx.all(store::resources::guarded_by(&cx.tenant.id, server)).await?;
+    match (resources.pop(), resources.pop()) {
+        (None, _) => Err(Reason::UnknownResource.into()),
+        (Some(only), None) => Ok(only.body.resource),
         _ => Err(Reason::MissingResource.into()),
     }
 }

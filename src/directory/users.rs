@@ -6,23 +6,35 @@
 //! 3. Whom an issuer names and nobody knows is made on the spot only if the issuer is registered for that, and gets no
 //!    roles and no groups.
 
+use super::identities::StatusListKey;
 use crate::audit;
-use crate::context::Cx;
+use crate::context::cache::key;
+use crate::context::{Change, Cx};
 use crate::error::{Fault, Result};
 use crate::model::event::Facts;
 use crate::model::user::Account;
-use crate::model::{EventType, Issuer, User, UserBody};
+use crate::model::{EventType, Issuer, User, UserBody, id};
+use crate::ports::Sql;
 use crate::store;
 use serde_json::{Map, Value};
 use std::rc::Rc;
 
-/// The user of that id.
+key!(
+    /// A user by their id.
+    UserKey(id) -> User = "user"
+);
+
+key!(
+    /// The user whom an issuer calls by a subject.
+    AccountKey(issuer, subject) -> User = "account"
+);
+
+/// The user of that id, at most as old as the freshness bound.
 pub async fn load(cx: &Cx<'_>, id: &str) -> Result<Option<Rc<User>>> {
-    let read = async || {
-        let outcomes = cx.batch(vec![store::users::get(&cx.tenant.id, id)]).await?;
-        store::single(&outcomes).map(|row| store::users::read(&row)).transpose()
-    };
-    cx.cached(&format!("user/{id}"), read).await
+    if !id::is_plausible(id) {
+        return Ok(None);
+    }
+    cx.cached(&UserKey(id), async || cx.one(store::users::get(&cx.tenant.id, id)).await).await
 }
 
 /// The user whom `issuer` calls `subject`; made now if the issuer may make users. `claims` say how to call them.
@@ -58,34 +70,47 @@ pub async fn named(
 }
 
 async fn by_account(cx: &Cx<'_>, issuer: &str, subject: &str) -> Result<Option<Rc<User>>> {
-    let load = async || {
-        let outcomes = cx.batch(vec![store::users::by_account(&cx.tenant.id, issuer, subject)]).await?;
-        store::single(&outcomes).map(|row| store::users::read(&row)).transpose()
-    };
-    cx.cached(&format!("account/{}/{issuer}/{subject}", issuer.len()), load).await
+    let read = async || cx.one(store::users::by_account(&cx.tenant.id, issuer, subject)).await;
+    cx.cached(&AccountKey(issuer, subject), read).await
 }
 
-/// Makes a user; false if somebody has one of the accounts.
+/// Makes a user; false if another user has one of the accounts.
 pub async fn create(cx: &Cx<'_>, user: &User, by: Option<&str>) -> Result<bool> {
     let event = audit::event(cx, EventType::UserCreated, by, facts(user, None));
     let guard = store::users::insert(&cx.tenant.id, user, json(&user.body)?);
-    cx.commit(vec![guard], &event, store::users::index(&cx.tenant.id, &user.id).into()).await
+    cx.commit(change(cx, guard, user, None).event(event)).await
 }
 
-/// Gives a user another body; `changed` names the members for the event. False if somebody else has one of the accounts,
-/// or another change came first.
-pub async fn update(cx: &Cx<'_>, user: &User, body: &UserBody, (changed, by): (String, &str)) -> Result<bool> {
+/// Gives a user another body; `changed` names the members for the event. False if another user has one of the accounts, or another
+/// change came first.
+pub async fn update(cx: &Cx<'_>, user: &User, body: &UserBody, changed: String, by: &str) -> Result<bool> {
     let event = audit::event(cx, EventType::UserUpdated, Some(by), facts(user, Some(changed)));
-    let place = (user.id.as_str(), user.version);
-    let guard = store::users::update(&cx.tenant.id, place, json(body)?, cx.now.seconds());
-    cx.commit(vec![guard], &event, store::users::index(&cx.tenant.id, &user.id).into()).await
+    let guard = store::users::update(&cx.tenant.id, &user.id, user.version, json(body)?, cx.now.seconds());
+    cx.commit(change(cx, guard, user, Some(body)).event(event)).await
 }
 
 /// Removes a user; false if another change came first. No token about them is honoured any more.
 pub async fn delete(cx: &Cx<'_>, user: &User, by: &str) -> Result<bool> {
     let event = audit::event(cx, EventType::UserDeleted, Some(by), facts(user, None));
     let guard = store::users::delete(&cx.tenant.id, &user.id, user.version);
-    cx.commit(vec![guard], &event, store::users::index(&cx.tenant.id, &user.id).into()).await
+    cx.commit(change(cx, guard, user, None).invalidates(&StatusListKey).event(event)).await
+}
+
+/// A change of a user, with the index of accounts, and all that is cached of the accounts before and after.
+fn change(cx: &Cx<'_>, guard: Sql, user: &User, after: Option<&UserBody>) -> Change {
+    let mut change = invalidates(Change::guard(guard), user);
+    for account in after.into_iter().flat_map(|body| &body.accounts) {
+        change = change.invalidates(&AccountKey(&account.issuer, &account.subject));
+    }
+    store::users::index(&cx.tenant.id, &user.id).into_iter().fold(change, Change::always)
+}
+
+/// Adds all keys under which a user is cached.
+pub fn invalidates(change: Change, user: &User) -> Change {
+    let accounts = user.body.accounts.iter();
+    accounts.fold(change.invalidates(&UserKey(&user.id)), |change, account| {
+        change.invalidates(&AccountKey(&account.issuer, &account.subject))
+    })
 }
 
 fn json(body: &UserBody) -> Result<String> {

@@ -14,6 +14,7 @@
 use super::presets::SPIFFE;
 use super::{KeySource, Rejected};
 use crate::context::Cx;
+use crate::context::cache::key;
 use crate::error::{Error, Fault, Result};
 use crate::jose::{JwkSet, is_strict};
 use crate::outbound;
@@ -31,7 +32,15 @@ const ABANDONED_MILLIS: u64 = 25_000;
 const PATIENCE_MILLIS: u64 = 12_000;
 const LOOK_MILLIS: u64 = 100;
 
+/// What a kept set counts as in the cache, in bytes.
+const SLOT_BYTES: usize = 64 * 1_024;
+
 const UNUSABLE: &str = "its key set cannot be used";
+
+key!(
+    /// A registered key set: of a client or an issuer, by id and version.
+    InlineKey(owner, id, version) -> JwkSet = "inline-keys", weighs |_| 8_192
+);
 
 /// Where a set is fetched.
 #[derive(Clone, Copy)]
@@ -68,18 +77,17 @@ enum Next {
 
 /// The keys to try for a token with that algorithm and `kid`.
 pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, wanted: (Alg, Option<&str>)) -> Result<Rc<JwkSet>, Rejected> {
-    let (key, inline, uri) = match source {
+    let (owner, id, version, inline, uri) = match source {
         KeySource::Client(client) => {
-            (format!("keys-of-client/{}", client.id), &client.metadata.jwks, &client.metadata.jwks_uri)
+            ("client", &client.id, client.version, &client.metadata.jwks, &client.metadata.jwks_uri)
         }
-        KeySource::Issuer(issuer) => {
-            (format!("keys-of-issuer/{}", issuer.id), &issuer.body.jwks, &issuer.body.jwks_uri)
-        }
+        KeySource::Issuer(issuer) => ("issuer", &issuer.id, issuer.version, &issuer.body.jwks, &issuer.body.jwks_uri),
     };
+    let version = version.to_string();
     if let Some(inline) = inline {
         let is_bundle = matches!(source, KeySource::Issuer(issuer) if issuer.body.preset == SPIFFE);
         let load = async || Ok(parse(&inline.to_string(), is_bundle).ok());
-        return cx.cached(&key, load).await?.ok_or(Rejected::Because(UNUSABLE));
+        return cx.cached(&InlineKey(owner, id, &version), load).await?.ok_or(Rejected::Because(UNUSABLE));
     }
     let place = match (source, uri) {
         (KeySource::Issuer(issuer), Some(uri)) if issuer.body.preset == SPIFFE => Place::Bundle(uri),
@@ -91,7 +99,7 @@ pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, wanted: (Alg, Option<&str>))
 }
 
 async fn remote(cx: &Cx<'_>, place: Place<'_>, wanted: (Alg, Option<&str>)) -> Result<Rc<JwkSet>, Rejected> {
-    let slot: Rc<Slot> = cx.lasting(&place.key());
+    let slot: Rc<Slot> = cx.lasting(&place.key(), SLOT_BYTES);
     let mut waited = 0_u64;
     loop {
         match slot.next(cx.now, wanted) {

@@ -164,7 +164,7 @@ async fn check(cx: &Cx<'_>, text: &str, wanted: &Wanted<'_>) -> Result<Assertion
     if wanted.single_use {
         let jti = claims.get("jti").and_then(Value::as_str).filter(|jti| (1..=MAX_JTI).contains(&jti.len()));
         let jti = jti.ok_or(Rejected::Because("no `jti`"))?;
-        if !cx.spend("assertion", (iss, jti), exp).await? {
+        if !cx.redeem("assertion", iss, jti, exp).await? {
             return Err(Rejected::Because("it was used before"));
         }
     }

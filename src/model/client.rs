@@ -281,6 +281,12 @@ impl Client {
         }
     }
 
+    /// About how many bytes it takes in memory.
+    pub fn weight(&self) -> usize {
+        let metadata = serde_json::to_string(&self.metadata).map_or(0, |json| json.len());
+        self.secrets.len().saturating_mul(128).saturating_add(metadata).saturating_add(512)
+    }
+
     /// Whether it is honoured at all: active, and not beyond its expiry.
     pub fn is_live(&self, now: Now) -> bool {
         self.status == Status::Active && self.metadata.expires_at.is_none_or(|expiry| now.seconds() < expiry)

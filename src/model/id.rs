@@ -21,15 +21,22 @@ pub fn ulid(now: Now, entropy: &dyn Entropy) -> String {
     Ulid::from_parts(now.millis(), u128::from_be_bytes(random)).to_string().to_ascii_lowercase()
 }
 
-/// The first name that [`ulid()`] may give at a moment, in seconds since the epoch.
-pub fn first_at(seconds: i64) -> String {
-    let millis = u64::try_from(seconds).unwrap_or_default().saturating_mul(1000);
-    Ulid::from_parts(millis, 0).to_string().to_ascii_lowercase()
+/// The first name that [`ulid()`] may give at a moment, in milliseconds since the epoch.
+pub fn first_at(millis: i64) -> String {
+    Ulid::from_parts(u64::try_from(millis).unwrap_or_default(), 0).to_string().to_ascii_lowercase()
 }
 
 /// A client id: no user's id begins like it, so `sub` values of the two can never collide (RFC 9068 §5).
 pub fn client_id(now: Now, entropy: &dyn Entropy) -> String {
     format!("client_{}", ulid(now, entropy))
+}
+
+/// The longest id in bytes: what is longer names nothing, and is not looked up.
+const MAX_ID: usize = 64;
+
+/// Whether text could be the id of anything here.
+pub fn is_plausible(id: &str) -> bool {
+    (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
 }
 
 /// A user's id: no client's id begins like it.

@@ -115,6 +115,11 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// About how many bytes it takes in memory.
+    pub fn weight(&self) -> usize {
+        serde_json::to_string(&self.body).map_or(0, |json| json.len()).saturating_add(512)
+    }
+
     /// What every tenant has without registering it: its admin API and its event streams.
     pub fn built_in(issuer: &str) -> Option<[Self; 2]> {
         Some([Self::admin(issuer)?, Self::streams(issuer)?])

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// A tenant, as the pointer that every request reads: `epoch` counts the changes that caches must notice.
+/// A tenant, as the pointer that every request reads: `epoch` numbers the changes that caches must notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tenant {
     /// Its name in the path.
@@ -13,10 +13,12 @@ pub struct Tenant {
     pub zone: String,
     /// Whether it answers.
     pub status: TenantStatus,
-    /// Counts changes to anything that a decision depends on.
+    /// The sequence number of its last change that caches must notice.
     pub epoch: i64,
     /// Content hash of the policies in force; empty while there are none.
     pub policy_hash: String,
+    /// Counts changes to its policies.
+    pub policy_version: i64,
     /// Its own bounds.
     pub settings: Settings,
     /// Tokens issued up to this second are not honoured.

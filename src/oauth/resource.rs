@@ -10,13 +10,13 @@ use url::Url;
 
 const MAX_LENGTH: usize = 512;
 
-/// A resource indicator as it was written, and the form in which two spellings meet.
+/// A resource indicator as it was written, and its canonical form.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(transparent)]
 pub struct ResourceUri {
     text: String,
     #[serde(skip)]
-    meeting_form: String,
+    canonical: String,
 }
 
 impl ResourceUri {
@@ -29,7 +29,7 @@ impl ResourceUri {
         let sound = url.has_host() && url.fragment().is_none() && url.username().is_empty() && url.password().is_none();
         sound.then(|| {
             let form = url.as_str();
-            Self { text: text.to_owned(), meeting_form: form.strip_suffix('/').unwrap_or(form).to_owned() }
+            Self { text: text.to_owned(), canonical: form.strip_suffix('/').unwrap_or(form).to_owned() }
         })
     }
 
@@ -39,13 +39,13 @@ impl ResourceUri {
     }
 
     /// The form in which two spellings of one resource are equal.
-    pub fn meeting_form(&self) -> &str {
-        &self.meeting_form
+    pub fn canonical(&self) -> &str {
+        &self.canonical
     }
 
     /// Whether both name the same resource.
     pub fn is_same(&self, other: &Self) -> bool {
-        self.meeting_form == other.meeting_form
+        self.canonical == other.canonical
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
             assert!(refusal.contains("`xn--bcher-kva.example`"), "{refusal}");
         }
         let punycode = ResourceUri::parse("https://xn--bcher-kva.example/mcp").unwrap();
-        assert_eq!(punycode.meeting_form(), "https://xn--bcher-kva.example/mcp");
+        assert_eq!(punycode.canonical(), "https://xn--bcher-kva.example/mcp");
         assert!(ResourceUri::parse("https://XN--BCHER-KVA.example/mcp").unwrap().is_same(&punycode));
         assert_eq!(ResourceUri::parse("https://a.example/bücher").unwrap().as_str(), "https://a.example/bücher");
     }

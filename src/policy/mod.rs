@@ -10,20 +10,26 @@ pub mod reach;
 
 use crate::audit;
 use crate::cedar::{Bundle, Circumstance, Mode, Principal, Question, Source, Subject, Target, Verdict};
-use crate::context::Cx;
+use crate::context::cache::key;
+use crate::context::{Change, Cx, TenantKey};
 use crate::crypto::sha256;
 use crate::directory::clients;
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::{Client, EventType, User, id};
+use crate::store;
 use crate::store::policies::Policy;
-use crate::store::{self, Reader};
 use std::rc::Rc;
 
 /// The id of the built-in policy; no stored one can have it, for it is no slug.
 pub const ADMIN: &str = "writ:admin";
 /// As [`ADMIN`], for event streams.
 pub const STREAMS: &str = "writ:ssf";
+
+key!(
+    /// The policies of a content hash, parsed.
+    BundleKey(hash) -> Bundle = "policies", weighs |_| 256 * 1_024
+);
 
 /// Longer than any IANA name of a time zone.
 const MAX_ZONE: usize = 64;
@@ -42,7 +48,7 @@ pub async fn bundle(cx: &Cx<'_>) -> Result<Rc<Bundle>> {
         sources.extend([built_in(ADMIN, &cx.issuer(), "admin"), built_in(STREAMS, &cx.issuer(), "ssf")]);
         Bundle::parse(&sources).map_err(|_| Fault::Broken("stored policies do not parse").into())
     };
-    cx.pinned("policies", &cx.tenant.policy_hash, load).await
+    cx.immutable(&BundleKey(&cx.tenant.policy_hash), load).await
 }
 
 fn built_in(id: &str, issuer: &str, api: &str) -> Source {
@@ -76,9 +82,8 @@ async fn load_sources(cx: &Cx<'_>, hash: &str) -> Result<Vec<Source>> {
 }
 
 async fn load_all(cx: &Cx<'_>) -> Result<Vec<Source>> {
-    let outcomes = cx.batch(vec![store::policies::all(&cx.tenant.id)]).await?;
-    let rows = outcomes.iter().flat_map(|outcome| &outcome.rows);
-    rows.map(|row| store::policies::read(&Reader(row)).map(|policy| policy.source)).collect()
+    let policies = cx.all(store::policies::all(&cx.tenant.id)).await?;
+    Ok(policies.into_iter().map(|policy| policy.source).collect())
 }
 
 /// The bundle's text and what is in it: everything that is not off.
@@ -185,10 +190,9 @@ pub async fn change(
     change: impl Fn(Option<&Policy>) -> Result<Option<(Source, String)>>,
 ) -> Result<()> {
     for _ in 0..ATTEMPTS {
-        let outcomes = cx.batch(vec![store::tenants::get(&cx.tenant.id), store::policies::all(&cx.tenant.id)]).await?;
-        let epoch = store::single(&outcomes).ok_or(Reason::UnknownTenant)?.int("epoch")?;
-        let rows = outcomes.iter().skip(1).flat_map(|outcome| &outcome.rows);
-        let policies: Vec<Policy> = rows.map(|row| store::policies::read(&Reader(row))).collect::<Result<_>>()?;
+        let (tenant, policies) =
+            cx.batch((store::tenants::get(&cx.tenant.id), store::policies::all(&cx.tenant.id))).await?;
+        let version = tenant.first().ok_or(Reason::UnknownTenant)?.policy_version;
         let present = policies.iter().find(|policy| policy.source.id == id);
         let wanted = change(present)?;
         let mut sources: Vec<Source> =
@@ -212,7 +216,8 @@ pub async fn change(
         let facts =
             Facts { target: Some(id.to_owned()), detail, policy_version: Some(hash.clone()), ..Facts::default() };
         let event = audit::event(cx, kind, Some(client), facts);
-        if cx.commit(vec![store::policies::point(&cx.tenant.id, epoch, &hash), write], &event, vec![]).await? {
+        let point = store::policies::point(&cx.tenant.id, version, &hash);
+        if cx.commit(Change::guard(point).then(write).invalidates(&TenantKey).event(event)).await? {
             return Ok(());
         }
     }

@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::model::identity::Entry;
 use crate::model::{Client, Resource, User};
 use crate::policy;
-use crate::store::{self, Reader};
+use crate::store;
 use serde::Serialize;
 use std::rc::Rc;
 
@@ -56,21 +56,18 @@ pub async fn reach(cx: &Cx<'_>, entry: &Entry) -> Result<Reach> {
         },
     };
     let tenant = &cx.tenant.id;
-    let statements =
-        vec![store::resources::list(tenant, "", LOOKED_AT), store::connections::list(tenant, "", LOOKED_AT)];
-    let outcomes = cx.batch(statements).await?;
-    let [resources, connections] = outcomes.as_slice() else { return Ok(Reach::default()) };
+    let (resources, connections) = cx
+        .batch((store::resources::list(tenant, "", LOOKED_AT), store::connections::list(tenant, "", LOOKED_AT)))
+        .await?;
     let asking = Asking { cx, client: &client, circumstance: circumstance(cx, entry, &client, user.as_ref()) };
     let mut reach = Reach::default();
-    for row in &resources.rows {
-        let resource = store::resources::read(&Reader(row))?;
+    for resource in resources {
         if client.may_ask_for(&resource.body.resource) {
             reach.scopes.extend(asking.scopes(&resource).await?);
         }
     }
     let held = reach.scopes.iter().filter(|scope| scope.allowed).map(|scope| scope.name.clone()).collect();
-    for row in &connections.rows {
-        let connection = store::connections::read(&Reader(row))?;
+    for connection in connections {
         let target = Target::Connection { name: connection.name.clone(), kind: connection.kind };
         let with = Circumstance { scopes: Vec::clone(&held), grant_type: None, ..asking.circumstance.clone() };
         let verdicts = asking.ask(Action::Lease, &[target], &with).await?;

@@ -6,12 +6,18 @@
 //! 3. Answers come from D1, at most as old as the freshness bound (design §5).
 
 use crate::context::Cx;
+use crate::context::cache::key;
 use crate::directory::{clients, identities, users};
 use crate::error::{Fault, Result};
 use crate::model::{Client, Status, User, id};
-use crate::store::{self, Reader};
+use crate::store;
 use std::collections::HashSet;
 use std::rc::Rc;
+
+key!(
+    /// The digests of the chains that were stopped.
+    StoppedChainsKey -> HashSet<String> = "stopped-chains", weighs |all| all.len().saturating_mul(80)
+);
 
 /// Everyone who answers for a token.
 pub struct Parties<'a> {
@@ -77,10 +83,9 @@ pub async fn check(cx: &Cx<'_>, parties: &Parties<'_>) -> Result<Result<Standing
 }
 
 async fn stopped_chains(cx: &Cx<'_>) -> Result<Rc<HashSet<String>>> {
-    let load = async || {
-        let outcomes = cx.batch(vec![store::identities::stopped_chains(&cx.tenant.id, cx.now.seconds())]).await?;
-        let rows = outcomes.iter().flat_map(|outcome| &outcome.rows);
-        rows.map(|row| Reader(row).text("jti")).collect::<Result<HashSet<_>>>().map(Some)
+    let read = async || {
+        let stopped = cx.all(store::identities::stopped_chains(&cx.tenant.id, cx.now.seconds())).await?;
+        Ok(Some(stopped.into_iter().collect()))
     };
-    cx.cached("stopped-chains", load).await?.ok_or_else(|| Fault::Broken("a set is there or empty").into())
+    cx.cached(&StoppedChainsKey, read).await?.ok_or_else(|| Fault::Broken("a set is there or empty").into())
 }

@@ -10,9 +10,14 @@
 //! Whoever uses a downstream token that was handed out may go on until it expires, for no provider so far takes one back;
 //! the receipt says when that is. Out of scope: who may call, and the gate itself ([`crate::revocation::check`]).
 
+use super::check::StoppedChainsKey;
 use crate::audit;
-use crate::context::Cx;
+use crate::context::{Change, Cx, TenantKey};
 use crate::crypto::{Digest, sha256};
+use crate::directory::clients::ClientKey;
+use crate::directory::connections::ConnectionKey;
+use crate::directory::identities::{IdentityKey, StatusListKey};
+use crate::directory::users;
 use crate::error::{Fault, Reason, Result};
 use crate::jose::{AccessToken, LEEWAY_SECONDS};
 use crate::model::event::Facts;
@@ -22,10 +27,7 @@ use crate::model::{EventType, Status, Stoppable, id};
 use crate::ports::Sql;
 use crate::revocation::signals::{self, Subjects};
 use crate::store::stops::Census;
-use crate::store::{self, Reader, stops};
-
-/// The longest life of a downstream token, in seconds: what was leased longer ago has expired.
-const LEASE_SECONDS: i64 = 86_400;
+use crate::store::{self, stops};
 
 /// What shall be stopped or resumed, and who says so.
 #[derive(Clone, Copy)]
@@ -56,7 +58,7 @@ pub async fn suspend(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
         Status::Suspended => None,
         from => {
             let told = told(cx, order, &census).await;
-            Some(turn(cx, order, (from, Status::Suspended), told).await?)
+            Some(turn(cx, order, from, Status::Suspended, told).await?)
         }
     };
     let at = if event.is_some() { cx.now.seconds() } else { census.updated_at };
@@ -67,22 +69,43 @@ pub async fn suspend(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
 pub async fn resume(cx: &Cx<'_>, order: Order<'_>) -> Result<()> {
     match census(cx, order).await?.status {
         Status::Active => Ok(()),
-        from => turn(cx, order, (from, Status::Active), vec![]).await.map(drop),
+        from => turn(cx, order, from, Status::Active, vec![]).await.map(drop),
     }
 }
 
 /// Moves a thing that is not stopped for good; answers the name of the event that tells of it.
-async fn turn(cx: &Cx<'_>, order: Order<'_>, (from, to): (Status, Status), told: Vec<Sql>) -> Result<String> {
+async fn turn(cx: &Cx<'_>, order: Order<'_>, from: Status, to: Status, signals: Vec<Sql>) -> Result<String> {
     if from == Status::Retired {
         return Err(Reason::Conflict.because("it was stopped for good"));
     }
     let kind = event_type(order.kind, to).ok_or(Reason::NotFound)?;
     let event = audit::event(cx, kind, Some(order.admin), facts(order));
     let guard = stops::set_status(&cx.tenant.id, (order.kind, order.id), (from, to), cx.now.seconds());
-    match cx.commit(vec![guard.ok_or(Reason::NotFound)?], &event, told).await? {
-        true => Ok(event.id),
+    let (id, change) = (event.id.clone(), Change::guard(guard.ok_or(Reason::NotFound)?));
+    match cx.commit(invalidates(cx, change, order).await?.event(event).signals(signals)).await? {
+        true => Ok(id),
         false => Err(Reason::Conflict.into()),
     }
+}
+
+/// Adds the keys of all that is cached of the thing.
+async fn invalidates(cx: &Cx<'_>, change: Change, order: Order<'_>) -> Result<Change> {
+    let (kind, id) = order.thing();
+    Ok(match kind {
+        Stoppable::Client => change.invalidates(&ClientKey(&id)),
+        Stoppable::User => match cx.one(store::users::get(&cx.tenant.id, &id)).await? {
+            Some(user) => users::invalidates(change, &user),
+            None => change,
+        },
+        Stoppable::Identity => match cx.one(store::identities::get(&cx.tenant.id, &id)).await? {
+            Some(identity) => change.invalidates(&IdentityKey(&identity.client, &identity.subject)),
+            None => change,
+        },
+        Stoppable::Chain => change.invalidates(&StoppedChainsKey),
+        Stoppable::Connection => change.invalidates(&ConnectionKey(&id)),
+        Stoppable::Tenant => change.of_tenant(&id).invalidates(&TenantKey),
+    }
+    .invalidates(&StatusListKey))
 }
 
 /// Stops a thing for good, and everything that it was ever given.
@@ -96,18 +119,16 @@ pub async fn kill(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
     let receipt = receipt(cx, order, (status, now), &census, Some(event.id.clone()));
     let body = serde_json::to_string(&receipt).map_err(|_| Fault::Broken("a receipt has no JSON"))?;
     let until = receipt.stopped.tokens_expire_by.saturating_add(LEEWAY_SECONDS);
-    let chain = vec![
-        stops::retire(tenant, (kind, &id), now, (receipt.not_honoured_after, until)),
-        stops::keep(tenant, &receipt, body),
-    ];
-    let mut after = told(cx, order, &census).await;
-    after.extend(stops::cascade(tenant, (kind, &id), &since(cx)));
-    if cx.commit(chain, &event, after).await? {
+    let change = Change::guard(stops::retire(tenant, (kind, &id), now, (receipt.not_honoured_after, until)))
+        .then(stops::keep(tenant, &receipt, body))
+        .event(event)
+        .signals(told(cx, order, &census).await);
+    let change = stops::cascade(tenant, (kind, &id)).into_iter().fold(change, Change::always);
+    if cx.commit(invalidates(cx, change, order).await?).await? {
         return Ok(receipt);
     }
-    let outcomes = cx.batch(vec![stops::kept(tenant, (kind, &id))]).await?;
-    let row = store::single(&outcomes).ok_or_else(|| Reason::Conflict.because("another change came first"))?;
-    stops::read(&row)
+    let kept = cx.one(stops::kept(tenant, (kind, &id))).await?;
+    kept.ok_or_else(|| Reason::Conflict.because("another change came first"))
 }
 
 /// What tells the receivers of signals. A chain that is named by its digest cannot be told of: a receiver knows a `jti`.
@@ -147,21 +168,15 @@ pub async fn revoke(cx: &Cx<'_>, token: &AccessToken, exp: i64) -> Result<()> {
     // No token that is made from it lives longer.
     let guard = stops::stop_chain(&cx.tenant.id, &jti, exp.saturating_add(LEEWAY_SECONDS));
     let told = signals::session_revoked(cx, &Subjects { chain: Some(&token.jti), ..Subjects::default() });
-    cx.commit(vec![guard], &event, told).await.map(drop)
-}
-
-/// The first event that may tell of a lease whose token still lives.
-fn since(cx: &Cx<'_>) -> String {
-    id::first_at(cx.now.seconds().saturating_sub(LEASE_SECONDS))
+    let change = Change::guard(guard).invalidates(&StoppedChainsKey).event(event).signals(told);
+    cx.commit(change).await.map(drop)
 }
 
 async fn census(cx: &Cx<'_>, order: Order<'_>) -> Result<Census> {
     let (kind, id) = order.thing();
-    let statements = stops::census(&cx.tenant.id, (kind, &id), cx.now.seconds(), &since(cx));
-    let outcomes = cx.batch(statements.into()).await?;
-    let thing = store::single(&outcomes).ok_or(Reason::NotFound)?;
-    let leases = outcomes.get(1).and_then(|outcome| outcome.rows.first());
-    stops::census_of(&thing, &Reader(leases.ok_or(Fault::Broken("a count has a row"))?))
+    let (things, leases) = cx.batch(stops::census(&cx.tenant.id, (kind, &id), cx.now.seconds())).await?;
+    let thing = things.into_iter().next().ok_or(Reason::NotFound)?;
+    Ok(thing.with_leases(leases.into_iter().next().ok_or(Fault::Broken("a count has a row"))?))
 }
 
 fn facts(order: Order<'_>) -> Facts {

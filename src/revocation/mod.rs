@@ -4,3 +4,4 @@ pub mod check;
 pub mod expiry;
 pub mod kill;
 pub mod signals;
+pub mod status_list;

@@ -4,8 +4,13 @@ use crate::ports::{Db, Outcome, Pending, Sql, Unavailable, Value};
 use wasm_bindgen::JsValue;
 use worker::{D1PreparedStatement, D1Result, Env, console_error};
 
-/// The binding `DB`.
-pub struct D1(pub Env);
+/// A D1 database by its binding.
+pub struct D1 {
+    /// The environment.
+    pub env: Env,
+    /// The binding: `DB`, or `AUDIT_DB`.
+    pub binding: &'static str,
+}
 
 impl Db for D1 {
     fn batch(&self, statements: Vec<Sql>) -> Pending<'_, Result<Vec<Outcome>, Unavailable>> {
@@ -24,7 +29,7 @@ impl Db for D1 {
 
 impl D1 {
     async fn run(&self, statements: &[Sql]) -> worker::Result<Vec<Outcome>> {
-        let db = self.0.d1("DB")?;
+        let db = self.env.d1(self.binding)?;
         let prepared = statements
             .iter()
             .map(|sql| {

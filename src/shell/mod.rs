@@ -37,7 +37,8 @@ fn app(env: &Env) -> worker::Result<Rc<App>> {
 
 fn world(env: &Env) -> World {
     World {
-        db: Rc::new(d1::D1(env.clone())),
+        db: Rc::new(d1::D1 { env: env.clone(), binding: "DB" }),
+        trail: Rc::new(d1::D1 { env: env.clone(), binding: "AUDIT_DB" }),
         kv: Rc::new(kv::CloudflareKv(env.clone())),
         queue: Rc::new(queue::CloudflareQueue(env.clone())),
         fetch: Rc::new(fetch::GlobalFetch),

@@ -1,42 +1,29 @@
 //! Clients and their secrets.
 
-use super::{Reader, sql};
+use super::{Query, Reader, query, sql};
 use crate::crypto::Digest;
 use crate::error::{Fault, Result};
 use crate::model::{Client, StoredSecret};
-use crate::ports::{Outcome, Sql};
+use crate::ports::Sql;
+use serde::Deserialize;
 
 macro_rules! columns {
     () => {
-        "SELECT id, metadata, status, revoked_before, version, created_at, updated_at FROM clients"
+        "SELECT c.id, c.metadata, c.status, c.revoked_before, c.version, c.created_at, c.updated_at, \
+         (SELECT json_group_array(json_object('id', s.id, 'digest', s.digest, 'created_at', s.created_at, 'expires_at', \
+         s.expires_at)) FROM (SELECT * FROM client_secrets WHERE tenant = c.tenant AND client = c.id ORDER BY created_at, id) s) \
+         AS secrets FROM clients c"
     };
 }
 
-/// A client and its secrets: two statements for one batch, read by [`read_one`].
-pub fn get(tenant: &str, client: &str) -> [Sql; 2] {
-    [
-        sql!(concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, client),
-        sql!(
-            "SELECT client, id, digest, created_at, expires_at FROM client_secrets WHERE tenant = ?1 AND client = ?2 \
-             ORDER BY created_at, id",
-            tenant,
-            client
-        ),
-    ]
+/// A client with its secrets.
+pub fn get(tenant: &str, client: &str) -> Query<Client> {
+    query!(read, concat!(columns!(), " WHERE c.tenant = ?1 AND c.id = ?2"), tenant, client)
 }
 
-/// Clients after `after`, by id, and the secrets of all of them.
-pub fn list(tenant: &str, after: &str, limit: i64) -> [Sql; 2] {
-    [
-        sql!(concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit),
-        sql!(
-            "SELECT client, id, digest, created_at, expires_at FROM client_secrets WHERE tenant = ?1 AND client IN \
-             (SELECT id FROM clients WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3) ORDER BY created_at, id",
-            tenant,
-            after,
-            limit
-        ),
-    ]
+/// Clients after `after`, by id, each with its secrets.
+pub fn list(tenant: &str, after: &str, limit: i64) -> Query<Client> {
+    query!(read, concat!(columns!(), " WHERE c.tenant = ?1 AND c.id > ?2 ORDER BY c.id LIMIT ?3"), tenant, after, limit)
 }
 
 /// Registers a client; the guard of a chain.
@@ -124,18 +111,10 @@ macro_rules! is_expired {
     };
 }
 
-/// Neither changed nor given a token for so many days.
-macro_rules! is_unused {
-    () => {
-        "updated_at + 86400 * json_extract(metadata, '$.suspend_unused_after_days') <= ?2 AND coalesce((SELECT e.at \
-         FROM events e WHERE e.tenant = ?1 AND e.client = clients.id AND e.type = 'token.issued' ORDER BY e.id DESC LIMIT 1), 0) \
-         + 86400000 * json_extract(metadata, '$.suspend_unused_after_days') <= ?2 * 1000"
-    };
-}
-
 /// Active clients beyond their expiry.
-pub fn expired(tenant: &str, now: i64, limit: i64) -> Sql {
-    sql!(
+pub fn expired(tenant: &str, now: i64, limit: i64) -> Query<String> {
+    query!(
+        |row| row.text("id"),
         concat!("SELECT id FROM clients WHERE ", with_an_end!(), " AND ", is_expired!(), " ORDER BY id LIMIT ?3"),
         tenant,
         now,
@@ -143,18 +122,35 @@ pub fn expired(tenant: &str, now: i64, limit: i64) -> Sql {
     )
 }
 
-/// Active clients that have not been used for as long as they may be.
-pub fn unused(tenant: &str, now: i64, limit: i64) -> Sql {
-    sql!(
-        concat!("SELECT id FROM clients WHERE ", with_an_end!(), " AND ", is_unused!(), " ORDER BY id LIMIT ?3"),
+/// An active client that was not changed for as long as it may stay unused.
+pub struct Unchanged {
+    /// Its id.
+    pub id: String,
+    /// Its version.
+    pub version: i64,
+    /// How many days it may stay unused.
+    pub days: i64,
+}
+
+/// Active clients after `after`, by id, that were not changed for as long as they may stay unused.
+pub fn unchanged(tenant: &str, after: &str, now: i64, limit: i64) -> Query<Unchanged> {
+    query!(
+        |row| Ok(Unchanged { id: row.text("id")?, version: row.int("version")?, days: row.int("days")? }),
+        concat!(
+            "SELECT id, version, json_extract(metadata, '$.suspend_unused_after_days') AS days FROM clients WHERE ",
+            with_an_end!(),
+            " AND id > ?3 AND updated_at + 86400 * json_extract(metadata, '$.suspend_unused_after_days') <= ?2 \
+             ORDER BY id LIMIT ?4"
+        ),
         tenant,
         now,
+        after,
         limit
     )
 }
 
 macro_rules! suspend {
-    ($condition:expr, $tenant:expr, $client:expr, $now:expr) => {
+    ($condition:expr, $tenant:expr, $client:expr, $now:expr $(, $more:expr)*) => {
         sql!(
             concat!(
                 "UPDATE clients SET status = 'suspended', version = version + 1, updated_at = ?2 \
@@ -164,6 +160,7 @@ macro_rules! suspend {
             $tenant,
             $now,
             $client
+            $(, $more)*
         )
     };
 }
@@ -173,9 +170,9 @@ pub fn suspend_expired(tenant: &str, client: &str, now: i64) -> Sql {
     suspend!(is_expired!(), tenant, client, now)
 }
 
-/// Suspends a client that is still not used; the guard of a chain.
-pub fn suspend_unused(tenant: &str, client: &str, now: i64) -> Sql {
-    suspend!(is_unused!(), tenant, client, now)
+/// Suspends a client that still has `version`; the guard of a chain.
+pub fn suspend_unused(tenant: &str, client: &str, version: i64, now: i64) -> Sql {
+    suspend!("version = ?4", tenant, client, now, version)
 }
 
 /// Removes a client that still has `version`; the guard of a chain.
@@ -193,45 +190,29 @@ pub fn delete_orphaned_secrets(tenant: &str, client: &str) -> Sql {
     )
 }
 
-/// Reads the outcomes of [`get`].
-pub fn read_one(outcomes: &[Outcome]) -> Result<Option<Client>> {
-    Ok(read_all(outcomes)?.into_iter().next())
-}
-
-/// Reads the outcomes of [`list`].
-pub fn read_all(outcomes: &[Outcome]) -> Result<Vec<Client>> {
-    let [clients, secrets] = outcomes else { return Err(Fault::Broken("two statements have two outcomes").into()) };
-    let secrets: Vec<(String, StoredSecret)> =
-        secrets.rows.iter().map(|row| read_secret(&Reader(row))).collect::<Result<_>>()?;
-    clients
-        .rows
-        .iter()
-        .map(|row| {
-            let row = Reader(row);
-            let id = row.text("id")?;
-            let secrets =
-                secrets.iter().filter(|(client, _)| *client == id).map(|(_, secret)| secret.clone()).collect();
-            Ok(Client {
-                metadata: row.json("metadata")?,
-                status: row.name("status")?,
-                revoked_before: row.int("revoked_before")?,
-                version: row.int("version")?,
-                created_at: row.int("created_at")?,
-                updated_at: row.int("updated_at")?,
-                secrets,
-                id,
-            })
-        })
-        .collect()
-}
-
-fn read_secret(row: &Reader<'_>) -> Result<(String, StoredSecret)> {
-    let digest = Digest::from_text(&row.text("digest")?).ok_or(Fault::Broken("a stored digest is none"))?;
-    let secret = StoredSecret {
+fn read(row: &Reader<'_>) -> Result<Client> {
+    let secrets: Vec<SecretRow> = row.json("secrets")?;
+    Ok(Client {
         id: row.text("id")?,
-        digest,
+        metadata: row.json("metadata")?,
+        status: row.name("status")?,
+        revoked_before: row.int("revoked_before")?,
+        version: row.int("version")?,
         created_at: row.int("created_at")?,
-        expires_at: row.optional_int("expires_at"),
-    };
-    Ok((row.text("client")?, secret))
+        updated_at: row.int("updated_at")?,
+        secrets: secrets.into_iter().map(read_secret).collect::<Result<_>>()?,
+    })
+}
+
+#[derive(Deserialize)]
+struct SecretRow {
+    id: String,
+    digest: String,
+    created_at: i64,
+    expires_at: Option<i64>,
+}
+
+fn read_secret(SecretRow { id, digest, created_at, expires_at }: SecretRow) -> Result<StoredSecret> {
+    let digest = Digest::from_text(&digest).ok_or(Fault::Broken("a stored digest is none"))?;
+    Ok(StoredSecret { id, digest, created_at, expires_at })
 }

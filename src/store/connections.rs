@@ -1,6 +1,6 @@
 //! Connections and the pointers to their credentials.
 
-use super::{Reader, sql};
+use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::model::Connection;
 use crate::model::connection::CredentialPointer;
@@ -15,13 +15,19 @@ macro_rules! columns {
 }
 
 /// The connection of that name with the pointer to its credential.
-pub fn get(tenant: &str, name: &str) -> Sql {
-    sql!(concat!(columns!(), " WHERE c.tenant = ?1 AND c.name = ?2"), tenant, name)
+pub fn get(tenant: &str, name: &str) -> Query<Connection> {
+    query!(read, concat!(columns!(), " WHERE c.tenant = ?1 AND c.name = ?2"), tenant, name)
 }
 
 /// Connections after `after`, by name.
-pub fn list(tenant: &str, after: &str, limit: i64) -> Sql {
-    sql!(concat!(columns!(), " WHERE c.tenant = ?1 AND c.name > ?2 ORDER BY c.name LIMIT ?3"), tenant, after, limit)
+pub fn list(tenant: &str, after: &str, limit: i64) -> Query<Connection> {
+    query!(
+        read,
+        concat!(columns!(), " WHERE c.tenant = ?1 AND c.name > ?2 ORDER BY c.name LIMIT ?3"),
+        tenant,
+        after,
+        limit
+    )
 }
 
 /// Makes a connection; the guard of a chain.

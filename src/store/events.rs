@@ -1,9 +1,19 @@
-//! Events: the outbox on the way out, the table at the other end, and dead letters.
+//! Events: the outbox and dead letters in `DB`, the trail in `AUDIT_DB`.
 
-use super::{Reader, sql};
+use super::{Query, Reader, query, sql};
 use crate::error::Result;
-use crate::model::Event;
+use crate::model::{Event, EventType};
 use crate::ports::Sql;
+
+/// An event on its way to the queue.
+pub struct Staged {
+    /// Its id.
+    pub id: String,
+    /// Its JSON.
+    pub body: String,
+    /// How often the queue refused it while it took others.
+    pub attempts: i64,
+}
 
 /// Puts an event into the outbox.
 pub fn stage(id: &str, body: String) -> Sql {
@@ -15,9 +25,11 @@ pub fn stage_if_changed(id: &str, body: String) -> Sql {
     sql!("INSERT INTO outbox (id, body) SELECT ?1, ?2 WHERE changes() > 0 ON CONFLICT DO NOTHING", id, body)
 }
 
-/// The oldest events in the outbox.
-pub fn staged(limit: i64) -> Sql {
-    sql!("SELECT id, body FROM outbox ORDER BY id LIMIT ?1", limit)
+/// Events in the outbox: those that were refused least often, the oldest first.
+pub fn staged(limit: i64) -> Query<Staged> {
+    let read =
+        |row: &Reader<'_>| Ok(Staged { id: row.text("id")?, body: row.text("body")?, attempts: row.int("attempts")? });
+    query!(read, "SELECT id, body, attempts FROM outbox ORDER BY attempts, id LIMIT ?1", limit)
 }
 
 /// Takes an event out of the outbox once the queue has it.
@@ -25,16 +37,45 @@ pub fn unstage(id: &str) -> Sql {
     sql!("DELETE FROM outbox WHERE id = ?1", id)
 }
 
+/// Counts that the queue refused an event.
+pub fn count_attempt(id: &str) -> Sql {
+    sql!("UPDATE outbox SET attempts = attempts + 1 WHERE id = ?1", id)
+}
+
 /// Keeps an event; a second delivery changes nothing.
 pub fn keep(event: &Event, body: String) -> Sql {
     sql!(
-        "INSERT INTO events (tenant, id, at, type, client, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+        "INSERT INTO events (tenant, id, at, type, client, subject, refused, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+         ON CONFLICT DO NOTHING",
         event.tenant.as_str(),
         event.id.as_str(),
         i64::try_from(event.at).unwrap_or(i64::MAX),
         event.kind.as_str(),
         event.client.as_deref(),
+        event.facts.subject.as_deref(),
+        i64::from(event.facts.reason.is_some()),
         body
+    )
+}
+
+/// Keeps when a client last got a token.
+pub fn keep_last_token(tenant: &str, client: &str, at: i64) -> Sql {
+    sql!(
+        "INSERT INTO last_tokens (tenant, client, at) VALUES (?1, ?2, ?3) \
+         ON CONFLICT (tenant, client) DO UPDATE SET at = max(at, excluded.at)",
+        tenant,
+        client,
+        at
+    )
+}
+
+/// When these clients, a JSON array of ids, last got a token: id and milliseconds since the epoch.
+pub fn last_tokens(tenant: &str, clients: String) -> Query<(String, i64)> {
+    query!(
+        |row| Ok((row.text("client")?, row.int("at")?)),
+        "SELECT client, at FROM last_tokens WHERE tenant = ?1 AND client IN (SELECT value FROM json_each(?2))",
+        tenant,
+        clients
     )
 }
 
@@ -44,45 +85,95 @@ pub fn bury(id: &str, body: String, now: i64) -> Sql {
 }
 
 /// How many dead letters there are.
-pub fn count_dead() -> Sql {
-    sql!("SELECT count(*) AS n FROM dead_letters")
+pub fn count_dead() -> Query<i64> {
+    query!(|row| row.int("n"), "SELECT count(*) AS n FROM dead_letters")
 }
 
-/// What a query for events may ask.
+/// Which events are asked for; ids bound moments, for they sort by time.
 #[derive(Default)]
-pub struct Query {
+pub struct Filter {
     /// Of this client.
     pub client: Option<String>,
     /// Of this type.
     pub kind: Option<String>,
-    /// Of this decision.
-    pub decision: Option<String>,
-    /// From this millisecond on.
-    pub since: Option<i64>,
-    /// Before this millisecond.
-    pub until: Option<i64>,
-    /// Older than this event.
-    pub before: Option<String>,
+    /// Those that tell of a refusal alone.
+    pub refused: bool,
+    /// From this id on.
+    pub from: String,
+    /// Before this id.
+    pub before: String,
 }
 
-/// Events, newest first.
-pub fn query(tenant: &str, query: &Query, limit: i64) -> Sql {
-    sql!(
-        "SELECT body FROM events WHERE tenant = ?1 AND (?2 IS NULL OR client = ?2) AND (?3 IS NULL OR type = ?3) \
-         AND (?4 IS NULL OR id = ?4) AND (?5 IS NULL OR at >= ?5) AND (?6 IS NULL OR at < ?6) \
-         AND (?7 IS NULL OR id < ?7) ORDER BY id DESC LIMIT ?8",
+macro_rules! page {
+    ($which:literal) => {
+        concat!(
+            "SELECT body FROM events WHERE tenant = ?1 AND id >= ?2 AND id < ?3 AND ",
+            $which,
+            " ORDER BY id DESC LIMIT ?4"
+        )
+    };
+}
+
+/// Events, newest first. Each filter has a statement of its own, so that each has its index.
+pub fn list(tenant: &str, filter: &Filter, limit: i64) -> Query<serde_json::Value> {
+    let Filter { client, kind, refused, from, before } = filter;
+    let (from, before) = (from.as_str(), before.as_str());
+    match (client.as_deref(), kind.as_deref(), *refused) {
+        (None, None, false) => query!(read, page!("true"), tenant, from, before, limit),
+        (None, None, true) => query!(read, page!("refused = 1"), tenant, from, before, limit),
+        (None, Some(kind), false) => query!(read, page!("type = ?5"), tenant, from, before, limit, kind),
+        (None, Some(kind), true) => query!(read, page!("type = ?5 AND refused = 1"), tenant, from, before, limit, kind),
+        (Some(client), None, false) => query!(read, page!("client = ?5"), tenant, from, before, limit, client),
+        (Some(client), None, true) => {
+            query!(read, page!("client = ?5 AND refused = 1"), tenant, from, before, limit, client)
+        }
+        (Some(client), Some(kind), false) => {
+            query!(read, page!("client = ?5 AND +type = ?6"), tenant, from, before, limit, client, kind)
+        }
+        (Some(client), Some(kind), true) => {
+            query!(read, page!("client = ?5 AND +type = ?6 AND refused = 1"), tenant, from, before, limit, client, kind)
+        }
+    }
+}
+
+/// The newest events of an agentic identity.
+pub fn recent(tenant: &str, client: &str, subject: &str, limit: i64) -> Query<serde_json::Value> {
+    query!(
+        read,
+        "SELECT body FROM events WHERE tenant = ?1 AND client = ?2 AND subject = ?3 ORDER BY id DESC LIMIT ?4",
         tenant,
-        query.client.as_deref(),
-        query.kind.as_deref(),
-        query.decision.as_deref(),
-        query.since,
-        query.until,
-        query.before.as_deref(),
+        client,
+        subject,
+        limit
+    )
+}
+
+/// The newest tokens that were issued to an agentic identity.
+pub fn issued(tenant: &str, client: &str, subject: &str, limit: i64) -> Query<serde_json::Value> {
+    debug_assert_eq!(EventType::TokenIssued.as_str(), "token.issued", "the partial index names it");
+    query!(
+        read,
+        "SELECT body FROM events INDEXED BY events_issued WHERE tenant = ?1 AND client = ?2 AND subject = ?3 \
+         AND type = 'token.issued' ORDER BY id DESC LIMIT ?4",
+        tenant,
+        client,
+        subject,
+        limit
+    )
+}
+
+/// Forgets events of a tenant before that id, `limit` at the most.
+pub fn forget(tenant: &str, before: &str, limit: i64) -> Sql {
+    sql!(
+        "DELETE FROM events WHERE tenant = ?1 AND id IN \
+         (SELECT id FROM events WHERE tenant = ?1 AND id < ?2 ORDER BY id LIMIT ?3)",
+        tenant,
+        before,
         limit
     )
 }
 
 /// Reads the body of an event as it was recorded.
-pub fn read(row: &Reader<'_>) -> Result<serde_json::Value> {
+fn read(row: &Reader<'_>) -> Result<serde_json::Value> {
     row.json("body")
 }

@@ -3,7 +3,7 @@
 //! A hundred in a minute is far more than an agent with an old secret makes while it retries, even when a fleet of them
 //! shares an address or an id; and far less than any guess of 256 random bits, or any load, needs.
 
-use super::{Reader, sql};
+use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::ports::Sql;
 
@@ -12,9 +12,20 @@ pub const LIMIT: i64 = 100;
 /// Within how many seconds; from the first of them on, the lock is gone after as many.
 pub const PERIOD_SECONDS: i64 = 60;
 
+/// The failures of one key in its period.
+pub struct Failures {
+    /// A client or an address.
+    pub key: String,
+    /// How many there were.
+    pub count: i64,
+    /// The second from which on the period is over.
+    pub until: i64,
+}
+
 /// Counts one failure of `key` and answers how many there have been in its period.
-pub fn count(tenant: &str, key: &str, now: i64) -> Sql {
-    sql!(
+pub fn count(tenant: &str, key: &str, now: i64) -> Query<Failures> {
+    query!(
+        read,
         "INSERT INTO failures (tenant, key, since, count) VALUES (?1, ?2, ?3, 1) ON CONFLICT (tenant, key) DO UPDATE SET \
          count = CASE WHEN since > ?4 THEN count + 1 ELSE 1 END, since = CASE WHEN since > ?4 THEN since ELSE ?3 END \
          RETURNING key, since, count",
@@ -26,8 +37,9 @@ pub fn count(tenant: &str, key: &str, now: i64) -> Sql {
 }
 
 /// Those of a tenant that are locked.
-pub fn locked(tenant: &str, now: i64) -> Sql {
-    sql!(
+pub fn locked(tenant: &str, now: i64) -> Query<Failures> {
+    query!(
+        read,
         "SELECT key, since, count FROM failures WHERE tenant = ?1 AND count >= ?2 AND since > ?3 LIMIT 1000",
         tenant,
         LIMIT,
@@ -35,12 +47,16 @@ pub fn locked(tenant: &str, now: i64) -> Sql {
     )
 }
 
-/// Forgets periods that are over.
-pub fn forget(now: i64) -> Sql {
-    sql!("DELETE FROM failures WHERE since <= ?1", now.saturating_sub(PERIOD_SECONDS))
+/// Forgets periods that are over, `limit` at the most.
+pub fn forget(now: i64, limit: i64) -> Sql {
+    sql!(
+        "DELETE FROM failures WHERE (tenant, key) IN (SELECT tenant, key FROM failures WHERE since <= ?1 LIMIT ?2)",
+        now.saturating_sub(PERIOD_SECONDS),
+        limit
+    )
 }
 
-/// Reads a row: the key, the count, and the second from which on its period is over.
-pub fn read(row: &Reader<'_>) -> Result<(String, i64, i64)> {
-    Ok((row.text("key")?, row.int("count")?, row.int("since")?.saturating_add(PERIOD_SECONDS)))
+fn read(row: &Reader<'_>) -> Result<Failures> {
+    let until = row.int("since")?.saturating_add(PERIOD_SECONDS);
+    Ok(Failures { key: row.text("key")?, count: row.int("count")?, until })
 }

@@ -1,6 +1,6 @@
 //! Agentic identities: making them, the directory, and what the status list needs of them.
 
-use super::{Reader, sql};
+use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::model::identity::{Entry, Filter};
 use crate::model::{Identity, Status};
@@ -13,8 +13,13 @@ macro_rules! columns {
 }
 
 /// The identity of a client with a subject.
-pub fn of(tenant: &str, client: &str, subject: &str) -> Sql {
-    sql!(concat!(columns!(), " WHERE tenant = ?1 AND client = ?2 AND subject = ?3"), tenant, client, subject)
+pub fn of(tenant: &str, client: &str, subject: &str) -> Query<Identity> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND client = ?2 AND subject = ?3"), tenant, client, subject)
+}
+
+/// The identity of that name.
+pub fn get(tenant: &str, id: &str) -> Query<Identity> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, id)
 }
 
 /// Makes the identity if it is not there, with the next free place in the status list.
@@ -33,8 +38,8 @@ pub fn ensure(tenant: &str, id: &str, (client, subject): (&str, &str), registere
 }
 
 /// The digests of the chains that were stopped and whose tokens could still live.
-pub fn stopped_chains(tenant: &str, now: i64) -> Sql {
-    sql!("SELECT jti FROM stopped_chains WHERE tenant = ?1 AND until > ?2", tenant, now)
+pub fn stopped_chains(tenant: &str, now: i64) -> Query<String> {
+    query!(|row| row.text("jti"), "SELECT jti FROM stopped_chains WHERE tenant = ?1 AND until > ?2", tenant, now)
 }
 
 /// Where an identity stands with everyone in it: as the worst of identity, client and user.
@@ -77,20 +82,20 @@ macro_rules! page {
 }
 
 /// The identity of that name, as the directory shows it.
-pub fn entry(tenant: &str, id: &str) -> Sql {
-    sql!(entries!("i.id = ?2"), tenant, id)
+pub fn entry(tenant: &str, id: &str) -> Query<Entry> {
+    query!(read_entry, entries!("i.id = ?2"), tenant, id)
 }
 
 /// Identities after `after`, by id. Each filter has a statement of its own, so that each has its index.
-pub fn list(tenant: &str, filter: &Filter<'_>, after: &str, limit: i64) -> Sql {
+pub fn list(tenant: &str, filter: &Filter<'_>, after: &str, limit: i64) -> Query<Entry> {
     let status = filter.status.map(Status::as_str);
     match (filter.client, filter.subject) {
         (Some(client), Some(subject)) => {
-            sql!(page!("i.client = ?5 AND i.subject = ?6"), tenant, after, limit, status, client, subject)
+            query!(read_entry, page!("i.client = ?5 AND i.subject = ?6"), tenant, after, limit, status, client, subject)
         }
-        (Some(client), None) => sql!(page!("i.client = ?5"), tenant, after, limit, status, client),
-        (None, Some(subject)) => sql!(page!("i.subject = ?5"), tenant, after, limit, status, subject),
-        (None, None) => sql!(page!("i.id > ?2"), tenant, after, limit, status),
+        (Some(client), None) => query!(read_entry, page!("i.client = ?5"), tenant, after, limit, status, client),
+        (None, Some(subject)) => query!(read_entry, page!("i.subject = ?5"), tenant, after, limit, status, subject),
+        (None, None) => query!(read_entry, page!("i.id > ?2"), tenant, after, limit, status),
     }
 }
 
@@ -106,26 +111,19 @@ pub fn read_entry(row: &Reader<'_>) -> Result<Entry> {
     })
 }
 
-/// What the newest events of an identity tell, among the newest thousand of its client.
-pub fn events(tenant: &str, (client, subject): (&str, &str), limit: i64) -> Sql {
-    sql!(
-        "SELECT body FROM (SELECT id, body FROM events WHERE tenant = ?1 AND client = ?2 ORDER BY id DESC LIMIT 1000) \
-         WHERE body ->> 'subject' = ?3 ORDER BY id DESC LIMIT ?4",
-        tenant,
-        client,
-        subject,
-        limit
+/// How many places of the status list are taken.
+pub fn places(tenant: &str) -> Query<i64> {
+    query!(
+        |row| row.int("places"),
+        "SELECT coalesce(max(place), -1) + 1 AS places FROM identities WHERE tenant = ?1",
+        tenant
     )
 }
 
-/// How many places of the status list are taken.
-pub fn places(tenant: &str) -> Sql {
-    sql!("SELECT coalesce(max(place), -1) + 1 AS places FROM identities WHERE tenant = ?1", tenant)
-}
-
 /// The next places after `after` that do not stand as active.
-pub fn stopped_places(tenant: &str, after: i64, limit: i64) -> Sql {
-    sql!(
+pub fn stopped_places(tenant: &str, after: i64, limit: i64) -> Query<(i64, Status)> {
+    query!(
+        read_place,
         concat!(
             "SELECT place, standing FROM (SELECT i.place, ",
             standing!(),

@@ -1,6 +1,6 @@
 //! Outside issuers, and the clients that trust them.
 
-use super::{Reader, sql};
+use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::model::issuer::WorkloadIdentity;
 use crate::model::{Issuer, IssuerBody};
@@ -13,18 +13,18 @@ macro_rules! columns {
 }
 
 /// The issuer with that `iss`.
-pub fn by_issuer(tenant: &str, iss: &str) -> Sql {
-    sql!(concat!(columns!(), " WHERE tenant = ?1 AND issuer = ?2"), tenant, iss)
+pub fn by_issuer(tenant: &str, iss: &str) -> Query<Issuer> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND issuer = ?2"), tenant, iss)
 }
 
 /// The issuer of that id.
-pub fn get(tenant: &str, id: &str) -> Sql {
-    sql!(concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, id)
+pub fn get(tenant: &str, id: &str) -> Query<Issuer> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, id)
 }
 
 /// Issuers after `after`, by id.
-pub fn list(tenant: &str, after: &str, limit: i64) -> Sql {
-    sql!(concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)
+pub fn list(tenant: &str, after: &str, limit: i64) -> Query<Issuer> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)
 }
 
 /// Registers an issuer; the guard of a chain.
@@ -72,8 +72,9 @@ pub fn read(row: &Reader<'_>) -> Result<Issuer> {
 
 /// The workload identities that name an issuer, with their clients. Most clients have none, and an index of those that do
 /// keeps the others out of this.
-pub fn workloads(tenant: &str, iss: &str) -> Sql {
-    sql!(
+pub fn workloads(tenant: &str, iss: &str) -> Query<(String, WorkloadIdentity)> {
+    query!(
+        read_workload,
         "SELECT clients.id AS client, identity.value AS identity \
          FROM clients, json_each(clients.metadata, '$.workload_identities') AS identity \
          WHERE clients.tenant = ?1 AND instr(clients.metadata, '\"workload_identities\"') > 0 \

@@ -1,6 +1,6 @@
 //! Signing keys.
 
-use super::{Reader, sql};
+use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::ports::Sql;
 
@@ -23,8 +23,9 @@ pub struct StoredKey {
 }
 
 /// Every key of a tenant that still matters: retired ones only if they retired after `since`.
-pub fn all(tenant: &str, since: i64) -> Sql {
-    sql!(
+pub fn all(tenant: &str, since: i64) -> Query<StoredKey> {
+    query!(
+        read,
         "SELECT kid, alg, state, jwk, sealed, created_at, changed_at FROM signing_keys \
          WHERE tenant = ?1 AND (state <> 'retired' OR changed_at > ?2) ORDER BY alg, created_at",
         tenant,
@@ -71,8 +72,8 @@ pub fn promote(tenant: &str, alg: &str, now: i64) -> Sql {
 }
 
 /// Forgets keys whose last token has died.
-pub fn forget(before: i64) -> Sql {
-    sql!("DELETE FROM signing_keys WHERE state = 'retired' AND changed_at <= ?1", before)
+pub fn forget(tenant: &str, before: i64) -> Sql {
+    sql!("DELETE FROM signing_keys WHERE tenant = ?1 AND state = 'retired' AND changed_at <= ?2", tenant, before)
 }
 
 /// Reads a row.

@@ -3,13 +3,14 @@
 //! One row per connection and scope. A claim is a guarded statement with a nonce, so that of all requests in all
 //! isolates one talks to the provider; a claim that its holder could not finish runs out.
 
-use super::{Reader, sql};
+use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::ports::Sql;
 
 /// The row, if there is one.
-pub fn get(tenant: &str, connection: &str, scope: &str) -> Sql {
-    sql!(
+pub fn get(tenant: &str, connection: &str, scope: &str) -> Query<Lease> {
+    query!(
+        read,
         "SELECT credential, sealed, expires_at, claim, claimed_until FROM leases \
          WHERE tenant = ?1 AND connection = ?2 AND scope = ?3",
         tenant,
@@ -73,6 +74,29 @@ pub fn forget(tenant: &str, connection: &str) -> Sql {
     )
 }
 
+/// Notes that a client has leased from the connection for a subject, until the token expires.
+pub fn note_use(tenant: &str, client: &str, subject: &str, connection: &str, expires_at: i64) -> Sql {
+    sql!(
+        "INSERT INTO lease_uses (tenant, client, subject, connection, expires_at) VALUES (?1, ?2, ?3, ?4, ?5) \
+         ON CONFLICT (tenant, client, subject, connection) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at)",
+        tenant,
+        client,
+        subject,
+        connection,
+        expires_at
+    )
+}
+
+/// Forgets uses whose tokens have expired, `limit` at the most.
+pub fn forget_uses(now: i64, limit: i64) -> Sql {
+    sql!(
+        "DELETE FROM lease_uses WHERE (tenant, client, subject, connection) IN \
+         (SELECT tenant, client, subject, connection FROM lease_uses WHERE expires_at < ?1 LIMIT ?2)",
+        now,
+        limit
+    )
+}
+
 /// A row: a token, a claim, or both.
 pub struct Lease {
     /// The credential that the token was fetched with.
@@ -87,8 +111,7 @@ pub struct Lease {
     pub claimed_until: i64,
 }
 
-/// Reads a row.
-pub fn read(row: &Reader<'_>) -> Result<Lease> {
+fn read(row: &Reader<'_>) -> Result<Lease> {
     Ok(Lease {
         credential: row.text("credential")?,
         sealed: row.optional_text("sealed"),

@@ -1,10 +1,12 @@
 //! SQL as data: statements and row readers, one file per aggregate. Nothing here awaits, and no other folder has SQL.
 //!
 //! 1. Every statement carries its tenant.
-//! 2. A change is a chain in one batch: the first statement is the guard, each later one holds only if the one before it
-//!    changed something (`changes() > 0`). So a guard that fails changes nothing, and its row count tells.
-//! 3. No statement reads the clock: moments are bound values.
+//! 2. A statement that answers rows is a [`Query`]: it carries the reader of its rows.
+//! 3. A change is a chain in one batch (`context::Change`): the first statement is the guard, each later one holds only if the one
+//!    before it changed something (`changes() > 0`). A guard that fails changes nothing, and its row count tells so.
+//! 4. No statement reads the clock: moments are bound values.
 
+pub mod changes;
 pub mod clients;
 pub mod connections;
 pub mod events;
@@ -18,11 +20,13 @@ pub mod resources;
 mod row;
 pub mod signals;
 pub mod spent;
+mod statement;
 pub mod stops;
 pub mod tenants;
 pub mod users;
 
-pub use row::{Reader, single};
+pub use row::Reader;
+pub use statement::{Query, Read, Statement};
 
 /// A statement with its values.
 macro_rules! sql {
@@ -31,3 +35,11 @@ macro_rules! sql {
     };
 }
 pub(crate) use sql;
+
+/// A statement with its values, and the reader of its rows.
+macro_rules! query {
+    ($read:expr, $text:expr $(, $arg:expr)* $(,)?) => {
+        $crate::store::Query { sql: $crate::store::sql!($text $(, $arg)*), read: $read }
+    };
+}
+pub(crate) use query;

@@ -1,6 +1,6 @@
 //! Policies, and the pointer to the bundle of those in force.
 
-use super::{Reader, sql};
+use super::{Query, Reader, query, sql};
 use crate::cedar::{Mode, Source};
 use crate::error::Result;
 use crate::ports::Sql;
@@ -26,24 +26,29 @@ pub struct Policy {
 }
 
 /// The policy of that id.
-pub fn get(tenant: &str, id: &str) -> Sql {
-    sql!(concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, id)
+pub fn get(tenant: &str, id: &str) -> Query<Policy> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, id)
 }
 
 /// Policies after `after`, by id.
-pub fn list(tenant: &str, after: &str, limit: i64) -> Sql {
-    sql!(concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)
+pub fn list(tenant: &str, after: &str, limit: i64) -> Query<Policy> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)
 }
 
 /// Every policy, by id: what the bundle is made of.
-pub fn all(tenant: &str) -> Sql {
-    sql!(concat!(columns!(), " WHERE tenant = ?1 ORDER BY id"), tenant)
+pub fn all(tenant: &str) -> Query<Policy> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 ORDER BY id"), tenant)
 }
 
-/// Moves the tenant's pointer to another bundle if nothing has changed since `epoch`; the guard of a chain. The bundle
-/// that it moves from would not do as a guard, for a policy can change in what the bundle does not hold.
-pub fn point(tenant: &str, epoch: i64, to: &str) -> Sql {
-    sql!("UPDATE tenants SET policy_hash = ?3, epoch = epoch + 1 WHERE id = ?1 AND epoch = ?2", tenant, epoch, to)
+/// Moves the tenant's pointer to another bundle if its policies have not changed since `version`; the guard of a chain. The
+/// bundle that it moves from would not do as a guard, for a policy can change in what the bundle does not hold.
+pub fn point(tenant: &str, version: i64, to: &str) -> Sql {
+    sql!(
+        "UPDATE tenants SET policy_hash = ?3, policy_version = policy_version + 1 WHERE id = ?1 AND policy_version = ?2",
+        tenant,
+        version,
+        to
+    )
 }
 
 /// Writes a policy if the statement before changed something.

@@ -1,6 +1,6 @@
 //! Resources.
 
-use super::{Reader, sql};
+use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::model::{Resource, ResourceBody};
 use crate::ports::Sql;
@@ -12,13 +12,14 @@ macro_rules! columns {
 }
 
 /// The resource whose URI meets `meeting_form`.
-pub fn by_uri(tenant: &str, meeting_form: &str) -> Sql {
-    sql!(concat!(columns!(), " WHERE tenant = ?1 AND meeting_form = ?2"), tenant, meeting_form)
+pub fn by_uri(tenant: &str, meeting_form: &str) -> Query<Resource> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND meeting_form = ?2"), tenant, meeting_form)
 }
 
 /// Resources that this authorization server guards; two tell that there are several.
-pub fn guarded_by(tenant: &str, server: &str) -> Sql {
-    sql!(
+pub fn guarded_by(tenant: &str, server: &str) -> Query<Resource> {
+    query!(
+        read,
         concat!(columns!(), " WHERE tenant = ?1 AND body ->> 'authorization_server' = ?2 ORDER BY id LIMIT 2"),
         tenant,
         server
@@ -26,13 +27,13 @@ pub fn guarded_by(tenant: &str, server: &str) -> Sql {
 }
 
 /// The resource of that id.
-pub fn get(tenant: &str, id: &str) -> Sql {
-    sql!(concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, id)
+pub fn get(tenant: &str, id: &str) -> Query<Resource> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, id)
 }
 
 /// Resources after `after`, by id.
-pub fn list(tenant: &str, after: &str, limit: i64) -> Sql {
-    sql!(concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)
+pub fn list(tenant: &str, after: &str, limit: i64) -> Query<Resource> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)
 }
 
 /// Registers a resource; the guard of a chain.
@@ -43,7 +44,7 @@ pub fn insert(tenant: &str, id: &str, body: &ResourceBody, json: String, now: i6
         tenant,
         id,
         body.resource.as_str(),
-        body.resource.meeting_form(),
+        body.resource.canonical(),
         json,
         now
     )
@@ -57,7 +58,7 @@ pub fn update(tenant: &str, (id, version): (&str, i64), body: &ResourceBody, jso
         tenant,
         id,
         body.resource.as_str(),
-        body.resource.meeting_form(),
+        body.resource.canonical(),
         json,
         version,
         now

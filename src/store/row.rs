@@ -1,7 +1,7 @@
 //! Reading rows. What does not fit the table's own shape is a fault, not a refusal.
 
 use crate::error::{Fault, Result};
-use crate::ports::{Outcome, Row};
+use crate::ports::Row;
 use serde::de::DeserializeOwned;
 
 /// Reads the columns of one row.
@@ -40,9 +40,4 @@ impl Reader<'_> {
     pub fn name<T: DeserializeOwned>(&self, column: &str) -> Result<T> {
         serde_json::from_value(serde_json::Value::String(self.text(column)?)).map_err(|_| BROKEN.into())
     }
-}
-
-/// The first row of the first outcome, if there is one.
-pub fn single(outcomes: &[Outcome]) -> Option<Reader<'_>> {
-    outcomes.first()?.rows.first().map(Reader)
 }

@@ -2,7 +2,7 @@
 //!
 //! `not_before` is when a signal is pushed next; [`NEVER`] for one that its receiver fetches, or whose stream is paused.
 
-use super::{Reader, sql};
+use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::model::stream::Stream;
 use crate::ports::Sql;
@@ -17,8 +17,8 @@ macro_rules! columns {
 }
 
 /// A client's stream.
-pub fn of(tenant: &str, client: &str) -> Sql {
-    sql!(concat!(columns!(), " WHERE tenant = ?1 AND client = ?2"), tenant, client)
+pub fn of(tenant: &str, client: &str) -> Query<Stream> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND client = ?2"), tenant, client)
 }
 
 /// Makes a stream unless its client has one; the guard of a chain.
@@ -126,13 +126,20 @@ macro_rules! can_be_pushed {
 }
 
 /// Tenants with signals to push.
-pub fn tenants_due(now: i64, attempts: i64, limit: i64) -> Sql {
-    sql!(concat!("SELECT DISTINCT s.tenant", can_be_pushed!(), " LIMIT ?3"), now, attempts, limit)
+pub fn tenants_due(now: i64, attempts: i64, limit: i64) -> Query<String> {
+    query!(
+        |row| row.text("tenant"),
+        concat!("SELECT DISTINCT s.tenant", can_be_pushed!(), " LIMIT ?3"),
+        now,
+        attempts,
+        limit
+    )
 }
 
 /// Signals to push, the oldest first, each with its stream.
-pub fn due(tenant: &str, now: i64, attempts: i64, limit: i64) -> Sql {
-    sql!(
+pub fn due(tenant: &str, now: i64, attempts: i64, limit: i64) -> Query<(Stream, Signal)> {
+    query!(
+        |row| Ok((read(row)?, read_signal(row)?)),
         concat!(
             "SELECT s.stream, s.id AS signal, s.body AS claims, s.attempts, s.created_at, \
              t.id, t.client, t.body, t.status, t.version",
@@ -160,8 +167,9 @@ pub fn claim(tenant: &str, (stream, id): (&str, &str), attempts: i64, not_before
 }
 
 /// The signals of a stream, the oldest first.
-pub fn waiting(tenant: &str, stream: &str, limit: i64) -> Sql {
-    sql!(
+pub fn waiting(tenant: &str, stream: &str, limit: i64) -> Query<Signal> {
+    query!(
+        read_signal,
         "SELECT id AS signal, body AS claims, attempts, created_at FROM signals WHERE tenant = ?1 AND stream = ?2 \
          ORDER BY created_at, id LIMIT ?3",
         tenant,
@@ -181,8 +189,9 @@ pub fn remove(tenant: &str, stream: &str, ids: String) -> Sql {
 }
 
 /// How many signals of each stream have been tried too often, or waited too long.
-pub fn count_stale(tenant: &str, (now, attempts, created_before): (i64, i64, i64)) -> Sql {
-    sql!(
+pub fn count_stale(tenant: &str, (now, attempts, created_before): (i64, i64, i64)) -> Query<(String, i64)> {
+    query!(
+        |row| Ok((row.text("stream")?, row.int("n")?)),
         "SELECT stream, count(*) AS n FROM signals WHERE tenant = ?1 \
          AND ((attempts >= ?3 AND not_before <= ?2) OR created_at < ?4) GROUP BY stream",
         tenant,
@@ -218,7 +227,7 @@ pub struct Signal {
 }
 
 /// Reads a stream.
-pub fn read(row: &Reader<'_>) -> Result<Stream> {
+fn read(row: &Reader<'_>) -> Result<Stream> {
     Ok(Stream {
         id: row.text("id")?,
         client: row.text("client")?,
@@ -229,7 +238,7 @@ pub fn read(row: &Reader<'_>) -> Result<Stream> {
 }
 
 /// Reads a signal.
-pub fn read_signal(row: &Reader<'_>) -> Result<Signal> {
+fn read_signal(row: &Reader<'_>) -> Result<Signal> {
     Ok(Signal {
         id: row.text("signal")?,
         claims: row.json("claims")?,

@@ -14,7 +14,11 @@ pub fn spend(tenant: &str, kind: &str, key: &str, until: i64) -> Sql {
     )
 }
 
-/// Forgets what nobody would accept any more.
-pub fn forget(now: i64) -> Sql {
-    sql!("DELETE FROM spent WHERE until < ?1", now)
+/// Forgets, `limit` at the most, what would not be accepted any more.
+pub fn forget(now: i64, limit: i64) -> Sql {
+    sql!(
+        "DELETE FROM spent WHERE (tenant, kind, key) IN (SELECT tenant, kind, key FROM spent WHERE until < ?1 LIMIT ?2)",
+        now,
+        limit
+    )
 }

@@ -2,25 +2,24 @@
 //!
 //! Status moves are guards of a chain: they change a row only if it is in a status from which the move can be made.
 
-use super::{Reader, sql};
+use super::{Query, Reader, query, sql};
 use crate::error::Result;
+use crate::model::Status;
 use crate::model::Stoppable::{self, Chain, Client, Connection, Identity, Tenant, User};
 use crate::model::stop::Receipt;
-use crate::model::{EventType, Status};
 use crate::ports::Sql;
 
-/// The connections that somebody has leased since the event `?3`, which is of type `?4`.
+/// The connections that the client, identity or user `?2` has leased from and whose tokens could still live.
 macro_rules! leased {
     (client) => {
-        "SELECT body ->> 'connection' FROM events WHERE tenant = ?1 AND client = ?2 AND id > ?3 AND type = ?4"
+        "SELECT connection FROM lease_uses WHERE tenant = ?1 AND client = ?2"
     };
-    ($column:literal) => {
-        concat!(
-            "SELECT e.body ->> 'connection' FROM identities i JOIN events e ON e.tenant = i.tenant AND e.client = i.client \
-             AND e.id > ?3 AND e.type = ?4 AND e.body ->> 'subject' = i.subject WHERE i.tenant = ?1 AND i.",
-            $column,
-            " = ?2"
-        )
+    (user) => {
+        "SELECT connection FROM lease_uses WHERE tenant = ?1 AND subject = ?2"
+    };
+    (identity) => {
+        "SELECT u.connection FROM identities i JOIN lease_uses u ON u.tenant = i.tenant AND u.client = i.client \
+         AND u.subject = i.subject WHERE i.tenant = ?1 AND i.id = ?2"
     };
 }
 
@@ -29,16 +28,22 @@ macro_rules! leases {
         concat!("SELECT count(*) AS leases, max(expires_at) AS until FROM leases WHERE tenant = ?1 AND sealed IS NOT NULL AND ", $which)
     };
     (of $leased:expr) => {
-        concat!(leases!("expires_at > ?5 AND connection IN ("), $leased, ")")
+        concat!(leases!("expires_at > ?3 AND connection IN ("), $leased, ")")
     };
 }
 
 /// The status of a thing, when it was changed last, and what goes with it: two statements for one batch, read by
-/// [`census_of`]. `since` is the id of an event: what was leased before has expired.
-pub fn census(tenant: &str, (kind, id): (Stoppable, &str), now: i64, since: &str) -> [Sql; 2] {
-    let leases_of = |text: &'static str| sql!(text, tenant, id, since, EventType::LeaseGranted.as_str(), now);
+/// [`Census::with_leases`].
+pub fn census(tenant: &str, (kind, id): (Stoppable, &str), now: i64) -> (Query<Census>, Query<(i64, Option<i64>)>) {
+    let (thing, leases) = census_sql(tenant, (kind, id), now);
+    let read = |row: &Reader<'_>| Ok((row.int("leases")?, row.optional_int("until")));
+    (Query { sql: thing, read: read_census }, Query { sql: leases, read })
+}
+
+fn census_sql(tenant: &str, (kind, id): (Stoppable, &str), now: i64) -> (Sql, Sql) {
+    let leases_of = |text: &'static str| sql!(text, tenant, id, now);
     match kind {
-        Client => [
+        Client => (
             sql!(
                 "SELECT status, updated_at, (SELECT count(*) FROM client_secrets WHERE tenant = ?1 AND client = ?2 \
                  AND (expires_at IS NULL OR expires_at > ?3)) AS secrets, \
@@ -49,17 +54,17 @@ pub fn census(tenant: &str, (kind, id): (Stoppable, &str), now: i64, since: &str
                 now
             ),
             leases_of(leases!(of leased!(client))),
-        ],
-        Identity => [
+        ),
+        Identity => (
             sql!(
                 "SELECT status, updated_at, client, subject, 0 AS secrets, 1 AS identities FROM identities \
                  WHERE tenant = ?1 AND id = ?2",
                 tenant,
                 id
             ),
-            leases_of(leases!(of leased!("id"))),
-        ],
-        User => [
+            leases_of(leases!(of leased!(identity))),
+        ),
+        User => (
             sql!(
                 "SELECT status, updated_at, 0 AS secrets, \
                  (SELECT count(*) FROM identities WHERE tenant = ?1 AND subject = ?2) AS identities \
@@ -67,10 +72,10 @@ pub fn census(tenant: &str, (kind, id): (Stoppable, &str), now: i64, since: &str
                 tenant,
                 id
             ),
-            leases_of(leases!(of leased!("subject"))),
-        ],
+            leases_of(leases!(of leased!(user))),
+        ),
         // No row tells of a token that lives.
-        Chain => [
+        Chain => (
             sql!(
                 "SELECT CASE count(*) WHEN 0 THEN 'active' ELSE 'retired' END AS status, ?3 AS updated_at, 0 AS secrets, \
                  0 AS identities FROM stopped_chains WHERE tenant = ?1 AND jti = ?2",
@@ -79,8 +84,8 @@ pub fn census(tenant: &str, (kind, id): (Stoppable, &str), now: i64, since: &str
                 now
             ),
             sql!("SELECT 0 AS leases, NULL AS until"),
-        ],
-        Connection => [
+        ),
+        Connection => (
             sql!(
                 "SELECT status, updated_at, 0 AS identities, \
                  (SELECT count(*) FROM credentials WHERE tenant = ?1 AND connection = ?2) AS secrets \
@@ -89,8 +94,8 @@ pub fn census(tenant: &str, (kind, id): (Stoppable, &str), now: i64, since: &str
                 id
             ),
             sql!(leases!("connection = ?2 AND expires_at > ?3"), tenant, id, now),
-        ],
-        Tenant => [
+        ),
+        Tenant => (
             sql!(
                 "SELECT status, updated_at, (SELECT count(*) FROM client_secrets WHERE tenant = ?1 \
                  AND (expires_at IS NULL OR expires_at > ?2)) AS secrets, \
@@ -99,7 +104,7 @@ pub fn census(tenant: &str, (kind, id): (Stoppable, &str), now: i64, since: &str
                 now
             ),
             sql!(leases!("expires_at > ?2"), id, now),
-        ],
+        ),
     }
 }
 
@@ -121,16 +126,22 @@ pub struct Census {
     pub parties: Option<(String, String)>,
 }
 
-/// Reads the rows of [`census`].
-pub fn census_of(thing: &Reader<'_>, leases: &Reader<'_>) -> Result<Census> {
+impl Census {
+    /// With what the second statement tells: how many downstream tokens are kept, and when the last of them expires.
+    pub fn with_leases(self, (leases, leases_expire_by): (i64, Option<i64>)) -> Self {
+        Self { leases, leases_expire_by, ..self }
+    }
+}
+
+fn read_census(row: &Reader<'_>) -> Result<Census> {
     Ok(Census {
-        status: thing.name("status")?,
-        updated_at: thing.int("updated_at")?,
-        secrets: thing.int("secrets")?,
-        identities: thing.int("identities")?,
-        leases: leases.int("leases")?,
-        leases_expire_by: leases.optional_int("until"),
-        parties: thing.optional_text("client").zip(thing.optional_text("subject")),
+        status: row.name("status")?,
+        updated_at: row.int("updated_at")?,
+        secrets: row.int("secrets")?,
+        identities: row.int("identities")?,
+        leases: 0,
+        leases_expire_by: None,
+        parties: row.optional_text("client").zip(row.optional_text("subject")),
     })
 }
 
@@ -190,7 +201,7 @@ pub fn retire(tenant: &str, (kind, id): (Stoppable, &str), now: i64, (held, unti
         ),
         // An isolate that has not heard of it yet may still issue: what it issues is not honoured after a resumption either.
         Tenant => sql!(
-            "UPDATE tenants SET status = 'suspended', revoked_before = ?3, version = version + 1, epoch = epoch + 1, \
+            "UPDATE tenants SET status = 'suspended', revoked_before = ?3, version = version + 1, \
              updated_at = ?2 WHERE id = ?1 AND (status <> 'suspended' OR revoked_before < updated_at)",
             id,
             now,
@@ -221,12 +232,12 @@ pub fn keep(tenant: &str, receipt: &Receipt, body: String) -> Sql {
 }
 
 /// The receipt of a thing that was stopped for good.
-pub fn kept(tenant: &str, (kind, id): (Stoppable, &str)) -> Sql {
-    sql!("SELECT body FROM receipts WHERE tenant = ?1 AND kind = ?2 AND id = ?3", tenant, kind.as_str(), id)
+pub fn kept(tenant: &str, (kind, id): (Stoppable, &str)) -> Query<Receipt> {
+    query!(read, "SELECT body FROM receipts WHERE tenant = ?1 AND kind = ?2 AND id = ?3", tenant, kind.as_str(), id)
 }
 
 /// Reads a receipt.
-pub fn read(row: &Reader<'_>) -> Result<Receipt> {
+fn read(row: &Reader<'_>) -> Result<Receipt> {
     row.json("body")
 }
 
@@ -244,12 +255,12 @@ macro_rules! drop_leases {
 
 /// What holds in any case once a thing has been stopped for good: nothing that was fetched for it is handed out again, and
 /// no credential of it can be read.
-pub fn cascade(tenant: &str, (kind, id): (Stoppable, &str), since: &str) -> Vec<Sql> {
-    let drop = |text: &'static str| vec![sql!(text, tenant, id, since, EventType::LeaseGranted.as_str())];
+pub fn cascade(tenant: &str, (kind, id): (Stoppable, &str)) -> Vec<Sql> {
+    let drop = |text: &'static str| vec![sql!(text, tenant, id)];
     match kind {
         Client => drop(drop_leases!(leased!(client), "clients")),
-        Identity => drop(drop_leases!(leased!("id"), "identities")),
-        User => drop(drop_leases!(leased!("subject"), "users")),
+        Identity => drop(drop_leases!(leased!(identity), "identities")),
+        User => drop(drop_leases!(leased!(user), "users")),
         Connection => vec![
             sql!(
                 "DELETE FROM credentials WHERE tenant = ?1 AND connection = ?2 AND EXISTS \
@@ -268,14 +279,19 @@ pub fn cascade(tenant: &str, (kind, id): (Stoppable, &str), since: &str) -> Vec<
     }
 }
 
-/// Forgets chains whose tokens have all expired, and their receipts.
-pub fn forget(now: i64) -> [Sql; 2] {
+/// Forgets chains whose tokens have all expired, and their receipts; `limit` at the most.
+pub fn forget(now: i64, limit: i64) -> [Sql; 2] {
     [
-        sql!("DELETE FROM stopped_chains WHERE until < ?1", now),
         sql!(
-            "DELETE FROM receipts WHERE kind = ?1 AND NOT EXISTS (SELECT 1 FROM stopped_chains \
-             WHERE stopped_chains.tenant = receipts.tenant AND stopped_chains.jti = receipts.id)",
-            Chain.as_str()
+            "DELETE FROM receipts WHERE (tenant, kind, id) IN (SELECT tenant, ?2, jti FROM stopped_chains WHERE until < ?1 LIMIT ?3)",
+            now,
+            Chain.as_str(),
+            limit
+        ),
+        sql!(
+            "DELETE FROM stopped_chains WHERE (tenant, jti) IN (SELECT tenant, jti FROM stopped_chains WHERE until < ?1 LIMIT ?2)",
+            now,
+            limit
         ),
     ]
 }

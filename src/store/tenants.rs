@@ -1,24 +1,24 @@
 //! Tenants.
 
-use super::{Reader, sql};
+use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::model::Tenant;
 use crate::ports::Sql;
 
 macro_rules! columns {
     () => {
-        "SELECT id, name, zone, status, epoch, policy_hash, settings, revoked_before, version, created_at, updated_at FROM tenants"
+        "SELECT id, name, zone, status, epoch, policy_hash, policy_version, settings, revoked_before, version, created_at, updated_at FROM tenants"
     };
 }
 
 /// The pointer that every request reads.
-pub fn get(tenant: &str) -> Sql {
-    sql!(concat!(columns!(), " WHERE id = ?1"), tenant)
+pub fn get(tenant: &str) -> Query<Tenant> {
+    query!(read, concat!(columns!(), " WHERE id = ?1"), tenant)
 }
 
 /// Every tenant after `after`, by id.
-pub fn list(after: &str, limit: i64) -> Sql {
-    sql!(concat!(columns!(), " WHERE id > ?1 ORDER BY id LIMIT ?2"), after, limit)
+pub fn list(after: &str, limit: i64) -> Query<Tenant> {
+    query!(read, concat!(columns!(), " WHERE id > ?1 ORDER BY id LIMIT ?2"), after, limit)
 }
 
 /// Makes a tenant; the guard of a chain.
@@ -34,10 +34,10 @@ pub fn insert(tenant: &Tenant, settings: String) -> Sql {
     )
 }
 
-/// Changes a tenant that still has `version`; the guard of a chain. Every isolate notices.
+/// Changes a tenant that still has `version`; the guard of a chain.
 pub fn update(tenant: &Tenant, settings: String, now: i64) -> Sql {
     sql!(
-        "UPDATE tenants SET name = ?2, zone = ?3, status = ?4, settings = ?5, version = version + 1, epoch = epoch + 1, \
+        "UPDATE tenants SET name = ?2, zone = ?3, status = ?4, settings = ?5, version = version + 1, \
          updated_at = ?7 WHERE id = ?1 AND version = ?6",
         tenant.id.as_str(),
         tenant.name.as_str(),
@@ -49,9 +49,47 @@ pub fn update(tenant: &Tenant, settings: String, now: i64) -> Sql {
     )
 }
 
-/// Tells every isolate that something changed; a link of a chain.
-pub fn bump(tenant: &str) -> Sql {
-    sql!("UPDATE tenants SET epoch = epoch + 1 WHERE id = ?1 AND changes() > 0", tenant)
+/// Whose cron visits a tenant: each keeps its own turn.
+#[derive(Clone, Copy)]
+pub enum Visitor {
+    /// A Worker with the role `token`.
+    Token,
+    /// A Worker without it.
+    Other,
+}
+
+/// A tenant and when the cron visited it last, in seconds.
+pub struct Visited {
+    /// Its id.
+    pub id: String,
+    /// Seconds since the epoch.
+    pub visited_at: i64,
+}
+
+/// Tenants that the cron has not visited for longest.
+pub fn least_visited(visitor: Visitor, limit: i64) -> Query<Visited> {
+    let read = |row: &Reader<'_>| Ok(Visited { id: row.text("id")?, visited_at: row.int("visited_at")? });
+    match visitor {
+        Visitor::Token => query!(
+            read,
+            "SELECT id, visited_by_token AS visited_at FROM tenants ORDER BY visited_by_token, id LIMIT ?1",
+            limit
+        ),
+        Visitor::Other => query!(
+            read,
+            "SELECT id, visited_by_others AS visited_at FROM tenants ORDER BY visited_by_others, id LIMIT ?1",
+            limit
+        ),
+    }
+}
+
+/// Notes the visit, unless another cron was first.
+pub fn visit(visitor: Visitor, Visited { id, visited_at }: &Visited, now: i64) -> Sql {
+    let text = match visitor {
+        Visitor::Token => "UPDATE tenants SET visited_by_token = ?3 WHERE id = ?1 AND visited_by_token = ?2",
+        Visitor::Other => "UPDATE tenants SET visited_by_others = ?3 WHERE id = ?1 AND visited_by_others = ?2",
+    };
+    sql!(text, id.as_str(), *visited_at, now)
 }
 
 /// Reads a row.
@@ -63,6 +101,7 @@ pub fn read(row: &Reader<'_>) -> Result<Tenant> {
         status: row.name("status")?,
         epoch: row.int("epoch")?,
         policy_hash: row.text("policy_hash")?,
+        policy_version: row.int("policy_version")?,
         settings: row.json("settings")?,
         revoked_before: row.int("revoked_before")?,
         version: row.int("version")?,

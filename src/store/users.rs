@@ -3,7 +3,7 @@
 //! What a user is called is told by the user's own row; `accounts` is the index of it that finds users and keeps two of
 //! them from having one account. After every change [`index`] brings it in line, whoever came first.
 
-use super::{Reader, sql};
+use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::model::User;
 use crate::ports::Sql;
@@ -15,13 +15,14 @@ macro_rules! columns {
 }
 
 /// The user of that id.
-pub fn get(tenant: &str, user: &str) -> Sql {
-    sql!(concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, user)
+pub fn get(tenant: &str, user: &str) -> Query<User> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, user)
 }
 
 /// The user whom `issuer` calls `subject`.
-pub fn by_account(tenant: &str, issuer: &str, subject: &str) -> Sql {
-    sql!(
+pub fn by_account(tenant: &str, issuer: &str, subject: &str) -> Query<User> {
+    query!(
+        read,
         concat!(
             columns!(),
             " WHERE tenant = ?1 AND id = (SELECT user FROM accounts WHERE tenant = ?1 AND issuer = ?2 AND subject = ?3)"
@@ -33,8 +34,8 @@ pub fn by_account(tenant: &str, issuer: &str, subject: &str) -> Sql {
 }
 
 /// Users after `after`, by id.
-pub fn list(tenant: &str, after: &str, limit: i64) -> Sql {
-    sql!(concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)
+pub fn list(tenant: &str, after: &str, limit: i64) -> Query<User> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)
 }
 
 /// Makes a user, unless somebody has one of the accounts; the guard of a chain.
@@ -52,7 +53,7 @@ pub fn insert(tenant: &str, user: &User, body: String) -> Sql {
 
 /// Changes a user who still has `version` and is not retired, unless somebody else has one of the accounts; the guard of a
 /// chain.
-pub fn update(tenant: &str, (id, version): (&str, i64), body: String, now: i64) -> Sql {
+pub fn update(tenant: &str, id: &str, version: i64, body: String, now: i64) -> Sql {
     sql!(
         "UPDATE users SET body = ?4, version = version + 1, updated_at = ?5 \
          WHERE tenant = ?1 AND id = ?2 AND version = ?3 AND status <> 'retired' \

@@ -14,7 +14,6 @@ use crate::crypto::{Secret, nonce};
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::Connection;
 use crate::model::connection::CredentialPointer;
-use crate::store;
 use crate::store::leases::{self, Lease};
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -23,6 +22,8 @@ use std::rc::Rc;
 const MARGIN_SECONDS: i64 = 120;
 /// How long a claim holds: longer than the outbound gate lets an exchange take.
 const CLAIM_SECONDS: i64 = 20;
+/// What a kept token counts as in the cache, in bytes.
+const SLOT_BYTES: usize = 4_096;
 /// How long a lease waits for another one's exchange.
 const PATIENCE_MILLIS: u64 = 15_000;
 /// The first pause between two looks; each is twice the one before.
@@ -76,7 +77,7 @@ struct Errand<'a> {
 pub async fn obtain(cx: &Cx<'_>, connection: &Connection, scope: &str) -> Result<Obtained> {
     let pointer = connection.credential.as_ref().ok_or(Fault::Broken("a connection has no credential"))?;
     let key = format!("downstream/{}/{scope}", pointer.id);
-    let slot = cx.cached(&key, async || Ok(Some(Slot::default()))).await?.unwrap_or_default();
+    let slot: Rc<Slot> = cx.lasting(&key, SLOT_BYTES);
     let errand = Errand { cx, connection, pointer, scope, slot, waited_millis: Cell::new(0) };
     let token = errand.run().await?;
     let expires_in = token.expires_at.saturating_sub(errand.now());
@@ -127,21 +128,17 @@ impl Errand<'_> {
         let times = (self.now(), self.now().saturating_add(CLAIM_SECONDS));
         let claim = leases::claim(self.key(), &self.pointer.id, nonce, self.reusable_after(), times);
         let (tenant, connection, scope) = self.key();
-        let outcomes = self.cx.batch(vec![claim, leases::get(tenant, connection, scope)]).await?;
-        let [claim, found] = outcomes.as_slice() else {
-            return Err(Fault::Broken("two statements have two outcomes").into());
-        };
-        if claim.changes > 0 {
+        let (claimed, found) = self.cx.batch((claim, leases::get(tenant, connection, scope))).await?;
+        if claimed > 0 {
             return Ok(None);
         }
-        let row = found.rows.first().ok_or(Fault::Broken("a lease that is taken has no row"))?;
-        leases::read(&store::Reader(row)).map(Some)
+        found.into_iter().next().map(Some).ok_or_else(|| Fault::Broken("a lease that is taken has no row").into())
     }
 
     /// Ends a claim that came to nothing, so that the next lease need not wait for it to run out. A claim whose reply was
     /// lost may have been made.
     async fn finish(&self, nonce: &str, fetched: Result<Rc<Downstream>>) -> Result<Rc<Downstream>> {
-        if fetched.is_err() && self.cx.batch(vec![leases::release(self.key(), nonce)]).await.is_err() {
+        if fetched.is_err() && self.cx.run(vec![leases::release(self.key(), nonce)]).await.is_err() {
             self.cx.world.log.line("vault: a claim could not be ended and will run out");
         }
         fetched
@@ -162,8 +159,8 @@ impl Errand<'_> {
             .seal_token(&key, (self.scope, token.expires_at), &token.access_token, &*cx.world.entropy)
             .ok_or(Fault::Broken("a token cannot be sealed"))?;
         let fulfil = leases::fulfil(self.key(), &self.pointer.id, nonce, &sealed, token.expires_at);
-        let outcomes = cx.batch(vec![fulfil]).await?;
-        match outcomes.first().is_some_and(|fulfilled| fulfilled.changes > 0) {
+        let changes = cx.run(vec![fulfil]).await?;
+        match changes.first().is_some_and(|rows| *rows > 0) {
             true => Ok(self.slot.put(token)),
             false => Err(Fault::Unavailable("the connection, which has just changed,").into()),
         }
@@ -189,9 +186,7 @@ impl Errand<'_> {
             if let Some(token) = self.slot.outliving(self.reusable_after()) {
                 return Ok(Some(token));
             }
-            let outcomes = self.cx.batch(vec![leases::get(tenant, connection, scope)]).await?;
-            let row = store::single(&outcomes).map(|row| leases::read(&row)).transpose()?;
-            match row {
+            match self.cx.one(leases::get(tenant, connection, scope)).await? {
                 Some(row) if row.claim == taken.claim => {
                     if row.claimed_until <= self.now() {
                         return Ok(None);

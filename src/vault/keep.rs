@@ -8,13 +8,13 @@
 use super::envelope::{self, Place};
 use super::provider::{self, Provider};
 use crate::audit;
-use crate::context::Cx;
+use crate::context::{Change, Cx};
+use crate::directory::connections::ConnectionKey;
 use crate::error::{Fault, Reason, Result};
 use crate::model::connection::{CredentialPointer, Settings};
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
 use crate::model::{Connection, Event, EventType, Status};
-use crate::ports::Sql;
 use crate::store;
 use serde_json::Value;
 
@@ -44,11 +44,11 @@ pub async fn create(cx: &Cx<'_>, admin: &str, name: &str, draft: Draft) -> Resul
     let Lodged { pointer, account } = lodge(cx, name, provider, secret).await?;
     let settings = Settings { config, account };
     let now = cx.now.seconds();
-    let chain = vec![
-        store::connections::insert(&cx.tenant.id, name, provider.kind, json(&settings)?, now),
-        store::connections::point(&cx.tenant.id, name, &pointer),
-    ];
-    if !cx.commit(chain, &event(cx, EventType::ConnectionPut, admin, name, "created"), vec![]).await? {
+    let change = Change::guard(store::connections::insert(&cx.tenant.id, name, provider.kind, json(&settings)?, now))
+        .then(store::connections::point(&cx.tenant.id, name, &pointer))
+        .invalidates(&ConnectionKey(name))
+        .event(event(cx, EventType::ConnectionPut, admin, name, "created"));
+    if !cx.commit(change).await? {
         discard(cx, name, &pointer).await;
         return Err(Reason::Conflict.into());
     }
@@ -81,11 +81,16 @@ pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft)
     let settings = Settings { config, account };
     let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
     let at = (present.name.as_str(), present.version);
-    let mut chain = vec![store::connections::update(tenant, at, provider.kind, json(&settings)?, now)];
-    chain.extend(lodged.as_ref().map(|new| store::connections::point(tenant, &present.name, &new.pointer)));
+    let mut change = Change::guard(store::connections::update(tenant, at, provider.kind, json(&settings)?, now));
+    if let Some(new) = &lodged {
+        change = change.then(store::connections::point(tenant, &present.name, &new.pointer));
+    }
     let what = if lodged.is_some() { "updated, with another credential" } else { "updated" };
-    let event = event(cx, EventType::ConnectionPut, admin, &present.name, what);
-    let changed = cx.commit(chain, &event, vec![store::leases::forget(tenant, &present.name)]).await?;
+    let change = change
+        .invalidates(&ConnectionKey(&present.name))
+        .event(event(cx, EventType::ConnectionPut, admin, &present.name, what))
+        .always(store::leases::forget(tenant, &present.name));
+    let changed = cx.commit(change).await?;
     let (new, old) = (lodged.map(|new| new.pointer), present.credential);
     // Whichever of the two has no pointer now.
     let (credential, orphan) = match (changed, new) {
@@ -112,10 +117,12 @@ pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft)
 /// Removes a connection that is still as it was read, with its data key and every token that it was given.
 pub async fn remove(cx: &Cx<'_>, admin: &str, present: &Connection) -> Result<()> {
     let (tenant, name) = (&cx.tenant.id, &present.name);
-    let event = event(cx, EventType::ConnectionDeleted, admin, name, &present.kind);
-    let chain = vec![store::connections::delete(tenant, name, present.version)];
-    let after: Vec<Sql> = vec![store::connections::erase_credential(tenant, name), store::leases::forget(tenant, name)];
-    if !cx.commit(chain, &event, after).await? {
+    let change = Change::guard(store::connections::delete(tenant, name, present.version))
+        .invalidates(&ConnectionKey(name))
+        .event(event(cx, EventType::ConnectionDeleted, admin, name, &present.kind))
+        .always(store::connections::erase_credential(tenant, name))
+        .always(store::leases::forget(tenant, name));
+    if !cx.commit(change).await? {
         return Err(Reason::PreconditionFailed.into());
     }
     if let Some(pointer) = &present.credential {

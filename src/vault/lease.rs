@@ -13,15 +13,23 @@ use crate::audit;
 use crate::authn::client::Authenticated;
 use crate::cedar::{Action, Circumstance, Target};
 use crate::context::Cx;
+use crate::context::cache::key;
 use crate::crypto::sha256;
+use crate::directory::connections;
 use crate::error::{Error, Fault, Reason, Refusal, Result};
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
 use crate::model::{ClientKind, Connection, EventType, Status};
 use crate::oauth::{Form, ResourceUri, Scope};
 use crate::policy;
+use crate::store;
 use crate::tokens::{self, Accepted};
 use std::rc::Rc;
+
+key!(
+    /// Until when a client has a token of a connection for a subject, as far as this isolate has written it down.
+    LeaseUseKey(client, subject, connection) -> i64 = "lease-use", weighs |_| 64
+);
 
 const MAX_TOOL: usize = 200;
 const MAX_ASKED: usize = 1024;
@@ -80,11 +88,27 @@ pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Res
     let scope = narrow(&connection, asked.as_ref())?.to_string();
 
     let downstream::Obtained { token, expires_in } = downstream::obtain(cx, &connection, &scope).await?;
+    note_use(cx, &accepted, &connection, token.expires_at).await?;
     trail.facts.scope_given = Some(scope.clone());
     trail.facts.expires_at = Some(token.expires_at);
     let event = audit::event(cx, EventType::LeaseGranted, trail.agent.as_deref(), trail.facts.clone());
     audit::record(cx, &event).await?;
     Ok(Granted { token, expires_in, scope })
+}
+
+/// Writes down, once a token and isolate, that the agent has it: a kill finds it there.
+async fn note_use(cx: &Cx<'_>, accepted: &Accepted, connection: &Connection, expires_at: i64) -> Result<()> {
+    let claims = &accepted.claims;
+    let key = LeaseUseKey(&claims.client_id, &claims.sub, &connection.name);
+    let noted = cx.cached(&key, async || Ok(None)).await?;
+    if noted.is_some_and(|until| *until >= expires_at) {
+        return Ok(());
+    }
+    let statement =
+        store::leases::note_use(&cx.tenant.id, &claims.client_id, &claims.sub, &connection.name, expires_at);
+    cx.run(vec![statement]).await?;
+    cx.keep(&key, expires_at);
+    Ok(())
 }
 
 /// The agent's token, if it holds for a resource that the caller serves.
@@ -110,7 +134,7 @@ async fn permitted(
     accepted: &Accepted,
     facts: &mut Facts,
 ) -> Result<Rc<Connection>> {
-    let connection = super::connection(cx, name).await?.filter(|connection| connection.status == Status::Active);
+    let connection = connections::load(cx, name).await?.filter(|connection| connection.status == Status::Active);
     let claims = &accepted.claims;
     let circumstance = Circumstance {
         auth_method: Some(caller.method.as_str().to_owned()),

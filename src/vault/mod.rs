@@ -20,22 +20,3 @@ mod provider;
 
 pub use keep::{Draft, create, remove, tidy, update};
 pub use lease::{Granted, Request, Trail, lease};
-
-use crate::context::Cx;
-use crate::error::Result;
-use crate::model::Connection;
-use crate::model::id::is_slug;
-use crate::store;
-use std::rc::Rc;
-
-/// The connection of that name, at most as old as the freshness bound.
-pub async fn connection(cx: &Cx<'_>, name: &str) -> Result<Option<Rc<Connection>>> {
-    if !is_slug(name) {
-        return Ok(None);
-    }
-    let load = async || {
-        let outcomes = cx.batch(vec![store::connections::get(&cx.tenant.id, name)]).await?;
-        store::single(&outcomes).map(|row| store::connections::read(&row)).transpose()
-    };
-    cx.cached(&format!("connection/{name}"), load).await
-}

@@ -1,6 +1,7 @@
 //! `GET /health`: whether D1 answers.
 
 use super::Response;
+use crate::context::database::Database;
 use crate::error::Result;
 use crate::ports::World;
 use crate::store;
@@ -8,6 +9,6 @@ use serde_json::json;
 
 /// `{"status":"ok"}` when D1 answers, else 503.
 pub async fn get(world: &World) -> Result<Response> {
-    world.db.batch(vec![store::tenants::get("main")]).await?;
+    Database(&*world.db).one(store::tenants::get("main")).await?;
     Ok(Response::json(200, &json!({"status": "ok"})))
 }

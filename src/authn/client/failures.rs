@@ -33,9 +33,9 @@ impl Counted {
 
     /// Counts a failure; refuses if there were too many before it.
     pub async fn count(&self, cx: &Cx<'_>) -> Result<()> {
-        match self.0.is_empty() || cx.count_failure(&self.0).await? {
-            true => Ok(()),
-            false => Err(Reason::TooManyFailures.into()),
+        match cx.count_failure(&self.0).await?.over {
+            true => Err(Reason::TooManyFailures.into()),
+            false => Ok(()),
         }
     }
 }

@@ -12,7 +12,6 @@ use crate::error::Result;
 use crate::federation::{self, Assertion, KeySource, Wanted, presets, rules_hold};
 use crate::model::issuer::{Use, WorkloadIdentity};
 use crate::model::{AuthMethod, Client};
-use crate::store::{self, Reader};
 use std::rc::Rc;
 
 const SVID_TYPES: &[&str] = &["", "jwt", "jose"];
@@ -50,16 +49,9 @@ pub async fn verify(
 
 /// The one client whose rules hold for a verified assertion about a workload; nothing if there is none, or two.
 pub async fn client_by_workload(cx: &Cx<'_>, assertion: &Assertion) -> Result<Option<Rc<Client>>> {
-    let load = async || {
-        let outcomes = cx.batch(vec![store::issuers::workloads(&cx.tenant.id, &assertion.iss)]).await?;
-        let rows = outcomes.iter().flat_map(|outcome| &outcome.rows);
-        let all = rows.map(|row| store::issuers::read_workload(&Reader(row))).collect::<Result<Vec<_>>>()?;
-        Ok(Some(all))
-    };
-    let known: Option<Rc<Vec<(String, WorkloadIdentity)>>> =
-        cx.cached(&["workloads/", &assertion.iss].concat(), load).await?;
+    let known = issuers::workloads(cx, &assertion.iss).await?;
     let mut found: Vec<&str> = Vec::new();
-    for (client, identity) in known.iter().flat_map(|known| known.iter()) {
+    for (client, identity) in known.iter() {
         if is_of(identity, assertion) && !found.contains(&client.as_str()) {
             found.push(client);
         }

@@ -2,7 +2,7 @@
 
 use super::open_authorization;
 use crate::audit;
-use crate::context::Cx;
+use crate::context::{Change, Cx};
 use crate::error::Result;
 use crate::jose::Unsigned;
 use crate::keys;
@@ -10,9 +10,9 @@ use crate::model::EventType;
 use crate::model::event::Facts;
 use crate::model::stream::{Delivery, Stream, StreamStatus};
 use crate::outbound;
-use crate::ports::{Alg, Now, Pending, Sql};
+use crate::ports::{Alg, Now, Pending};
 use crate::store::signals::Signal;
-use crate::store::{self, Reader};
+use crate::store::{self, Query};
 use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::future::poll_fn;
@@ -34,7 +34,7 @@ const LOOKS: usize = 10;
 const LOOK_MILLIS: u64 = 1_000;
 
 /// Asks which tenants have something to push.
-pub fn tenants_due(now: Now) -> Sql {
+pub fn tenants_due(now: Now) -> Query<String> {
     store::signals::tenants_due(now.seconds(), ATTEMPTS, TENANTS)
 }
 
@@ -42,11 +42,7 @@ pub fn tenants_due(now: Now) -> Sql {
 /// it without our hearing so, it comes again with the same `jti`.
 pub async fn push(cx: &Cx<'_>) -> Result<()> {
     let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
-    let outcomes = cx.batch(vec![store::signals::due(tenant, now, ATTEMPTS, PUSHED)]).await?;
-    let rows = outcomes.iter().flat_map(|outcome| &outcome.rows).map(Reader);
-    let due = rows
-        .map(|row| Ok((store::signals::read(&row)?, store::signals::read_signal(&row)?)))
-        .collect::<Result<Vec<(Stream, Signal)>>>()?;
+    let due = cx.all(store::signals::due(tenant, now, ATTEMPTS, PUSHED)).await?;
     if due.is_empty() {
         return Ok(());
     }
@@ -54,9 +50,9 @@ pub async fn push(cx: &Cx<'_>) -> Result<()> {
         let next = now.saturating_add(pause(signal.attempts));
         store::signals::claim(tenant, (&stream.id, &signal.id), signal.attempts, next)
     });
-    let claimed = cx.batch(claims.collect()).await?;
+    let claimed = cx.run(claims.collect()).await?;
     let taken = RefCell::new(Vec::new());
-    let mine = due.iter().zip(claimed).filter(|(_, claim)| claim.changes > 0).map(|(one, _)| one);
+    let mine = due.iter().zip(claimed).filter(|(_, rows)| *rows > 0).map(|(one, _)| one);
     let attempts = mine.map(|(stream, signal)| {
         let attempt: Pending<'_, ()> = Box::pin(async {
             match push_one(cx, stream, signal).await {
@@ -73,7 +69,7 @@ pub async fn push(cx: &Cx<'_>) -> Result<()> {
         let remove = |(stream, id): (&String, &String)| {
             store::signals::remove(tenant, stream, Value::from(vec![id.as_str()]).to_string())
         };
-        cx.batch(done.into_iter().map(remove).collect()).await?;
+        cx.run(done.into_iter().map(remove).collect()).await?;
     }
     Ok(())
 }
@@ -132,7 +128,7 @@ pub async fn poll(cx: &Cx<'_>, stream: &Stream, asked: &Asked) -> Result<Handed>
     let tenant = &cx.tenant.id;
     if !asked.settled.is_empty() {
         let ids = Value::from(asked.settled.clone()).to_string();
-        cx.batch(vec![store::signals::remove(tenant, &stream.id, ids)]).await?;
+        cx.run(vec![store::signals::remove(tenant, &stream.id, ids)]).await?;
     }
     let most = asked.most.unwrap_or(MOST_SETS).clamp(0, MOST_SETS);
     let mut handed = Handed { sets: Map::new(), more: false };
@@ -143,9 +139,7 @@ pub async fn poll(cx: &Cx<'_>, stream: &Stream, asked: &Asked) -> Result<Handed>
         if look > 0 {
             cx.world.timer.sleep(LOOK_MILLIS).await;
         }
-        let outcomes = cx.batch(vec![store::signals::waiting(tenant, &stream.id, most.saturating_add(1))]).await?;
-        let rows = outcomes.iter().flat_map(|outcome| &outcome.rows).map(Reader);
-        let mut signals = rows.map(|row| store::signals::read_signal(&row)).collect::<Result<Vec<_>>>()?;
+        let mut signals = cx.all(store::signals::waiting(tenant, &stream.id, most.saturating_add(1))).await?;
         let most = usize::try_from(most).unwrap_or_default();
         handed.more = signals.len() > most;
         signals.truncate(most);
@@ -163,17 +157,14 @@ pub async fn poll(cx: &Cx<'_>, stream: &Stream, asked: &Asked) -> Result<Handed>
 pub async fn sweep(cx: &Cx<'_>) -> Result<()> {
     let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
     let bounds = (now, ATTEMPTS, now.saturating_sub(KEPT_SECONDS));
-    let outcomes = cx.batch(vec![store::signals::count_stale(tenant, bounds)]).await?;
-    for row in outcomes.iter().flat_map(|outcome| &outcome.rows).map(Reader) {
-        let stream = row.text("stream")?;
-        let detail = Some(row.int("n")?.to_string());
-        let facts = Facts { target: Some(stream.clone()), detail, ..Facts::default() };
+    for (stream, count) in cx.all(store::signals::count_stale(tenant, bounds)).await? {
+        let facts = Facts { target: Some(stream.clone()), detail: Some(count.to_string()), ..Facts::default() };
         let event = audit::event(cx, EventType::SignalDropped, None, facts);
-        cx.commit(vec![store::signals::drop_stale(tenant, &stream, bounds)], &event, vec![]).await?;
+        cx.commit(Change::guard(store::signals::drop_stale(tenant, &stream, bounds)).event(event)).await?;
     }
     let orphans =
         vec![store::signals::delete_orphaned_streams(tenant), store::signals::delete_orphaned_signals(tenant)];
-    cx.batch(orphans).await.map(drop)
+    cx.run(orphans).await.map(drop)
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ pub struct Subjects<'a> {
     pub tenant: bool,
 }
 
-/// The statements that tell every receiver of the tenant, to stand first in the `after` of [`Cx::commit`]: they hold only if
+/// The statements that tell every receiver of the tenant, for [`Change::signals`](crate::context::Change::signals): they hold only if
 /// the change does.
 pub fn session_revoked(cx: &Cx<'_>, subjects: &Subjects<'_>) -> Vec<Sql> {
     let (id, now) = (cx.new_id(), cx.now.seconds());
@@ -87,8 +87,8 @@ pub async fn verify(cx: &Cx<'_>, stream: &Stream, state: Option<&str>) -> Result
     let claims = json!({"sub_id": sub_id, "txn": cx.request_id, "events": {VERIFICATION: event}}).to_string();
     let (id, now) = (cx.new_id(), cx.now.seconds());
     let statement = store::signals::insert_signal(&cx.tenant.id, stream, (&id, claims), now, MOST_WAITING);
-    let outcomes = cx.batch(vec![statement]).await?;
-    match outcomes.first().is_some_and(|outcome| outcome.changes > 0) {
+    let changes = cx.run(vec![statement]).await?;
+    match changes.first().is_some_and(|rows| *rows > 0) {
         true => {
             cx.relay_soon();
             Ok(())
@@ -99,8 +99,7 @@ pub async fn verify(cx: &Cx<'_>, stream: &Stream, state: Option<&str>) -> Result
 
 /// The stream of a client, if it has one.
 pub async fn stream_of(cx: &Cx<'_>, client: &str) -> Result<Option<Stream>> {
-    let outcomes = cx.batch(vec![store::signals::of(&cx.tenant.id, client)]).await?;
-    store::single(&outcomes).map(|row| store::signals::read(&row)).transpose()
+    cx.one(store::signals::of(&cx.tenant.id, client)).await
 }
 
 fn place(cx: &Cx<'_>, stream: &str) -> String {

@@ -7,7 +7,10 @@
 use super::{Page, body, body_or_empty, changes, created, expect_if_sent, expect_version, item, kill, page};
 use crate::audit;
 use crate::authn::client;
-use crate::context::Cx;
+use crate::context::{Change, Cx};
+use crate::directory::clients::ClientKey;
+use crate::directory::identities::StatusListKey;
+use crate::directory::issuers::WorkloadsKey;
 use crate::error::{Fault, Reason, Result};
 use crate::grants;
 use crate::model::event::Facts;
@@ -85,8 +88,7 @@ fn show(status: u16, client: Client) -> Response {
 }
 
 async fn find(cx: &Cx<'_>, id: &str) -> Result<Client> {
-    let outcomes = cx.batch(store::clients::get(&cx.tenant.id, id).into()).await?;
-    store::clients::read_one(&outcomes)?.ok_or_else(|| Reason::NotFound.into())
+    cx.one(store::clients::get(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
 }
 
 async fn metadata(call: Call<'_>) -> Result<(ClientMetadata, String)> {
@@ -97,6 +99,14 @@ async fn metadata(call: Call<'_>) -> Result<(ClientMetadata, String)> {
     Ok((metadata, json))
 }
 
+/// Adds the keys of all that is cached of a client and of the workloads that it is.
+fn invalidates(change: Change, before: &ClientMetadata, after: &ClientMetadata, id: &str) -> Change {
+    let identities = before.workload_identities.iter().chain(&after.workload_identities);
+    identities.fold(change.invalidates(&ClientKey(id)), |change, identity| {
+        change.invalidates(&WorkloadsKey(&identity.issuer))
+    })
+}
+
 fn facts(client: &str, detail: impl Into<Option<String>>) -> Facts {
     Facts { target: Some(client.to_owned()), detail: detail.into(), ..Facts::default() }
 }
@@ -104,9 +114,8 @@ fn facts(client: &str, detail: impl Into<Option<String>>) -> Facts {
 /// Lists clients, the oldest first.
 pub async fn list(call: Call<'_>) -> Result<Response> {
     let page: Page = page(call)?;
-    let statements = store::clients::list(&call.cx.tenant.id, page.after(), page.rows());
-    let outcomes = call.cx.batch(statements.into()).await?;
-    Ok(page.of(store::clients::read_all(&outcomes)?, |client| (client.id.clone(), view(client))))
+    let found = call.cx.all(store::clients::list(&call.cx.tenant.id, page.after(), page.rows())).await?;
+    Ok(page.of(found, |client| (client.id.clone(), view(client))))
 }
 
 /// Registers a client; with its first secret, if it authenticates with one.
@@ -119,9 +128,10 @@ pub async fn create(call: Call<'_>) -> Result<Response> {
     let (stored, secret) = minted.unzip();
     let facts = facts(&client.id, client.metadata.client_name.clone());
     let event = audit::event(cx, EventType::ClientCreated, Some(call.admin()?), facts);
+    let change = Change::guard(store::clients::insert(&cx.tenant.id, &client, json));
     let with_secret = stored.iter().map(|stored| store::clients::insert_secret(&cx.tenant.id, &client.id, stored));
-    let chain = std::iter::once(store::clients::insert(&cx.tenant.id, &client, json)).chain(with_secret).collect();
-    if !cx.commit(chain, &event, vec![]).await? {
+    let change = with_secret.fold(change, Change::then);
+    if !cx.commit(invalidates(change, &client.metadata, &client.metadata, &client.id).event(event)).await? {
         return Err(Reason::Conflict.into());
     }
     client.secrets.extend(stored);
@@ -148,7 +158,8 @@ pub async fn put(call: Call<'_>) -> Result<Response> {
     let event = audit::event(cx, EventType::ClientUpdated, Some(call.admin()?), facts);
     let now = cx.now.seconds();
     let guard = store::clients::update(&cx.tenant.id, &client.id, json, client.version, now);
-    if !cx.commit(vec![guard], &event, vec![]).await? {
+    let change = invalidates(Change::guard(guard), &client.metadata, &metadata, &client.id).event(event);
+    if !cx.commit(change).await? {
         return Err(Reason::PreconditionFailed.into());
     }
     client.metadata = metadata;
@@ -166,7 +177,8 @@ pub async fn delete(call: Call<'_>) -> Result<Response> {
     let event = audit::event(cx, EventType::ClientDeleted, Some(call.admin()?), facts);
     let guard = store::clients::delete(&cx.tenant.id, &client.id, client.version);
     let after = store::clients::delete_orphaned_secrets(&cx.tenant.id, &client.id);
-    match cx.commit(vec![guard], &event, vec![after]).await? {
+    let change = invalidates(Change::guard(guard), &client.metadata, &client.metadata, &client.id);
+    match cx.commit(change.invalidates(&StatusListKey).event(event).always(after)).await? {
         true => Ok(Response::empty(204)),
         false => Err(Reason::PreconditionFailed.into()),
     }
@@ -191,7 +203,7 @@ pub async fn add_secret(call: Call<'_>) -> Result<Response> {
     let facts = facts(&client.id, stored.id.clone());
     let event = audit::event(cx, EventType::SecretCreated, Some(call.admin()?), facts);
     let guard = store::clients::add_secret(&cx.tenant.id, &client.id, &stored, MAX_SECRETS);
-    if !cx.commit(vec![guard], &event, vec![]).await? {
+    if !cx.commit(Change::guard(guard).invalidates(&ClientKey(&client.id)).event(event)).await? {
         return Err(Reason::Conflict.because(format!("a client has {MAX_SECRETS} secrets at most; remove one first")));
     }
     Ok(Response::json(201, &NewSecret { client_secret: secret.expose(), secret: view_secret(stored) }))
@@ -201,7 +213,8 @@ pub async fn add_secret(call: Call<'_>) -> Result<Response> {
 pub async fn delete_secret(call: Call<'_>) -> Result<Response> {
     let (cx, client, secret) = (call.cx, call.id(0)?, call.id(1)?);
     let event = audit::event(cx, EventType::SecretDeleted, Some(call.admin()?), facts(client, secret.to_owned()));
-    match cx.commit(vec![store::clients::delete_secret(&cx.tenant.id, client, secret)], &event, vec![]).await? {
+    let guard = store::clients::delete_secret(&cx.tenant.id, client, secret);
+    match cx.commit(Change::guard(guard).invalidates(&ClientKey(client)).event(event)).await? {
         true => Ok(Response::empty(204)),
         false => Err(Reason::NotFound.into()),
     }

@@ -45,16 +45,14 @@ fn view(connection: Connection) -> View {
 }
 
 async fn find(cx: &Cx<'_>, name: &str) -> Result<Option<Connection>> {
-    let outcomes = cx.batch(vec![store::connections::get(&cx.tenant.id, name)]).await?;
-    store::single(&outcomes).map(|row| store::connections::read(&row)).transpose()
+    cx.one(store::connections::get(&cx.tenant.id, name)).await
 }
 
 /// Lists connections by name.
 pub async fn list(call: Call<'_>) -> Result<Response> {
     let page = page(call)?;
-    let statement = store::connections::list(&call.cx.tenant.id, page.after(), page.rows());
-    let outcomes = call.cx.batch(vec![statement]).await?;
-    page.of_rows(&outcomes, store::connections::read, |connection| (connection.name.clone(), view(connection)))
+    let found = call.cx.all(store::connections::list(&call.cx.tenant.id, page.after(), page.rows())).await?;
+    Ok(page.of(found, |connection| (connection.name.clone(), view(connection))))
 }
 
 /// Shows a connection.

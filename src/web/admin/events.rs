@@ -4,13 +4,17 @@ use super::{FIRST_TENANT, items, query};
 use crate::audit;
 use crate::error::{Error, Reason, Result};
 use crate::model::EventType;
-use crate::store::events::Query;
+use crate::model::id::first_at;
+use crate::store::events::Filter;
 use crate::web::{Call, Response};
 use chrono::DateTime;
 use serde_json::json;
 
 /// What a query may say besides `limit` and `cursor`.
-pub const PARAMETERS: &[&str] = &["client_id", "type", "decision", "since", "until"];
+pub const PARAMETERS: &[&str] = &["client_id", "type", "decision", "since", "until", "refused"];
+
+/// Beyond every id.
+const LAST: &str = "~";
 
 /// The latest moment that a query may name, in seconds: in the year 5138, and far from what a float cannot hold.
 const MAX_SECONDS: i64 = 99_999_999_999;
@@ -25,15 +29,27 @@ pub async fn list(call: Call<'_>) -> Result<Response> {
     if kind.as_ref().is_some_and(|kind| !EventType::ALL.iter().any(|known| known.as_str() == kind)) {
         return Err(Reason::InvalidQuery.because("`type` is no type of event, such as `token.issued`"));
     }
-    let wanted = Query {
-        client: text("client_id"),
-        kind,
-        decision: text("decision"),
-        since: time("since")?,
-        until: time("until")?,
-        before: text("cursor"),
+    let refused = match page.get("refused") {
+        None => false,
+        Some("true") => true,
+        Some(_) => return Err(Reason::InvalidQuery.because("`refused` may only be `true`")),
     };
-    let (events, cursor) = audit::query::events(call.cx, &wanted, page.limit()).await?;
+    let mut filter = Filter { client: text("client_id"), kind, refused, from: String::new(), before: LAST.to_owned() };
+    if let Some(since) = time("since")? {
+        filter.from = first_at(since);
+    }
+    if let Some(until) = time("until")? {
+        filter.before = first_at(until);
+    }
+    if let Some(cursor) = page.get("cursor") {
+        let cursor = cursor.to_owned();
+        filter.before = if cursor < filter.before { cursor } else { filter.before };
+    }
+    if let Some(decision) = page.get("decision") {
+        filter.from = filter.from.max(decision.to_owned());
+        filter.before = filter.before.min([decision, "!"].concat());
+    }
+    let (events, cursor) = audit::query::events(call.cx, &filter, page.limit()).await?;
     Ok(items(&events, cursor))
 }
 

@@ -1,7 +1,7 @@
 //! `admin/identities`: the directory of agentic identities, and stopping one.
 
 use super::{kill, query};
-use crate::directory::identities;
+use crate::directory::identities::{self, Recent};
 use crate::error::{Reason, Result};
 use crate::model::identity::{Entry, Filter};
 use crate::model::{Status, Stoppable};
@@ -107,7 +107,7 @@ pub async fn list(call: Call<'_>) -> Result<Response> {
         Some(_) => return Err(Reason::InvalidQuery.because("`status` must be active, suspended or retired")),
     };
     let filter = Filter { client: page.get("client"), subject: page.get("subject"), status };
-    let entries = identities::list(call.cx, &filter, (page.after(), page.rows())).await?;
+    let entries = identities::list(call.cx, &filter, page.after(), page.rows()).await?;
     Ok(page.of(entries, |entry| (entry.identity.id.clone(), view(entry))))
 }
 
@@ -116,8 +116,8 @@ pub async fn get(call: Call<'_>) -> Result<Response> {
     let (cx, now) = (call.cx, call.cx.now.seconds());
     let entry = identities::find(cx, call.id(0)?).await?;
     let reach = reach::reach(cx, &entry).await?;
-    let events = identities::recent(cx, &entry).await?;
-    let chains = events.iter().filter_map(|event| chain(event, now)).collect();
+    let Recent { events, issued } = identities::recent(cx, &entry).await?;
+    let chains = issued.iter().filter_map(|event| chain(event, now)).collect();
     Ok(Response::json(200, &Detail { identity: view(entry), reach, events, chains }))
 }
 

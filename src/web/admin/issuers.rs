@@ -5,7 +5,8 @@
 
 use super::{body, changes, check_slug, created, expect_if_sent, expect_version, item, page};
 use crate::audit;
-use crate::context::Cx;
+use crate::context::{Change, Cx};
+use crate::directory::issuers::IssuerKey;
 use crate::error::{Fault, Reason, Result};
 use crate::federation::presets;
 use crate::model::event::Facts;
@@ -29,8 +30,7 @@ fn view(issuer: Issuer) -> View {
 }
 
 async fn find(cx: &Cx<'_>, id: &str) -> Result<Issuer> {
-    let outcomes = cx.batch(vec![store::issuers::get(&cx.tenant.id, id)]).await?;
-    store::issuers::read(&store::single(&outcomes).ok_or(Reason::NotFound)?)
+    cx.one(store::issuers::get(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
 }
 
 fn read(call: Call<'_>) -> Result<(IssuerBody, String)> {
@@ -50,9 +50,8 @@ fn facts(id: &str, detail: String) -> Facts {
 /// Lists issuers by id.
 pub async fn list(call: Call<'_>) -> Result<Response> {
     let page = page(call)?;
-    let statement = store::issuers::list(&call.cx.tenant.id, page.after(), page.rows());
-    let outcomes = call.cx.batch(vec![statement]).await?;
-    page.of_rows(&outcomes, store::issuers::read, |issuer| (issuer.id.clone(), view(issuer)))
+    let found = call.cx.all(store::issuers::list(&call.cx.tenant.id, page.after(), page.rows())).await?;
+    Ok(page.of(found, |issuer| (issuer.id.clone(), view(issuer))))
 }
 
 /// Registers an issuer, under the id that the body chooses or under a new one.
@@ -62,7 +61,8 @@ pub async fn create(call: Call<'_>) -> Result<Response> {
     let id = body.id.clone().unwrap_or_else(|| cx.new_id());
     check_slug("id", &id)?;
     let event = audit::event(cx, EventType::IssuerCreated, Some(call.admin()?), facts(&id, body.issuer.clone()));
-    if !cx.commit(vec![store::issuers::insert(&cx.tenant.id, &id, &body, json, now)], &event, vec![]).await? {
+    let guard = store::issuers::insert(&cx.tenant.id, &id, &body, json, now);
+    if !cx.commit(Change::guard(guard).invalidates(&IssuerKey(&body.issuer)).event(event)).await? {
         return Err(Reason::Conflict.into());
     }
     let path = ["issuers/", &id].concat();
@@ -88,7 +88,11 @@ pub async fn put(call: Call<'_>) -> Result<Response> {
     let facts = facts(id, changes(&present.body, &body));
     let event = audit::event(cx, EventType::IssuerUpdated, Some(call.admin()?), facts);
     let guard = store::issuers::update(&cx.tenant.id, (id, present.version), &body, json, now);
-    if !cx.commit(vec![guard], &event, vec![]).await? {
+    let change = Change::guard(guard)
+        .invalidates(&IssuerKey(&present.body.issuer))
+        .invalidates(&IssuerKey(&body.issuer))
+        .event(event);
+    if !cx.commit(change).await? {
         // Either another change came first, or another issuer has this `iss`.
         return Err(match find(cx, id).await?.version == present.version {
             true => Reason::Conflict.because("another issuer has this `issuer`"),
@@ -107,7 +111,7 @@ pub async fn delete(call: Call<'_>) -> Result<Response> {
     let facts = facts(&issuer.id, issuer.body.issuer.clone());
     let event = audit::event(cx, EventType::IssuerDeleted, Some(call.admin()?), facts);
     let guard = store::issuers::delete(&cx.tenant.id, &issuer.id, issuer.version);
-    match cx.commit(vec![guard], &event, vec![]).await? {
+    match cx.commit(Change::guard(guard).invalidates(&IssuerKey(&issuer.body.issuer)).event(event)).await? {
         true => Ok(Response::empty(204)),
         false => Err(Reason::PreconditionFailed.into()),
     }

@@ -3,6 +3,7 @@
 //! Stopping needs no `If-Match`, and doing it twice does no harm: an emergency does not wait for a version.
 
 use super::{FIRST_TENANT, body};
+use crate::directory::connections;
 use crate::error::{Reason, Result};
 use crate::model::Stoppable;
 use crate::revocation::kill::{self, Order};
@@ -76,7 +77,7 @@ async fn kill_it(call: Call<'_>, order: Order<'_>) -> Result<Response> {
     }
     // Once the data key is gone nothing tells where its ciphertext lies.
     let connection = match order.kind {
-        Stoppable::Connection => vault::connection(call.cx, order.id).await?,
+        Stoppable::Connection => connections::load(call.cx, order.id).await?,
         _ => None,
     };
     let receipt = kill::kill(call.cx, order).await?;

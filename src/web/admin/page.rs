@@ -1,8 +1,6 @@
 //! Lists, a page at a time.
 
 use crate::error::{Reason, Result};
-use crate::ports::{Outcome, Row};
-use crate::store::Reader;
 use crate::web::{Call, Response};
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -62,18 +60,6 @@ impl Page {
     /// How many rows to ask for: one more than fit, which tells that there is another page.
     pub const fn rows(&self) -> i64 {
         self.limit.saturating_add(1)
-    }
-
-    /// Renders what the outcome of a query for [`Page::rows`] rows gave: `read` reads one, `view` shows one under its name.
-    pub fn of_rows<T, V: Serialize>(
-        &self,
-        outcomes: &[Outcome],
-        read: impl Fn(&Reader<'_>) -> Result<T>,
-        view: impl Fn(T) -> (String, V),
-    ) -> Result<Response> {
-        let rows: Vec<&Row> = outcomes.iter().flat_map(|outcome| &outcome.rows).collect();
-        let things = rows.into_iter().map(|row| read(&Reader(row))).collect::<Result<Vec<T>>>()?;
-        Ok(self.of(things, view))
     }
 
     /// Renders at most [`Page::rows`] things, each shown by `view` under the name by which the list is ordered.

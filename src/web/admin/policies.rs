@@ -44,16 +44,14 @@ fn view(policy: Policy) -> View {
 }
 
 async fn find(cx: &Cx<'_>, id: &str) -> Result<Policy> {
-    let outcomes = cx.batch(vec![store::policies::get(&cx.tenant.id, id)]).await?;
-    store::policies::read(&store::single(&outcomes).ok_or(Reason::NotFound)?)
+    cx.one(store::policies::get(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
 }
 
 /// Lists policies by id.
 pub async fn list(call: Call<'_>) -> Result<Response> {
     let page = page(call)?;
-    let statement = store::policies::list(&call.cx.tenant.id, page.after(), page.rows());
-    let outcomes = call.cx.batch(vec![statement]).await?;
-    page.of_rows(&outcomes, store::policies::read, |policy| (policy.source.id.clone(), view(policy)))
+    let found = call.cx.all(store::policies::list(&call.cx.tenant.id, page.after(), page.rows())).await?;
+    Ok(page.of(found, |policy| (policy.source.id.clone(), view(policy))))
 }
 
 /// Shows a policy.

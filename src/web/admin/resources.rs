@@ -4,7 +4,8 @@
 
 use super::{body, changes, check_slug, created, expect_if_sent, expect_version, item, page};
 use crate::audit;
-use crate::context::Cx;
+use crate::context::{Change, Cx};
+use crate::directory::resources::ResourceKey;
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::{EventType, Resource, ResourceBody};
@@ -27,8 +28,7 @@ fn view(resource: Resource) -> View {
 }
 
 async fn find(cx: &Cx<'_>, id: &str) -> Result<Resource> {
-    let outcomes = cx.batch(vec![store::resources::get(&cx.tenant.id, id)]).await?;
-    store::resources::read(&store::single(&outcomes).ok_or(Reason::NotFound)?)
+    cx.one(store::resources::get(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
 }
 
 fn read(call: Call<'_>) -> Result<(ResourceBody, String)> {
@@ -50,9 +50,8 @@ fn facts(id: &str, resource: &ResourceBody, detail: Option<String>) -> Facts {
 /// Lists resources by id.
 pub async fn list(call: Call<'_>) -> Result<Response> {
     let page = page(call)?;
-    let statement = store::resources::list(&call.cx.tenant.id, page.after(), page.rows());
-    let outcomes = call.cx.batch(vec![statement]).await?;
-    page.of_rows(&outcomes, store::resources::read, |resource| (resource.id.clone(), view(resource)))
+    let found = call.cx.all(store::resources::list(&call.cx.tenant.id, page.after(), page.rows())).await?;
+    Ok(page.of(found, |resource| (resource.id.clone(), view(resource))))
 }
 
 /// Registers a resource, under the id that the body chooses or under a new one.
@@ -62,7 +61,8 @@ pub async fn create(call: Call<'_>) -> Result<Response> {
     let id = body.id.clone().unwrap_or_else(|| cx.new_id());
     check_slug("id", &id)?;
     let event = audit::event(cx, EventType::ResourceCreated, Some(call.admin()?), facts(&id, &body, None));
-    if !cx.commit(vec![store::resources::insert(&cx.tenant.id, &id, &body, json, now)], &event, vec![]).await? {
+    let guard = store::resources::insert(&cx.tenant.id, &id, &body, json, now);
+    if !cx.commit(Change::guard(guard).invalidates(&ResourceKey(body.resource.canonical())).event(event)).await? {
         return Err(Reason::Conflict.into());
     }
     let path = format!("resources/{id}");
@@ -88,7 +88,11 @@ pub async fn put(call: Call<'_>) -> Result<Response> {
     let facts = facts(id, &body, Some(changes(&present.body, &body)));
     let event = audit::event(cx, EventType::ResourceUpdated, Some(call.admin()?), facts);
     let guard = store::resources::update(&cx.tenant.id, (id, present.version), &body, json, now);
-    if !cx.commit(vec![guard], &event, vec![]).await? {
+    let change = Change::guard(guard)
+        .invalidates(&ResourceKey(present.body.resource.canonical()))
+        .invalidates(&ResourceKey(body.resource.canonical()))
+        .event(event);
+    if !cx.commit(change).await? {
         // Either another change came first, or another resource has this URI.
         return Err(match find(cx, id).await?.version == present.version {
             true => Reason::Conflict.because("another resource has this `resource`"),
@@ -107,7 +111,10 @@ pub async fn delete(call: Call<'_>) -> Result<Response> {
     let facts = facts(&resource.id, &resource.body, None);
     let event = audit::event(cx, EventType::ResourceDeleted, Some(call.admin()?), facts);
     let guard = store::resources::delete(&cx.tenant.id, &resource.id, resource.version);
-    match cx.commit(vec![guard], &event, vec![]).await? {
+    match cx
+        .commit(Change::guard(guard).invalidates(&ResourceKey(resource.body.resource.canonical())).event(event))
+        .await?
+    {
         true => Ok(Response::empty(204)),
         false => Err(Reason::PreconditionFailed.into()),
     }

@@ -5,6 +5,7 @@
 
 use super::{FIRST_TENANT, body, changes, check_slug, check_text, created, expect_version, item, page};
 use crate::audit;
+use crate::context::{Change, TenantKey};
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::tenant::{TenantStatus, issuer};
@@ -79,8 +80,7 @@ async fn find(call: Call<'_>, id: &str) -> Result<Tenant> {
     if !is_first(call) && call.cx.tenant.id != id {
         return Err(Reason::NotFound.into());
     }
-    let outcomes = call.cx.batch(vec![store::tenants::get(id)]).await?;
-    store::tenants::read(&store::single(&outcomes).ok_or(Reason::NotFound)?)
+    call.cx.one(store::tenants::get(id)).await?.ok_or_else(|| Reason::NotFound.into())
 }
 
 fn check(call: Call<'_>, name: &str, zone: &str, settings: Option<&Settings>) -> Result<()> {
@@ -103,8 +103,8 @@ pub async fn list(call: Call<'_>) -> Result<Response> {
         let own = find(call, &call.cx.tenant.id).await?;
         return Ok(page.of(vec![own], |tenant| (tenant.id.clone(), view(call, tenant))));
     }
-    let outcomes = call.cx.batch(vec![store::tenants::list(page.after(), page.rows())]).await?;
-    page.of_rows(&outcomes, store::tenants::read, |tenant| (tenant.id.clone(), view(call, tenant)))
+    let found = call.cx.all(store::tenants::list(page.after(), page.rows())).await?;
+    Ok(page.of(found, |tenant| (tenant.id.clone(), view(call, tenant))))
 }
 
 /// Makes a tenant and its first administrator.
@@ -124,6 +124,7 @@ pub async fn create(call: Call<'_>) -> Result<Response> {
         status: TenantStatus::Active,
         epoch: 0,
         policy_hash: String::new(),
+        policy_version: 0,
         settings,
         revoked_before: 0,
         version: 1,
@@ -136,12 +137,13 @@ pub async fn create(call: Call<'_>) -> Result<Response> {
     let metadata = serde_json::to_string(&client.metadata).map_err(|_| Fault::Broken("client metadata has no JSON"))?;
     let facts = Facts { target: Some(tenant.id.clone()), detail: Some(client.id.clone()), ..Facts::default() };
     let event = audit::event(cx, EventType::TenantCreated, Some(call.admin()?), facts);
-    let chain = vec![
-        store::tenants::insert(&tenant, settings_json(&tenant.settings)?),
-        store::clients::insert_if_changed(&tenant.id, &client, metadata),
-        store::clients::insert_secret(&tenant.id, &client.id, &stored),
-    ];
-    if !cx.commit(chain, &event, vec![]).await? {
+    let change = Change::guard(store::tenants::insert(&tenant, settings_json(&tenant.settings)?))
+        .then(store::clients::insert_if_changed(&tenant.id, &client, metadata))
+        .then(store::clients::insert_secret(&tenant.id, &client.id, &stored))
+        .of_tenant(&tenant.id)
+        .invalidates(&TenantKey)
+        .event(event);
+    if !cx.commit(change).await? {
         return Err(Reason::Conflict.into());
     }
     let path = format!("tenants/{}", tenant.id);
@@ -184,7 +186,8 @@ pub async fn put(call: Call<'_>) -> Result<Response> {
     let event = audit::event(cx, EventType::TenantUpdated, Some(call.admin()?), facts);
     (tenant.name, tenant.zone, tenant.status, tenant.settings) = (after.name, after.zone, status, settings);
     let guard = store::tenants::update(&tenant, settings_json(&tenant.settings)?, now);
-    if !cx.commit(vec![guard], &event, vec![]).await? {
+    let change = Change::guard(guard).of_tenant(&tenant.id).invalidates(&TenantKey).event(event);
+    if !cx.commit(change).await? {
         return Err(Reason::PreconditionFailed.into());
     }
     tenant.updated_at = now;

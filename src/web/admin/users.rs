@@ -32,8 +32,7 @@ fn show(user: User) -> Response {
 }
 
 async fn find(cx: &Cx<'_>, id: &str) -> Result<User> {
-    let outcomes = cx.batch(vec![store::users::get(&cx.tenant.id, id)]).await?;
-    store::users::read(&store::single(&outcomes).ok_or(Reason::NotFound)?)
+    cx.one(store::users::get(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
 }
 
 fn read(call: Call<'_>) -> Result<UserBody> {
@@ -45,8 +44,8 @@ fn read(call: Call<'_>) -> Result<UserBody> {
 /// Lists users, the oldest first.
 pub async fn list(call: Call<'_>) -> Result<Response> {
     let page = page(call)?;
-    let outcomes = call.cx.batch(vec![store::users::list(&call.cx.tenant.id, page.after(), page.rows())]).await?;
-    page.of_rows(&outcomes, store::users::read, |user| (user.id.clone(), view(user)))
+    let found = call.cx.all(store::users::list(&call.cx.tenant.id, page.after(), page.rows())).await?;
+    Ok(page.of(found, |user| (user.id.clone(), view(user))))
 }
 
 /// Makes a user.
@@ -74,7 +73,7 @@ pub async fn put(call: Call<'_>) -> Result<Response> {
     if user.status == Status::Retired {
         return Err(Reason::Conflict.because("the user is retired"));
     }
-    if !users::update(cx, &user, &body, (changes(&user.body, &body), call.admin()?)).await? {
+    if !users::update(cx, &user, &body, changes(&user.body, &body), call.admin()?).await? {
         // Either another change came first, or another user has one of the accounts.
         return Err(match find(cx, &user.id).await?.version == user.version {
             true => Reason::Conflict.because("another user has one of the `accounts`"),

@@ -12,7 +12,7 @@ use crate::keys::{self, JWKS_MAX_AGE};
 use crate::model::AuthMethod;
 use crate::oauth::metadata::{ResourceMetadata, ServerMetadata};
 use crate::ports::Alg;
-use crate::store::{self, Reader};
+use crate::store;
 use crate::web::{Call, Response};
 use serde_json::{Value, json};
 
@@ -26,9 +26,7 @@ pub fn public(body: &impl serde::Serialize) -> Response {
 /// Authorization server metadata (RFC 8414, OpenID Connect Discovery).
 pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
     let issuer = cx.issuer();
-    let outcomes = cx.batch(vec![store::resources::list(&cx.tenant.id, "", LISTED)]).await?;
-    let rows = outcomes.iter().flat_map(|outcome| &outcome.rows);
-    let resources = rows.map(|row| store::resources::read(&Reader(row))).collect::<Result<Vec<_>>>()?;
+    let resources = cx.all(store::resources::list(&cx.tenant.id, "", LISTED)).await?;
     let ours = resources.into_iter().filter(|resource| resource.body.authorization_server.is_none());
     let protected_resources = ours.map(|resource| resource.body.resource.to_string()).collect();
     Ok(public(&ServerMetadata {
@@ -81,8 +79,7 @@ pub async fn jwks(Call { cx, .. }: Call<'_>) -> Result<Response> {
 /// Protected resource metadata (RFC 9728 §2), ready for the resource to serve as it is.
 pub async fn protected_resource(call: Call<'_>) -> Result<Response> {
     let (cx, id) = (call.cx, call.id(0)?);
-    let outcomes = cx.batch(vec![store::resources::get(&cx.tenant.id, id)]).await?;
-    let resource = store::resources::read(&store::single(&outcomes).ok_or(Reason::NotFound)?)?;
+    let resource = cx.one(store::resources::get(&cx.tenant.id, id)).await?.ok_or(Reason::NotFound)?;
     Ok(public(&ResourceMetadata {
         resource: resource.body.resource.to_string(),
         authorization_servers: [resource.body.authorization_server.unwrap_or_else(|| cx.issuer())],

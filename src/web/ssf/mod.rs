@@ -19,6 +19,7 @@ use super::guard::receiver;
 use super::oauth::discovery;
 use super::{Call, Response};
 use crate::audit;
+use crate::context::Change;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::stream::{DELIVERY_METHODS, Delivery, SESSION_REVOKED, Stream, StreamBody, StreamStatus};
@@ -188,7 +189,7 @@ pub async fn create(call: Call<'_>) -> Result<Response> {
     let body = checked(call, &id, body_or_empty(call)?)?;
     let stream = Stream { id, client: client.id.clone(), body, status: StreamStatus::Enabled, version: 1 };
     let guard = store::signals::insert(&cx.tenant.id, &stream, stored(&stream)?, cx.now.seconds());
-    match cx.commit(vec![guard], &event(call, EventType::StreamCreated, &stream, None), vec![]).await? {
+    match cx.commit(Change::guard(guard).event(event(call, EventType::StreamCreated, &stream, None))).await? {
         true => Ok(Response::json(201, &view(call, &stream))),
         false => Err(Reason::Conflict.because("this receiver has a stream already")),
     }
@@ -240,12 +241,13 @@ async fn save(call: Call<'_>, stream: &Stream, detail: &str) -> Result<()> {
     let (cx, now) = (call.cx, call.cx.now.seconds());
     let guard = store::signals::update(&cx.tenant.id, stream, stored(stream)?, now);
     let next = if stream.pushes() { now } else { store::signals::NEVER };
-    let mut after = vec![store::signals::reschedule(&cx.tenant.id, &stream.id, next)];
+    let mut change = Change::guard(guard)
+        .event(event(call, EventType::StreamUpdated, stream, Some(detail.to_owned())))
+        .always(store::signals::reschedule(&cx.tenant.id, &stream.id, next));
     if stream.status == StreamStatus::Disabled {
-        after.push(store::signals::delete_orphaned_signals(&cx.tenant.id));
+        change = change.always(store::signals::delete_orphaned_signals(&cx.tenant.id));
     }
-    match cx.commit(vec![guard], &event(call, EventType::StreamUpdated, stream, Some(detail.to_owned())), after).await?
-    {
+    match cx.commit(change).await? {
         true => Ok(()),
         false => Err(Reason::Conflict.into()),
     }
@@ -257,8 +259,10 @@ pub async fn delete(call: Call<'_>) -> Result<Response> {
     let client = receiver(cx, call.request, MANAGE).await?;
     let stream = named(call, &client, queried(call).as_deref()).await?;
     let event = event(call, EventType::StreamDeleted, &stream, None);
-    let after = vec![store::signals::delete_orphaned_signals(&cx.tenant.id)];
-    match cx.commit(vec![store::signals::delete(&cx.tenant.id, &stream.id)], &event, after).await? {
+    let change = Change::guard(store::signals::delete(&cx.tenant.id, &stream.id))
+        .event(event)
+        .always(store::signals::delete_orphaned_signals(&cx.tenant.id));
+    match cx.commit(change).await? {
         true => Ok(Response::empty(204)),
         false => Err(Reason::NotFound.into()),
     }

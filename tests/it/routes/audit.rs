@@ -18,7 +18,7 @@ fn outbox(hub: &Setup) -> usize {
 }
 
 fn kept(hub: &Setup) -> usize {
-    hub.db.query("SELECT id FROM events").len()
+    hub.trail.query("SELECT id FROM events").len()
 }
 
 #[test]
@@ -111,7 +111,7 @@ fn relays_that_race_lose_nothing_and_double_nothing() {
         }
         hub.faults.heal();
         let world = hub.world();
-        let relay = || -> writ::ports::Pending<'_, _> { Box::pin(writ::audit::relay(&world)) };
+        let relay = || -> writ::ports::Pending<'_, _> { Box::pin(writ::audit::relay(&world, hub.clock.now())) };
         hub.together(seed, vec![relay(), relay(), relay()]).into_iter().for_each(|done| done.unwrap());
         hub.deliver();
         assert_eq!((outbox(&hub), kept(&hub)), (0, before + 5), "seed {seed}");
@@ -151,7 +151,7 @@ fn duplicated_reordered_and_retried_batches_keep_each_event_once() {
         hub.consume(Source::Audit, &batch).unwrap();
         assert_eq!(kept(&hub), before + 10);
     }
-    hub.faults.fail_nth(Port::Db, 0, Effect::LosesReply);
+    hub.faults.fail_nth(Port::Trail, 0, Effect::LosesReply);
     assert!(hub.consume(Source::Audit, &messages).is_err(), "so the whole batch comes again");
     hub.consume(Source::Audit, &messages).unwrap();
     assert_eq!(kept(&hub), before + 10);
@@ -164,7 +164,7 @@ fn a_batch_that_the_database_refuses_is_kept_by_nobody_and_comes_again_whole() {
         hub.token(&client, &[]).expect(200);
     }
     let (before, messages) = (kept(&hub), hub.queue.take());
-    hub.faults.fail(Port::Db);
+    hub.faults.fail(Port::Trail);
     assert!(hub.consume(Source::Audit, &messages).is_err());
     hub.faults.heal();
     assert_eq!(kept(&hub), before);

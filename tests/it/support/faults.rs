@@ -9,6 +9,7 @@ use writ::ports::Unavailable;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Port {
     Db,
+    Trail,
     Kv,
     Queue,
     Fetch,

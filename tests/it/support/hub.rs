@@ -44,6 +44,7 @@ pub struct Setup {
     pub clock: Clock,
     pub faults: Rc<Faults>,
     pub db: Rc<Sqlite>,
+    pub trail: Rc<Sqlite>,
     pub kv: Rc<MemoryKv>,
     pub queue: Rc<RecordedQueue>,
     pub fetch: Rc<ScriptedFetch>,
@@ -71,6 +72,7 @@ impl Setup {
         let settings: HashMap<_, _> =
             base.iter().chain(settings).map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let db = Rc::new(Sqlite::new(faults.clone()));
+        let trail = Rc::new(Sqlite::trail(faults.clone()));
         let kv = Rc::new(MemoryKv::new(faults.clone()));
         let queue = Rc::new(RecordedQueue::new(faults.clone()));
         let fetch = Rc::new(ScriptedFetch::new(clock.clone(), faults.clone()));
@@ -78,6 +80,7 @@ impl Setup {
         let log = Rc::new(RecordedLog::default());
         let world = World {
             db: db.clone(),
+            trail: trail.clone(),
             kv: kv.clone(),
             queue: queue.clone(),
             fetch: fetch.clone(),
@@ -92,6 +95,7 @@ impl Setup {
             clock,
             faults,
             db,
+            trail,
             kv,
             queue,
             fetch,
@@ -111,6 +115,7 @@ impl Setup {
     pub fn world(&self) -> World {
         World {
             db: self.db.clone(),
+            trail: self.trail.clone(),
             kv: self.kv.clone(),
             queue: self.queue.clone(),
             fetch: self.fetch.clone(),
@@ -319,7 +324,7 @@ impl Setup {
         }
         self.deliver();
         let order = self.faults.order();
-        let rows = self.db.query("SELECT body FROM events");
+        let rows = self.trail.query("SELECT body FROM events");
         let mut events: Vec<Value> =
             rows.iter().map(|row| serde_json::from_str(row["body"].as_str().unwrap()).unwrap()).collect();
         events.sort_by_key(|event| order.get(event["id"].as_str().unwrap()).copied());
@@ -338,7 +343,8 @@ impl Setup {
 
     /// All rows, all that KV and the queue ever had, and the log.
     pub fn dump_at_rest(&self) -> String {
-        [self.db.dump(), self.kv.dump(), self.queue.sent().join("\n"), self.log.lines().join("\n")].join("\n")
+        [self.db.dump(), self.trail.dump(), self.kv.dump(), self.queue.sent().join("\n"), self.log.lines().join("\n")]
+            .join("\n")
     }
 
     /// The same with every reply so far.

@@ -13,19 +13,30 @@ const MAX_STATEMENT: usize = 100_000;
 const MAX_VALUE: usize = 2_000_000;
 const MAX_INTEGER: i64 = 1 << 53;
 
-/// The database with every migration applied.
+/// A database with every migration of its folder applied.
 pub struct Sqlite {
     connection: RefCell<Connection>,
+    port: Port,
     faults: Rc<Faults>,
 }
 
 impl Sqlite {
+    /// The database of truth.
     pub fn new(faults: Rc<Faults>) -> Self {
+        Self::of("migrations", Port::Db, faults)
+    }
+
+    /// The database of the audit trail.
+    pub fn trail(faults: Rc<Faults>) -> Self {
+        Self::of("migrations/audit", Port::Trail, faults)
+    }
+
+    fn of(folder: &str, port: Port, faults: Rc<Faults>) -> Self {
         let connection = Connection::open_in_memory().unwrap();
-        for migration in migrations() {
+        for migration in migrations(folder) {
             connection.execute_batch(&migration).unwrap();
         }
-        Self { connection: RefCell::new(connection), faults }
+        Self { connection: RefCell::new(connection), port, faults }
     }
 
     /// Runs text with literals, as an operator does with the command line of D1.
@@ -48,9 +59,10 @@ impl Sqlite {
 }
 
 /// The migrations in their order.
-fn migrations() -> Vec<String> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+fn migrations(folder: &str) -> Vec<String> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
     let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.is_file());
     files.sort();
     files.iter().map(|file| std::fs::read_to_string(file).unwrap()).collect()
 }
@@ -58,7 +70,7 @@ fn migrations() -> Vec<String> {
 impl Db for Sqlite {
     fn batch(&self, statements: Vec<Sql>) -> Pending<'_, Result<Vec<Outcome>, Unavailable>> {
         let text = statements.iter().map(|one| one.text).collect::<Vec<_>>().join("; ");
-        Box::pin(async move { self.faults.pass(Port::Db, text, || self.transaction(&statements)).await? })
+        Box::pin(async move { self.faults.pass(self.port, text, || self.transaction(&statements)).await? })
     }
 }
 

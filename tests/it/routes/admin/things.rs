@@ -279,7 +279,7 @@ fn walking_the_events_shows_each_once_while_newer_ones_arrive() {
         hub.access_token(&agent, "mcp:read");
     }
     hub.events();
-    let there = hub.db.query("SELECT id FROM events WHERE type = 'token.issued' ORDER BY id DESC");
+    let there = hub.trail.query("SELECT id FROM events WHERE type = 'token.issued' ORDER BY id DESC");
     let there: Vec<&str> = there.iter().map(|row| row["id"].as_str().unwrap()).collect();
     let (mut seen, mut path) = (Vec::new(), "events?type=token.issued&limit=3".to_owned());
     loop {

@@ -1,0 +1,388 @@
+//! What an isolate remembers between requests.
+//!
+//! 1. A cached record is at most as old as the freshness bound: once a bound, an isolate reads the tenant's row and the changes since
+//!    the sequence number that it knows, and drops just the keys that they name. Where the log does not reach back, it drops all of
+//!    the tenant's records. So a change costs others what it changed.
+//! 2. A record whose loading began before a change was noticed is not kept.
+//! 3. The cache is bounded in bytes over all tenants, in two generations: when the young one is full the old one is let go, and what
+//!    was used since is in the young one. Nothing is remembered of clients that do not exist.
+//! 4. Nothing of one tenant can be found under another.
+
+use super::database::Database;
+use crate::error::{Reason, Result};
+use crate::model::{Tenant, id};
+use crate::ports::{Now, World};
+use crate::store;
+use crate::store::failures::Failures;
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
+
+/// How many bytes one generation holds.
+const GENERATION: usize = 24 * 1024 * 1024;
+/// How many changes an isolate catches up with; beyond that it drops all that it has of the tenant.
+const CAUGHT_UP: i64 = 500;
+/// How many locks of a tenant are remembered.
+const LOCKS: usize = 1_000;
+/// What an entry weighs besides its key and its value, in bytes.
+const ENTRY: usize = 128;
+
+/// What names a cached thing, and says of which type it is.
+pub trait Key {
+    /// What is cached under it.
+    type Value: 'static;
+
+    /// The key as text: a word for its kind, `/`, and a name that is unique within it.
+    fn text(&self) -> String;
+
+    /// About how many bytes a value takes.
+    fn weight(_value: &Self::Value) -> usize {
+        1_024
+    }
+}
+
+/// Declares the key of a kind of cached thing: `key!(/// A client by its id. ClientKey(id) -> Client = "client");`
+macro_rules! key {
+    ($(#[$doc:meta])+ $name:ident -> $value:ty = $kind:literal $(, weighs $weight:expr)?) => {
+        $(#[$doc])+
+        pub struct $name;
+
+        impl $crate::context::Key for $name {
+            type Value = $value;
+
+            fn text(&self) -> String {
+                $kind.to_owned()
+            }
+            $(
+                fn weight(value: &$value) -> usize {
+                    let weight: fn(&$value) -> usize = $weight;
+                    weight(value)
+                }
+            )?
+        }
+    };
+    ($(#[$doc:meta])+ $name:ident($($part:ident),+) -> $value:ty = $kind:literal $(, weighs $weight:expr)?) => {
+        $(#[$doc])+
+        pub struct $name<'a>($(pub key!(@text $part 'a)),+);
+
+        impl $crate::context::Key for $name<'_> {
+            type Value = $value;
+
+            fn text(&self) -> String {
+                let Self($($part),+) = self;
+                $crate::context::cache::text($kind, &[$($part),+])
+            }
+            $(
+                fn weight(value: &$value) -> usize {
+                    let weight: fn(&$value) -> usize = $weight;
+                    weight(value)
+                }
+            )?
+        }
+    };
+    (@text $part:ident $life:lifetime) => { &$life str };
+}
+pub(crate) use key;
+
+key!(
+    /// The tenant itself: what a change of its own row names, for the row is read anew in any case.
+    TenantKey -> () = "tenant"
+);
+
+/// A key as text: each part but the last with its length, so that no two lists of parts are spelled alike.
+pub fn text(kind: &str, parts: &[&str]) -> String {
+    let mut text = kind.to_owned();
+    for (n, part) in parts.iter().enumerate() {
+        if n.saturating_add(1) < parts.len() {
+            text.push('/');
+            text.push_str(&part.len().to_string());
+        }
+        text.push('/');
+        text.push_str(part);
+    }
+    text
+}
+
+/// What an isolate remembers.
+#[derive(Default)]
+pub struct Memory {
+    entries: RefCell<Generations>,
+    eras: Cell<u64>,
+    staged: Cell<bool>,
+}
+
+/// What is known of a tenant, or that there is none.
+#[derive(Default)]
+pub(super) struct Known {
+    tenant: Option<Rc<Tenant>>,
+    /// When D1 last told so; nothing once a change of it is on its way.
+    checked: Option<Now>,
+    /// Names its records: another era has none of them.
+    era: u64,
+    /// How often records were dropped.
+    drops: u64,
+    /// What is locked because of failed authentications, and until which second.
+    locks: HashMap<String, i64>,
+}
+
+/// Where a load began: what comes of it is kept only if nothing was dropped since.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    era: u64,
+    drops: u64,
+}
+
+impl Stamp {
+    /// The key in this era; nothing in the era of a tenant that was let go, for all tenants share it.
+    fn text(self, key: &impl Key) -> Option<String> {
+        (self.era > 0).then(|| of_era(self.era, &key.text()))
+    }
+}
+
+impl Memory {
+    /// Whether a change has left its event in the outbox since this was last asked.
+    pub fn take_staged(&self) -> bool {
+        self.staged.take()
+    }
+
+    pub(super) fn set_staged(&self) {
+        self.staged.set(true);
+    }
+
+    fn known(&self, tenant: &str) -> Rc<RefCell<Known>> {
+        self.lasting(&["tenant/", tenant].concat(), ENTRY * 8)
+    }
+
+    /// The tenant, if D1 told of it less than `bound` milliseconds ago; the inner nothing says that there is none.
+    pub(super) fn fresh(&self, tenant: &str, now: Now, bound: u64) -> Option<Option<Rc<Tenant>>> {
+        let known = self.peek(&["tenant/", tenant].concat())?.downcast::<RefCell<Known>>().ok()?;
+        let known = known.borrow();
+        let age = now.millis().checked_sub(known.checked?.millis())?;
+        (age < bound).then(|| known.tenant.clone())
+    }
+
+    /// Reads the tenant from D1, and drops what its changes name.
+    pub(super) async fn read(&self, world: &World, tenant: &str, now: Now) -> Result<Rc<Tenant>> {
+        if !id::is_slug(tenant) {
+            return Err(Reason::UnknownTenant.into());
+        }
+        let seq = self.known(tenant).borrow().tenant.as_ref().map(|tenant| tenant.epoch);
+        let (found, locked, changes) = Database(&*world.db)
+            .batch((
+                store::tenants::get(tenant),
+                store::failures::locked(tenant, now.seconds()),
+                store::changes::since(tenant, seq, CAUGHT_UP),
+            ))
+            .await?;
+        let found = found.into_iter().next().map(Rc::new);
+        let known = self.known(tenant);
+        let mut known = known.borrow_mut();
+        known.checked = Some(now);
+        match (&found, &known.tenant) {
+            (Some(new), Some(old)) if new.epoch == old.epoch => {}
+            // Another request has caught up meanwhile, with newer changes than these.
+            (Some(new), Some(old)) if new.epoch < old.epoch => return Ok(old.clone()),
+            (Some(new), Some(old)) if seq == Some(old.epoch) && covers(&changes, old.epoch, new.epoch) => {
+                known.drops = known.drops.wrapping_add(1);
+                self.drop_keys(known.era, changes.iter().map(|(_, key)| key.as_str()));
+            }
+            (None, None) => {}
+            _ => self.begin_era(&mut known),
+        }
+        known.tenant.clone_from(&found);
+        known.lock(locked);
+        found.ok_or_else(|| Reason::UnknownTenant.into())
+    }
+
+    fn begin_era(&self, known: &mut Known) {
+        self.eras.set(self.eras.get().saturating_add(1));
+        known.era = self.eras.get();
+        known.drops = known.drops.wrapping_add(1);
+    }
+
+    /// Forgets what a change of this isolate made stale, and has the tenant read anew.
+    pub(super) fn changed(&self, tenant: &str, keys: &[String]) {
+        let known = self.known(tenant);
+        let mut known = known.borrow_mut();
+        known.checked = None;
+        known.drops = known.drops.wrapping_add(1);
+        self.drop_keys(known.era, keys.iter().map(String::as_str));
+    }
+
+    fn drop_keys<'a>(&self, era: u64, keys: impl Iterator<Item = &'a str>) {
+        let mut entries = self.entries.borrow_mut();
+        keys.for_each(|key| entries.remove(&of_era(era, key)));
+    }
+
+    pub(super) fn stamp(&self, tenant: &str) -> Stamp {
+        let known = self.known(tenant);
+        let known = known.borrow();
+        Stamp { era: known.era, drops: known.drops }
+    }
+
+    pub(super) fn find<K: Key>(&self, stamp: Stamp, key: &K) -> Option<Rc<K::Value>> {
+        self.peek(&stamp.text(key)?)?.downcast().ok()
+    }
+
+    /// Keeps a value that was loaded since `stamp`, unless something was dropped meanwhile.
+    pub(super) fn keep<K: Key>(&self, tenant: &str, stamp: Stamp, key: &K, value: Rc<K::Value>) {
+        if let Some(text) = stamp.text(key).filter(|_| self.stamp(tenant) == stamp) {
+            let weight = K::weight(&value);
+            self.entries.borrow_mut().put(text, value, weight);
+        }
+    }
+
+    fn peek(&self, text: &str) -> Option<Rc<dyn Any>> {
+        self.entries.borrow_mut().get(text)
+    }
+
+    /// The value under `text`, made empty where there is none; no change drops it.
+    pub(super) fn lasting<T: Default + 'static>(&self, text: &str, weight: usize) -> Rc<T> {
+        if let Some(known) = self.peek(text).and_then(|known| known.downcast().ok()) {
+            return known;
+        }
+        let made = Rc::new(T::default());
+        self.entries.borrow_mut().put(text.to_owned(), made.clone(), weight);
+        made
+    }
+
+    /// What never changes under its key.
+    pub(super) fn find_immutable<T: 'static>(&self, text: &str) -> Option<Rc<T>> {
+        self.peek(text)?.downcast().ok()
+    }
+
+    pub(super) fn keep_immutable<T: 'static>(&self, text: String, value: Rc<T>, weight: usize) {
+        self.entries.borrow_mut().put(text, value, weight);
+    }
+
+    pub(super) fn lock(&self, tenant: &str, counts: Vec<Failures>) {
+        self.known(tenant).borrow_mut().lock(counts);
+    }
+
+    pub(super) fn is_locked(&self, tenant: &str, key: &str, now: i64) -> bool {
+        self.known(tenant).borrow().locks.get(key).is_some_and(|until| now < *until)
+    }
+}
+
+impl Known {
+    /// Remembers those of the counts that reach the limit. A lock runs out by itself, so none is ever taken back.
+    fn lock(&mut self, counts: Vec<Failures>) {
+        let reached = counts.into_iter().filter(|failures| failures.count >= store::failures::LIMIT);
+        for Failures { key, until, .. } in reached {
+            if self.locks.len() >= LOCKS {
+                self.locks.clear();
+            }
+            self.locks.insert(key, until);
+        }
+    }
+}
+
+/// Whether the log tells of every change from `old` to `new`.
+fn covers(changes: &[(i64, String)], old: i64, new: i64) -> bool {
+    let seqs: HashSet<i64> = changes.iter().map(|(seq, _)| *seq).filter(|seq| *seq <= new).collect();
+    let cut = i64::try_from(changes.len()).is_ok_and(|count| count >= CAUGHT_UP);
+    !cut && i64::try_from(seqs.len()).ok() == new.checked_sub(old)
+}
+
+fn of_era(era: u64, key: &str) -> String {
+    [&era.to_string(), "/", key].concat()
+}
+
+struct Entry {
+    value: Rc<dyn Any>,
+    weight: usize,
+}
+
+#[derive(Default)]
+struct Generations {
+    young: HashMap<String, Entry>,
+    old: HashMap<String, Entry>,
+    /// Of the young generation.
+    bytes: usize,
+}
+
+impl Generations {
+    fn get(&mut self, key: &str) -> Option<Rc<dyn Any>> {
+        if let Some(entry) = self.young.get(key) {
+            return Some(entry.value.clone());
+        }
+        let (key, entry) = self.old.remove_entry(key)?;
+        let value = entry.value.clone();
+        self.insert(key, entry);
+        Some(value)
+    }
+
+    fn put(&mut self, key: String, value: Rc<dyn Any>, weight: usize) {
+        self.remove(&key);
+        let weight = weight.saturating_add(key.len()).saturating_add(ENTRY);
+        self.insert(key, Entry { value, weight });
+    }
+
+    fn insert(&mut self, key: String, entry: Entry) {
+        if self.bytes.saturating_add(entry.weight) > GENERATION {
+            self.old = std::mem::take(&mut self.young);
+            self.bytes = 0;
+        }
+        self.bytes = self.bytes.saturating_add(entry.weight);
+        self.young.insert(key, entry);
+    }
+
+    fn remove(&mut self, key: &str) {
+        if let Some(entry) = self.young.remove(key) {
+            self.bytes = self.bytes.saturating_sub(entry.weight);
+        }
+        self.old.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(generations: &mut Generations, key: &str, weight: usize) {
+        generations.put(key.to_owned(), Rc::new(()), weight);
+    }
+
+    #[test]
+    fn what_was_used_since_outlives_a_full_generation_and_the_rest_does_not() {
+        let mut generations = Generations::default();
+        put(&mut generations, "used", 1);
+        put(&mut generations, "unused", 1);
+        put(&mut generations, "large", GENERATION - ENTRY - 5);
+        assert!(generations.get("used").is_some());
+        put(&mut generations, "another", GENERATION - ENTRY - 7);
+        assert!(generations.get("used").is_some() && generations.get("unused").is_none());
+    }
+
+    #[test]
+    fn no_more_than_two_generations_of_bytes_are_held() {
+        let mut generations = Generations::default();
+        for n in 0..10_000 {
+            put(&mut generations, &n.to_string(), 100_000);
+            let held: usize =
+                generations.young.values().chain(generations.old.values()).map(|entry| entry.weight).sum();
+            assert!(held <= 2 * GENERATION);
+        }
+    }
+
+    #[test]
+    fn what_is_removed_is_gone_from_both_generations_and_its_bytes_with_it() {
+        let mut generations = Generations::default();
+        put(&mut generations, "a", 10);
+        put(&mut generations, "a", 20);
+        generations.remove("a");
+        assert!(generations.get("a").is_none());
+        assert_eq!(generations.bytes, 0);
+    }
+
+    #[test]
+    fn a_log_with_a_gap_or_one_that_is_cut_does_not_cover() {
+        let log = |seqs: &[i64]| seqs.iter().map(|seq| (*seq, "k".to_owned())).collect::<Vec<_>>();
+        assert!(covers(&log(&[5, 5, 6]), 4, 6));
+        assert!(covers(&log(&[5, 6, 7]), 4, 6), "a change after the row was read is for the next time");
+        assert!(!covers(&log(&[6]), 4, 6));
+        assert!(!covers(&log(&[]), 4, 6));
+        assert!(!covers(&log(&vec![5; 500]), 4, 5));
+    }
+}

@@ -1,0 +1,94 @@
+//! A guarded change: one transaction in which the event, the signals and the change log hold only if the guard changed a row.
+
+use super::Cx;
+use super::cache::Key;
+use crate::error::{Fault, Result};
+use crate::model::Event;
+use crate::ports::Sql;
+use crate::store;
+
+/// A change on its way. What must stand where in the transaction is known here alone: the guard, its links, the sequence number and
+/// the log of keys, the event, the signals; then what holds in any case.
+#[must_use = "a change that is not committed changes nothing"]
+pub struct Change {
+    links: Vec<Sql>,
+    tenant: Option<String>,
+    keys: Vec<String>,
+    event: Option<Event>,
+    signals: Vec<Sql>,
+    always: Vec<Sql>,
+}
+
+impl Change {
+    /// A change that happens if `guard` changes a row.
+    pub fn guard(guard: Sql) -> Self {
+        Self { links: vec![guard], tenant: None, keys: vec![], event: None, signals: vec![], always: vec![] }
+    }
+
+    /// Adds a link: a statement that holds only if the one before it changed a row.
+    pub fn then(mut self, link: Sql) -> Self {
+        self.links.push(link);
+        self
+    }
+
+    /// Records the event.
+    pub fn event(mut self, event: Event) -> Self {
+        self.event = Some(event);
+        self
+    }
+
+    /// Leaves signals: statements that hold only if the one before them changed a row.
+    pub fn signals(mut self, signals: Vec<Sql>) -> Self {
+        self.signals.extend(signals);
+        self
+    }
+
+    /// Makes every isolate drop what is cached under the key.
+    pub fn invalidates(mut self, key: &impl Key) -> Self {
+        let key = key.text();
+        if !self.keys.contains(&key) {
+            self.keys.push(key);
+        }
+        self
+    }
+
+    /// The keys are of this tenant instead of the request's.
+    pub fn of_tenant(mut self, tenant: &str) -> Self {
+        self.tenant = Some(tenant.to_owned());
+        self
+    }
+
+    /// Adds a statement that holds whether the guard changed a row or not.
+    pub fn always(mut self, statement: Sql) -> Self {
+        self.always.push(statement);
+        self
+    }
+}
+
+impl Cx<'_> {
+    /// Commits a change. True if its guard changed a row; otherwise nothing happened but what holds in any case.
+    pub async fn commit(&self, change: Change) -> Result<bool> {
+        let Change { links, tenant, keys, event, signals, always } = change;
+        let tenant = tenant.as_deref().unwrap_or(&self.tenant.id);
+        let mut statements = links;
+        if !keys.is_empty() {
+            let keys = serde_json::to_string(&keys).map_err(|_| Fault::Broken("keys have no JSON"))?;
+            statements.push(store::changes::advance(tenant));
+            statements.push(store::changes::log(tenant, keys, self.now.seconds()));
+        }
+        if let Some(event) = &event {
+            let body = serde_json::to_string(event).map_err(|_| Fault::Broken("an event has no JSON"))?;
+            statements.push(store::events::stage_if_changed(&event.id, body));
+        }
+        statements.extend(signals);
+        statements.extend(always);
+        let outcome = self.db().run(statements).await;
+        let changed = outcome.as_ref().map(|changes| changes.first().is_some_and(|rows| *rows > 0));
+        if changed != Ok(false) {
+            // Its own isolate sees the change at once; when the reply is lost, it may have happened.
+            self.memory.changed(tenant, &keys);
+            self.memory.set_staged();
+        }
+        outcome.map(|changes| changes.first().is_some_and(|rows| *rows > 0))
+    }
+}

@@ -1,0 +1,40 @@
+//! The change log: which cached things each change of a tenant made stale, under the tenant's sequence number.
+
+use super::{Query, query, sql};
+use crate::ports::Sql;
+
+/// Gives a change of the tenant its sequence number, if the statement before changed something; a link of a chain.
+pub fn advance(tenant: &str) -> Sql {
+    sql!("UPDATE tenants SET epoch = epoch + 1 WHERE id = ?1 AND changes() > 0", tenant)
+}
+
+/// Writes the keys, a JSON array of text, under that sequence number, if the statement before changed something; a link of a chain.
+pub fn log(tenant: &str, keys: String, now: i64) -> Sql {
+    sql!(
+        "INSERT INTO changes (tenant, seq, key, at) SELECT t.id, t.epoch, k.value, ?3 FROM tenants t, json_each(?2) k \
+         WHERE t.id = ?1 AND changes() > 0",
+        tenant,
+        keys,
+        now
+    )
+}
+
+/// The keys of the changes after `seq`, in their order; none after nothing.
+pub fn since(tenant: &str, seq: Option<i64>, limit: i64) -> Query<(i64, String)> {
+    query!(
+        |row| Ok((row.int("seq")?, row.text("key")?)),
+        "SELECT seq, key FROM changes WHERE tenant = ?1 AND seq > ?2 ORDER BY seq, key LIMIT ?3",
+        tenant,
+        seq,
+        limit
+    )
+}
+
+/// Forgets changes before a moment, `limit` at the most.
+pub fn forget(before: i64, limit: i64) -> Sql {
+    sql!(
+        "DELETE FROM changes WHERE (tenant, seq, key) IN (SELECT tenant, seq, key FROM changes WHERE at < ?1 LIMIT ?2)",
+        before,
+        limit
+    )
+}
