@@ -2,18 +2,15 @@
 
 use std::cell::{OnceCell, RefCell};
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use cedar_policy::{Authorizer, Entities, Policy, PolicyId, PolicySet, RestrictedExpression};
+use cedar_policy::{Authorizer, Entities, ParseErrors, Policy, PolicyId, PolicySet, RestrictedExpression};
 
-use super::check::{self, Complaint};
+use super::check;
 use super::decision::{self, Note, Obligations, Slice, Verdict};
 use super::facts::{self, Question, Target, Unstated, Vocabulary};
 use super::index::{Key, Names, Reach};
-use super::text::limit;
 use super::{Mode, Source};
 
 /// How many slices, sets of targets and addresses are kept, of each. A full cache is emptied: what is in use comes back at once.
@@ -56,47 +53,20 @@ impl Document {
     }
 }
 
-/// A stored document beyond the limits of [`super::check()`]. Nothing may be decided without it: it could hold a forbid.
-#[derive(Debug)]
-pub struct BundleError {
-    /// The document.
-    pub id: String,
-    /// What is wrong with it.
-    pub complaints: Vec<Complaint>,
-}
-
-impl fmt::Display for BundleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "policy `{}` cannot be read", self.id)?;
-        for one in &self.complaints {
-            write!(f, "; line {}, column {}: {}", one.line, one.column, one.message)?;
-        }
-        Ok(())
-    }
-}
-
-impl Error for BundleError {}
-
 impl Bundle {
     /// Takes in the documents that are not off. They were checked when they were written ([`super::check()`]); one that
     /// turns out not to be readable denies every question that it could have had a say in.
-    pub fn parse(sources: &[Source]) -> Result<Self, BundleError> {
-        let words = Vocabulary::new().map_err(|error| BundleError {
-            id: "schema".to_owned(),
-            complaints: vec![Complaint::at("", 0, error.to_string())],
-        })?;
+    pub fn parse(sources: &[Source]) -> Result<Self, Box<ParseErrors>> {
+        let words = Vocabulary::new()?;
         let mut names = Names::default();
-        let mut documents = Vec::with_capacity(sources.len());
-        for source in sources.iter().filter(|source| source.mode != Mode::Off) {
-            limit(&source.cedar).map_err(|one| BundleError { id: source.id.clone(), complaints: vec![one] })?;
-            documents.push(Document {
-                id: source.id.as_str().into(),
-                shadow: source.mode == Mode::Shadow,
-                cedar: source.cedar.clone(),
-                reaches: names.read(&source.cedar),
-                statements: OnceCell::new(),
-            });
-        }
+        let read = |source: &Source| Document {
+            id: source.id.as_str().into(),
+            shadow: source.mode == Mode::Shadow,
+            cedar: source.cedar.clone(),
+            reaches: names.read(&source.cedar),
+            statements: OnceCell::new(),
+        };
+        let documents = sources.iter().filter(|source| source.mode != Mode::Off).map(read).collect();
         Ok(Self {
             words,
             names,
@@ -484,12 +454,21 @@ mod tests {
     }
 
     #[test]
-    fn a_document_beyond_the_limits_is_named_with_its_place() {
-        let deep = format!("permit(principal, action, resource) when {{\n {}true }};", "true && ".repeat(1_000));
-        let error =
-            Bundle::parse(&[source("all", Mode::Enforce, ALL), source("deep", Mode::Enforce, &deep)]).err().unwrap();
-        assert_eq!(error.id, "deep");
-        assert!(error.to_string().starts_with("policy `deep` cannot be read; line 2, column "), "{error}");
+    fn a_document_that_is_too_deep_to_be_read_denies_what_it_could_have_a_say_in_and_nothing_else() {
+        let deep = |client: &str, clauses: usize| {
+            let clauses = " when { true }".repeat(clauses);
+            format!("forbid(principal == Client::\"{client}\", action, resource){clauses} when {{ context.dpop }};")
+        };
+        let bundle = enforced(&[("all", ALL), ("deep", &deep("c1", 320)), ("stored", &deep("c2", 90))]);
+        let verdicts =
+            |id: &str, dpop: bool| ask(&bundle, id, &[scope("read")], &Circumstance { dpop, ..at(0) }).remove(0);
+        assert_eq!(verdicts("c1", false).errors, ["deep"]);
+        let stored = verdicts("c2", true);
+        assert!(
+            !stored.allow && stored.policies == ["stored"] && stored.errors.is_empty(),
+            "as deep as one could write once"
+        );
+        assert!(verdicts("c2", false).allow && verdicts("c3", true).allow);
     }
 
     #[test]

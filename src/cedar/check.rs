@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::SCHEMA_JSON;
 use super::decision::Obligations;
-use super::text::limit;
+use super::text::{MAX_DEPTH, MAX_STORED_DEPTH, limit};
 
 /// The most complaints in one answer.
 const MAX_COMPLAINTS: usize = 32;
@@ -46,6 +46,7 @@ impl Complaint {
 /// Whether the text may be stored under this id: it parses, has no templates, validates strictly against the schema, can
 /// apply to some request, has only annotations that mean something, and keeps within the limits.
 pub fn check(id: &str, cedar: &str) -> Result<(), Vec<Complaint>> {
+    limit(cedar, MAX_DEPTH).map_err(|complaint| vec![complaint])?;
     let statements = statements(cedar)?;
     if statements.is_empty() {
         return Err(vec![Complaint::at(cedar, 0, "there is no statement: write permit(…) or forbid(…), ended by `;`")]);
@@ -96,9 +97,9 @@ fn is_fatal(warning: &ValidationWarning) -> bool {
     )
 }
 
-/// The statements of a text within the limits, each with the offset at which it starts.
+/// The statements of a text, each with the offset at which it starts. A text beyond the limits of stored ones is not read.
 pub(super) fn statements(cedar: &str) -> Result<Vec<(usize, Policy)>, Vec<Complaint>> {
-    limit(cedar).map_err(|complaint| vec![complaint])?;
+    limit(cedar, MAX_STORED_DEPTH).map_err(|complaint| vec![complaint])?;
     let set: PolicySet = cedar.parse().map_err(|errors: ParseErrors| {
         let all = errors.iter().map(|error| Complaint::from_cedar(cedar, 0, &DetailedError::from(error)));
         all.take(MAX_COMPLAINTS).collect::<Vec<_>>()
@@ -133,7 +134,7 @@ pub(super) fn statements(cedar: &str) -> Result<Vec<(usize, Policy)>, Vec<Compla
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cedar::text::{MAX_BYTES, MAX_DEPTH, MAX_STATEMENTS};
+    use crate::cedar::text::{MAX_BYTES, MAX_STATEMENTS};
     use cedar_policy::SchemaFragment;
 
     /// Line, column and message of the only complaint.
@@ -237,6 +238,14 @@ mod tests {
     }
 
     #[test]
+    fn names_in_several_scripts_are_fine() {
+        for name in ["Zürich Склад", "sхаt", "東京 Tokyo", "αβγ abc"] {
+            let text = format!("permit(principal, action, resource) when {{ principal.name == \"{name}\" }};");
+            assert_eq!(check("p", &text), Ok(()), "{name}");
+        }
+    }
+
+    #[test]
     fn text_that_runs_both_ways_is_refused() {
         let text = "permit(principal, action, resource) when { principal.name == \"user\u{202e} \u{2066}x\u{2069}\" };";
         assert!(check("p", text).is_err());
@@ -307,10 +316,10 @@ mod tests {
     fn what_is_too_deep_is_refused_and_what_is_not_is_checked_and_decided() {
         let condition = |text: String| format!("permit(principal, action, resource) when {{ {text} }};");
         let chain = |n: usize| condition(vec!["context.dpop"; n].join(" || "));
-        assert_eq!(check("p", &chain(MAX_DEPTH - 3)), Ok(()));
+        assert_eq!(check("p", &chain(MAX_DEPTH - 4)), Ok(()));
         refused_at(&chain(2_000), 1, 857, "deeper");
         let brackets = |n: usize| condition(format!("{}context.dpop{}", "(".repeat(n), ")".repeat(n)));
-        assert_eq!(check("p", &brackets(MAX_DEPTH / 2 - 2)), Ok(()));
+        assert_eq!(check("p", &brackets(MAX_DEPTH / 2 - 3)), Ok(()));
         refused_at(&brackets(10_000), 1, 68, "deeper");
     }
 
@@ -320,7 +329,7 @@ mod tests {
         let json: serde_json::Value = serde_json::from_str(&fragment.to_json_string().unwrap()).unwrap();
         let text = serde_json::to_string_pretty(&json).unwrap() + "\n";
         if std::env::var_os("WRIT_WRITE_SCHEMA").is_some() {
-            std::fs::write("src/policy/schema.json", &text).unwrap();
+            std::fs::write("src/cedar/schema.json", &text).unwrap();
         }
         assert_eq!(
             SCHEMA_JSON, text,

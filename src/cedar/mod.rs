@@ -10,7 +10,8 @@
 //! 2. An evaluation error denies. Cedar skips a policy that errs, so a forbid that errs would otherwise be no forbid.
 //! 3. Facts that cannot be stated (an unknown time zone, a time out of range) deny.
 //! 4. A policy is stored only if it validates strictly against `schema.cedarschema`, can apply to some request, is no
-//!    template and stays within the limits of [`check()`]; a refusal names line and column.
+//!    template and stays within the limits of [`check()`]; a refusal names line and column. A stored text that is too deep to be
+//!    parsed is not: it denies what it could have a say in.
 //! 5. Shadow policies never change a verdict, they only say that they would have. Policies that are off are not read.
 //! 6. The index that keeps a question away from other clients' policies never changes a verdict.
 //! 7. An IPv4 address in IPv6 clothes (RFC 4291 §2.5.5.2) is matched as the IPv4 address that it is.
@@ -24,7 +25,7 @@ mod index;
 mod text;
 mod warm;
 
-pub use bundle::{Bundle, BundleError};
+pub use bundle::Bundle;
 pub use check::{Complaint, check};
 pub use decision::Verdict;
 pub use facts::{Action, Circumstance, Principal, Question, Subject, Target};

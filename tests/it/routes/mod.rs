@@ -18,6 +18,7 @@ mod keys;
 mod kill;
 mod leases;
 mod lifecycle;
+mod policies;
 mod revocation;
 mod signals;
 mod status_list;
