@@ -41,6 +41,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/mechanisms.md",
     "docs/operations.md",
     "docs/performance.md",
+    "docs/requirements.md",
     "docs/storage.md",
     "docs/threats.md",
 ];
@@ -282,6 +283,14 @@ fn clocks(file: &File) -> Vec<String> {
     found.map(|name| format!("{}: `{name}`: take `Now`", file.path)).collect()
 }
 
+/// RUSTSEC-2023-0071: what `rsa` does with a private key takes a time that tells of it.
+fn rsa_private(file: &File) -> Vec<String> {
+    let names = ["pkcs1v15", "pss", "oaep", "Pkcs1v15Sign", "Pkcs1v15Encrypt", "Oaep", "Pss", "rsa_decrypt"];
+    let code = file.code();
+    let found = names.into_iter().filter(|name| words(&code).any(|(_, word, _)| word == *name));
+    found.map(|name| format!("{}: `{name}`: sign through the port", file.path)).collect()
+}
+
 fn size(file: &File) -> Vec<String> {
     let lines = file.text.lines().take_while(|line| line.trim() != "#[cfg(test)]").count();
     let long = (lines > MAX_LINES).then(|| format!("{}: {lines} lines before tests; at most {MAX_LINES}", file.path));
@@ -425,6 +434,11 @@ fn symmetric_cryptography_is_in_crypto_alone() {
 }
 
 #[test]
+fn no_private_key_of_rsa_works_outside_the_signature_port() {
+    hold(&sources(), rsa_private, &[("src/vault/x.rs", "use rsa::pkcs1v15::SigningKey;")]);
+}
+
+#[test]
 fn every_call_to_another_service_passes_the_gate() {
     hold(
         &sources(),
@@ -559,7 +573,13 @@ fn migrations_are_numbered_without_gaps() {
     }
 }
 
-/// The names in the last column of the tables of `docs/conformance.md`: `file::test` or `file::module::test`.
+/// The two pages of promises: of the standards, and of the project itself.
+fn promises() -> [String; 2] {
+    ["docs/conformance.md", "docs/requirements.md"]
+        .map(|path| fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap())
+}
+
+/// The names in the last column of the tables of a document: `file::test` or `file::module::test`.
 fn named_tests(document: &str) -> Vec<String> {
     let rows = document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
     let cells = rows.filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
@@ -583,11 +603,12 @@ fn is_there(tests: &[File], name: &str) -> bool {
 #[test]
 fn every_test_that_the_conformance_table_names_exists() {
     let tests: Vec<File> = files("tests", ".rs").into_iter().chain(sources()).collect();
-    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md")).unwrap();
-    let names = named_tests(&document);
-    assert!(names.len() > 50, "{}", names.len());
-    let missing: Vec<_> = names.iter().filter(|name| !is_there(&tests, name)).collect();
-    assert!(missing.is_empty(), "{missing:#?}");
+    for document in promises() {
+        let names = named_tests(&document);
+        assert!(names.len() > 50, "{}", names.len());
+        let missing: Vec<_> = names.iter().filter(|name| !is_there(&tests, name)).collect();
+        assert!(missing.is_empty(), "{missing:#?}");
+    }
 
     assert_eq!(named_tests("| a | b `code` | `routes::token::x`, `keys::y` |"), ["routes::token::x", "keys::y"]);
     assert!(is_there(&tests, "architecture::migrations_are_numbered_without_gaps"));
@@ -597,19 +618,46 @@ fn every_test_that_the_conformance_table_names_exists() {
 
 #[test]
 fn every_requirement_has_a_test_or_says_that_it_is_a_gap() {
-    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md")).unwrap();
     let untested = |document: &str| -> Vec<String> {
-        let rows = document.lines().filter(|line| line.starts_with("| ") && line.contains(" | yes | "));
+        let promised = |row: &&str| row.starts_with("| R") && number(row).is_some() || row.contains(" | yes | ");
+        let rows = document.lines().filter(|line| line.starts_with("| ")).filter(promised);
         rows.filter(|row| named_tests(row).is_empty()).map(str::to_owned).collect()
     };
-    assert_eq!(untested(&document), Vec::<String>::new());
+    assert_eq!(promises().iter().flat_map(|document| untested(document)).collect::<Vec<_>>(), Vec::<String>::new());
     assert_eq!(untested("| RFC 1 §1 | x | yes | none |").len(), 1);
+    assert_eq!(untested("| R1 | x | Writ | none |").len(), 1);
+}
+
+/// The number of a row of `docs/requirements.md`.
+fn number(row: &str) -> Option<usize> {
+    row.strip_prefix("| R")?.split(' ').next()?.parse().ok()
+}
+
+/// The requirements that a text cites, as `R12`.
+fn cited(text: &str) -> Vec<usize> {
+    let words = text.split(|sign: char| !sign.is_ascii_alphanumeric() && sign != '_');
+    words.filter(|word| word.len() <= 4).filter_map(|word| word.strip_prefix('R')?.parse().ok()).collect()
+}
+
+#[test]
+fn each_requirement_has_a_number_of_its_own_and_each_number_that_is_cited_is_there() {
+    let [_, requirements] = promises();
+    let mut numbers: Vec<_> = requirements.lines().filter_map(number).collect();
+    numbers.sort_unstable();
+    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
+
+    let unknown: Vec<_> = everything()
+        .iter()
+        .flat_map(|file| cited(&file.text).into_iter().map(|number| (file.path.clone(), number)))
+        .filter(|(_, number)| !numbers.contains(number))
+        .collect();
+    assert_eq!(unknown, []);
+    assert_eq!(cited("R7 and `docs/requirements.md` R12, R13; RS256, R_1, XR2, R12345"), [7, 12, 13]);
 }
 
 #[test]
 fn every_test_of_conformance_is_in_the_table() {
-    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md")).unwrap();
-    let named = named_tests(&document);
+    let named: Vec<_> = promises().iter().flat_map(|document| named_tests(document)).collect();
     let mut missing = Vec::new();
     for file in files("tests/it/conformance", ".rs") {
         let place = file.path.trim_start_matches("tests/it/").trim_end_matches(".rs").replace('/', "::");

@@ -282,6 +282,26 @@ fn claims_of_the_wrong_type_are_refused() {
     }
 }
 
+/// Reading a token takes no key, so nothing of it can have been verified.
+#[test]
+fn what_is_too_long_too_deep_or_says_two_things_is_refused_without_a_key() {
+    let key = Signer::new(Alg::Es256, 1);
+    let header = r#"{"typ":"at+jwt","alg":"ES256"}"#;
+    let fine = claims().to_string();
+    assert!(Unverified::parse(&key.jws(header, &fine)).is_ok());
+    let deep = format!(r#""x":{}1{}"#, "[".repeat(17), "]".repeat(17));
+    let long = json!({"x": "y".repeat(256 * 1024)}).to_string();
+    for bad in [
+        key.jws(r#"{"typ":"at+jwt","alg":"none","alg":"ES256"}"#, &fine),
+        key.jws(header, &fine.replace('{', r#"{"exp":1,"#)),
+        key.jws(header, &format!("{{{deep}}}")),
+        key.jws(&header.replace('}', &format!(",{deep}}}")), &fine),
+        key.jws(header, &long),
+    ] {
+        assert_eq!(Unverified::parse(&bad).err(), Some(Problem::Malformed), "{bad:.200}");
+    }
+}
+
 #[test]
 fn text_that_says_two_things_or_is_no_compact_jws_is_malformed() {
     let key = Signer::new(Alg::Es256, 1);
