@@ -143,6 +143,59 @@ pub struct Event {
     pub facts: Facts,
 }
 
+/// Why a scope that was asked for is not in the token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Because {
+    /// The resource has no such scope.
+    NotRegistered,
+    /// It is beyond the client's registered scope, or beyond that of what the token is made from.
+    Ceiling,
+    /// No policy permits it.
+    NoPermit,
+    /// Policies forbid it.
+    Forbidden,
+    /// Policies could not be evaluated.
+    Error,
+    /// A permit requires what was not given.
+    Requirement,
+}
+
+impl Because {
+    /// Every cause there is.
+    pub const ALL: [Self; 6] =
+        [Self::NotRegistered, Self::Ceiling, Self::NoPermit, Self::Forbidden, Self::Error, Self::Requirement];
+
+    /// The word on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotRegistered => "not_registered",
+            Self::Ceiling => "ceiling",
+            Self::NoPermit => "no_permit",
+            Self::Forbidden => "forbidden",
+            Self::Error => "error",
+            Self::Requirement => "requirement",
+        }
+    }
+}
+
+/// A scope that was asked for and not given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedScope {
+    /// Its name, or the beginning of it.
+    pub scope: String,
+    /// The cause.
+    pub because: Because,
+    /// The policies that determined it, or the first of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<String>,
+}
+
+/// The most refused scopes in an event, the most policies with each, and the most bytes of a name.
+const MAX_REFUSED: usize = 20;
+const MAX_POLICIES: usize = 8;
+const MAX_NAME: usize = 128;
+
 /// What an event tells besides who and when.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -168,6 +221,12 @@ pub struct Facts {
     /// The scope given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope_given: Option<String>,
+    /// Scopes that were asked for and not given, each with its cause.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub scope_refused: Vec<RefusedScope>,
+    /// How many more of them there were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub scope_refused_more: Option<u32>,
     /// The connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connection: Option<String>,
@@ -210,4 +269,42 @@ pub struct Facts {
     /// The thing that changed: an id or a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+}
+
+impl Facts {
+    /// Notes a scope that was asked for and is not given. Beyond a bound it is only counted.
+    pub fn refuse_scope(&mut self, scope: &str, because: Because, policies: &[String]) {
+        if self.scope_refused.len() >= MAX_REFUSED {
+            self.scope_refused_more = Some(self.scope_refused_more.unwrap_or(0).saturating_add(1));
+            return;
+        }
+        let scope = scope.get(..scope.floor_char_boundary(MAX_NAME)).unwrap_or_default().to_owned();
+        let policies = policies.iter().take(MAX_POLICIES).cloned().collect();
+        self.scope_refused.push(RefusedScope { scope, because, policies });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_stored_and_shown_as_the_same_word() {
+        for because in Because::ALL {
+            assert_eq!(serde_json::to_value(because).unwrap(), because.as_str());
+        }
+    }
+
+    #[test]
+    fn however_many_scopes_are_refused_the_event_stays_small_and_says_that_it_was_cut() {
+        let mut facts = Facts::default();
+        let policies: Vec<String> = (0..100).map(|n| format!("{n:0>64}")).collect();
+        for n in 0..1_000 {
+            facts.refuse_scope(&format!("{n:ü>3000}"), Because::Forbidden, &policies);
+        }
+        assert_eq!((facts.scope_refused.len(), facts.scope_refused_more), (20, Some(980)));
+        assert!(serde_json::to_string(&facts).unwrap().len() < 16 * 1024);
+        let whole: Facts = serde_json::from_str(&serde_json::to_string(&facts).unwrap()).unwrap();
+        assert_eq!(whole, facts);
+    }
 }

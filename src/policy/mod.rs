@@ -15,7 +15,7 @@ use crate::context::{Change, Cx, TenantKey};
 use crate::crypto::sha256;
 use crate::directory::clients;
 use crate::error::{Fault, Reason, Result};
-use crate::model::event::Facts;
+use crate::model::event::{Because, Facts};
 use crate::model::{Client, EventType, User, id};
 use crate::store;
 use crate::store::policies::Policy;
@@ -180,6 +180,17 @@ pub async fn ask(
     gather(&mut facts.shadow_policies, |verdict| &verdict.shadow);
     facts.policy_version = Some(cx.tenant.policy_hash.clone());
     Ok(verdicts)
+}
+
+/// Why a verdict does not give what was asked for; nothing if it does.
+pub fn refusal(verdict: &Verdict) -> Option<Because> {
+    match verdict {
+        Verdict { errors, .. } if !errors.is_empty() => Some(Because::Error),
+        Verdict { allow: false, policies, .. } if policies.is_empty() => Some(Because::NoPermit),
+        Verdict { allow: false, .. } => Some(Because::Forbidden),
+        Verdict { require, .. } if !require.is_empty() => Some(Because::Requirement),
+        _ => None,
+    }
 }
 
 /// Changes one policy: `change` gets the present one and says what shall be written (`None`: remove it).

@@ -114,6 +114,13 @@ async fn permitted(cx: &Cx<'_>, issuance: &Issuance<'_>, user: Option<&User>, fa
         verdicts = verdicts.into_iter().zip(others).map(|(one, other)| both(one, other)).collect();
     }
     let granted = left(target, &verdicts);
+    if facts.scope_asked.is_some() || granted.is_none() {
+        for (scope, verdict) in target.scope.iter().zip(&verdicts) {
+            if let Some(because) = policy::refusal(verdict) {
+                facts.refuse_scope(scope, because, &verdict.policies);
+            }
+        }
+    }
     let mut granted = granted.ok_or_else(|| Reason::NoScopeLeft.decided(facts.decision.clone().unwrap_or_default()))?;
     if let Some(left) = origin.expires_at.map(|exp| exp.saturating_sub(cx.now.seconds())) {
         let left = u32::try_from(left).ok().filter(|left| *left > 0);
@@ -136,17 +143,20 @@ fn as_policy_targets(target: &Target) -> Vec<PolicyTarget> {
         .collect()
 }
 
-/// The verdict of those who both have to agree.
+/// The verdict of two questions that both have to be answered with yes. It names the policies of those answers that decide.
 fn both(one: Verdict, other: Verdict) -> Verdict {
+    let allow = one.allow && other.allow;
     let ttl = [one.ttl, other.ttl].into_iter().flatten().min();
-    let require = [one.require, other.require].concat();
-    Verdict { allow: one.allow && other.allow, ttl, require, ..Verdict::default() }
+    let require = [&*one.require, &*other.require].concat();
+    let decisive = || [&one, &other].into_iter().filter(|verdict| verdict.allow == allow);
+    let policies = decisive().flat_map(|verdict| verdict.policies.iter().cloned()).collect();
+    let errors = decisive().flat_map(|verdict| verdict.errors.iter().cloned()).collect();
+    Verdict { allow, policies, errors, shadow: vec![], ttl, require }
 }
 
 /// What is left of the target after policy; the shortest `@ttl` of what was permitted bounds the life of the token.
 fn left(target: &Target, verdicts: &[Verdict]) -> Option<Decision> {
-    let permitted =
-        || target.scope.iter().zip(verdicts).filter(|(_, verdict)| verdict.allow && verdict.require.is_empty());
+    let permitted = || target.scope.iter().zip(verdicts).filter(|(_, verdict)| policy::refusal(verdict).is_none());
     let scope: Scope = permitted().map(|(name, _)| name).collect();
     let lifetime = permitted().filter_map(|(_, verdict)| u32::try_from(verdict.ttl?).ok()).min();
     let longest = target.resource.body.access_token_lifetime;

@@ -1,12 +1,13 @@
 //! What a token is requested for: one resource, and the scope that registration and ceilings leave.
 //!
 //! 1. Scope is requested ∩ registered for the resource ∩ the client's ceiling ∩ the other ceilings (RFC 6749 §3.3).
+//!    What is asked for and not given is in the event with its cause.
 //! 2. One resource per token (RFC 8707 §2). An unknown resource and one that the client may not request get one answer.
 
 use crate::context::Cx;
 use crate::directory::resources;
 use crate::error::{Reason, Result};
-use crate::model::event::Facts;
+use crate::model::event::{Because, Facts};
 use crate::model::{Client, Resource};
 use crate::oauth::{Form, ResourceUri, Scope};
 use std::rc::Rc;
@@ -51,9 +52,18 @@ pub async fn target(cx: &Cx<'_>, client: &Client, requested: &Requested<'_>, fac
     let resource = found.ok_or(Reason::UnknownResource)?;
     facts.resource = Some(resource.body.resource.to_string());
     let registered: Scope = resource.body.scopes.iter().map(|scope| scope.name.as_str()).collect();
-    let wanted = asked.map_or_else(|| registered.clone(), |asked| asked.narrowed(|scope| registered.contains(scope)));
     let below = |scope: &str| requested.ceilings.iter().all(|ceiling| ceiling.contains(scope));
-    let scope = wanted.narrowed(|scope| client.may_have(scope) && below(scope));
+    let cause = |scope: &str| match registered.contains(scope) {
+        false => Some(Because::NotRegistered),
+        true => (!client.may_have(scope) || !below(scope)).then_some(Because::Ceiling),
+    };
+    let wanted = asked.as_ref().unwrap_or(&registered);
+    let scope = wanted.narrowed(|scope| cause(scope).is_none());
+    // A client that names no scope takes what there is: what it does not get is of interest if that is everything.
+    if asked.is_some() || scope.is_empty() {
+        let refused = wanted.iter().filter_map(|scope| Some((scope, cause(scope)?)));
+        refused.for_each(|(scope, because)| facts.refuse_scope(scope, because, &[]));
+    }
     match scope.is_empty() {
         true => Err(Reason::NoScopeLeft.into()),
         false => Ok(Target { resource, scope }),

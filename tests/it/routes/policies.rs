@@ -1,7 +1,8 @@
 //! `admin/policies`, and what the policies in force say about a token.
 
+use crate::support::hub::RESOURCE;
 use crate::support::{Credentials, Setup};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// An agent that may have both scopes of its resource as far as its policy goes.
 fn agent(hub: &Setup, cedar: &str) -> Credentials {
@@ -64,4 +65,79 @@ fn of_two_scopes_the_shorter_ttl_bounds_the_token() {
     assert_eq!([lifetime("mcp:read mcp:write"), lifetime("mcp:write")], [100, 200]);
     hub.put_policy("agent", &(when("mcp:read", "@ttl(\"100\")") + &when("mcp:write", "")));
     assert_eq!([lifetime("mcp:read mcp:write"), lifetime("mcp:write")], [100, 300]);
+}
+
+// ── Why a scope is not given ──
+
+/// What the newest event says of scopes that were asked for and not given.
+fn refused_scopes(hub: &Setup, kind: &str) -> Value {
+    hub.events_of(kind).pop().unwrap()["scope_refused"].clone()
+}
+
+#[test]
+fn a_scope_that_was_asked_for_and_not_given_is_in_the_event_with_its_cause() {
+    let hub = Setup::new();
+    let names = ["given", "beyond", "unpermitted", "forbidden", "guarded", "erring"];
+    let scopes: Vec<Value> = names.iter().map(|name| json!({"name": name, "description": name})).collect();
+    hub.create_resource(json!({"scopes": scopes}));
+    let ceiling = "given unpermitted forbidden guarded erring";
+    let agent = hub.create_client(json!({"scope": ceiling, "allowed_resources": [RESOURCE]}));
+    let all =
+        when("given", "") + &when("forbidden", "") + &when("guarded", "@require(\"approval\")") + &when("erring", "");
+    hub.put_policy("permits", &all);
+    hub.put_policy("no", "forbid(principal, action, resource) when { resource.name == \"forbidden\" };");
+    let overflow = "resource.name == \"erring\" && context.now * 9223372036854775807 > 0";
+    hub.put_policy("bad", &format!("forbid(principal, action, resource) when {{ {overflow} }};"));
+    let asked = "given beyond unpermitted forbidden guarded erring misspelt";
+    assert_eq!(hub.token(&agent, &[("scope", asked)]).expect(200).json()["scope"], "given");
+    let causes = json!([
+        {"scope": "beyond", "because": "ceiling"},
+        {"scope": "misspelt", "because": "not_registered"},
+        {"scope": "unpermitted", "because": "no_permit"},
+        {"scope": "forbidden", "because": "forbidden", "policies": ["no"]},
+        {"scope": "guarded", "because": "requirement", "policies": ["permits"]},
+        {"scope": "erring", "because": "error", "policies": ["bad"]},
+    ]);
+    assert_eq!(refused_scopes(&hub, "token.issued"), causes);
+
+    // Without a scope everything is meant, and what is given is no refusal of the rest.
+    hub.token(&agent, &[]).expect(200);
+    assert_eq!(refused_scopes(&hub, "token.issued"), Value::Null);
+
+    // Where nothing is left, the causes are those of everything that was meant.
+    hub.token(&agent, &[("scope", "misspelt beyond")]).expect(400);
+    let two = json!([causes[1], causes[0]]);
+    assert_eq!(refused_scopes(&hub, "token.refused"), two);
+    hub.put_policy("permits", &when("beyond", ""));
+    hub.token(&agent, &[]).expect(400);
+    let left: Vec<Value> = refused_scopes(&hub, "token.refused").as_array().unwrap().clone();
+    assert_eq!(
+        left.iter().map(|one| one["because"].as_str().unwrap()).collect::<Vec<_>>(),
+        ["no_permit", "no_permit", "forbidden", "no_permit", "error"]
+    );
+}
+
+#[test]
+fn a_scope_beyond_the_subject_token_is_refused_by_the_ceiling_and_an_impersonation_by_whichever_forbids() {
+    let hub = Setup::new();
+    hub.create_resource(json!({}));
+    let grants = ["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"];
+    let agent = hub.create_client(json!({"allowed_resources": [RESOURCE], "grant_types": grants}));
+    hub.put_policy("agent", "permit(principal, action, resource);");
+    let subject = hub.access_token(&agent, "mcp:read");
+    let exchange = |scope: &str| {
+        let form = [
+            ("grant_type", grants[1]),
+            ("subject_token", subject.as_str()),
+            ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token"),
+            ("scope", scope),
+        ];
+        hub.call("POST", "/t/main/token").basic(&agent).form(&form).send()
+    };
+    exchange("mcp:read mcp:write").expect(200);
+    assert_eq!(refused_scopes(&hub, "token.issued"), json!([{"scope": "mcp:write", "because": "ceiling"}]));
+    hub.put_policy("no", "forbid(principal, action == Action::\"exchange\", resource);");
+    exchange("mcp:read").expect(400);
+    let because = json!([{"scope": "mcp:read", "because": "forbidden", "policies": ["no"]}]);
+    assert_eq!(refused_scopes(&hub, "token.refused"), because);
 }

@@ -3,6 +3,7 @@
 use crate::authn::client::METHODS;
 use crate::cedar::Mode;
 use crate::grants;
+use crate::model::event::Because;
 use crate::model::issuer::Use;
 use crate::model::tenant::TenantStatus;
 use crate::model::{ClientKind, EventType, KeyState, Status, Stoppable};
@@ -286,11 +287,13 @@ pub const OBJECTS: &[(&str, &str)] = &[
     (
         "Event",
         "id:string tenant:string at:integer type:EventType request_id:string client?:string subject?:string chain?:[string] \
-         grant_type?:string auth_method?:string resource?:string scope_asked?:string scope_given?:string connection?:string \
-         tool?:string resource_server?:string ip?:string decision?:string policies?:[string] policy_errors?:[string] \
+         grant_type?:string auth_method?:string resource?:string scope_asked?:string scope_given?:string \
+         scope_refused?:[RefusedScope] scope_refused_more?:integer connection?:string tool?:string resource_server?:string \
+         ip?:string decision?:string policies?:[string] policy_errors?:[string] \
          shadow_policies?:[string] policy_version?:string jti_hash?:string expires_at?:time reason?:string detail?:string \
          target?:string",
     ),
+    ("RefusedScope", "scope:string because:Because policies?:[string]"),
     ("DeadLetters", "count:integer"),
 ];
 
@@ -314,6 +317,7 @@ pub fn words() -> Vec<(&'static str, Vec<&'static str>)> {
         ("Stoppable", Stoppable::ALL.map(Stoppable::as_str).to_vec()),
         ("Mode", [Mode::Enforce, Mode::Shadow, Mode::Off].iter().map(|mode| mode.as_str()).collect()),
         ("KeyState", [KeyState::Next, KeyState::Current, KeyState::Retired].map(KeyState::as_str).to_vec()),
+        ("Because", Because::ALL.map(Because::as_str).to_vec()),
         ("EventType", EventType::ALL.iter().map(|kind| kind.as_str()).collect()),
     ]
 }
