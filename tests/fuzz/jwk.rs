@@ -3,7 +3,7 @@
 #![no_main]
 #![allow(dead_code, reason = "each target uses a part of the signer")]
 
-#[path = "../support/signer.rs"]
+#[path = "../it/support/signer.rs"]
 mod signer;
 
 use libfuzzer_sys::fuzz_target;
