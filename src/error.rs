@@ -1,7 +1,7 @@
 //! Every way a request can end badly, and the one map from a reason to the wire.
 //!
 //! 1. A refusal is the caller's to mend and has a [`Reason`]; a [`Fault`] is ours and says nothing about its cause.
-//! 2. A description is constant: it never holds the sent value or the expected one (security checklist, line 128).
+//! 2. A description is constant: it never holds the sent value or the expected one (docs/requirements.md R110).
 //!    Detail goes to the log and the audit event; the admin API alone shows it, to an authenticated administrator.
 //! 3. Wrong grants and wrong clients are told apart as RFC 6749 §5.2 asks; unknown and wrong are not told apart at all.
 
@@ -51,9 +51,9 @@ reasons! {
     /// The path exists, but not with this method.
     MethodNotAllowed => 405 "invalid_request" "this method is not allowed here; see the `Allow` header" ["RFC 9110 §15.5.6"];
     /// The tenant does not exist, or its name is none.
-    UnknownTenant => 404 "not_found" "there is no such tenant" ["design §3"];
+    UnknownTenant => 404 "not_found" "there is no such tenant" ["RFC 9110 §15.5.5"];
     /// The tenant has been suspended.
-    TenantSuspended => 403 "access_denied" "this tenant is suspended" ["design §1"];
+    TenantSuspended => 403 "access_denied" "this tenant is suspended" ["docs/requirements.md R96"];
     /// More bytes than this endpoint reads.
     BodyTooLarge => 413 "invalid_request" "the body is too large" ["RFC 9110 §15.5.14"];
     /// Not `application/x-www-form-urlencoded`.
@@ -83,7 +83,7 @@ reasons! {
     GrantNotAllowed => 400 "unauthorized_client" "this client may not use this grant type" ["RFC 6749 §5.2"];
 
     /// A client, user, agentic identity or chain that has been stopped asks for a token.
-    Stopped => 400 "invalid_grant" "whoever is asking, or what they ask with, has been stopped" ["design §5"];
+    Stopped => 400 "invalid_grant" "whoever is asking, or what they ask with, has been stopped" ["docs/requirements.md R82"];
     /// The client gets sender-constrained tokens only, and sent no proof.
     ProofRequired => 400 "invalid_dpop_proof" "this client has to send a DPoP proof" ["RFC 9449 §5.2"];
 
@@ -141,9 +141,9 @@ reasons! {
     /// The subject token is malformed, forged, expired, for someone else, or revoked: one answer.
     InvalidSubjectToken => 400 "invalid_request" "`subject_token` is not a valid access token for this resource server" ["RFC 8693 §2.2.2"];
     /// The caller is a client, but not a resource server.
-    NotAResourceServer => 403 "unauthorized_client" "only a resource server may lease" ["design §3"];
+    NotAResourceServer => 403 "unauthorized_client" "only a resource server may lease" ["docs/requirements.md R52"];
     /// No such connection, or policy forbids the lease: one answer, so that names cannot be probed.
-    LeaseDenied => 403 "access_denied" "this lease is not permitted" ["design §4"];
+    LeaseDenied => 403 "access_denied" "this lease is not permitted" ["docs/requirements.md R53"];
     /// The requested scope is more than the connection may give.
     LeaseScope => 400 "invalid_scope" "the connection does not offer this scope" ["RFC 6749 §5.2"];
     /// The provider could not be reached, broke off, or answered what cannot be used.
@@ -154,7 +154,7 @@ reasons! {
     ProviderTimeout => 504 "temporarily_unavailable" "the provider did not answer in time" ["RFC 9110 §15.6.5"];
 
     /// The caller may have a token for event streams, but is no resource server.
-    NoReceiver => 403 "access_denied" "only a resource server may have an event stream" ["design §3"];
+    NoReceiver => 403 "access_denied" "only a resource server may have an event stream" ["docs/requirements.md R92"];
     /// A stream whose receiver takes nothing is asked for a verification event.
     TooManySignals => 429 "invalid_request" "too many signals wait in this stream; take them first" ["RFC 6585 §4"];
 
@@ -163,15 +163,15 @@ reasons! {
     /// The body is not one JSON object.
     MalformedJson => 400 "invalid_request" "the body must be one JSON object" ["RFC 9457"];
     /// The body has a field that does not exist or may not be set.
-    UnknownField => 400 "invalid_request" "the body has an unknown field" ["design §3"];
+    UnknownField => 400 "invalid_request" "the body has an unknown field" ["docs/requirements.md R76"];
     /// A field has a value that it may not have.
-    InvalidField => 400 "invalid_request" "a field has an invalid value" ["design §3"];
+    InvalidField => 400 "invalid_request" "a field has an invalid value" ["docs/requirements.md R76"];
     /// A policy does not parse or does not fit the schema.
-    InvalidPolicy => 400 "invalid_request" "the policy does not parse or does not fit the schema" ["design §4"];
+    InvalidPolicy => 400 "invalid_request" "the policy does not parse or does not fit the schema" ["docs/requirements.md R48"];
     /// The thing does not exist in this tenant.
     NotFound => 404 "not_found" "there is no such thing in this tenant" ["RFC 9110 §15.5.5"];
     /// What only administrators of the first tenant may do.
-    FirstTenantOnly => 403 "access_denied" "only administrators of the tenant `main` may do this" ["design §3"];
+    FirstTenantOnly => 403 "access_denied" "only administrators of the tenant `main` may do this" ["docs/requirements.md R80"];
     /// The name is taken, or two writers met.
     Conflict => 409 "conflict" "this name or URI is taken, or another change came first" ["RFC 9110 §15.5.10"];
     /// `If-Match` is missing on an update.
@@ -179,7 +179,7 @@ reasons! {
     /// `If-Match` does not match any more.
     PreconditionFailed => 412 "precondition_failed" "it has changed since you read it; read it again" ["RFC 9110 §13.1.1"];
     /// A query parameter has a value that it may not have.
-    InvalidQuery => 400 "invalid_request" "a query parameter is unknown or invalid" ["design §3"];
+    InvalidQuery => 400 "invalid_request" "a query parameter is unknown or invalid" ["docs/requirements.md R77"];
 }
 
 /// Something on our side. The word is for the log.

@@ -1,7 +1,7 @@
 //! Signing keys of a tenant: made here, sealed at rest, next → current → retired.
 //!
 //! 1. A key is published for [`PUBLISH_SECONDS`] before it signs, so that every verifier that honours the caching of the
-//!    key set knows it (fault model, row 10).
+//!    key set knows it (docs/requirements.md R64).
 //! 2. A retired key stays published until the last token that it signed has died.
 //! 3. Private halves are sealed under the signing key-encryption key, with tenant and `kid` as associated data, and are
 //!    opened only in Workers that have it.

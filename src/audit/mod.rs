@@ -1,7 +1,7 @@
 //! The audit trail: every decision and every change is one event.
 //!
-//! 1. Nothing that was decided is answered before its event is durable: in the queue, or in the outbox, or else 503
-//!    (design §5, security decision (i)). A change carries its event in its own transaction ([`crate::context::Cx::commit`]).
+//! 1. No decision is answered before its event is durable: in the queue, else in the outbox, else the answer is 503
+//!    (docs/requirements.md R67). A change carries its event in its own transaction ([`crate::context::Cx::commit`], R68).
 //! 2. Delivery is at least once and in any order; [`consume`] keeps an event once.
 //! 3. What no consumer could keep is a dead letter: kept, and counted.
 

@@ -2,8 +2,8 @@
 //!
 //! 1. A fetched set is kept in the isolate for [`KEPT_MILLIS`], so that a key which its owner takes back stops counting
 //!    within that time. It outlives changes of the tenant: who writes policies fetches no keys.
-//! 2. A `kid` that the kept set does not have is a reason to fetch it again, at most every [`PAUSE_MILLIS`]: nobody makes
-//!    us fetch by inventing names (checklist, line 98).
+//! 2. A `kid` that the kept set does not have is a reason to fetch it again, at most every [`PAUSE_MILLIS`], so that invented
+//!    names cause no fetches (docs/requirements.md R21).
 //! 3. What could not be fetched, or is no key set, is never kept; for [`FAILED_MILLIS`] it is not asked for again.
 //! 4. Requests that need one set at the same time share one fetch: the others look again until it is there. They cannot
 //!    wait for the fetch itself, because a Worker may not wait for what another request has begun.

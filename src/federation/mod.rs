@@ -17,8 +17,8 @@
 //!    may be used again a day, which is the longest that the platforms issue: Kubernetes and EKS up to 24 hours, Azure 24.
 //!    `iat` and `nbf` may lie ahead by the leeway, 10 seconds, and no more (FAPI 2.0 asks to refuse from 60 on).
 //! 6. The rules of the issuer's own record hold.
-//! 7. A `jti` is spent last, when nothing else can fail, under whoever said it: nobody burns another's (checklist, line 34).
-//!    If storage does not answer, the token does not count (fault model, row 9).
+//! 7. A `jti` is spent last, when nothing else can fail, under the client or issuer that signed it (docs/requirements.md R14).
+//!    If storage does not answer, the token does not count (R15).
 
 mod keysets;
 pub mod presets;

@@ -1,7 +1,7 @@
 //! What tokens of outside issuers tell, as far as a grant may believe them.
 //!
-//! 1. What we cannot honour makes the token worthless, rather than being left out (checklist, line 74): another confirmation
-//!    than `cnf.jkt`, `authorization_details`, `may_act` of another shape, and `act`, for the actors of another issuer are
+//! 1. A claim that we cannot honour makes the token worthless, rather than being left out (docs/requirements.md R30): another
+//!    confirmation than `cnf.jkt`, `authorization_details`, `may_act` of another shape, and `act`, for the actors of another issuer are
 //!    nobody here whom the gate could ask about.
 //! 2. A token that does not say when it was issued was issued before every stop there was: once a user, a client, an agentic
 //!    identity or the tenant has been stopped, it never counts again.

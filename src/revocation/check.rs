@@ -3,7 +3,7 @@
 //! 1. Stopped are: a tenant, a client, a user, an agentic identity, a chain. A token is as good as everyone in it: the
 //!    client that asked for it, its subject, every actor, and every token that it was made from.
 //! 2. A suspension holds while it lasts. A kill is for good: tokens issued up to then are dead whatever happens later.
-//! 3. Answers come from D1, at most as old as the freshness bound (design §5).
+//! 3. Answers come from D1, at most as old as the freshness bound (docs/requirements.md R83).
 
 use crate::context::Cx;
 use crate::context::cache::key;

@@ -5,7 +5,7 @@
 //! 2. It is one transaction with its event and its receipt, and it takes what depends on the thing along: every token (the
 //!    gate asks about each party of one), downstream tokens kept for reuse, the data key of a connection.
 //! 3. Killing twice changes nothing and answers the same receipt, from whatever isolates and however close together.
-//! 4. The receipt names the moment after which no isolate honours the thing: the freshness bound (design §5).
+//! 4. The receipt names the moment after which no isolate honours the thing: the freshness bound (docs/requirements.md R86).
 //!
 //! Whoever uses a downstream token that was handed out may go on until it expires, for no provider so far takes one back;
 //! the receipt says when that is. Out of scope: who may call, and the gate itself ([`crate::revocation::check`]).

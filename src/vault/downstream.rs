@@ -2,8 +2,8 @@
 //!
 //! 1. A token is reused until [`MARGIN_SECONDS`] before it expires: from this isolate's memory, or from D1, where it lies
 //!    sealed under the data key of its credential.
-//! 2. Whoever needs a new one claims the right to fetch it in D1 (fault model, row 16). The others wait for the outcome
-//!    and share it, failure included, so a provider in trouble is not asked by all of them again.
+//! 2. A lease that needs a new one claims the right to fetch it in D1 (docs/requirements.md R57). The others wait for the
+//!    outcome and share it, failure included, so a provider in trouble is not asked by all of them again.
 //! 3. A claim runs out after [`CLAIM_SECONDS`], so a holder that is gone blocks nobody for long; the nonce keeps it from
 //!    storing anything later. What it fetched for a connection that has changed meanwhile is dropped.
 

@@ -1,8 +1,8 @@
-//! Envelope encryption (design §5): a credential under a key of its own, that key under the vault's key-encryption key.
+//! Envelope encryption: a credential under a key of its own, that key under the vault's key-encryption key.
 //!
 //! 1. One random 256-bit data key per credential, AES-256-GCM.
 //! 2. Associated data names what a ciphertext is, the version of this format, tenant, connection and credential: rows that
-//!    are swapped do not open (checklist line 113).
+//!    are swapped do not open (docs/requirements.md R60).
 //! 3. Downstream tokens are sealed under the data key of their credential, so they become unreadable with it.
 
 use crate::context::Cx;

@@ -1,11 +1,11 @@
 //! May they have a downstream token? Asked by a resource server, about the agent that called it.
 //!
 //! 1. The caller is a resource server, and the agent's token was issued for a resource that it serves (RFC 8693 §2.1).
-//! 2. Policy decides each time, with the agent as principal (checklist line 123). An unknown connection is asked about like
-//!    any other and refused like a forbidden one, so names cannot be probed (line 115).
+//! 2. Policy decides each time, with the agent as principal (docs/requirements.md R53). An unknown connection is asked about
+//!    like any other and refused like a forbidden one, so names cannot be probed (R54).
 //! 3. What a permit requires and nobody can give denies. A `@ttl` denies nothing and shortens nothing: how long a
 //!    downstream token lives is its provider's to say.
-//! 4. One event per lease, durable before the token leaves, however the token was come by (line 124).
+//! 4. One event per lease, durable before the token leaves, however the token was come by (R67).
 
 use super::downstream::{self, Downstream};
 use super::provider;

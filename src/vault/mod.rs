@@ -4,13 +4,13 @@
 //! ([`crate::authn::client`]), and how an answer looks.
 //!
 //! 1. A credential is parsed, reduced to what its provider needs and sealed before anything is written; no function gives
-//!    it back but the exchange with its own provider (`envelope`, checklist lines 113 and 114).
+//!    it back but the exchange with its own provider (`envelope`, docs/requirements.md R56, R60).
 //! 2. The ciphertext lies in KV under a name that is never reused; D1 has the pointer and the wrapped data key. KV is
-//!    written first, so a pointer never leads nowhere for good; erasing the row makes the ciphertext unreadable (line 121).
-//! 3. A lease needs a token for the resource server that asks, and a permit of policy, each time (`lease`, lines 115, 123).
-//! 4. Of all leases in all isolates one talks to the provider (`downstream`, line 116).
-//! 5. Every call to another service passes one gate ([`crate::outbound`], line 118).
-//! 6. An agent's token never goes to a provider, and a provider's token is never accepted here (line 117).
+//!    written first, so a pointer never leads nowhere for good; erasing the row makes the ciphertext unreadable (R61, R62).
+//! 3. A lease needs a token for the resource server that asks, and a permit of policy, each time (`lease`, R52, R53).
+//! 4. Of all leases in all isolates one talks to the provider (`downstream`, R57).
+//! 5. Every call to another service passes one gate ([`crate::outbound`], R109).
+//! 6. An agent's token never goes to a provider, and a provider's token is never accepted here (R55).
 
 mod downstream;
 mod envelope;

@@ -1,6 +1,6 @@
 //! How an error looks: OAuth JSON (RFC 6749 §5.2) or a problem document (RFC 9457).
 //!
-//! 1. Size and wording do not depend on what was sent (checklist, lines 126 and 128). Two exceptions: the id of a
+//! 1. Size and wording do not depend on the request (docs/requirements.md R110). Two exceptions: the id of a
 //!    decision, which has a fixed length, and detail for an administrator.
 //! 2. A log line tells the reason; it never holds a value that was sent.
 

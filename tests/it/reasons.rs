@@ -284,7 +284,7 @@ fn no_two_reasons_have_one_description_and_each_names_its_source() {
     assert_eq!(seen.len(), Reason::ALL.len());
     for reason in Reason::ALL {
         let source = reason.wire().source;
-        assert!(source.starts_with("RFC ") || source.starts_with("design §"), "{reason:?}: {source}");
+        assert!(source.starts_with("RFC ") || source.starts_with("docs/requirements.md R"), "{reason:?}: {source}");
     }
 }
 

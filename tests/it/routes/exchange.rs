@@ -34,7 +34,7 @@ fn a_user_goes_through_two_agents_to_a_service_and_everyone_stays_visible() {
     assert_eq!(event["grant_type"], EXCHANGE);
 }
 
-/// §2.2.1: `issued_token_type` always, a refresh token never (checklist, lines 68 and 70).
+/// RFC 8693 §2.2.1: `issued_token_type` always, a refresh token never.
 #[test]
 fn every_answer_says_what_was_issued_and_none_has_a_refresh_token() {
     let chain = Chain::new();
@@ -52,7 +52,7 @@ fn every_answer_says_what_was_issued_and_none_has_a_refresh_token() {
     refused(&chain.delegate(&chain.planner, &token, &refresh).send(), INVALID);
 }
 
-/// §2.1 (checklist, line 59).
+/// RFC 8693 §2.1.
 #[test]
 fn an_actor_token_comes_with_its_type_or_not_at_all() {
     let chain = Chain::new();
@@ -70,7 +70,7 @@ fn an_actor_token_comes_with_its_type_or_not_at_all() {
     refused(&chain.post(&chain.planner, &form).send(), INVALID);
 }
 
-/// §2.2.2 (checklist, line 60).
+/// RFC 8693 §2.2.2.
 #[test]
 fn a_subject_token_that_is_forged_expired_or_somebody_elses_is_refused_and_recorded() {
     let chain = Chain::new();
@@ -108,7 +108,7 @@ fn an_actor_token_has_to_be_the_callers_own() {
     chain.exchange(&chain.worker, &subject, &actor).send().expect(200);
 }
 
-/// Checklist, line 61.
+/// RFC 8693 §2.2.2.
 #[test]
 fn an_unknown_target_is_invalid_target() {
     let chain = Chain::new();
@@ -125,7 +125,7 @@ fn an_unknown_target_is_invalid_target() {
     assert_eq!(claims(&chain.delegate(&chain.planner, &token, &same[1..]).send())["aud"], RESOURCE);
 }
 
-/// Checklist, line 61.
+/// docs/requirements.md R38.
 #[test]
 fn policy_decides_per_actor_subject_target_and_scope() {
     let chain = Chain::new();
@@ -147,7 +147,7 @@ fn policy_decides_per_actor_subject_target_and_scope() {
     refused(&chain.delegate(planner, &token, &[("resource", RESOURCE)]).send(), "invalid_scope");
 }
 
-/// Checklist, line 62.
+/// docs/requirements.md R37.
 #[test]
 fn scope_never_grows_beyond_the_subject_token() {
     let chain = Chain::new();
@@ -171,7 +171,7 @@ fn scope_never_grows_beyond_the_ceiling_of_the_actor() {
     assert_eq!(claims(&chain.delegate(&narrow, &token, &[("resource", RESOURCE)]).send())["scope"], "mcp:write");
 }
 
-/// Checklist, line 62.
+/// docs/requirements.md R37.
 #[test]
 fn exchanging_with_oneself_renews_nothing() {
     let chain = Chain::new();
@@ -200,7 +200,7 @@ fn a_token_lives_no_longer_than_the_actor_token() {
     assert_eq!(claims(&reply)["exp"], decode(&own).1["exp"]);
 }
 
-/// §4.1 (checklist, line 63).
+/// RFC 8693 §4.1.
 #[test]
 fn the_newest_actor_is_outermost_five_are_allowed_and_six_are_not() {
     let chain = Chain::new();
@@ -241,7 +241,7 @@ fn exchanges_without_an_actor_do_not_go_on_for_ever() {
     refused(&chain.exchange(&chain.planner, &token, &[("resource", RESOURCE)]).send(), INVALID);
 }
 
-/// Checklist, line 64; the wrapper of CVE-2025-55241.
+/// RFC 8693 §4.1; the wrapper of CVE-2025-55241.
 #[test]
 fn an_actor_that_the_request_claims_counts_for_nothing() {
     let chain = Chain::new();
@@ -270,7 +270,7 @@ fn an_actor_that_the_request_claims_counts_for_nothing() {
     assert_eq!(chain.hub.events_of("token.refused").len(), 6);
 }
 
-/// §4.4 (checklist, line 65).
+/// RFC 8693 §4.4.
 #[test]
 fn an_actor_whom_may_act_does_not_name_is_refused() {
     let chain = Chain::new();
@@ -315,7 +315,7 @@ fn second_tenant(hub: &Setup) -> (Credentials, String) {
     (foreign, token)
 }
 
-/// Checklist, line 66.
+/// docs/requirements.md R39.
 #[test]
 fn a_token_of_another_tenant_is_neither_a_subject_nor_an_actor() {
     let chain = Chain::new();
@@ -339,7 +339,7 @@ fn a_token_of_another_tenant_is_neither_a_subject_nor_an_actor() {
     assert_eq!(chain.hub.events_of("token.refused").len(), 5);
 }
 
-/// Checklist, line 67; Keycloak #50963.
+/// RFC 9449 §6; keycloak #50963.
 #[test]
 fn a_bound_subject_token_needs_the_proof_of_its_key_and_stays_bound() {
     let chain = Chain::new();
@@ -378,7 +378,7 @@ fn a_bound_actor_token_needs_the_proof_of_its_key() {
     chain.exchange(&chain.planner, &token, &actor).header("dpop", &chain.proof(&key)).send().expect(200);
 }
 
-/// Checklist, line 69.
+/// RFC 8725 §3.12.
 #[test]
 fn no_other_kind_of_token_passes_for_an_access_token() {
     let chain = Chain::new();
@@ -459,7 +459,7 @@ fn no_chain_with_an_unverified_client_may_touch_production() {
     chain.delegate(worker, &token, &[("resource", &*for_middle)]).send().expect(200);
 }
 
-/// Incident 19 and the kill switch: whoever is stopped takes along what was made from their tokens.
+/// docs/requirements.md R41: a client that is stopped takes along each token that was made from its tokens.
 #[test]
 fn whoever_in_a_chain_is_stopped_ends_it() {
     let stop = |what: &str, how: &dyn Fn(&Chain)| {

@@ -80,7 +80,7 @@ fn a_delegated_token_shows_every_actor_and_a_bound_one_its_key() {
     assert_eq!((&answer["cnf"]["jkt"], &answer["token_type"]), (&json!(key.thumbprint()), &json!("DPoP")));
 }
 
-/// Checklist, line 106; incident 17.
+/// RFC 7662 §4; CVE-2026-37979.
 #[test]
 fn everybody_else_learns_nothing() {
     let (hub, agent) = scene();
@@ -101,7 +101,7 @@ fn everybody_else_learns_nothing() {
     assert!(!server.is_active(&foreign));
 }
 
-/// Incident 26: no part of a token passes for the whole.
+/// CVE-2026-27840: no part of a token passes for the whole.
 #[test]
 fn what_is_malformed_truncated_changed_expired_or_of_another_type_is_inactive() {
     let (hub, agent) = scene();
@@ -128,7 +128,7 @@ fn what_is_malformed_truncated_changed_expired_or_of_another_type_is_inactive() 
     assert!(!server.is_active(&token));
 }
 
-/// Checklist, line 107.
+/// RFC 7662 §4; decision 35.
 #[test]
 fn a_stopped_token_is_inactive_at_the_next_question_from_any_location() {
     let (hub, agent) = scene();

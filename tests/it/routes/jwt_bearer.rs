@@ -35,7 +35,7 @@ fn an_assertion_about_a_user_is_worth_a_token_about_that_user() {
     assert_eq!((&event["subject"], &event["grant_type"]), (&json!(chain.user), &json!(JWT_BEARER)));
 }
 
-/// Checklist, line 71, decision (b), incidents 25 and 40.
+/// RFC 7523 §3; decision 22; CVE-2026-55669, CVE-2025-27370.
 #[test]
 fn the_audience_is_our_issuer_or_our_token_endpoint_and_nothing_else() {
     let chain = Chain::new();
@@ -55,7 +55,7 @@ fn the_audience_is_our_issuer_or_our_token_endpoint_and_nothing_else() {
     }
 }
 
-/// Checklist, line 71; ZITADEL CVE-2026-55669: a subject means nothing without its issuer.
+/// OpenID Connect Core §5.7; CVE-2026-55669: a subject means nothing without its issuer.
 #[test]
 fn a_user_is_found_by_issuer_and_subject_together_and_by_nothing_else() {
     let chain = Chain::new();
@@ -72,7 +72,7 @@ fn a_user_is_found_by_issuer_and_subject_together_and_by_nothing_else() {
     assert_eq!(chain.hub.db.query("SELECT id FROM users").len(), 1);
 }
 
-/// Checklist, line 72, incident 25.
+/// RFC 7523 §3; GHSA-wxg7-w2v3-w38g.
 #[test]
 fn what_is_expired_not_yet_valid_without_an_end_or_lives_too_long_is_worth_nothing() {
     let chain = Chain::new();
@@ -98,7 +98,7 @@ fn what_is_expired_not_yet_valid_without_an_end_or_lives_too_long_is_worth_nothi
     ask(&chain, &chain.assertion(json!({"exp": now - 5, "iat": now - 60}))).expect(200);
 }
 
-/// Checklist, line 72.
+/// RFC 7523 §3 (7); decision 21.
 #[test]
 fn an_assertion_about_a_user_counts_once_in_all_isolates() {
     let chain = Chain::new();
@@ -147,7 +147,7 @@ fn a_wrong_target_does_not_use_the_assertion_up() {
     ask(&chain, &assertion).expect(200);
 }
 
-/// Checklist, line 73, incident 19.
+/// docs/requirements.md R32; CVE-2026-1609.
 #[test]
 fn a_disabled_user_issuer_or_client_gets_nothing() {
     let chain = Chain::new();
@@ -177,7 +177,7 @@ fn a_disabled_user_issuer_or_client_gets_nothing() {
     worthless(&ask(&chain, &chain.assertion(json!({}))));
 }
 
-/// Checklist, line 74: what we do not support makes the assertion worthless, rather than being left out.
+/// docs/requirements.md R30: a claim that is not supported makes the assertion worthless, rather than being left out.
 #[test]
 fn a_confirmation_or_authorization_details_that_are_not_supported_fail_closed() {
     let chain = Chain::new();
@@ -198,7 +198,7 @@ fn a_confirmation_or_authorization_details_that_are_not_supported_fail_closed() 
     }
 }
 
-/// Checklist, line 74.
+/// RFC 9449 §6; docs/requirements.md R30.
 #[test]
 fn an_assertion_that_is_bound_to_a_key_needs_its_proof() {
     let chain = Chain::new();
@@ -214,7 +214,7 @@ fn an_assertion_that_is_bound_to_a_key_needs_its_proof() {
     );
 }
 
-/// Checklist, line 75.
+/// docs/requirements.md R31.
 #[test]
 fn an_assertion_for_another_client_is_worth_nothing() {
     let chain = Chain::new();

@@ -45,7 +45,7 @@ fn a_revoked_token_is_dead_at_once_where_it_was_revoked_and_elsewhere_within_the
     hub.access_token(&agent, "mcp:read");
 }
 
-/// Checklist, line 105; incident 4.
+/// RFC 7009 §2.1; workers-oauth-provider #188.
 #[test]
 fn another_clients_token_stays_alive_and_the_answer_does_not_tell() {
     let (hub, agent) = scene();
