@@ -89,7 +89,10 @@ impl Jobs<'_> {
 
     async fn look_after(self, tenant: &Visited, now: Now) -> Result<()> {
         // Before anything can go wrong: a tenant that fails has had its turn.
-        Database(&*self.world.db).run(vec![store::tenants::visit(self.visitor(), tenant, now.seconds())]).await?;
+        let visit = store::tenants::visit(self.visitor(), tenant, now.seconds());
+        if Database(&*self.world.db).run(vec![visit]).await?.first() == Some(&0) {
+            return Ok(());
+        }
         let cx = match Cx::open(self.world, self.config, self.memory, &tenant.id, (now, Peer::default())).await {
             Ok(cx) => cx,
             // A suspended tenant is left alone.

@@ -183,7 +183,9 @@ impl Memory {
             (Some(new), Some(old)) if new.epoch == old.epoch => {}
             // Another request has caught up meanwhile, with newer changes than these.
             (Some(new), Some(old)) if new.epoch < old.epoch => return Ok(old.clone()),
-            (Some(new), Some(old)) if seq == Some(old.epoch) && covers(&changes, old.epoch, new.epoch) => {
+            (Some(new), Some(old))
+                if seq.is_some_and(|seq| seq <= old.epoch) && covers(&changes, old.epoch, new.epoch) =>
+            {
                 known.drops = known.drops.wrapping_add(1);
                 self.drop_keys(known.era, changes.iter().map(|(_, key)| key.as_str()));
             }
@@ -280,7 +282,8 @@ impl Known {
 
 /// Whether the log tells of every change from `old` to `new`.
 fn covers(changes: &[(i64, String)], old: i64, new: i64) -> bool {
-    let seqs: HashSet<i64> = changes.iter().map(|(seq, _)| *seq).filter(|seq| *seq <= new).collect();
+    let seqs: HashSet<i64> =
+        changes.iter().map(|(seq, _)| *seq).filter(|seq| (old..=new).contains(seq) && *seq != old).collect();
     let cut = i64::try_from(changes.len()).is_ok_and(|count| count >= CAUGHT_UP);
     !cut && i64::try_from(seqs.len()).ok() == new.checked_sub(old)
 }
@@ -380,6 +383,7 @@ mod tests {
     fn a_log_with_a_gap_or_one_that_is_cut_does_not_cover() {
         let log = |seqs: &[i64]| seqs.iter().map(|seq| (*seq, "k".to_owned())).collect::<Vec<_>>();
         assert!(covers(&log(&[5, 5, 6]), 4, 6));
+        assert!(covers(&log(&[5, 6]), 5, 6), "another request has caught up with the first change");
         assert!(covers(&log(&[5, 6, 7]), 4, 6), "a change after the row was read is for the next time");
         assert!(!covers(&log(&[6]), 4, 6));
         assert!(!covers(&log(&[]), 4, 6));

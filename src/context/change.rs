@@ -86,7 +86,9 @@ impl Cx<'_> {
         let changed = outcome.as_ref().map(|changes| changes.first().is_some_and(|rows| *rows > 0));
         if changed != Ok(false) {
             // Its own isolate sees the change at once; when the reply is lost, it may have happened.
-            self.memory.changed(tenant, &keys);
+            if !keys.is_empty() {
+                self.memory.changed(tenant, &keys);
+            }
             self.memory.set_staged();
         }
         outcome.map(|changes| changes.first().is_some_and(|rows| *rows > 0))

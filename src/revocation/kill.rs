@@ -15,7 +15,7 @@ use crate::audit;
 use crate::context::{Change, Cx, TenantKey};
 use crate::crypto::{Digest, sha256};
 use crate::directory::clients::ClientKey;
-use crate::directory::connections::ConnectionKey;
+use crate::directory::connections::{ConnectionKey, KeptTokensKey};
 use crate::directory::identities::{IdentityKey, StatusListKey};
 use crate::directory::users;
 use crate::error::{Fault, Reason, Result};
@@ -91,6 +91,11 @@ async fn turn(cx: &Cx<'_>, order: Order<'_>, from: Status, to: Status, signals: 
 /// Adds the keys of all that is cached of the thing.
 async fn invalidates(cx: &Cx<'_>, change: Change, order: Order<'_>) -> Result<Change> {
     let (kind, id) = order.thing();
+    let leased_from = match stops::leased_from(&cx.tenant.id, (kind, &id)) {
+        Some(query) => cx.all(query).await?,
+        None => vec![],
+    };
+    let change = leased_from.iter().fold(change, |change, name| change.invalidates(&KeptTokensKey(name)));
     Ok(match kind {
         Stoppable::Client => change.invalidates(&ClientKey(&id)),
         Stoppable::User => match cx.one(store::users::get(&cx.tenant.id, &id)).await? {
@@ -102,7 +107,7 @@ async fn invalidates(cx: &Cx<'_>, change: Change, order: Order<'_>) -> Result<Ch
             None => change,
         },
         Stoppable::Chain => change.invalidates(&StoppedChainsKey),
-        Stoppable::Connection => change.invalidates(&ConnectionKey(&id)),
+        Stoppable::Connection => change.invalidates(&ConnectionKey(&id)).invalidates(&KeptTokensKey(&id)),
         Stoppable::Tenant => change.of_tenant(&id).invalidates(&TenantKey),
     }
     .invalidates(&StatusListKey))

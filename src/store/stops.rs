@@ -108,6 +108,17 @@ fn census_sql(tenant: &str, (kind, id): (Stoppable, &str), now: i64) -> (Sql, Sq
     }
 }
 
+/// The connections whose kept tokens go when the thing is stopped for good.
+pub fn leased_from(tenant: &str, (kind, id): (Stoppable, &str)) -> Option<Query<String>> {
+    let text = match kind {
+        Client => leased!(client),
+        Identity => leased!(identity),
+        User => leased!(user),
+        Connection | Chain | Tenant => return None,
+    };
+    Some(query!(|row| row.text("connection"), text, tenant, id))
+}
+
 /// What [`census`] tells.
 pub struct Census {
     /// Where the thing is in its life.

@@ -10,34 +10,25 @@
 use super::envelope::{self, Place};
 use super::provider::{self, Order};
 use crate::context::Cx;
-use crate::crypto::{Secret, nonce};
+use crate::crypto::nonce;
+use crate::directory::connections::{self, Downstream, KeptTokens};
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::Connection;
 use crate::model::connection::CredentialPointer;
 use crate::store::leases::{self, Lease};
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// A token that lives no longer than this is not reused.
 const MARGIN_SECONDS: i64 = 120;
 /// How long a claim holds: longer than the outbound gate lets an exchange take.
 const CLAIM_SECONDS: i64 = 20;
-/// What a kept token counts as in the cache, in bytes.
-const SLOT_BYTES: usize = 4_096;
 /// How long a lease waits for another one's exchange.
 const PATIENCE_MILLIS: u64 = 15_000;
 /// The first pause between two looks; each is twice the one before.
 const FIRST_PAUSE_MILLIS: u64 = 50;
 /// The longest pause: with it a whole wait takes fewer looks than the 50 subrequests of a free plan.
 const LONGEST_PAUSE_MILLIS: u64 = 500;
-
-/// A token that a provider gave.
-pub struct Downstream {
-    /// The token.
-    pub access_token: Secret<String>,
-    /// Seconds since the epoch.
-    pub expires_at: i64,
-}
 
 /// A token for one lease.
 pub struct Obtained {
@@ -47,38 +38,21 @@ pub struct Obtained {
     pub expires_in: i64,
 }
 
-/// What this isolate has of one credential and scope.
-#[derive(Default)]
-struct Slot(RefCell<Option<Rc<Downstream>>>);
-
-impl Slot {
-    fn outliving(&self, moment: i64) -> Option<Rc<Downstream>> {
-        self.0.borrow().clone().filter(|token| token.expires_at > moment)
-    }
-
-    fn put(&self, token: Downstream) -> Rc<Downstream> {
-        let token = Rc::new(token);
-        *self.0.borrow_mut() = Some(token.clone());
-        token
-    }
-}
-
 /// One lease on its way to a token.
 struct Errand<'a> {
     cx: &'a Cx<'a>,
     connection: &'a Connection,
     pointer: &'a CredentialPointer,
     scope: &'a str,
-    slot: Rc<Slot>,
+    kept: Rc<KeptTokens>,
     waited_millis: Cell<u64>,
 }
 
 /// A token for the connection with exactly this scope.
 pub async fn obtain(cx: &Cx<'_>, connection: &Connection, scope: &str) -> Result<Obtained> {
     let pointer = connection.credential.as_ref().ok_or(Fault::Broken("a connection has no credential"))?;
-    let key = format!("downstream/{}/{scope}", pointer.id);
-    let slot: Rc<Slot> = cx.lasting(&key, SLOT_BYTES);
-    let errand = Errand { cx, connection, pointer, scope, slot, waited_millis: Cell::new(0) };
+    let kept = connections::kept_tokens(cx, &connection.name).await?;
+    let errand = Errand { cx, connection, pointer, scope, kept, waited_millis: Cell::new(0) };
     let token = errand.run().await?;
     let expires_in = token.expires_at.saturating_sub(errand.now());
     Ok(Obtained { token, expires_in })
@@ -103,9 +77,13 @@ impl Errand<'_> {
         (&self.cx.tenant.id, &self.connection.name, self.scope)
     }
 
+    fn keep(&self, token: Downstream) -> Rc<Downstream> {
+        self.kept.put(&self.pointer.id, self.scope, token, self.now())
+    }
+
     async fn run(&self) -> Result<Rc<Downstream>> {
         loop {
-            if let Some(token) = self.slot.outliving(self.reusable_after()) {
+            if let Some(token) = self.kept.outliving(&self.pointer.id, self.scope, self.reusable_after()) {
                 return Ok(token);
             }
             let nonce = nonce(&*self.cx.world.entropy);
@@ -161,7 +139,7 @@ impl Errand<'_> {
         let fulfil = leases::fulfil(self.key(), &self.pointer.id, nonce, &sealed, token.expires_at);
         let changes = cx.run(vec![fulfil]).await?;
         match changes.first().is_some_and(|rows| *rows > 0) {
-            true => Ok(self.slot.put(token)),
+            true => Ok(self.keep(token)),
             false => Err(Fault::Unavailable("the connection, which has just changed,").into()),
         }
     }
@@ -172,7 +150,7 @@ impl Errand<'_> {
         let key = envelope::data_key(self.cx, &self.place(), self.pointer)?;
         let sealed = row.sealed.as_deref().ok_or_else(broken)?;
         let access_token = self.place().open_token(&key, (self.scope, row.expires_at), sealed).ok_or_else(broken)?;
-        Ok(self.slot.put(Downstream { access_token, expires_at: row.expires_at }))
+        Ok(self.keep(Downstream { access_token, expires_at: row.expires_at }))
     }
 
     /// Waits until the claim on `taken` has ended and gives its token; nothing if the claim ran out.
@@ -183,7 +161,7 @@ impl Errand<'_> {
             self.cx.world.timer.sleep(pause).await;
             self.waited_millis.set(self.waited_millis.get().saturating_add(pause));
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE_MILLIS);
-            if let Some(token) = self.slot.outliving(self.reusable_after()) {
+            if let Some(token) = self.kept.outliving(&self.pointer.id, self.scope, self.reusable_after()) {
                 return Ok(Some(token));
             }
             match self.cx.one(leases::get(tenant, connection, scope)).await? {

@@ -7,7 +7,7 @@
 //!    downstream token lives is its provider's to say.
 //! 4. One event per lease, durable before the token leaves, however the token was come by (R67).
 
-use super::downstream::{self, Downstream};
+use super::downstream;
 use super::provider;
 use crate::audit;
 use crate::authn::client::Authenticated;
@@ -15,7 +15,7 @@ use crate::cedar::{Action, Circumstance, Target};
 use crate::context::Cx;
 use crate::context::cache::key;
 use crate::crypto::sha256;
-use crate::directory::connections;
+use crate::directory::connections::{self, Downstream};
 use crate::error::{Error, Fault, Reason, Refusal, Result};
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
