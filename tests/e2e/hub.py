@@ -25,6 +25,10 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+# How long a change may take to be seen everywhere, in seconds: the default of `FRESHNESS_SECONDS`.
+FRESHNESS = 5
+
+
 def eventually(check, within: float = 20, every: float = 0.1):
     """The first true answer of `check`; fails with its last answer when there is none in time."""
     deadline = time.monotonic() + within
@@ -32,6 +36,23 @@ def eventually(check, within: float = 20, every: float = 0.1):
         assert time.monotonic() < deadline, f"not within {within} s; the last answer was {answer!r}"
         time.sleep(every)
     return answer
+
+
+def within_the_bound(check, every: float = 0.1):
+    """The first true answer of `check`. An attempt that begins after the freshness bound has to give one."""
+    begun = time.monotonic()
+    while True:
+        waited = time.monotonic() - begun
+        if answer := check():
+            return answer
+        assert waited <= FRESHNESS, f"not within {FRESHNESS} s; the last answer was {answer!r}"
+        time.sleep(every)
+
+
+def denied(answer):
+    """The answer, if it refuses the caller. A fault of the server is no refusal and fails."""
+    assert answer.status_code < 500, f"{answer.status_code} {answer.text}"
+    return answer if answer.is_client_error else None
 
 
 def blocks(page: str, language: str) -> list[str]:

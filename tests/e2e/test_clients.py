@@ -305,7 +305,8 @@ def test_openid_client_introspects_as_json_and_as_a_signed_answer(writ, shop, ag
 def test_introspection_tells_a_client_outside_the_audience_nothing(writ, shop, agents):
     token = shop.token(agents["client_secret_basic"], READ)
     answer = Openid(writ.issuer, agents["client_secret_post"]).answer("tokenIntrospection", token)
-    assert answer.get("result", {"active": False}) == {"active": False}
+    assert answer["result"] == {"active": False}
+    assert [(seen["status"], seen.get("error")) for seen in answer["seen"]][-1] == (200, None)
 
 
 def test_openid_client_revokes_its_own_token(writ, shop, agents):

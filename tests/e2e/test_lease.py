@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from connect import CONNECTIONS
 from google_standin import new_service_account
-from hub import READ, Client, eventually
+from hub import READ, Client, denied, eventually, within_the_bound
 
 
 @pytest.fixture
@@ -143,9 +143,5 @@ def test_a_deleted_connection_leases_nothing(writ, shop, google, connection, sub
     etag = writ.admin("GET", f"connections/{connection}", 200).headers["etag"]
     assert writ.admin("DELETE", f"connections/{connection}", headers={"If-Match": etag}).is_success
     assert writ.admin("GET", f"connections/{connection}").status_code == 404
-    answer = eventually(lambda: denied(writ.lease(shop.server, connection, subject_token)))
+    answer = within_the_bound(lambda: denied(writ.lease(shop.server, connection, subject_token)))
     assert error(answer) == (403, "access_denied")
-
-
-def denied(answer):
-    return None if answer.is_success else answer

@@ -5,7 +5,7 @@ import time
 import jwt
 import pytest
 from conftest import hours, issue_policy
-from hub import AT_HOME, ELSEWHERE, READ, WRITE, eventually
+from hub import AT_HOME, ELSEWHERE, READ, WRITE, within_the_bound
 from joserfc import jwt as joserfc_jwt
 from joserfc.jwk import KeySet
 from mcp.shared.auth import OAuthMetadata
@@ -38,10 +38,10 @@ def test_at_a_wrong_hour_no_agent_gets_a_token(writ, shop, scope):
     assert_refused(writ.token(client, shop.resource, scope))
     # The hour alone made the difference.
     writ.policy(name, issue_policy(client, shop.resource, scope, hours(writ, -1, 3)))
-    eventually(lambda: writ.token(client, shop.resource, scope).status_code == 200)
+    within_the_bound(lambda: writ.token(client, shop.resource, scope).status_code == 200)
     # And a change for the worse bites just as soon.
     writ.policy(name, issue_policy(client, shop.resource, scope, hours(writ, 6, 12)))
-    eventually(lambda: writ.token(client, shop.resource, scope).status_code == 400)
+    within_the_bound(lambda: writ.token(client, shop.resource, scope).status_code == 400)
 
 
 def test_without_a_policy_no_agent_gets_a_token(writ, shop):

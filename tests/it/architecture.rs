@@ -342,6 +342,14 @@ fn machine_paths(file: &File) -> Vec<String> {
     found.map(|root| format!("{}: `{root}` is a path of one machine", file.path)).collect()
 }
 
+/// Pages that this repository does not have.
+fn absent_pages(file: &File) -> Vec<String> {
+    let marks = ["design §", "design, §", "checklist", "fault model", "security decision ("];
+    let lines = file.text.lines().enumerate();
+    let found = lines.filter(|(_, line)| marks.iter().any(|mark| line.to_lowercase().contains(mark)));
+    found.map(|(n, line)| format!("{}:{}: cites what is not here: {}", file.path, n + 1, line.trim())).collect()
+}
+
 #[test]
 fn nothing_imports_upward() {
     hold(
@@ -532,12 +540,36 @@ fn no_text_names_a_path_of_one_machine() {
 }
 
 #[test]
+fn no_text_cites_a_page_that_is_not_here() {
+    let broken = [
+        "//! 1. Fresh (design §5).",
+        "/// Checklist, line 62.",
+        "// security decision (h)",
+        "| Fault model | row 16 |",
+    ];
+    hold(&everything(), absent_pages, &broken.map(|text| ("src/x.rs", text)));
+    assert!(absent_pages(&File::sample("docs/x.md", "A security decision never rests on old data (R102).")).is_empty());
+}
+
+#[test]
 fn every_document_is_there_and_says_something() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let missing: Vec<_> = DOCUMENTS
         .iter()
         .filter(|path| !fs::read_to_string(root.join(path)).is_ok_and(|text| text.len() > 200))
         .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}
+
+#[test]
+fn every_place_that_the_page_of_threats_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let document = fs::read_to_string(root.join("docs/threats.md")).unwrap();
+    let rows = document.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| ---"));
+    let last = rows.skip(1).filter_map(|row| row.trim_end_matches(" |").rsplit(" | ").next());
+    let places: Vec<_> = last.flat_map(|cell| cell.split('`').skip(1).step_by(2)).collect();
+    assert!(places.len() > 20, "{places:?}");
+    let missing: Vec<_> = places.iter().filter(|place| !root.join("src").join(place).exists()).collect();
     assert!(missing.is_empty(), "{missing:?}");
 }
 

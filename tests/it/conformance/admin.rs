@@ -124,9 +124,9 @@ fn a_policy_bites_at_the_next_token_within_the_freshness_bound() {
     let status = || hub.token(&client.credentials(), &[]).status;
     assert_eq!(status(), 400, "no policy, no token");
     let policy = hub.policy(&permit(&client.credentials().client_id, &hub.resource));
-    hub.eventually("a policy permits", || (status() == 200).then_some(()));
+    hub.within_the_bound("a policy permits", || (status() == 200).then_some(()));
     drop(policy);
-    hub.eventually("the policy is gone", || (status() == 400).then_some(()));
+    hub.within_the_bound("the policy is gone", || (status() == 400).then_some(()));
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_client_that_is_suspended_or_killed_gets_no_token_within_the_freshness_bound
     let hub = Hub::open();
     let (client, _policy) = hub.agent_for(&hub.resource, &json!({}));
     let becomes = |wanted: u16| {
-        hub.eventually(&format!("status {wanted}"), || {
+        hub.within_the_bound(&format!("status {wanted}"), || {
             (hub.token(&client.credentials(), &[]).status == wanted).then_some(())
         });
     };
@@ -155,7 +155,7 @@ fn an_issuance_and_a_refusal_can_be_looked_up() {
     let id = client.credentials().client_id;
     let refused = hub.token(&client.credentials(), &[("scope", "no-such-scope")]).expect(400);
     assert_eq!(refused.error(), "invalid_scope");
-    hub.eventually("a token", || (hub.token(&client.credentials(), &[]).status == 200).then_some(()));
+    hub.within_the_bound("a token", || (hub.token(&client.credentials(), &[]).status == 200).then_some(()));
     let find = |kind: &str| {
         let page = hub.admin("GET", &format!("events?client_id={id}&type={kind}")).send().expect(200).json();
         page["items"].as_array().unwrap().first().cloned()

@@ -58,10 +58,31 @@ fn required_metadata_is_there_and_nothing_is_null() {
 #[test]
 fn what_metadata_advertises_is_there() {
     let hub = Hub::open();
-    for (name, value) in document(&hub).as_object().unwrap() {
-        if name.ends_with("_endpoint") || name.ends_with("_uri") {
-            assert_ne!(hub.get(value.as_str().unwrap()).status, 404, "{name}");
-        }
+    let document = document(&hub);
+    let is_url = |name: &&String| name.ends_with("_endpoint") || name.ends_with("_uri");
+    let urls: BTreeSet<_> = document.as_object().unwrap().keys().filter(is_url).map(String::as_str).collect();
+    let posted = ["introspection_endpoint", "revocation_endpoint", "token_endpoint"];
+    let fetched = ["authorization_endpoint", "jwks_uri"];
+    assert_eq!(urls, posted.into_iter().chain(fetched).collect());
+    let url = |name: &str| document[name].as_str().unwrap();
+
+    hub.get(url("jwks_uri")).expect(200);
+    assert_eq!(hub.get(url("authorization_endpoint")).expect(400).error(), "unsupported_response_type");
+    for name in posted {
+        assert_eq!(hub.get(url(name)).expect(405).header("allow"), Some("POST"), "{name}");
+        let reply = hub.ask("POST", url(name)).basic(&hub.agent.client).form(&[]).send();
+        assert_eq!((reply.status, reply.error().as_str()), (400, "invalid_request"), "{name}");
+    }
+    let grant = |name: &str| {
+        let reply =
+            hub.ask("POST", url("token_endpoint")).basic(&hub.agent.client).form(&[("grant_type", name)]).send();
+        assert!(matches!(reply.status, 200 | 400), "{name}: {reply:?}");
+        reply.status == 200 || reply.error() != "unsupported_grant_type"
+    };
+    let offered = document["grant_types_supported"].as_array().unwrap();
+    assert!(offered.iter().all(|name| grant(name.as_str().unwrap())), "{offered:?}");
+    for other in ["authorization_code", "refresh_token", "password"] {
+        assert!(!offered.contains(&json!(other)) && !grant(other), "{other}");
     }
 }
 

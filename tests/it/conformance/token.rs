@@ -83,7 +83,8 @@ fn a_new_resource_gets_tokens_for_itself_in_the_algorithm_and_with_the_lifetime_
     let _resource = hub.make("resources", &body, "id");
     let (client, _policy) = hub.agent_for(&uri, &json!({}));
     let ask = |form: &[(&str, &str)]| hub.token(&client.credentials(), form);
-    let token = hub.eventually("a token for the new resource", || Some(ask(&[])).filter(|reply| reply.status == 200));
+    let token =
+        hub.within_the_bound("a token for the new resource", || Some(ask(&[])).filter(|reply| reply.status == 200));
     assert_eq!((&token.json()["expires_in"], &token.json()["scope"]), (&json!(42), &json!("read write")));
     assert_signed(&hub, &token.access_token(), Alg::Rs256);
     assert_eq!(ask(&[("scope", "write unknown")]).json()["scope"], "write");
@@ -102,7 +103,7 @@ fn credentials_in_the_form_work_for_a_client_registered_so_and_for_no_other() {
         let form = [GRANT, ("client_id", &*client.client_id), ("client_secret", &*client.client_secret)];
         hub.ask("POST", "/t/main/token").form(&form).send()
     };
-    hub.eventually("a token", || (post(&client.credentials()).status == 200).then_some(()));
+    hub.within_the_bound("a token", || (post(&client.credentials()).status == 200).then_some(()));
     refused(&hub.token(&client.credentials(), &[]), 401, "invalid_client");
     refused(&post(&hub.agent.client), 401, "invalid_client");
 }

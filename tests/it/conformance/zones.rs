@@ -43,7 +43,7 @@ fn policies_see_the_date_and_the_minute_on_the_wall_of_the_tenants_zone() {
         let minutes: Vec<String> = (0..5).map(|minute| wall(zone, now + 60 * minute)).collect();
         let condition = format!(" when {{ {} }};", minutes.join(" || "));
         let _policy = hub.policy(&permit(&client.credentials().client_id, &hub.resource).replace(';', &condition));
-        hub.eventually(zone, || (hub.token(&client.credentials(), &[]).status == 200).then_some(()));
+        hub.within_the_bound(zone, || (hub.token(&client.credentials(), &[]).status == 200).then_some(()));
     }
     put_zone(&hub, &tenant, tenant["zone"].as_str().unwrap()).expect(200);
 }

@@ -600,6 +600,27 @@ fn a_lease_takes_an_assertion_of_the_resource_server_too() {
 }
 
 #[test]
+fn an_assertion_proves_its_client_at_every_endpoint_where_a_client_authenticates() {
+    let scene = Scene::new();
+    let token = scene.try_claims(json!({})).access_token();
+    for path in ["token", "introspect", "revoke", "connections/warehouse/token"] {
+        let ask = |assertion: String| {
+            let form = [
+                ("client_assertion_type", JWT_BEARER),
+                ("client_assertion", &*assertion),
+                ("token", &*token),
+                ("subject_token", &*token),
+            ];
+            scene.hub.call("POST", &format!("/t/main/{path}")).form(&form).send()
+        };
+        let status = ask(scene.assertion(json!({}))).status;
+        assert!(matches!(status, 200 | 400 | 403), "{path}: {status}");
+        refused(&ask(scene.assertion(json!({"aud": "https://other.example"}))));
+        refused(&ask(Signer::new(Alg::Es256, 2).jwt(json!({"typ": "JWT"}), &scene.claims(json!({})))));
+    }
+}
+
+#[test]
 fn nobody_learns_from_the_answer_what_was_wrong_and_the_event_tells() {
     let scene = Scene::new();
     let replies = [

@@ -386,7 +386,15 @@ fn no_other_kind_of_token_passes_for_an_access_token() {
     let key = Signer::new(Alg::Es256, 2);
     let mut all = vec![chain.assertion(json!({})), chain.proof(&key), "writ_rt_x".to_owned()];
     // Signed by our own key, with all the claims of a good token.
-    for typ in ["JWT", "oauth-id-jag+jwt", "dpop+jwt", "statuslist+jwt", "secevent+jwt", "logout+jwt", "txntoken+jwt"] {
+    for typ in [
+        "JWT",
+        "oauth-id-jag+jwt",
+        "dpop+jwt",
+        "statuslist+jwt",
+        "secevent+jwt",
+        "logout+jwt",
+        "token-introspection+jwt",
+    ] {
         all.push(chain.forge(typ, &good, json!({})));
     }
     for bad in &all {

@@ -427,10 +427,16 @@ fn whoever_listens_hears_once_of_every_kill_and_suspension_and_of_no_connection(
         assert!(more == 0 || signals.iter().any(|signal| signal["body"].to_string().contains(of)), "{of}");
     };
     let (worker, planner, user) = (&scene.chain.worker.client_id, &scene.chain.planner.client_id, &scene.chain.user);
-    hub.admin("POST", &format!("clients/{planner}/suspend")).send().expect(200);
-    hears(1, planner);
-    hub.admin("POST", &format!("clients/{planner}/resume")).send().expect(200);
-    hears(0, planner);
+    for (path, of) in [
+        (format!("clients/{planner}"), planner),
+        (format!("users/{user}"), user),
+        (format!("identities/{}", scene.identity(worker, user)), user),
+    ] {
+        hub.admin("POST", &format!("{path}/suspend")).send().expect(200);
+        hears(1, of);
+        hub.admin("POST", &format!("{path}/resume")).send().expect(200);
+        hears(0, of);
+    }
     let jti = decode(&scene.first).1["jti"].as_str().unwrap().to_owned();
     for (what, of) in [
         (json!({"identity": scene.identity(worker, user)}), user),

@@ -160,7 +160,14 @@ fn ten_thousand_stopped_identities_are_all_in_the_list_and_places_beyond_it_make
     let set: Vec<usize> = (0..list.len() * 4).filter(|n| list[n / 4] >> (n % 4 * 2) & 3 == INVALID).collect();
     assert_eq!(set, (0..10_000).map(|n| n * 3 + 1000).collect::<Vec<_>>());
     assert_eq!(list.len(), 1 << 15);
-    hub.db.execute("UPDATE identities SET place = 200000 WHERE id = 'gone7'");
-    let (_, claims) = decode(&fetch(&hub).text);
-    assert_eq!(at(&claims, 200_000), INVALID);
+    // A quarter of a byte each: it doubles beyond the last place, and at 1,048,576 places it stays.
+    for (place, length) in [(131_071, 1 << 15), (131_072, 1 << 16), (262_144, 1 << 17), (5_000_000, 1 << 18)] {
+        hub.db.execute(&format!("UPDATE identities SET place = {place} WHERE id = 'gone7'"));
+        hub.restart();
+        let (_, claims) = decode(&fetch(&hub).text);
+        assert_eq!(unpacked(&claims).len(), length, "{place}");
+        if place < 1 << 20 {
+            assert_eq!(at(&claims, place), INVALID);
+        }
+    }
 }

@@ -420,15 +420,40 @@ fn the_rules_of_the_issuer_itself_hold_for_all_its_workloads() {
 
 #[test]
 fn a_workload_of_one_tenant_is_nobody_in_another() {
-    let platform = github();
-    let (hub, _) = ready(&platform);
+    let hub = Setup::new();
     hub.create_tenant("second");
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_assertion_type", JWT_BEARER),
-        ("client_assertion", &*platform.token(json!({"aud": "https://id.example/t/second"}))),
-    ];
-    refused(&hub.call("POST", "/t/second/token").form(&form).send());
+    // Both tenants know an issuer of one name and a client of the same rules; the keys tell the issuers apart.
+    let platform = github();
+    let keys = [Signer::new(Alg::Rs256, 5), Signer::new(Alg::Rs256, 6)];
+    for (tenant, key) in ["main", "second"].into_iter().zip(&keys) {
+        hub.create_resource_of(tenant, json!({}));
+        let issuer = json!({
+            "issuer": GITHUB, "name": "GitHub", "preset": "github_actions", "uses": ["workload"], "jwks": key.jwks("k"),
+        });
+        hub.admin_of(tenant, "POST", "issuers").json(&issuer).send().expect(201);
+        let client = json!({
+            "client_name": "workload", "token_endpoint_auth_method": "federated_jwt", "allowed_resources": [RESOURCE],
+            "workload_identities": [{"issuer": GITHUB, "rules": platform.rules}],
+        });
+        let made = hub.admin_of(tenant, "POST", "clients").json(&client).send().expect(201).json();
+        hub.put_policy_of(tenant, "workload", &permit(made["client_id"].as_str().unwrap(), RESOURCE));
+    }
+    let send = |tenant: &str, key: &Signer| {
+        let mut claims = platform.claims.clone();
+        claims["aud"] = hub.issuer(tenant).into();
+        let assertion = key.jwt(platform.header.clone(), &claims);
+        let form = [
+            ("grant_type", "client_credentials"),
+            ("client_assertion_type", JWT_BEARER),
+            ("client_assertion", &*assertion),
+            ("resource", RESOURCE),
+        ];
+        hub.call("POST", &format!("/t/{tenant}/token")).form(&form).send()
+    };
+    for (own, other, key) in [("main", "second", &keys[0]), ("second", "main", &keys[1])] {
+        send(own, key).expect(200);
+        refused(&send(other, key));
+    }
 }
 
 // ── Keys of issuers ──
