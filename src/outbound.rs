@@ -6,11 +6,12 @@
 //!    (`global_fetch_strictly_public`).
 //! 2. Origins of `DEV_OUTBOUND` pass although they are on this machine; `https` deployments have none.
 //! 3. A redirect is never followed: it is an answer that cannot be used.
-//! 4. 10 seconds, 64 KB.
+//! 4. 10 seconds; 64 KB, of a key set as much as one may have.
 
 use crate::config::Config;
 use crate::context::Cx;
-use crate::error::{Fault, Reason, Result};
+use crate::error::{Reason, Result};
+use crate::jose::JwkSet;
 use crate::ports::{Answer, FetchError, Outbound};
 use url::{Host, Url};
 
@@ -82,26 +83,38 @@ pub async fn post_form(cx: &Cx<'_>, url: &str, parameters: &[(&str, &str)]) -> R
     }
 }
 
-/// Gets a document of JSON. An inner error says why there is none that can be used, and asking again soon does not help;
-/// where it may help, that is a fault. Media types are not compared: key sets are served under many.
-pub async fn get_json(cx: &Cx<'_>, url: &str) -> Result<Result<String, &'static str>> {
-    let Some(Admitted(url)) = admit(cx.config, url) else { return Ok(Err("its URL may not be called")) };
+/// A kind of document that others publish.
+pub struct Document {
+    accept: &'static str,
+    max_bytes: usize,
+}
+
+/// A key set (RFC 7517 §8.5.2). Kubernetes serves its own under the first type alone, most others under the second.
+pub const KEY_SET: Document =
+    Document { accept: "application/jwk-set+json, application/json", max_bytes: JwkSet::MAX_BYTES };
+/// An OpenID configuration (OpenID Connect Discovery §4).
+pub const CONFIGURATION: Document = Document { accept: "application/json", max_bytes: MAX_BYTES };
+
+/// Gets a document. The error says why there is none that can be used; its subject is the document. The media type of the
+/// answer is not compared: key sets are served under many.
+pub async fn get(cx: &Cx<'_>, url: &str, document: &Document) -> Result<String, &'static str> {
+    let Some(Admitted(url)) = admit(cx.config, url) else { return Err("its URL may not be called") };
     let request = Outbound {
         method: "GET",
         url: url.into(),
-        headers: vec![("accept", "application/json".to_owned())],
+        headers: vec![("accept", document.accept.to_owned())],
         body: None,
         timeout_millis: TIMEOUT_MILLIS,
-        max_bytes: MAX_BYTES,
+        max_bytes: document.max_bytes,
     };
     match cx.world.fetch.fetch(request).await {
-        Ok(Answer { status: 200, body, .. }) => Ok(String::from_utf8(body).map_err(|_| "it is no text")),
-        Ok(Answer { status: 429 | 500..=599, .. }) | Err(FetchError::Timeout | FetchError::Unreachable) => {
-            Err(Fault::Unavailable("a document of another service").into())
-        }
-        Ok(Answer { status: 300..=399, .. }) => Ok(Err("it redirects")),
-        Ok(_) => Ok(Err("it is not there")),
-        Err(FetchError::TooLarge) => Ok(Err("it is too large")),
+        Ok(Answer { status: 200, body, .. }) => String::from_utf8(body).map_err(|_| "it is no text"),
+        Ok(Answer { status: 300..=399, .. }) => Err("it redirects"),
+        Ok(Answer { status: 500..=599, .. }) => Err("its server is in trouble"),
+        Ok(_) => Err("its server refuses it"),
+        Err(FetchError::Timeout) => Err("its server is too slow"),
+        Err(FetchError::Unreachable) => Err("its server cannot be reached"),
+        Err(FetchError::TooLarge) => Err("it is too large"),
     }
 }
 

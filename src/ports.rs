@@ -4,6 +4,7 @@
 //! nothing here names a platform. Time is not a port: it is read once a request, by the host, and handed in as [`Now`].
 //! Futures are boxed and not `Send`: an isolate has one thread.
 
+use std::any::Any;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -284,6 +285,17 @@ pub trait Timer {
     fn sleep(&self, millis: u64) -> Pending<'_, ()>;
 }
 
+/// What a request keeps while others depend on it; dropping it lets go.
+pub type Hold = Box<dyn Any>;
+
+/// The life of the current request. A host may end a request whose client has gone, without a word to the core: nothing of
+/// the request runs again, not even what it would do on drop.
+pub trait Lifetime {
+    /// Keeps the current request running until the hold is dropped, although its client may have gone. A host need not keep
+    /// it for longer than 30 seconds.
+    fn hold(&self) -> Hold;
+}
+
 /// The host's log. One line, already free of secrets.
 pub trait Log {
     /// Writes one line.
@@ -311,6 +323,8 @@ pub struct World {
     pub zones: Rc<dyn Zones>,
     /// Waiting.
     pub timer: Rc<dyn Timer>,
+    /// The life of the current request.
+    pub lifetime: Rc<dyn Lifetime>,
     /// The log.
     pub log: Rc<dyn Log>,
 }

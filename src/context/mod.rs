@@ -170,6 +170,11 @@ impl<'a> Cx<'a> {
         self.memory.lasting(&["lasting/", &self.tenant.id, "/", key].concat(), weight)
     }
 
+    /// Tells the cache what a lasting value weighs by now.
+    pub fn reweigh<T: 'static>(&self, key: &str, value: Rc<T>, weight: usize) {
+        self.memory.keep_immutable(["lasting/", &self.tenant.id, "/", key].concat(), value, weight);
+    }
+
     /// Has what waits for others sent after the answer, as a change does; see [`Memory::take_staged`].
     pub fn relay_soon(&self) {
         self.memory.set_staged();

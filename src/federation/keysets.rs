@@ -2,44 +2,47 @@
 //!
 //! 1. A fetched set is kept in the isolate for [`KEPT_MILLIS`], so that a key which its owner takes back stops counting
 //!    within that time. It outlives changes of the tenant: who writes policies fetches no keys.
-//! 2. A `kid` that the kept set does not have is a reason to fetch it again, at most every [`PAUSE_MILLIS`], so that invented
-//!    names cause no fetches (docs/requirements.md R21).
-//! 3. What could not be fetched, or is no key set, is never kept; for [`FAILED_MILLIS`] it is not asked for again.
-//! 4. Requests that need one set at the same time share one fetch: the others look again until it is there. They cannot
-//!    wait for the fetch itself, because a Worker may not wait for what another request has begun.
-//! 5. An issuer without registered keys is asked for its OpenID configuration, which has to name the same `issuer`
+//! 2. A `kid` that the kept set does not have is a reason to fetch it again, and so is a signature that none of its keys
+//!    made, at most every [`PAUSE_MILLIS`], so that invented names and signatures cause no fetches (docs/requirements.md R21).
+//! 3. What cannot be fetched, or is no key set, is the trouble of another service and never the fault of the client: the last
+//!    good set serves for [`SERVED_MILLIS`]; without one the answer is 503. A service in trouble is not asked again for
+//!    [`FAILED_MILLIS`].
+//! 4. Requests that need one set at the same time share one fetch. The last good set serves the others meanwhile, unless it
+//!    lacks the key; then they look again until the fetch is done. They cannot wait for the fetch itself, because a Worker may
+//!    not wait for what another request has begun.
+//! 5. The request that fetches is held until the fetch has ended, although its client may have gone.
+//! 6. An issuer without registered keys is asked for its OpenID configuration, which has to name the same `issuer`
 //!    (OpenID Connect Discovery §4.3).
-//! 6. Of a SPIFFE bundle those keys count that are for JWT-SVIDs (SPIFFE Trust Domain and Bundle §4.2.2).
+//! 7. Of a SPIFFE bundle those keys count that are for JWT-SVIDs (SPIFFE Trust Domain and Bundle §4.2.2).
 
 use super::presets::SPIFFE;
 use super::{KeySource, Rejected};
 use crate::context::Cx;
 use crate::context::cache::key;
-use crate::error::{Error, Fault, Result};
+use crate::error::{Fault, Result};
 use crate::jose::{JwkSet, is_strict};
-use crate::outbound;
+use crate::outbound::{self, CONFIGURATION, Document, KEY_SET};
 use crate::ports::{Alg, Now};
 use serde_json::Value;
 use std::cell::RefCell;
 use std::rc::Rc;
 
 const KEPT_MILLIS: u64 = 300_000;
+const SERVED_MILLIS: u64 = 3_600_000;
 const PAUSE_MILLIS: u64 = 30_000;
 const FAILED_MILLIS: u64 = 5_000;
-/// Longer than the outbound gate lets two fetches take: whoever began has gone.
+/// Longer than the outbound gate lets two fetches take: a host that ended the request all the same ends no other.
 const ABANDONED_MILLIS: u64 = 25_000;
 /// How long a request waits for another one's fetch, and between two looks.
 const PATIENCE_MILLIS: u64 = 12_000;
 const LOOK_MILLIS: u64 = 100;
 
-/// What a kept set counts as in the cache, in bytes.
-const SLOT_BYTES: usize = 64 * 1_024;
-
-const UNUSABLE: &str = "its key set cannot be used";
+/// What a slot without a set counts as in the cache, in bytes.
+const SLOT_BYTES: usize = 256;
 
 key!(
     /// A registered key set: of a client or an issuer, by id and version.
-    InlineKey(owner, id, version) -> JwkSet = "inline-keys", weighs |_| 8_192
+    InlineKey(owner, id, version) -> JwkSet = "inline-keys", weighs JwkSet::weight
 );
 
 /// Where a set is fetched.
@@ -50,33 +53,42 @@ enum Place<'a> {
     ConfigurationOf(&'a str),
 }
 
+/// The keys that a token asks for.
+#[derive(Clone, Copy)]
+pub struct Asked<'a> {
+    /// What it is signed with.
+    pub alg: Alg,
+    /// The name of its key.
+    pub kid: Option<&'a str>,
+    /// A set none of whose keys made its signature.
+    pub doubted: Option<&'a Rc<JwkSet>>,
+}
+
 /// What this isolate knows of one place.
 #[derive(Default)]
 struct Slot(RefCell<Known>);
 
 #[derive(Default)]
 struct Known {
+    /// The last good set, and when it was fetched.
     set: Option<(Rc<JwkSet>, Now)>,
+    /// When the last fetch began.
     tried: Option<Now>,
-    failed: Option<Rejection>,
+    /// Whether it failed.
+    failed: bool,
+    /// Whether it goes on.
     fetching: bool,
-}
-
-#[derive(Clone)]
-enum Rejection {
-    Because(&'static str),
-    Fault(Error),
 }
 
 enum Next {
     Use(Rc<JwkSet>),
     Fetch,
     Look,
-    Fail(Rejection),
+    Fail,
 }
 
-/// The keys to try for a token with that algorithm and `kid`.
-pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, wanted: (Alg, Option<&str>)) -> Result<Rc<JwkSet>, Rejected> {
+/// The keys to try for a token.
+pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, asked: Asked<'_>) -> Result<Rc<JwkSet>, Rejected> {
     let (owner, id, version, inline, uri) = match source {
         KeySource::Client(client) => {
             ("client", &client.id, client.version, &client.metadata.jwks, &client.metadata.jwks_uri)
@@ -87,7 +99,8 @@ pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, wanted: (Alg, Option<&str>))
     if let Some(inline) = inline {
         let is_bundle = matches!(source, KeySource::Issuer(issuer) if issuer.body.preset == SPIFFE);
         let load = async || Ok(parse(&inline.to_string(), is_bundle).ok());
-        return cx.cached(&InlineKey(owner, id, &version), load).await?.ok_or(Rejected::Because(UNUSABLE));
+        let known = cx.cached(&InlineKey(owner, id, &version), load).await?;
+        return known.ok_or(Rejected::Because("its registered keys cannot be used"));
     }
     let place = match (source, uri) {
         (KeySource::Issuer(issuer), Some(uri)) if issuer.body.preset == SPIFFE => Place::Bundle(uri),
@@ -95,46 +108,50 @@ pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, wanted: (Alg, Option<&str>))
         (KeySource::Issuer(issuer), None) => Place::ConfigurationOf(&issuer.body.issuer),
         (KeySource::Client(_), None) => return Err(Rejected::Because("it has no registered keys")),
     };
-    remote(cx, place, wanted).await
+    remote(cx, place, asked).await
 }
 
-async fn remote(cx: &Cx<'_>, place: Place<'_>, wanted: (Alg, Option<&str>)) -> Result<Rc<JwkSet>, Rejected> {
+async fn remote(cx: &Cx<'_>, place: Place<'_>, asked: Asked<'_>) -> Result<Rc<JwkSet>, Rejected> {
     let slot: Rc<Slot> = cx.lasting(&place.key(), SLOT_BYTES);
     let mut waited = 0_u64;
     loop {
-        match slot.next(cx.now, wanted) {
+        let now = Now::from_millis(cx.now.millis().saturating_add(waited));
+        match slot.next(now, asked) {
             Next::Use(set) => return Ok(set),
-            Next::Fail(failed) => return Err(failed.into()),
-            Next::Look if waited >= PATIENCE_MILLIS => {
-                return Err(Rejected::Fault(Fault::Unavailable("a key set").into()));
-            }
-            Next::Look => {
+            Next::Look if waited < PATIENCE_MILLIS => {
                 cx.world.timer.sleep(LOOK_MILLIS).await;
                 waited = waited.saturating_add(LOOK_MILLIS);
             }
+            Next::Look | Next::Fail => return Err(Rejected::Fault(Fault::Unavailable("a key set").into())),
             Next::Fetch => {
-                slot.begin(cx.now);
+                let _held = cx.world.lifetime.hold();
+                slot.begin(now);
                 let fetched = fetch(cx, place).await;
-                return slot.end(cx.now, fetched);
+                let weight = fetched.as_ref().map(JwkSet::weight);
+                slot.end(now, fetched);
+                if let Some(weight) = weight {
+                    cx.reweigh(&place.key(), slot.clone(), weight.saturating_add(SLOT_BYTES));
+                }
             }
         }
     }
 }
 
 impl Slot {
-    fn next(&self, now: Now, (alg, kid): (Alg, Option<&str>)) -> Next {
+    fn next(&self, now: Now, asked: Asked<'_>) -> Next {
         let known = self.0.borrow();
         let since = |moment: Now| now.millis().saturating_sub(moment.millis());
-        let kept = known.set.as_ref().filter(|(_, fetched)| since(*fetched) < KEPT_MILLIS).map(|(set, _)| set);
-        if let Some(set) = kept.filter(|set| set.candidates(alg, kid).next().is_some()) {
-            return Next::Use(set.clone());
-        }
-        let age = known.tried.map_or(u64::MAX, since);
-        match (&known.failed, kept) {
-            _ if known.fetching && age < ABANDONED_MILLIS => Next::Look,
-            (Some(failed), _) if age < FAILED_MILLIS => Next::Fail(failed.clone()),
+        let tried = known.tried.map_or(u64::MAX, since);
+        let goes_on = known.fetching && tried < ABANDONED_MILLIS;
+        let kept = known.set.as_ref().map(|(set, fetched)| (set, since(*fetched)));
+        match kept.filter(|(_, age)| *age < SERVED_MILLIS) {
+            Some((set, age)) if asked.may_be_in(set) && (age < KEPT_MILLIS || goes_on || tried < PAUSE_MILLIS) => {
+                Next::Use(set.clone())
+            }
+            _ if goes_on => Next::Look,
+            _ if known.failed && tried < FAILED_MILLIS => Next::Fail,
             // The set is young and does not have the key: so it is.
-            (None, Some(set)) if age < PAUSE_MILLIS => Next::Use(set.clone()),
+            Some((set, age)) if age < PAUSE_MILLIS => Next::Use(set.clone()),
             _ => Next::Fetch,
         }
     }
@@ -145,57 +162,53 @@ impl Slot {
         known.fetching = true;
     }
 
-    fn end(&self, now: Now, fetched: Result<JwkSet, Rejection>) -> Result<Rc<JwkSet>, Rejected> {
+    fn end(&self, now: Now, fetched: Option<JwkSet>) {
         let mut known = self.0.borrow_mut();
         known.fetching = false;
-        match fetched {
-            Ok(set) => {
-                let set = Rc::new(set);
-                known.set = Some((set.clone(), now));
-                known.failed = None;
-                Ok(set)
-            }
-            Err(failed) => {
-                known.failed = Some(failed.clone());
-                Err(failed.into())
-            }
+        known.failed = fetched.is_none();
+        if let Some(set) = fetched {
+            known.set = Some((Rc::new(set), now));
         }
     }
 }
 
-async fn fetch(cx: &Cx<'_>, place: Place<'_>) -> Result<JwkSet, Rejection> {
+impl Asked<'_> {
+    /// Whether one of the keys of that set may have made the signature.
+    fn may_be_in(&self, set: &Rc<JwkSet>) -> bool {
+        let is_doubted = self.doubted.is_some_and(|doubted| Rc::ptr_eq(doubted, set));
+        !is_doubted && set.candidates(self.alg, self.kid).next().is_some()
+    }
+}
+
+/// The set; nothing if it cannot be had, and then the log says why.
+async fn fetch(cx: &Cx<'_>, place: Place<'_>) -> Option<JwkSet> {
     let (uri, is_bundle) = match place {
         Place::Set(uri) => (uri.to_owned(), false),
         Place::Bundle(uri) => (uri.to_owned(), true),
         Place::ConfigurationOf(issuer) => (discover(cx, issuer).await?, false),
     };
-    let text = get(cx, &uri).await?;
-    parse(&text, is_bundle).map_err(|why| {
-        cx.world.log.line(&["the key set at ", &uri, " ", why].concat());
-        Rejection::Because(UNUSABLE)
-    })
+    let text = get(cx, &uri, &KEY_SET).await?;
+    let set = parse(&text, is_bundle);
+    set.inspect_err(|why| cx.world.log.line(&["the key set at ", &uri, " ", why].concat())).ok()
 }
 
 /// Where an issuer says that its keys are.
-async fn discover(cx: &Cx<'_>, issuer: &str) -> Result<String, Rejection> {
+async fn discover(cx: &Cx<'_>, issuer: &str) -> Option<String> {
     let url = [issuer.strip_suffix('/').unwrap_or(issuer), "/.well-known/openid-configuration"].concat();
-    let text = get(cx, &url).await?;
+    let text = get(cx, &url, &CONFIGURATION).await?;
     let document: Value = serde_json::from_str(&text).ok().filter(|_| is_strict(text.as_bytes())).unwrap_or_default();
     match (document.get("issuer"), document.get("jwks_uri")) {
-        (Some(Value::String(same)), Some(Value::String(uri))) if same == issuer => Ok(uri.clone()),
-        _ => Err(Rejection::Because("its OpenID configuration is of another issuer, or names no `jwks_uri`")),
+        (Some(Value::String(same)), Some(Value::String(uri))) if same == issuer => Some(uri.clone()),
+        _ => {
+            cx.world.log.line(&["the document at ", &url, " is of another issuer, or names no `jwks_uri`"].concat());
+            None
+        }
     }
 }
 
-async fn get(cx: &Cx<'_>, url: &str) -> Result<String, Rejection> {
-    match outbound::get_json(cx, url).await {
-        Ok(Ok(text)) => Ok(text),
-        Ok(Err(why)) => {
-            cx.world.log.line(&["nothing at ", url, " can be used: ", why].concat());
-            Err(Rejection::Because("its key set cannot be fetched"))
-        }
-        Err(fault) => Err(Rejection::Fault(fault)),
-    }
+async fn get(cx: &Cx<'_>, url: &str, document: &Document) -> Option<String> {
+    let text = outbound::get(cx, url, document).await;
+    text.inspect_err(|why| cx.world.log.line(&["nothing at ", url, " can be used: ", why].concat())).ok()
 }
 
 fn parse(text: &str, is_bundle: bool) -> Result<JwkSet, &'static str> {
@@ -230,15 +243,6 @@ impl Place<'_> {
             Self::Set(uri) => ["set ", uri].concat(),
             Self::Bundle(uri) => ["bundle ", uri].concat(),
             Self::ConfigurationOf(issuer) => ["issuer ", issuer].concat(),
-        }
-    }
-}
-
-impl From<Rejection> for Rejected {
-    fn from(rejection: Rejection) -> Self {
-        match rejection {
-            Rejection::Because(why) => Self::Because(why),
-            Rejection::Fault(fault) => Self::Fault(fault),
         }
     }
 }

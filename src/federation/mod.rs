@@ -31,8 +31,10 @@ use crate::error::{Error, Fault, Result};
 use crate::jose::{JwkSet, LEEWAY_SECONDS, Problem, Unverified, Verified};
 use crate::model::{Client, Issuer};
 use crate::ports::Alg;
+use keysets::Asked;
 use presets::SPIFFE;
 use serde_json::{Map, Value};
+use std::rc::Rc;
 
 /// How long something that is used once may still live, in seconds.
 const ONCE_SECONDS: i64 = 3_600;
@@ -141,9 +143,7 @@ impl From<Problem> for Rejected {
 async fn check(cx: &Cx<'_>, text: &str, wanted: &Wanted<'_>) -> Result<Assertion, Rejected> {
     let token = Unverified::parse(text)?;
     let alg = token.alg().filter(|alg| wanted.keys.allows(*alg)).ok_or(Problem::WrongAlgorithm)?;
-    let set = keysets::of(cx, wanted.keys, (alg, token.kid())).await?;
-    let verified: Verified<Map<String, Value>> = token.verify_by(&*cx.world.keys, &set, wanted.types, cx.now).await?;
-    let Verified { claims, iat, exp, .. } = verified;
+    let Verified { claims, iat, exp, .. } = by_their_keys(cx, &token, alg, wanted).await?;
     if wanted.needs_iat && iat.is_none() {
         return Err(Rejected::Because("no `iat`"));
     }
@@ -169,6 +169,28 @@ async fn check(cx: &Cx<'_>, text: &str, wanted: &Wanted<'_>) -> Result<Assertion
         }
     }
     Ok(Assertion { iss: iss.to_owned(), sub: sub.to_owned(), claims, iat, exp })
+}
+
+/// Verifies a token with the keys of its source. A signature that none of them made may be of a key that has come since.
+async fn by_their_keys(
+    cx: &Cx<'_>,
+    token: &Unverified<'_>,
+    alg: Alg,
+    wanted: &Wanted<'_>,
+) -> Result<Verified<Map<String, Value>>, Rejected> {
+    let asked = Asked { alg, kid: token.kid(), doubted: None };
+    let set = keysets::of(cx, wanted.keys, asked).await?;
+    let keys = &*cx.world.keys;
+    match token.verify_by(keys, &set, wanted.types, cx.now).await {
+        Err(Problem::BadSignature) => {
+            let newer = keysets::of(cx, wanted.keys, Asked { doubted: Some(&set), ..asked }).await?;
+            match Rc::ptr_eq(&newer, &set) {
+                true => Err(Problem::BadSignature.into()),
+                false => Ok(token.verify_by(keys, &newer, wanted.types, cx.now).await?),
+            }
+        }
+        verdict => Ok(verdict?),
+    }
 }
 
 /// Whether `aud` is what is wanted, one trailing slash aside.

@@ -72,6 +72,11 @@ impl PublicJwk {
         &self.json
     }
 
+    /// About how many bytes it takes in memory: its text, its thumbprint, and what holds them.
+    pub(super) fn weight(&self) -> usize {
+        self.json.len().saturating_add(200)
+    }
+
     /// The form that the port takes.
     pub fn as_key(&self) -> PublicKey<'_> {
         PublicKey { alg: self.alg, id: &self.kid, jwk: &self.json }

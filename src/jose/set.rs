@@ -55,6 +55,12 @@ impl JwkSet {
         Ok(Self(found))
     }
 
+    /// About how many bytes the set takes in memory.
+    pub fn weight(&self) -> usize {
+        let of_one = |named: &Named| named.kid.as_ref().map_or(0, String::len).saturating_add(named.key.weight());
+        self.0.iter().map(of_one).fold(0, usize::saturating_add)
+    }
+
     /// Whether no key of the set can verify anything.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

@@ -46,6 +46,7 @@ fn world(env: &Env) -> World {
         entropy: Rc::new(misc::Random),
         zones: Rc::new(zones::Intl::default()),
         timer: Rc::new(misc::Timeout),
+        lifetime: Rc::new(misc::WaitUntil),
         log: Rc::new(misc::Console),
     }
 }

@@ -4,6 +4,7 @@
 //!    sealed under the data key of its credential.
 //! 2. A lease that needs a new one claims the right to fetch it in D1 (docs/requirements.md R57). The others wait for the
 //!    outcome and share it, failure included, so a provider in trouble is not asked by all of them again.
+//!    The request that holds the claim is held until the claim has ended, although its client may have gone.
 //! 3. A claim runs out after [`CLAIM_SECONDS`], so a holder that is gone blocks nobody for long; the nonce keeps it from
 //!    storing anything later. What it fetched for a connection that has changed meanwhile is dropped.
 
@@ -86,12 +87,14 @@ impl Errand<'_> {
             if let Some(token) = self.kept.outliving(&self.pointer.id, self.scope, self.reusable_after()) {
                 return Ok(token);
             }
+            let held = self.cx.world.lifetime.hold();
             let nonce = nonce(&*self.cx.world.entropy);
             let row = match self.claim(&nonce).await {
                 Ok(Some(row)) => row,
                 Ok(None) => return self.finish(&nonce, self.fetch(&nonce).await).await,
                 Err(fault) => return self.finish(&nonce, Err(fault)).await,
             };
+            drop(held);
             if row.expires_at > self.reusable_after() && row.credential == self.pointer.id {
                 return self.adopt(&row);
             }

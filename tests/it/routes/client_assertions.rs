@@ -5,7 +5,7 @@ use crate::support::{Credentials, Effect, Port, Reply, Scripted, Setup, Signer};
 use serde_json::{Value, json};
 use std::cell::Cell;
 use writ::crypto::b64;
-use writ::ports::{Alg, FetchError};
+use writ::ports::{Alg, FetchError, Now, Pending};
 
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 const KEYS: &str = "https://agent.example/jwks.json";
@@ -656,7 +656,7 @@ fn a_fetched_key_set_is_kept_and_given_up_after_five_minutes() {
     }
     assert_eq!(fetches(&scene.hub), 1);
     let request = &scene.hub.fetch.requests()[0];
-    assert_eq!((request.url.as_str(), request.max_bytes), (KEYS, 64 * 1024));
+    assert_eq!((request.url.as_str(), request.max_bytes), (KEYS, 512 * 1024));
     // A change of the tenant is no reason to fetch again, nor is another minute.
     scene.hub.put_policy("other", &permit("client_x", RESOURCE));
     scene.hub.clock.advance(200);
@@ -725,14 +725,20 @@ fn what_cannot_be_fetched_is_not_kept_and_the_client_is_told_to_come_back() {
 }
 
 #[test]
-fn what_is_no_key_set_is_not_kept_either_and_proves_nobody() {
+fn what_is_no_key_set_is_not_kept_either_and_is_not_the_clients_fault() {
     let key = Signer::new(Alg::Es256, 1);
     let mut private = key.jwks("k");
     private["keys"][0]["d"] = "AAAA".into();
-    let large = json!({"keys": [], "padding": "x".repeat(70_000)});
+    let large = json!({"keys": [], "padding": "x".repeat(600_000)});
     for answer in [
+        Scripted::answer(301, "text/plain", ""),
         Scripted::answer(302, "text/plain", ""),
+        Scripted::answer(307, "application/json", key.jwks("k").to_string()),
+        Scripted::answer(400, "text/plain", ""),
+        Scripted::answer(401, "text/plain", ""),
+        Scripted::answer(403, "text/plain", ""),
         Scripted::answer(404, "text/plain", ""),
+        Scripted::answer(406, "text/plain", ""),
         Scripted::answer(204, "application/json", ""),
         Scripted::answer(200, "application/json", "{"),
         Scripted::answer(200, "application/json", b"\xff".to_vec()),
@@ -744,7 +750,10 @@ fn what_is_no_key_set_is_not_kept_either_and_proves_nobody() {
     ] {
         let scene = remote(&key);
         serve(&scene.hub, move || answer.clone());
-        refused(&scene.try_claims(json!({})));
+        scene.try_claims(json!({})).expect(503);
+        assert_eq!(fetches(&scene.hub), 1, "nobody follows a redirect");
+        scene.try_claims(json!({})).expect(503);
+        assert_eq!(fetches(&scene.hub), 1, "it is left alone for a moment");
         serve(&scene.hub, {
             let set = key.jwks("k");
             move || Scripted::json(200, set.clone())
@@ -752,6 +761,188 @@ fn what_is_no_key_set_is_not_kept_either_and_proves_nobody() {
         scene.hub.clock.advance(5);
         scene.try_claims(json!({})).expect(200);
     }
+}
+
+/// RFC 7517 §8.5.2; the API server of Kubernetes offers that type alone.
+#[test]
+fn a_key_set_is_asked_for_by_its_own_type_and_by_the_usual_one() {
+    let key = Signer::new(Alg::Es256, 1);
+    let scene = remote(&key);
+    serve(&scene.hub, {
+        let set = key.jwks("k");
+        move || Scripted::answer(200, "application/jwk-set+json", set.to_string())
+    });
+    scene.try_claims(json!({})).expect(200);
+    let accept = ("accept", "application/jwk-set+json, application/json".to_owned());
+    assert_eq!(scene.hub.fetch.requests()[0].headers, [accept]);
+}
+
+#[test]
+fn a_signature_that_no_kept_key_made_fetches_the_set_again_at_most_every_thirty_seconds() {
+    for header in [json!({"kid": "k"}), json!({})] {
+        let (old, new) = (Signer::new(Alg::Es256, 1), Signer::new(Alg::Es256, 2));
+        let scene = remote(&old);
+        let publish = |key: &Signer| {
+            let set = key.jwks("k");
+            serve(&scene.hub, move || Scripted::json(200, set.clone()));
+        };
+        let by = |key: &Signer| scene.send(&key.jwt(header.clone(), &scene.claims(json!({}))));
+        publish(&old);
+        by(&old).expect(200);
+        // The owner has another key under the same name.
+        publish(&new);
+        for _ in 0..3 {
+            refused(&by(&new));
+        }
+        assert_eq!(fetches(&scene.hub), 1, "too early");
+        scene.hub.clock.advance(30);
+        by(&new).expect(200);
+        refused(&by(&old));
+        assert_eq!(fetches(&scene.hub), 2);
+        scene.hub.clock.advance(30);
+        let forger = Signer::new(Alg::Es256, 3);
+        for _ in 0..10 {
+            refused(&by(&forger));
+        }
+        assert_eq!(fetches(&scene.hub), 3, "who signs wrongly makes us fetch no oftener");
+        by(&new).expect(200);
+    }
+}
+
+#[test]
+fn the_last_good_set_serves_for_an_hour_while_its_service_is_in_trouble() {
+    let key = Signer::new(Alg::Es256, 1);
+    for trouble in [Scripted::failure(FetchError::Timeout), Scripted::answer(404, "text/plain", "")] {
+        let scene = remote(&key);
+        serve(&scene.hub, {
+            let set = key.jwks("k");
+            move || Scripted::json(200, set.clone())
+        });
+        scene.try_claims(json!({})).expect(200);
+        serve(&scene.hub, move || trouble.clone());
+        for minute in 1..60 {
+            scene.hub.clock.advance(60);
+            scene.try_claims(json!({})).expect(200);
+            let known_only =
+                scene.send(&Signer::new(Alg::Es256, 2).jwt(json!({"kid": "new"}), &scene.claims(json!({}))));
+            assert!([401, 503].contains(&known_only.status), "minute {minute}: {known_only:?}");
+        }
+        assert!(fetches(&scene.hub) <= 1 + 2 * 60, "{}", fetches(&scene.hub));
+        scene.hub.clock.advance(60);
+        scene.try_claims(json!({})).expect(503);
+        serve(&scene.hub, {
+            let set = key.jwks("k");
+            move || Scripted::json(200, set.clone())
+        });
+        scene.hub.clock.advance(5);
+        scene.try_claims(json!({})).expect(200);
+    }
+}
+
+#[test]
+fn a_key_that_the_last_good_set_lacks_is_not_there_only_if_the_set_is_young() {
+    let (old, new) = (Signer::new(Alg::Es256, 1), Signer::new(Alg::Es256, 2));
+    let scene = remote(&old);
+    let by = |key: &Signer, kid: &str| scene.send(&key.jwt(json!({"kid": kid}), &scene.claims(json!({}))));
+    serve(&scene.hub, {
+        let set = old.jwks("old");
+        move || Scripted::json(200, set.clone())
+    });
+    by(&old, "old").expect(200);
+    serve(&scene.hub, || Scripted::answer(500, "text/plain", ""));
+    refused(&by(&new, "new"));
+    scene.hub.clock.advance(30);
+    by(&new, "new").expect(503);
+    by(&old, "old").expect(200);
+}
+
+#[test]
+fn while_one_request_fetches_again_the_last_good_set_serves_the_others() {
+    let key = Signer::new(Alg::Es256, 1);
+    for seed in 0..10 {
+        let scene = remote(&key);
+        let publish = |millis: u64| {
+            let set = key.jwks("k");
+            serve(&scene.hub, move || Scripted::json(200, set.clone()).after(millis));
+        };
+        publish(0);
+        scene.try_claims(json!({})).expect(200);
+        publish(5_000);
+        scene.hub.clock.advance(300);
+        let start = scene.hub.clock.now();
+        let texts: Vec<String> = (0..10).map(|_| scene.assertion(json!({}))).collect();
+        let racers = texts.iter().map(|text| {
+            let call = scene.call(text).future();
+            let clock = &scene.hub.clock;
+            Box::pin(async move { (call.await.status, clock.now()) }) as Pending<'_, (u16, Now)>
+        });
+        let replies = scene.hub.together(seed, racers.collect());
+        assert!(replies.iter().all(|(status, _)| *status == 200), "seed {seed}: {replies:?}");
+        assert_eq!(replies.iter().filter(|(_, at)| *at == start).count(), 9, "seed {seed}: {replies:?}");
+        assert_eq!(fetches(&scene.hub), 2, "seed {seed}");
+    }
+}
+
+#[test]
+fn a_client_that_hangs_up_at_any_moment_leaves_no_other_waiting_longer_than_the_fetch_takes() {
+    let key = Signer::new(Alg::Es256, 1);
+    for rounds in 0.. {
+        let scene = remote(&key);
+        serve(&scene.hub, {
+            let set = key.jwks("k");
+            move || Scripted::json(200, set.clone()).after(2_000)
+        });
+        scene.hub.faults.jitter(Some(rounds as u64));
+        let gone = scene.call(&scene.assertion(json!({}))).abandon(rounds);
+        scene.hub.faults.jitter(None);
+        let before = scene.hub.clock.seconds();
+        let other = scene.try_claims(json!({}));
+        assert_eq!(other.status, 200, "after {rounds} rounds: {other:?}");
+        assert!(scene.hub.clock.seconds() - before <= 3, "after {rounds} rounds");
+        assert_eq!(fetches(&scene.hub), 1, "after {rounds} rounds");
+        if gone.is_some() {
+            assert!(rounds > 10);
+            return;
+        }
+    }
+}
+
+#[test]
+fn requests_that_hang_up_keep_no_rightful_client_out_when_a_set_is_fetched_first_and_again() {
+    let key = Signer::new(Alg::Es256, 1);
+    let scene = remote(&key);
+    serve(&scene.hub, {
+        let set = key.jwks("k");
+        move || Scripted::json(200, set.clone()).after(900)
+    });
+    for step in 0..70 {
+        for _ in 0..3 {
+            scene.call(&scene.assertion(json!({}))).abandon(1);
+            scene.hub.clock.advance_millis(333);
+        }
+        let before = scene.hub.clock.seconds();
+        let reply = scene.try_claims(json!({}));
+        assert_eq!(reply.status, 200, "step {step}: {reply:?}");
+        assert!(scene.hub.clock.seconds() - before <= 2, "step {step}");
+        scene.hub.clock.advance(9);
+    }
+    assert_eq!(fetches(&scene.hub), 3, "each five minutes one");
+}
+
+#[test]
+fn a_fetch_that_the_host_has_ended_all_the_same_is_given_up_after_a_while() {
+    let key = Signer::new(Alg::Es256, 1);
+    let scene = remote(&key);
+    serve(&scene.hub, {
+        let set = key.jwks("k");
+        move || Scripted::json(200, set.clone()).after(2_000)
+    });
+    scene.call(&scene.assertion(json!({}))).abandon(1);
+    scene.hub.clock.end_what_is_held();
+    scene.try_claims(json!({})).expect(503);
+    scene.hub.clock.advance(13);
+    scene.try_claims(json!({})).expect(200);
+    assert_eq!(fetches(&scene.hub), 2);
 }
 
 #[test]

@@ -930,6 +930,27 @@ fn without_a_durable_event_there_is_no_token() {
 }
 
 #[test]
+fn a_client_that_hangs_up_at_any_moment_leaves_no_other_waiting_longer_than_the_exchange_takes() {
+    for rounds in 0.. {
+        let shop = shop();
+        let token = shop.subject_token();
+        shop.google.delay_millis.set(2_000);
+        shop.hub.faults.jitter(Some(rounds as u64));
+        let gone = shop.call_with(&token, &[]).abandon(rounds);
+        shop.hub.faults.jitter(None);
+        let before = shop.hub.clock.seconds();
+        let other = shop.call_with(&token, &[]).on(&shop.hub.isolate()).send();
+        assert_eq!(other.status, 200, "after {rounds} rounds: {other:?}");
+        assert!(shop.hub.clock.seconds() - before <= 4, "after {rounds} rounds");
+        assert_eq!(shop.google.asked(), 1, "after {rounds} rounds");
+        if gone.is_some() {
+            assert!(rounds > 10);
+            return;
+        }
+    }
+}
+
+#[test]
 fn a_holder_that_vanishes_blocks_nobody_for_longer_than_its_claim() {
     let shop = shop();
     let token = shop.subject_token();
@@ -939,6 +960,7 @@ fn a_holder_that_vanishes_blocks_nobody_for_longer_than_its_claim() {
         assert!(vanishing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     }
     drop(vanishing);
+    shop.hub.clock.end_what_is_held();
     shop.google.delay_millis.set(0);
 
     let impatient = shop.call_with(&token, &[]).send();

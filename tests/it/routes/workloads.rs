@@ -459,7 +459,7 @@ fn a_workload_of_one_tenant_is_nobody_in_another() {
 // ── Keys of issuers ──
 
 #[test]
-fn an_openid_configuration_of_another_issuer_is_not_believed() {
+fn an_openid_configuration_of_another_issuer_is_not_believed_and_is_not_the_clients_fault() {
     let platform = github();
     for (document, fetched) in [
         (json!({"issuer": "https://evil.example", "jwks_uri": format!("{GITHUB}/keys")}), 1),
@@ -475,7 +475,7 @@ fn an_openid_configuration_of_another_issuer_is_not_believed() {
             true => Scripted::json(200, document.clone()),
             false => Scripted::json(200, set.clone()),
         });
-        refused(&send(&hub, JWT_BEARER, &platform.token(json!({})), &[]));
+        send(&hub, JWT_BEARER, &platform.token(json!({})), &[]).expect(503);
         assert_eq!(hub.fetch.requests().len(), fetched);
     }
 }

@@ -124,16 +124,24 @@ impl<'a> Call<'a> {
         self
     }
 
-    /// The reply, for [`Setup::together`]. The moment of the request is when it is polled first.
+    /// The reply, for [`Setup::together`]. Who drops it unfinished is a client that hangs up: see `run`. The moment of the request is when it is polled first.
     pub fn future(self) -> Pending<'a, Reply> {
         Box::pin(async move {
             let Self { hub, isolate, request } = self;
-            let response = isolate.app().handle(&request, hub.clock.now()).await;
+            let now = hub.clock.now();
+            let answer = Box::pin(async move { isolate.app().handle(&request, now).await });
+            let response = hub.clock.request(answer).await;
             let headers = response.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
             let reply = Reply { status: response.status, headers, text: response.body };
             hub.keep(reply.clone());
             reply
         })
+    }
+
+    /// Sends it and hangs up after so many rounds; nothing if the reply had not come by then.
+    pub fn abandon(self, rounds: usize) -> Option<Reply> {
+        let clock = self.hub.clock.clone();
+        clock.drive_for(rounds, self.future())
     }
 
     /// The reply.

@@ -88,6 +88,7 @@ impl Setup {
             entropy: entropy.clone(),
             zones: Rc::new(ZoneTable),
             timer: Rc::new(clock.clone()),
+            lifetime: Rc::new(clock.clone()),
             log: log.clone(),
         };
         let first = RefCell::new(isolate(world, &settings));
@@ -123,6 +124,7 @@ impl Setup {
             entropy: self.entropy.clone(),
             zones: Rc::new(ZoneTable),
             timer: Rc::new(self.clock.clone()),
+            lifetime: Rc::new(self.clock.clone()),
             log: self.log.clone(),
         }
     }

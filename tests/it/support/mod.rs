@@ -15,6 +15,7 @@
 //! | tokens | `token(&client, &[("scope", "a b")])` is the reply; `access_token(..)` the token; `admin_token()` |
 //! | other people's tokens | `Signer::new(Alg::EdDsa, n)` is a key pair; `.jwk` `.jwks(kid)` `.thumbprint()`; `.jwt(header, &claims)` and `.proof(&claims)` sign any header and claims, `.jws(header, payload)` any text |
 //! | time | `hub.clock.set_seconds(n)`, `hub.clock.advance(seconds)`; sleeping advances the same clock |
+//! | a client that hangs up | `.abandon(rounds)` instead of `.send()`; what the request holds runs on with whatever is sent next |
 //! | isolates | `hub.isolate()` is another one over the same database, KV and queue; `.on(&isolate)` sends there; `restart()` forgets everything remembered |
 //! | faults | `hub.faults.fail(Port::Db)`, `.lose_reply(..)`, `.fail_when(port, \|call\| .., Effect)`, `.heal()`; `.calls(Port::Db)` counts |
 //! | other services | `hub.fetch.answer(\|request\| Scripted::json(200, json!({..})).after(300))`; `hub.fetch.requests()` |

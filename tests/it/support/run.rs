@@ -1,10 +1,14 @@
-//! A clock that moves only when told, and an executor that tells it: when nobody can go on, the next sleeper wakes.
+//! A clock that moves only when told, and an executor that tells it: when nobody can go on, the next sleeper wakes. And
+//! requests as workerd runs them: one whose client has gone runs on while it is held, and otherwise stops where it is,
+//! without being dropped.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use writ::ports::{Now, Pending, Timer};
+use writ::ports::{Hold, Lifetime, Now, Pending, Timer};
 
 /// The one clock of a test, in milliseconds. Sleeping advances it.
 #[derive(Clone)]
@@ -14,12 +18,22 @@ struct Inner {
     millis: Cell<u64>,
     deadlines: RefCell<Vec<u64>>,
     moved: Cell<bool>,
+    /// Requests whose clients have gone and that are held.
+    left: RefCell<Vec<Pending<'static, ()>>>,
+    /// How often the request that is being polled is held.
+    holds: RefCell<Rc<Cell<usize>>>,
 }
 
 impl Clock {
     pub fn new(seconds: u64) -> Self {
         let millis = Cell::new(seconds * 1000);
-        Self(Rc::new(Inner { millis, deadlines: RefCell::default(), moved: Cell::new(false) }))
+        Self(Rc::new(Inner {
+            millis,
+            deadlines: RefCell::default(),
+            moved: Cell::new(false),
+            left: RefCell::default(),
+            holds: RefCell::default(),
+        }))
     }
 
     pub fn now(&self) -> Now {
@@ -71,11 +85,45 @@ impl Clock {
                     self.0.moved.set(true);
                 }
             }
-            if !self.0.moved.get() {
-                self.wake_the_next();
-            }
+            self.go_on(&mut cx);
         }
         done.into_iter().flatten().collect()
+    }
+
+    /// One round of the requests that their clients have left; if nothing moves, the next sleeper wakes.
+    fn go_on(&self, cx: &mut Context<'_>) {
+        for mut request in self.0.left.take() {
+            match request.as_mut().poll(cx) {
+                Poll::Ready(()) => self.0.moved.set(true),
+                Poll::Pending => self.0.left.borrow_mut().push(request),
+            }
+        }
+        if !self.0.moved.get() {
+            self.wake_the_next();
+        }
+    }
+
+    /// Drives a future for that many rounds; nothing if it is not done by then, and is dropped.
+    pub fn drive_for<T>(&self, rounds: usize, mut future: Pending<'_, T>) -> Option<T> {
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..rounds {
+            self.0.moved.set(false);
+            if let Poll::Ready(value) = future.as_mut().poll(&mut cx) {
+                return Some(value);
+            }
+            self.go_on(&mut cx);
+        }
+        None
+    }
+
+    /// The host ends what it held, as it does after 30 seconds or with the isolate.
+    pub fn end_what_is_held(&self) {
+        std::mem::forget(self.0.left.take());
+    }
+
+    /// A request as workerd runs it.
+    pub fn request<T: 'static>(&self, work: Pending<'static, T>) -> InFlight<T> {
+        InFlight { clock: self.clone(), holds: Rc::default(), work: Some(work) }
     }
 
     /// Drives one future.
@@ -88,6 +136,68 @@ impl Clock {
         let next = deadlines.iter().copied().min().expect("a deadlock: nobody can go on and nobody sleeps");
         deadlines.retain(|deadline| *deadline > next);
         self.0.millis.set(self.0.millis.get().max(next));
+    }
+}
+
+impl Lifetime for Clock {
+    fn hold(&self) -> Hold {
+        let holds = self.0.holds.borrow().clone();
+        holds.set(holds.get() + 1);
+        Box::new(Held(holds)) as Box<dyn Any>
+    }
+}
+
+struct Held(Rc<Cell<usize>>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
+}
+
+/// A request that is being answered. Who drops it is the client that goes away.
+pub struct InFlight<T: 'static> {
+    clock: Clock,
+    holds: Rc<Cell<usize>>,
+    work: Option<Pending<'static, T>>,
+}
+
+impl<T> InFlight<T> {
+    fn step(&mut self, cx: &mut Context<'_>) -> Poll<T> {
+        let before = self.clock.0.holds.replace(self.holds.clone());
+        let step = self.work.as_mut().unwrap().as_mut().poll(cx);
+        self.clock.0.holds.replace(before);
+        if step.is_ready() {
+            self.work = None;
+        }
+        step
+    }
+}
+
+impl<T> Future for InFlight<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        self.step(cx)
+    }
+}
+
+impl<T> Drop for InFlight<T> {
+    fn drop(&mut self) {
+        let Some(work) = self.work.take() else { return };
+        if self.holds.get() == 0 {
+            // The host keeps nothing of it and tells it nothing.
+            return std::mem::forget(work);
+        }
+        let mut left = Self { clock: self.clock.clone(), holds: self.holds.clone(), work: Some(work) };
+        let going = poll_fn(move |cx| match left.step(cx) {
+            Poll::Pending if left.holds.get() > 0 => Poll::Pending,
+            _ => {
+                std::mem::forget(left.work.take());
+                Poll::Ready(())
+            }
+        });
+        self.clock.0.left.borrow_mut().push(Box::pin(going));
     }
 }
 
