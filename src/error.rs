@@ -113,6 +113,8 @@ reasons! {
     MalformedScope => 400 "invalid_scope" "`scope` is malformed" ["RFC 6749 §3.3"];
     /// Nothing of the requested scope is left after registration, the client's ceiling and policy.
     NoScopeLeft => 400 "invalid_scope" "none of the requested scopes may be issued to this client here and now" ["RFC 6749 §5.2"];
+    /// The token would be longer than any endpoint takes.
+    TokenTooLarge => 400 "invalid_scope" "the token would be too large; request fewer scopes in `scope`" ["RFC 6749 §5.2"];
     /// `resource` is no absolute URI without fragment.
     MalformedResource => 400 "invalid_target" "`resource` must be an absolute URI without a fragment" ["RFC 8707 §2"];
     /// The resource is not registered, or the client may not ask for it.

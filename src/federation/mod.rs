@@ -23,6 +23,7 @@
 mod keysets;
 pub mod presets;
 mod rules;
+pub mod shared;
 
 pub use rules::rules_hold;
 

@@ -1,27 +1,26 @@
 //! The platforms that vouch for workloads: which `iss` each has, and which claims say whose workload it is.
 //!
-//! 1. A preset refuses an `iss` that is not of its platform. What its tokens are about stands below, as their
-//!    documentation has it.
-//! 2. An issuer that serves many customers signs for all of them: a client that trusts it needs a rule that pins the
-//!    customer, whatever preset the issuer was registered under. A prefix pins only if it goes beyond the name.
+//! A preset refuses an `iss` that is not of its platform. What its tokens are about stands below, as their documentation has it.
+//! Which of these issuers serve many customers stands in `shared`.
 //!
 //! | preset | `iss` | claims besides `aud exp iat iss sub` |
 //! | --- | --- | --- |
-//! | `github_actions` | `https://token.actions.githubusercontent.com`, also `/ENTERPRISE`; a server's `/_services/token` | `repository[_id]` `repository_owner[_id]` `ref` `environment` `workflow_ref` `job_workflow_ref` `actor[_id]` `event_name` `run_id` `enterprise[_id]` … |
+//! | `github_actions` | `https://token.actions.githubusercontent.com`, `https://token.actions.SUBDOMAIN.ghe.com`, both also `/ENTERPRISE`; a server's `/_services/token` | `repository[_id]` `repository_owner[_id]` `ref` `environment` `workflow_ref` `job_workflow_ref` `actor[_id]` `event_name` `run_id` `enterprise[_id]` … |
 //! | `gitlab` | `https://gitlab.com`, or the own server | `namespace_id` `namespace_path` `project_id` `project_path` `ref` `ref_type` `ref_protected` `environment` `user_login` … |
 //! | `buildkite` | `https://agent.buildkite.com` | `organization_slug` `pipeline_slug` `build_branch` `step_key` `job_id` `agent_id`, by request `organization_id` `pipeline_id` |
 //! | `gcp` | `https://accounts.google.com` | `azp` `email` `email_verified` `google.compute_engine.{project_id,project_number,zone,instance_id,instance_name}` |
 //! | `aws_sts`, signed with RS256 | `https://ID.tokens.sts.global.api.aws` of one account | `https://sts.amazonaws.com/` with `aws_account` `org_id` `principal_tags` `request_tags` … |
-//! | `aws_eks` | `https://oidc.eks.REGION.amazonaws.com/id/ID` of one cluster | as `kubernetes` |
+//! | `aws_eks` | `https://oidc.eks.REGION.amazonaws.com/id/ID` of one cluster, or `https://oidc-eks.REGION.api.aws/id/ID`, in every partition | as `kubernetes` |
 //! | `kubernetes` | whatever the cluster calls itself | `kubernetes.io` with `namespace` `serviceaccount` `pod` `node` |
-//! | `azure` | `https://login.microsoftonline.com/TENANT/v2.0` or `https://sts.windows.net/TENANT/` | `tid` `oid` `appid` or `azp` `idtyp` `xms_mirid` |
+//! | `azure` | `https://login.microsoftonline.com/TENANT/v2.0` or `https://sts.windows.net/TENANT/`, and those of the national clouds | `tid` `oid` `appid` or `azp` `idtyp` `xms_mirid` |
 //! | `spiffe` | `spiffe://TRUST-DOMAIN` | none; `sub` is the SPIFFE ID |
 //! | `oidc` | any | any |
 
 use super::keysets;
+use super::shared::{BUILDKITE, GITHUB, GOOGLE};
 use crate::config::Config;
 use crate::model::IssuerBody;
-use crate::model::issuer::{Rule, Test, Use, WorkloadIdentity};
+use crate::model::issuer::Use;
 use crate::outbound;
 use url::{Host, Url};
 
@@ -39,9 +38,12 @@ const PRESETS: &[Preset] = &[
     Preset {
         name: "github_actions",
         fits: |iss| {
-            let enterprise = iss.strip_prefix(GITHUB).and_then(|rest| rest.strip_prefix('/'));
+            // GitHub, "OpenID Connect reference"; GitHub Enterprise Cloud, "Network details for GHE.com".
+            let of_cloud =
+                |iss: &str| iss == GITHUB || between(iss, "https://token.actions.", ".ghe.com").is_some_and(is_word);
+            let of_enterprise = |(iss, name): (&str, &str)| of_cloud(iss) && is_word(name);
             let of_server = iss.ends_with("/_services/token") && is_https(iss);
-            iss == GITHUB || enterprise.is_some_and(is_word) || of_server
+            of_cloud(iss) || iss.rsplit_once('/').is_some_and(of_enterprise) || of_server
         },
     },
     Preset { name: "gitlab", fits: is_https },
@@ -53,9 +55,7 @@ const PRESETS: &[Preset] = &[
         fits: |iss| {
             let cluster = between(iss, "https://oidc.eks.", "").or_else(|| between(iss, "https://oidc-eks.", ""));
             cluster.and_then(|rest| rest.split_once("/id/")).is_some_and(|(host, id)| {
-                let region = ["amazonaws.com", "amazonaws.com.cn", "api.aws"]
-                    .into_iter()
-                    .find_map(|zone| host.strip_suffix(zone)?.strip_suffix('.'));
+                let region = AWS.iter().find_map(|zone| host.strip_suffix(zone)?.strip_suffix('.'));
                 region.is_some_and(is_word) && is_word(id)
             })
         },
@@ -63,9 +63,12 @@ const PRESETS: &[Preset] = &[
     Preset {
         name: "azure",
         fits: |iss| {
-            let tenant = between(iss, "https://login.microsoftonline.com/", "/v2.0")
-                .or_else(|| between(iss, "https://sts.windows.net/", "/"));
-            tenant.is_some_and(is_uuid)
+            let of = |hosts: &[&str], end: &str| {
+                let rest = iss.strip_prefix("https://").and_then(|rest| rest.split_once('/'));
+                rest.and_then(|(host, path)| path.strip_suffix(end).filter(|_| hosts.contains(&host)))
+                    .is_some_and(is_uuid)
+            };
+            of(AZURE_V2, "/v2.0") || of(AZURE_V1, "/")
         },
     },
     Preset {
@@ -77,52 +80,30 @@ const PRESETS: &[Preset] = &[
     },
 ];
 
-const GITHUB: &str = "https://token.actions.githubusercontent.com";
-const GITLAB: &str = "https://gitlab.com";
-const BUILDKITE: &str = "https://agent.buildkite.com";
-const GOOGLE: &str = "https://accounts.google.com";
-
-/// A claim that says whose workload it is. A prefix of it does if it begins like this and, with at least one character in
-/// between, ends the customer's name with this; nothing: only whole values do.
-struct Pin(&'static str, Option<(&'static str, char)>);
-
-/// Issuers of many customers. GitHub's `job_workflow_ref` is not among the pins: any repository may call a public workflow.
-/// Buildkite's `sub` is not, because a job may choose what it is made of.
-const SHARED: &[(&str, &[Pin])] = &[
-    (
-        GITHUB,
-        &[
-            Pin("repository_owner_id", None),
-            Pin("repository_owner", None),
-            Pin("repository_id", None),
-            Pin("repository", Some(("", '/'))),
-            Pin("enterprise_id", None),
-            Pin("enterprise", None),
-            Pin("sub", Some(("repo:", '/'))),
-        ],
-    ),
-    (
-        GITLAB,
-        &[
-            Pin("namespace_id", None),
-            Pin("namespace_path", Some(("", '/'))),
-            Pin("project_id", None),
-            Pin("project_path", Some(("", '/'))),
-            Pin("sub", Some(("project_path:", '/'))),
-        ],
-    ),
-    (BUILDKITE, &[Pin("organization_slug", None), Pin("organization_id", None)]),
-    (
-        GOOGLE,
-        &[
-            Pin("sub", None),
-            Pin("azp", None),
-            Pin("email", None),
-            Pin("google.compute_engine.project_id", None),
-            Pin("google.compute_engine.project_number", None),
-        ],
-    ),
+/// The domains of the partitions of AWS, for IPv4 alone and for both (botocore, `partitions.json`, `dnsSuffix` and
+/// `dualStackDnsSuffix`).
+const AWS: &[&str] = &[
+    "amazonaws.com",
+    "api.aws",
+    "amazonaws.com.cn",
+    "api.amazonwebservices.com.cn",
+    "amazonaws.eu",
+    "api.amazonwebservices.eu",
+    "c2s.ic.gov",
+    "api.aws.ic.gov",
+    "sc2s.sgov.gov",
+    "api.aws.scloud",
+    "cloud.adc-e.uk",
+    "api.cloud-aws.adc-e.uk",
+    "csp.hci.ic.gov",
+    "api.aws.hci.ic.gov",
 ];
+/// Who issues tokens of version 2: the world, the government of the USA, China (Microsoft identity platform, "National
+/// clouds").
+const AZURE_V2: &[&str] =
+    &["login.microsoftonline.com", "login.microsoftonline.us", "login.partner.microsoftonline.cn"];
+/// Who issues tokens of version 1: the world and the government of the USA, China.
+const AZURE_V1: &[&str] = &["sts.windows.net", "sts.chinacloudapi.cn"];
 
 /// What the issuer itself cannot say. The error names the field.
 pub fn check(config: &Config, body: &IssuerBody) -> Result<(), String> {
@@ -152,30 +133,6 @@ pub fn check(config: &Config, body: &IssuerBody) -> Result<(), String> {
             Err(["`", field, "` may not be called: its keys are fetched over https from a public name"].concat())
         }
         None => Ok(()),
-    }
-}
-
-/// Whether a workload identity pins the customer of an issuer that serves many. The error says how to.
-pub fn check_identity(identity: &WorkloadIdentity) -> Result<(), String> {
-    let Some((_, pins)) = SHARED.iter().find(|(issuer, _)| *issuer == identity.issuer) else { return Ok(()) };
-    if identity.rules.iter().any(|rule| pins.iter().any(|pin| pin.is_held_by(rule))) {
-        return Ok(());
-    }
-    let names: Vec<&str> = pins.iter().map(|Pin(claim, _)| *claim).collect();
-    Err(["this issuer serves many customers: add a rule that says which one you are, on ", &names.join(", ")].concat())
-}
-
-impl Pin {
-    fn is_held_by(&self, rule: &Rule) -> bool {
-        let Self(claim, prefix) = self;
-        rule.claim.replace('/', ".") == *claim
-            && match &rule.test {
-                Test::Equals(_) | Test::OneOf(_) => true,
-                Test::Prefix(text) => prefix.is_some_and(|(start, end)| {
-                    let name = text.strip_prefix(start).and_then(|rest| rest.split_once(end));
-                    name.is_some_and(|(name, _)| !name.is_empty())
-                }),
-            }
     }
 }
 
@@ -215,6 +172,8 @@ mod tests {
         for (preset, iss) in [
             ("github_actions", "https://token.actions.githubusercontent.com"),
             ("github_actions", "https://token.actions.githubusercontent.com/octo-enterprise"),
+            ("github_actions", "https://token.actions.octocorp.ghe.com"),
+            ("github_actions", "https://token.actions.octocorp.ghe.com/octo-enterprise"),
             ("github_actions", "https://github.example.com/_services/token"),
             ("gitlab", "https://gitlab.com"),
             ("gitlab", "https://gitlab.example.com"),
@@ -223,9 +182,17 @@ mod tests {
             ("aws_sts", "https://a1b2c3d4-e5f6-7890-abcd-ef1234567890.tokens.sts.global.api.aws"),
             ("aws_eks", "https://oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"),
             ("aws_eks", "https://oidc.eks.cn-north-1.amazonaws.com.cn/id/EXAMPLED539D4633E53DE1B71EXAMPLE"),
+            ("aws_eks", "https://oidc.eks.eusc-de-east-1.amazonaws.eu/id/EXAMPLED539D4633E53DE1B71EXAMPLE"),
+            ("aws_eks", "https://oidc.eks.us-gov-west-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"),
+            ("aws_eks", "https://oidc.eks.us-iso-east-1.c2s.ic.gov/id/EXAMPLED539D4633E53DE1B71EXAMPLE"),
+            ("aws_eks", "https://oidc-eks.eu-central-1.api.aws/id/EXAMPLED539D4633E53DE1B71EXAMPLE"),
+            ("aws_eks", "https://oidc-eks.cn-north-1.api.amazonwebservices.com.cn/id/EXAMPLED539D4633E53DE1B71EXAMPLE"),
             ("kubernetes", "https://kubernetes.default.svc.cluster.local"),
             ("azure", &format!("https://login.microsoftonline.com/{tenant}/v2.0")),
             ("azure", &format!("https://sts.windows.net/{tenant}/")),
+            ("azure", &format!("https://login.microsoftonline.us/{tenant}/v2.0")),
+            ("azure", &format!("https://login.partner.microsoftonline.cn/{tenant}/v2.0")),
+            ("azure", &format!("https://sts.chinacloudapi.cn/{tenant}/")),
             ("spiffe", "spiffe://prod.example.org"),
             ("oidc", "https://idp.example.com/realms/agents"),
         ] {
@@ -235,6 +202,13 @@ mod tests {
             ("github_actions", "https://token.actions.githubusercontent.com/"),
             ("github_actions", "https://token.actions.githubusercontent.com.evil.example"),
             ("github_actions", "https://token.actions.githubusercontent.com/a/b"),
+            ("github_actions", "https://token.actions.ghe.com"),
+            ("github_actions", "https://token.actions..ghe.com"),
+            ("github_actions", "https://token.actions.a.b.ghe.com"),
+            ("github_actions", "https://token.actions.octocorp.ghe.com.evil.example"),
+            ("github_actions", "https://token.actions.evil.example/.ghe.com"),
+            ("github_actions", "https://token.actions.octocorp.ghe.com/a/b"),
+            ("github_actions", "https://octocorp.ghe.com"),
             ("buildkite", "https://agent.buildkite.com/"),
             ("gcp", "accounts.google.com"),
             ("gcp", "https://accounts.google.com.evil.example"),
@@ -243,8 +217,15 @@ mod tests {
             ("aws_eks", "https://oidc.eks.evil.example/id/X"),
             ("aws_eks", "https://oidc.eks.eu.amazonaws.com.evil.example/id/X"),
             ("aws_eks", "https://oidc.eks.evil.example/x.amazonaws.com/id/X"),
+            ("aws_eks", "https://oidc.eks.eu.evilamazonaws.eu/id/X"),
+            ("aws_eks", "https://oidc.eks.amazonaws.eu/id/X"),
             ("azure", "https://login.microsoftonline.com/common/v2.0"),
             ("azure", "https://login.microsoftonline.com/organizations/v2.0"),
+            ("azure", &format!("https://login.microsoftonline.com.evil.example/{tenant}/v2.0")),
+            ("azure", &format!("https://evil.example/login.microsoftonline.us/{tenant}/v2.0")),
+            ("azure", &format!("https://login.microsoftonline.us/{tenant}/")),
+            ("azure", &format!("https://sts.chinacloudapi.cn/{tenant}/v2.0")),
+            ("azure", &format!("https://sts.windows.net/x/{tenant}/")),
             ("azure", "https://sts.windows.net/common/"),
             ("spiffe", "spiffe://"),
             ("spiffe", "spiffe://prod.example.org/path"),
@@ -255,50 +236,6 @@ mod tests {
             ("oidc", "idp"),
         ] {
             assert!(!fits(preset, iss), "{preset} {iss}");
-        }
-    }
-
-    #[test]
-    fn an_issuer_of_many_customers_needs_a_rule_that_pins_one() {
-        let identity = |issuer: &str, claim: &str, test: Test| {
-            let rules = vec![Rule { claim: claim.to_owned(), test }];
-            check_identity(&WorkloadIdentity { issuer: issuer.to_owned(), rules })
-        };
-        let equals = |text: &str| Test::Equals(text.to_owned());
-        let prefix = |text: &str| Test::Prefix(text.to_owned());
-        for (issuer, claim, test) in [
-            (GITHUB, "repository_owner_id", equals("123")),
-            (GITHUB, "repository", Test::OneOf(vec!["octo/a".into(), "octo/b".into()])),
-            (GITHUB, "repository", prefix("octo/")),
-            (GITHUB, "sub", prefix("repo:octo/")),
-            (GITHUB, "sub", equals("repo:octo/app:environment:prod")),
-            (GITLAB, "project_path", prefix("group/")),
-            (GITLAB, "sub", prefix("project_path:group/app:ref_type:branch:")),
-            (BUILDKITE, "organization_slug", equals("acme")),
-            (GOOGLE, "sub", equals("104029292853099978293")),
-            (GOOGLE, "google.compute_engine.project_id", equals("acme-prod")),
-            (GOOGLE, "google/compute_engine/project_number", equals("739419398126")),
-            ("https://oidc.eks.eu-central-1.amazonaws.com/id/X", "sub", prefix("system:")),
-        ] {
-            assert!(identity(issuer, claim, test.clone()).is_ok(), "{issuer} {claim} {test:?}");
-        }
-        for (issuer, claim, test) in [
-            (GITHUB, "ref", equals("refs/heads/main")),
-            (GITHUB, "job_workflow_ref", prefix("octo/app/")),
-            (GITHUB, "sub", prefix("repo:")),
-            (GITHUB, "sub", prefix("repo:octo")),
-            (GITHUB, "sub", prefix("repo:/")),
-            (GITHUB, "repository", prefix("octo")),
-            (GITHUB, "repository_owner", prefix("octo/")),
-            (GITLAB, "ref_protected", equals("true")),
-            (GITLAB, "sub", prefix("project_path:group")),
-            (BUILDKITE, "sub", prefix("organization:acme:")),
-            (BUILDKITE, "pipeline_slug", equals("deploy")),
-            (GOOGLE, "email_verified", equals("true")),
-            (GOOGLE, "email", prefix("agent@acme-prod.")),
-            (GOOGLE, "google.compute_engine.zone", equals("europe-west1-b")),
-        ] {
-            assert!(identity(issuer, claim, test.clone()).is_err(), "{issuer} {claim} {test:?}");
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::crypto::sha256;
 use crate::directory::{issuers, users};
 use crate::error::{Error, Reason, Result};
 use crate::federation::{self, Assertion, KeySource, Wanted};
-use crate::jose::Confirmation;
+use crate::jose::{Confirmation, MayAct};
 use crate::model::Issuer;
 use crate::model::event::Facts;
 use crate::model::issuer::Use;
@@ -71,12 +71,27 @@ pub fn told(assertion: &Assertion) -> Result<Told, &'static str> {
     let origin = Origin {
         lineage: assertion.text("jti").map(|jti| sha256(jti).to_text()).into_iter().collect(),
         issued_at: Some(assertion.iat.unwrap_or(BEFORE_EVERY_STOP)),
-        may_act: read(assertion, "may_act").ok_or("its `may_act` is malformed")?,
-        acr: read(assertion, "acr").ok_or("its `acr` is malformed")?,
+        may_act: read(assertion, "may_act").filter(names_fit).ok_or("its `may_act` is malformed or too long")?,
+        acr: read(assertion, "acr").filter(acr_fits).ok_or("its `acr` is malformed or too long")?,
         auth_time: read(assertion, "auth_time").ok_or("its `auth_time` is malformed")?,
         ..Origin::default()
     };
     Ok(Told { origin, scope, jkt: cnf.map(|cnf| cnf.jkt) })
+}
+
+/// The longest texts that are taken over into our own tokens, in bytes: they keep those below [`crate::jose::MAX_TOKEN`].
+const MAX_TEXT: usize = 256;
+
+fn fits(text: &str) -> bool {
+    text.len() <= MAX_TEXT && !text.contains(char::is_control)
+}
+
+fn names_fit(may_act: &Option<MayAct>) -> bool {
+    may_act.iter().all(|may_act| fits(&may_act.sub) && may_act.iss.as_deref().is_none_or(fits))
+}
+
+fn acr_fits(acr: &Option<String>) -> bool {
+    acr.as_deref().is_none_or(fits)
 }
 
 /// A claim: nothing if it has another shape, none if it is absent.

@@ -6,7 +6,8 @@
 //! 1. The key in the header is used because possession of just that key is to be proved, and for nothing else (§4.3,
 //!    items 4 to 7). It is public, sound, and of an algorithm that is verified here.
 //! 2. `htm` is compared as it is. `htu` is compared without query and fragment, after the normalization of RFC 3986 §6.2.2
-//!    and §6.2.3 that changes no meaning: case of scheme and host, and the default port (§4.3, items 8 and 9).
+//!    and §6.2.3: case of scheme, host and percent-encodings, unreserved characters that are percent-encoded, dot segments,
+//!    and the default port (§4.3, items 8 and 9).
 //! 3. `iat` is there (§4.2) and recent: at most [`PROOF_SECONDS`] old, and ahead by no more than the leeway (§4.3, item 11; §11.1).
 
 use super::jwt::{Unverified, is_ahead, is_past};
@@ -90,18 +91,66 @@ impl<'a> UnverifiedProof<'a> {
     }
 }
 
-/// Scheme, authority and path of an absolute URL, so that two are equal if they name one target. The path is taken as it
-/// was sent: `%2e` is no dot here.
-fn target(url: &str) -> Option<(String, String, &str)> {
+/// Scheme, authority and path of an absolute URL, so that two are equal if they name one target (RFC 3986 §6.2.2, §6.2.3).
+fn target(url: &str) -> Option<(String, String, String)> {
     let bare = url.split(['?', '#']).next()?;
     let (scheme, rest) = bare.split_once("://")?;
     let (authority, path) = rest.find('/').map_or((rest, "/"), |start| rest.split_at(start));
     let (scheme, mut authority) = (scheme.to_ascii_lowercase(), authority.to_ascii_lowercase());
     let default = if scheme == "https" { ":443" } else { ":80" };
-    if let Some(host) = authority.strip_suffix(default) {
+    if let Some(host) = authority.strip_suffix(default).or_else(|| authority.strip_suffix(':')) {
         authority.truncate(host.len());
     }
-    (!authority.is_empty()).then_some((scheme, authority, path))
+    (!authority.is_empty()).then(|| (scheme, authority, without_dots(&decoded(path))))
+}
+
+/// A path in which no unreserved character is percent-encoded and all hexadecimal digits are upper case (RFC 3986 §6.2.2.1,
+/// §6.2.2.2). What is no encoding stays as it is.
+fn decoded(path: &str) -> String {
+    let mut parts = path.split('%');
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let encoded = part.get(..2).filter(|digits| digits.bytes().all(|digit| digit.is_ascii_hexdigit()));
+        let byte = encoded.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (byte, part.get(2..)) {
+            (Some(byte), Some(rest)) if is_unreserved(byte) => {
+                plain.push(byte.into());
+                plain.push_str(rest);
+            }
+            (Some(_), Some(rest)) => {
+                plain.push('%');
+                plain.push_str(&encoded.unwrap_or_default().to_ascii_uppercase());
+                plain.push_str(rest);
+            }
+            _ => {
+                plain.push('%');
+                plain.push_str(part);
+            }
+        }
+    }
+    plain
+}
+
+/// RFC 3986 §2.3.
+const fn is_unreserved(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~')
+}
+
+/// An absolute path without dot segments (RFC 3986 §5.2.4).
+fn without_dots(path: &str) -> String {
+    let mut kept: Vec<&str> = Vec::new();
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            "." => {}
+            ".." => drop(kept.pop()),
+            _ => kept.push(segment),
+        }
+        if matches!(segment, "." | "..") && segments.peek().is_none() {
+            kept.push("");
+        }
+    }
+    ["/", &kept.join("/")].concat()
 }
 
 #[cfg(test)]
@@ -113,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn htu_is_compared_without_query_fragment_case_of_the_host_and_default_port() {
+    fn htu_is_compared_after_normalization_without_query_and_fragment() {
         for fine in [
             "https://hub.example/t/main/token",
             "https://hub.example:443/t/main/token",
@@ -121,12 +170,22 @@ mod tests {
             "https://hub.example/t/main/token?x=1",
             "https://hub.example/t/main/token#x",
             "https://hub.example/t/main/token?x=https://evil.example/",
+            "https://hub.example:/t/main/token",
+            "https://hub.example/t/m%61in/%74oken",
+            "https://hub.example/t/main/./token",
+            "https://hub.example/./t/x/../main/token",
+            "https://hub.example/../../t/main/token",
+            "https://hub.example/t/x/%2e%2E/main/%2E/token",
         ] {
             assert!(same(fine, "https://hub.example/t/main/token?y=2"), "{fine}");
         }
         assert!(same("http://localhost:8787/a%2Fb", "http://localhost:8787/a%2Fb"));
         assert!(same("http://hub.example:80", "http://hub.example/"));
-        assert!(same("https://hub.example", "https://hub.example/"));
+        for root in ["https://hub.example", "https://hub.example/.", "https://hub.example/a/.."] {
+            assert!(same(root, "https://hub.example/"), "{root}");
+        }
+        assert!(same("https://hub.example/a%2fb%c3%a9/.", "https://hub.example/a%2Fb%C3%A9/"));
+        assert!(same("https://hub.example/a/b/..", "https://hub.example/a/"));
     }
 
     #[test]
@@ -149,8 +208,17 @@ mod tests {
             "https://hub.example/T/main/token",
             "https://hub.example/t/main/token/",
             "https://hub.example/t/main//token",
-            "https://hub.example/t/x/../main/token",
-            "https://hub.example/t/main/%74oken",
+            "https://hub.example/t/main/token/.",
+            "https://hub.example/t/main/token/x/..",
+            "https://hub.example/t/../main/token",
+            "https://hub.example/t/main/..token",
+            "https://hub.example/t/main%2Ftoken",
+            "https://hub.example/t/main/%2574oken",
+            "https://hub.example/t/main/%7token",
+            "https://hub.example/t/main/%+4oken",
+            "https://hub.example/t/main/token%",
+            "https://hub.example/t/main/token%3F",
+            "https://hub%2Eexample/t/main/token",
             " https://hub.example/t/main/token",
             "https://hub.example/t/main/token ",
             "https://hub.example /t/main/token",

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use std::borrow::Cow;
 
-/// The longest token that is looked at, in bytes.
-const MAX_TOKEN: usize = 8 * 1024;
+/// The longest token that is looked at, and that is issued, in bytes. An Entra token with 200 groups has 10 KB.
+pub const MAX_TOKEN: usize = 16 * 1024;
 /// The longest `kid`, in bytes.
 const MAX_KID: usize = 256;
 
@@ -100,6 +100,11 @@ impl Unsigned {
     /// The bytes to sign (RFC 7515 §5.1).
     pub const fn input(&self) -> &[u8] {
         self.0.as_bytes()
+    }
+
+    /// How long the compact JWS will be at most, in bytes: with a signature by an RSA key of 2048 bits.
+    pub const fn length(&self) -> usize {
+        self.0.len().saturating_add(1 + 342)
     }
 
     /// The compact JWS.

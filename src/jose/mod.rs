@@ -22,7 +22,7 @@ mod strict;
 pub use claims::{AccessToken, Actor, Confirmation, IdJag, MayAct, StatusClaim, StatusReference};
 pub use dpop::{PROOF_SECONDS, Proof, UnverifiedProof};
 pub use jwk::PublicJwk;
-pub use jws::{Jws, Problem, Unsigned};
+pub use jws::{Jws, MAX_TOKEN, Problem, Unsigned};
 pub use jwt::{LEEWAY_SECONDS, Unverified, Verified};
 pub use set::JwkSet;
 pub use strict::is_strict;

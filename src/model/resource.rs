@@ -10,7 +10,6 @@ pub const DEFAULT_LIFETIME: u32 = 300;
 /// A signing key stays published for as long as its last token may live; hence the bound.
 pub const MAX_LIFETIME: u32 = 3600;
 const MIN_LIFETIME: u32 = 10;
-const MAX_SCOPES: usize = 100;
 const MAX_TEXT: usize = 500;
 
 /// A resource as an administrator writes it.
@@ -71,8 +70,13 @@ impl ResourceBody {
         if self.name.trim().is_empty() || self.name.chars().count() > MAX_TEXT {
             return Err(format!("`name` must have 1 to {MAX_TEXT} characters"));
         }
-        if self.scopes.is_empty() || self.scopes.len() > MAX_SCOPES {
-            return Err(format!("`scopes` must have 1 to {MAX_SCOPES} items"));
+        if self.scopes.is_empty() || self.scopes.len() > scope::MAX_TOKENS {
+            return Err(format!("`scopes` must have 1 to {} items", scope::MAX_TOKENS));
+        }
+        let together: usize = self.scopes.iter().map(|one| one.name.len().saturating_add(1)).sum();
+        if together > scope::MAX_LENGTH {
+            let most = scope::MAX_LENGTH;
+            return Err(format!("`scopes` has names of more than {most} bytes together: a token could not hold them"));
         }
         for (index, one) in self.scopes.iter().enumerate() {
             if !scope::is_token(&one.name) {

@@ -3,15 +3,18 @@
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 
-const MAX_LENGTH: usize = 4096;
-const MAX_TOKENS: usize = 100;
+/// The longest scope in bytes, requested or registered: with it a token stays below [`crate::jose::MAX_TOKEN`].
+pub const MAX_LENGTH: usize = 6 * 1024;
+/// The most tokens of one scope.
+pub const MAX_TOKENS: usize = 100;
 
 /// An ordered set of scope tokens, without repetition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Scope(Vec<String>);
 
 impl Scope {
-    /// Reads `scope`: tokens of `%x21 / %x23-5B / %x5D-7E`, separated by single spaces. At most 4096 bytes and 100 tokens.
+    /// Reads `scope`: tokens of `%x21 / %x23-5B / %x5D-7E`, separated by single spaces. At most [`MAX_LENGTH`] bytes
+    /// and [`MAX_TOKENS`] tokens.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > MAX_LENGTH {
             return None;

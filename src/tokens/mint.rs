@@ -2,14 +2,16 @@
 //!
 //! 1. The event is durable before the token leaves; both are made at the same time.
 //! 2. `aud` is the registered string (RFC 9068 §3).
+//! 3. No token is longer than every endpoint takes. What is registered keeps below that bound, so the refusal is for what was
+//!    registered under another one.
 
 use super::decide::{Decision, Issuance, decide};
 use crate::audit;
 use crate::context::Cx;
 use crate::crypto::{nonce, sha256};
 use crate::directory::identities;
-use crate::error::{Fault, Result};
-use crate::jose::{AccessToken, Confirmation, StatusClaim, StatusReference, Unsigned};
+use crate::error::{Fault, Reason, Result};
+use crate::jose::{AccessToken, Confirmation, MAX_TOKEN, StatusClaim, StatusReference, Unsigned};
 use crate::keys;
 use crate::model::EventType;
 use crate::model::event::Facts;
@@ -83,6 +85,9 @@ pub async fn mint(
     let event = audit::event(cx, EventType::TokenIssued, Some(&client.id), facts.clone());
     let token = Unsigned::new(alg, typ, key.public.kid(), claims, (iat, exp));
     let token = token.ok_or(Fault::Broken("a token has no JSON"))?;
+    if token.length() > MAX_TOKEN {
+        return Err(Reason::TokenTooLarge.into());
+    }
     let (signature, recorded) = join(cx.world.keys.sign(private, token.input()), audit::record(cx, &event)).await;
     recorded?;
     Ok(token.signed(&signature?))

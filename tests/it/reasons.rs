@@ -1,7 +1,7 @@
 //! Every [`Reason`] is produced by a request, and reaches the wire as its table says. The `match` has no wildcard: a new
 //! reason does not compile until a request provokes it.
 
-use crate::support::hub::{Call, ISSUER, RESOURCE};
+use crate::support::hub::{Call, ISSUER, RESOURCE, permit};
 use crate::support::keys::rsa_pem;
 use crate::support::{Credentials, Reply, Scripted, Setup, Signer};
 use serde_json::{Value, json};
@@ -187,6 +187,16 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         }
         Reason::MalformedScope => scene.token(&[("scope", "\"")]),
         Reason::NoScopeLeft => scene.token(&[("scope", "mcp:write")]),
+        Reason::TokenTooLarge => {
+            // Registered when there was another bound.
+            let scopes = (0..100).map(|n| json!({"name": format!("{n}{}", "s".repeat(200)), "description": "x"}));
+            let scopes = json!(scopes.collect::<Vec<_>>()).to_string();
+            hub.db.execute(&format!("UPDATE resources SET body = json_set(body, '$.scopes', json('{scopes}'))"));
+            hub.restart();
+            let client = hub.create_client(json!({"allowed_resources": [RESOURCE]}));
+            hub.put_policy("all", &permit(&client.client_id, RESOURCE));
+            hub.token(&client, &[])
+        }
         Reason::MalformedResource => scene.token(&[("resource", "mcp")]),
         Reason::UnknownResource => scene.token(&[("resource", "https://unknown.example")]),
         Reason::SeveralResources => scene.token(&[("resource", RESOURCE), ("resource", RESOURCE)]),

@@ -3,7 +3,7 @@
 use crate::context::Cx;
 use crate::directory::issuers;
 use crate::error::{Reason, Result};
-use crate::federation::presets;
+use crate::federation::{presets, shared};
 use crate::model::issuer::Use;
 use crate::model::{AuthMethod, ClientMetadata};
 use crate::outbound;
@@ -18,7 +18,7 @@ pub async fn check(cx: &Cx<'_>, metadata: &ClientMetadata) -> Result<()> {
         let refused = |why: &str| {
             Err(Reason::InvalidField.because(["`workload_identities[", &n.to_string(), "]`: ", why].concat()))
         };
-        if let Err(why) = presets::check_identity(identity) {
+        if let Err(why) = shared::check_identity(identity) {
             return refused(&why);
         }
         match issuers::load(cx, &identity.issuer).await? {

@@ -16,6 +16,8 @@ use crate::jose::{Unsigned, is_strict};
 use crate::oauth::{Scope, scope};
 use crate::outbound;
 use crate::ports::{Alg, Answer, PrivateKey};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rsa::RsaPrivateKey;
 use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey};
 use rsa::traits::PublicKeyParts;
@@ -152,10 +154,21 @@ fn is_address(text: &str) -> bool {
         })
 }
 
+/// The DER of the one private key in a text (RFC 7468 §2, §10). White space counts for nothing, wherever it stands, nor does
+/// what stands around the key.
+fn read_pem(text: &str) -> Option<Secret<Vec<u8>>> {
+    let (_, rest) = text.split_once("-----BEGIN PRIVATE KEY-----")?;
+    let (body, _) = rest.split_once("-----END PRIVATE KEY-----")?;
+    let mut base64 = String::with_capacity(body.len());
+    base64.extend(body.chars().filter(|c| !c.is_ascii_whitespace()));
+    STANDARD.decode(Secret::new(base64).expose()).ok().map(Secret::new)
+}
+
 /// The key as base64url of PKCS#8 DER.
 fn read_key(pem: &Secret<String>) -> Result<String> {
-    let key = RsaPrivateKey::from_pkcs8_pem(pem.expose())
-        .map_err(|_| invalid("`secret.private_key` must be an RSA key in PKCS#8 PEM (`BEGIN PRIVATE KEY`)"))?;
+    let key = read_pem(pem.expose())
+        .and_then(|der| RsaPrivateKey::from_pkcs8_der(der.expose()).ok())
+        .ok_or_else(|| invalid("`secret.private_key` must be an RSA key in PKCS#8 PEM (`BEGIN PRIVATE KEY`)"))?;
     if !(2048..=4096).contains(&key.n().bits()) {
         return Err(invalid("`secret.private_key` must have 2048 to 4096 bits"));
     }

@@ -4,7 +4,11 @@ use super::{NOW, damaged, now};
 use crate::support::signer::{Signer, Verifier, at_once, verifies};
 use serde_json::{Value, json};
 use writ::crypto::{b64, sha256};
-use writ::jose::{JwkSet, Jws, LEEWAY_SECONDS, Problem, PublicJwk, Unverified, Verified};
+use writ::jose::{
+    AccessToken, Actor, Confirmation, JwkSet, Jws, LEEWAY_SECONDS, MAX_TOKEN, MayAct, Problem, PublicJwk, StatusClaim,
+    StatusReference, Unsigned, Unverified, Verified,
+};
+use writ::oauth::scope;
 use writ::ports::Alg;
 
 const ASSERTION: [&str; 3] = ["", "jwt", "client-authentication+jwt"];
@@ -154,6 +158,38 @@ fn an_absent_typ_will_do_only_where_that_is_said() {
     }
     let other = key.jwt(json!({"typ": "at+jwt"}), &claims());
     assert_eq!(verify_by(&set, &other).unwrap_err(), Problem::WrongType);
+}
+
+/// Everything in it is as long as registration, settings and the rules of grants allow.
+#[test]
+fn the_longest_token_of_ours_is_shorter_than_what_is_taken() {
+    let text = |length: usize| "\"".repeat(length);
+    let id = "client_0123456789abcdefghjkmnpqrs";
+    let chain = (0..10).fold(None, |act, _| Some(Actor { sub: id.to_owned(), act: act.map(Box::new) }));
+    let issuer = format!("https://{}/t/{}", "h".repeat(253), "t".repeat(63));
+    let claims = AccessToken {
+        iss: issuer.clone(),
+        sub: id.to_owned(),
+        aud: "a".repeat(512),
+        client_id: id.to_owned(),
+        scope: "s".repeat(scope::MAX_LENGTH),
+        jti: "j".repeat(22),
+        tenant: "t".repeat(63),
+        act: chain,
+        may_act: Some(MayAct { iss: Some(text(256)), sub: text(256) }),
+        acr: Some(text(256)),
+        auth_time: Some(9_007_199_254_740_991),
+        cnf: Some(Confirmation { jkt: "k".repeat(43) }),
+        status: Some(StatusClaim {
+            status_list: StatusReference { idx: 9_007_199_254_740_991, uri: format!("{issuer}/status-list") },
+        }),
+        lineage: vec!["l".repeat(43); 20],
+    };
+    let token = Unsigned::new(Alg::Rs256, "at+jwt", &"k".repeat(43), &claims, (NOW, NOW + 3_600)).unwrap();
+    assert!(token.length() <= MAX_TOKEN, "{}", token.length());
+    assert!(token.length() > MAX_TOKEN - 2_048, "the bound of scopes can grow: {}", token.length());
+    let length = token.length();
+    assert_eq!(token.signed(&[0; 256]).len(), length);
 }
 
 #[test]
@@ -307,7 +343,7 @@ fn text_that_says_two_things_or_is_no_compact_jws_is_malformed() {
     let key = Signer::new(Alg::Es256, 1);
     let header = r#"{"typ":"at+jwt","alg":"ES256"}"#;
     let fine = claims().to_string();
-    let long = json!({"iat": NOW, "exp": NOW + 60, "x": "y".repeat(8 * 1024)}).to_string();
+    let long = json!({"iat": NOW, "exp": NOW + 60, "x": "y".repeat(12 * 1024)}).to_string();
     let deep = format!(r#"{{"iat":{NOW},"exp":{},"x":{}1{}}}"#, NOW + 60, "[".repeat(20), "]".repeat(20));
     for bad in [
         key.jws(r#"{"typ":"at+jwt","alg":"none","alg":"ES256"}"#, &fine),
@@ -332,7 +368,7 @@ fn text_that_says_two_things_or_is_no_compact_jws_is_malformed() {
         format!(" {}", key.jws(header, &fine)),
         String::new(),
         "..".to_owned(),
-        ".".repeat(9000),
+        ".".repeat(17_000),
     ] {
         assert_eq!(verify(&key, &bad).unwrap_err(), Problem::Malformed, "{bad}");
     }

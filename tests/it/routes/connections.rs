@@ -183,6 +183,30 @@ fn weak_key() -> String {
     rsa::pkcs8::EncodePrivateKey::to_pkcs8_pem(&key, LineEnding::LF).unwrap().to_string()
 }
 
+/// RFC 7468 §2: white space counts for nothing, and what stands around the key is ignored.
+#[test]
+fn the_key_of_a_key_file_is_read_whatever_white_space_is_in_it() {
+    let hub = Setup::new();
+    let pem = rsa_pem(8);
+    let end = "\n-----END";
+    for (n, text) in [
+        pem.clone(),
+        pem.replacen('\n', "\n\n", 1),
+        pem.replace(end, &format!("\n{end}")),
+        pem.replace('\n', "\r\n"),
+        pem.replace('\n', " \t\n "),
+        pem.replace('\n', ""),
+        format!("Bag Attributes\n  friendlyName: key\n{pem}\n\n"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut body = body(8, &[READ]);
+        body["secret"]["private_key"] = text.into();
+        put(&hub, &format!("warehouse-{n}"), &body).expect(201);
+    }
+}
+
 #[test]
 fn a_key_file_that_is_none_is_refused_by_field_and_without_its_values() {
     let hub = Setup::new();

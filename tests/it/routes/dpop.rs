@@ -146,18 +146,22 @@ fn there_is_one_proof_header_and_hosts_that_join_two_do_not_hide_the_second() {
         [format!("{one}, {two}"), format!("{one},{two}"), format!("{one}, {one}"), format!("{one},"), format!(",{one}")]
     {
         scene.refused(&joined);
+        let refused = scene.hub.events_of("token.refused");
+        assert_eq!(refused.last().unwrap()["detail"], "there are several");
     }
     assert_eq!(scene.send(&one).status, 200);
 }
 
 #[test]
-fn htu_is_compared_without_query_fragment_case_of_the_host_and_default_port_and_never_with_the_host_header() {
+fn htu_is_compared_after_normalization_and_never_with_the_host_header() {
     let scene = Scene::new();
     for fine in [
         format!("{HTU}?x=1"),
         format!("{HTU}#x"),
         HTU.replace("id.example", "ID.example:443"),
         HTU.replace("https", "HTTPS"),
+        HTU.replace("main", "m%61in"),
+        HTU.replace("main", "x/../main/."),
     ] {
         scene.send(&scene.proof(&json!({"htu": fine}))).expect(200);
     }
@@ -317,6 +321,23 @@ fn where_nonces_are_wanted_every_proof_needs_a_fresh_one_of_ours_and_gets_the_ne
     // A request without a proof has nothing to put a nonce into.
     let plain = scene.hub.token(&scene.agent, &[]).expect(200);
     assert_eq!(plain.header("dpop-nonce"), None);
+}
+
+#[test]
+fn a_nonce_from_the_future_is_none() {
+    let scene = Scene::new();
+    want_nonces(&scene.hub);
+    let now = scene.hub.clock.seconds();
+    for (ahead, fine) in [(10, true), (11, false), (3_600, false), (1_000_000, false)] {
+        scene.hub.clock.set_seconds(now + ahead);
+        scene.hub.restart();
+        let nonce = scene.send(&scene.proof(&json!({}))).header("dpop-nonce").unwrap().to_owned();
+        scene.hub.clock.set_seconds(now);
+        scene.hub.restart();
+        let reply = scene.send(&scene.proof(&json!({"nonce": nonce})));
+        assert_eq!(reply.status == 200, fine, "{ahead}: {reply:?}");
+        assert!(fine || reply.error() == "use_dpop_nonce", "{ahead}: {reply:?}");
+    }
 }
 
 #[test]

@@ -930,6 +930,44 @@ fn without_a_durable_event_there_is_no_token() {
 }
 
 #[test]
+fn the_longest_token_that_registration_allows_is_taken_by_every_endpoint() {
+    let Shop { hub, .. } = &shop();
+    let resource = format!("https://mcp.example/{}", "a".repeat(490));
+    let body = |length: usize| {
+        let scopes = (0..100).map(|n| json!({"name": format!("{n:03}{}", "s".repeat(length - 3)), "description": "x"}));
+        json!({"resource": resource, "name": "long", "scopes": scopes.collect::<Vec<_>>()})
+    };
+    let refused = hub.admin("POST", "resources").json(&body(61)).send().expect(400);
+    assert!(refused.json()["detail"].as_str().unwrap().contains("`scopes`"), "{refused:?}");
+    hub.create_resource(body(60));
+    let exchange = "urn:ietf:params:oauth:grant-type:token-exchange";
+    let agent = hub.create_client(json!({"grant_types": ["client_credentials", exchange]}));
+    let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [resource]}));
+    let principal = format!(r#"principal == Client::"{}""#, agent.client_id);
+    hub.put_policy("long", &format!("permit({principal}, action, resource);"));
+
+    let token = hub.token(&agent, &[("resource", &resource)]).access_token();
+    assert!(token.len() > 8_192, "{}", token.len());
+    let form = [("subject_token", &*token)];
+    hub.call("POST", "/t/main/connections/warehouse/token").basic(&server).form(&form).send().expect(200);
+    let introspect = || hub.call("POST", "/t/main/introspect").basic(&server).form(&[("token", &token)]).send().json();
+    assert_eq!(introspect()["active"], true);
+    let access_token = "urn:ietf:params:oauth:token-type:access_token";
+    let form = [
+        ("grant_type", exchange),
+        ("subject_token", &*token),
+        ("subject_token_type", access_token),
+        ("actor_token", &token),
+        ("actor_token_type", access_token),
+        ("resource", &resource),
+    ];
+    let next = hub.call("POST", "/t/main/token").basic(&agent).form(&form).send().access_token();
+    assert!(next.len() > token.len());
+    hub.call("POST", "/t/main/revoke").basic(&agent).form(&[("token", &token)]).send().expect(200);
+    assert_eq!(introspect()["active"], false);
+}
+
+#[test]
 fn a_client_that_hangs_up_at_any_moment_leaves_no_other_waiting_longer_than_the_exchange_takes() {
     for rounds in 0.. {
         let shop = shop();
