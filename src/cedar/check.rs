@@ -5,6 +5,7 @@ use cedar_policy::{ParseErrors, Policy, PolicyId, PolicySet, Schema, ValidationM
 use serde::Serialize;
 
 use super::SCHEMA_JSON;
+use super::advice::takes_a_scope_for_its_resource;
 use super::decision::Obligations;
 use super::text::{MAX_DEPTH, MAX_STORED_DEPTH, limit};
 
@@ -23,8 +24,13 @@ pub struct Complaint {
 }
 
 impl Complaint {
+    /// The complaint in one line.
+    pub fn line(&self) -> String {
+        format!("line {}, column {}: {}", self.line, self.column, self.message)
+    }
+
     /// A complaint about the byte at `offset`.
-    pub(super) fn at(text: &str, offset: usize, message: impl Into<String>) -> Self {
+    pub fn at(text: &str, offset: usize, message: impl Into<String>) -> Self {
         let before = text.get(..offset).unwrap_or(text);
         let line = before.rsplit('\n').next().unwrap_or_default();
         Self {
@@ -78,7 +84,14 @@ pub fn check(id: &str, cedar: &str) -> Result<(), Vec<Complaint>> {
     // A statement with an error can often not apply either, but only the error helps.
     let warnings = if complaints.is_empty() { Some(result.validation_warnings()) } else { None };
     for warning in warnings.into_iter().flatten().filter(|warning| is_fatal(warning)) {
-        complaints.push(Complaint::from_cedar(cedar, place(warning.policy_id()), &DetailedError::from(warning)));
+        let mut complaint = Complaint::from_cedar(cedar, place(warning.policy_id()), &DetailedError::from(warning));
+        let statement = cedar.get(place(warning.policy_id())..).unwrap_or_default();
+        if matches!(warning, ValidationWarning::ImpossiblePolicy(_)) && takes_a_scope_for_its_resource(statement) {
+            complaint.message.push_str(
+                "; a policy is asked about a scope, so write `resource in Resource::…` for all scopes of a resource",
+            );
+        }
+        complaints.push(complaint);
     }
     complaints.sort();
     // Cedar says the same again for every action that the statement covers.
@@ -238,6 +251,19 @@ mod tests {
     }
 
     #[test]
+    fn a_scope_that_is_taken_for_its_resource_is_refused_with_the_word_that_helps() {
+        for text in [
+            "permit(principal, action, resource == Resource::\"r\");",
+            "permit(principal, action, resource) when { resource == Resource::\"r\" };",
+        ] {
+            let (_, _, message) = complaint(text);
+            assert!(message.contains("resource in Resource::"), "{message}");
+        }
+        let (_, _, other) = complaint("permit(principal == User::\"u\", action, resource);");
+        assert!(!other.contains("resource in"), "{other}");
+    }
+
+    #[test]
     fn names_in_several_scripts_are_fine() {
         for name in ["Zürich Склад", "sхаt", "東京 Tokyo", "αβγ abc"] {
             let text = format!("permit(principal, action, resource) when {{ principal.name == \"{name}\" }};");
@@ -323,10 +349,23 @@ mod tests {
         refused_at(&brackets(10_000), 1, 68, "deeper");
     }
 
+    /// The page about policies is made from annotations; the Worker needs none.
+    fn without_annotations(json: &mut serde_json::Value) {
+        match json {
+            serde_json::Value::Object(members) => {
+                members.remove("annotations");
+                members.values_mut().for_each(without_annotations);
+            }
+            serde_json::Value::Array(items) => items.iter_mut().for_each(without_annotations),
+            _ => {}
+        }
+    }
+
     #[test]
     fn the_json_schema_is_the_cedar_schema() {
         let (fragment, _) = SchemaFragment::from_cedarschema_str(crate::cedar::SCHEMA).unwrap();
-        let json: serde_json::Value = serde_json::from_str(&fragment.to_json_string().unwrap()).unwrap();
+        let mut json: serde_json::Value = serde_json::from_str(&fragment.to_json_string().unwrap()).unwrap();
+        without_annotations(&mut json);
         let text = serde_json::to_string_pretty(&json).unwrap() + "\n";
         if std::env::var_os("WRIT_WRITE_SCHEMA").is_some() {
             std::fs::write("src/cedar/schema.json", &text).unwrap();

@@ -1,11 +1,9 @@
 //! Decision: from Cedar's answer about one target to a verdict.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use cedar_policy::{
-    AuthorizationError, Authorizer, Decision, Effect, Entities, Policy, PolicyId, PolicySet, Request, Response,
-};
+use cedar_policy::{AuthorizationError, Authorizer, Decision, Effect, Entities, Policy, PolicyId, PolicySet, Request};
 use serde::Serialize;
 
 /// What was decided about one target, and which stored documents decided it.
@@ -38,6 +36,8 @@ impl Verdict {
 pub(super) struct Obligations {
     ttl: Option<u64>,
     require: Option<String>,
+    /// The time zone in which the statement sees the clock, if not the tenant's.
+    pub(super) zone: Option<Rc<str>>,
 }
 
 /// An annotation that does not mean what it should.
@@ -55,6 +55,10 @@ impl Obligations {
             let bad = |message: &str| BadAnnotation { name: name.to_owned(), message: message.to_owned() };
             match name {
                 "id" | "description" | "advice" => {}
+                "zone" if value.trim().is_empty() => {
+                    return Err(bad("@zone names an IANA time zone, as in @zone(\"Europe/Berlin\")"));
+                }
+                "zone" => obligations.zone = Some(value.into()),
                 "ttl" | "require" if policy.effect() == Effect::Forbid => {
                     return Err(bad("@ttl and @require bind permits only: take it off this forbid"));
                 }
@@ -70,7 +74,7 @@ impl Obligations {
                 "require" => obligations.require = Some(value.to_owned()),
                 _ => {
                     return Err(bad(&format!(
-                        "unknown annotation @{name}: use @id, @description, @advice, @ttl or @require"
+                        "unknown annotation @{name}: use @id, @description, @advice, @zone, @ttl or @require"
                     )));
                 }
             }
@@ -79,12 +83,15 @@ impl Obligations {
     }
 }
 
+/// Statements by the time zone in which they see the clock; nothing is the tenant's.
+pub(super) type Zoned = BTreeMap<Option<Rc<str>>, PolicySet>;
+
 /// The statements that can have a say in a question.
 #[derive(Default)]
 pub(super) struct Slice {
-    pub(super) enforced: PolicySet,
+    pub(super) enforced: Zoned,
     /// Each shadow document by itself.
-    pub(super) shadow: Vec<(Rc<str>, PolicySet)>,
+    pub(super) shadow: Vec<(Rc<str>, Zoned)>,
     /// Where each enforced statement comes from, by Cedar's id for it, and what it asks for.
     pub(super) notes: HashMap<PolicyId, Note>,
     /// Enforced documents that cannot be read. They could have held a forbid.
@@ -98,26 +105,65 @@ pub(super) struct Note {
     pub(super) obligations: Obligations,
 }
 
-/// Decides one request.
-pub(super) fn decide(authorizer: &Authorizer, request: &Request, entities: &Entities, slice: &Slice) -> Verdict {
-    let answer = authorizer.is_authorized(request, &slice.enforced, entities);
-    let note = |id: &PolicyId| slice.notes.get(id);
-    let held: Vec<&Note> = answer.diagnostics().reason().filter_map(note).collect();
-    let erred = answer.diagnostics().errors().filter_map(|error| note(statement(error))).map(|one| &*one.document);
-    let erred: Vec<&str> = erred.chain(slice.unreadable.iter().map(|document| &**document)).collect();
+/// One question, put to Cedar once for each time zone.
+pub(super) struct Asking<'a> {
+    pub(super) authorizer: &'a Authorizer,
+    pub(super) entities: &'a Entities,
+    /// The request as it is seen in a time zone; nothing if the zone is unknown.
+    pub(super) request: &'a dyn Fn(Option<&str>) -> Option<Request>,
+}
 
-    if has_erred(&answer) || !slice.unreadable.is_empty() {
-        let forbids = held.iter().filter(|_| answer.decision() == Decision::Deny).map(|one| &*one.document);
-        let policies = names(forbids.chain(erred.iter().copied()));
-        return Verdict { policies, errors: names(erred.into_iter()), ..Verdict::default() };
+/// What the statements say together.
+struct Answer {
+    allow: bool,
+    /// The forbids that held, or else the permits.
+    held: Vec<PolicyId>,
+    /// Those that could not be evaluated.
+    errors: Vec<PolicyId>,
+}
+
+impl Answer {
+    /// Denied by a forbid that held, not for want of a permit.
+    fn is_forbidden(&self) -> bool {
+        !self.allow && !self.held.is_empty()
     }
-    let shadow = slice
-        .shadow
-        .iter()
-        .filter(|(_, policies)| would_change(&answer, || authorizer.is_authorized(request, policies, entities)));
+}
+
+impl Asking<'_> {
+    fn answer(&self, statements: &Zoned) -> Answer {
+        let (mut permits, mut forbids, mut errors) = (Vec::new(), Vec::new(), Vec::new());
+        for (zone, policies) in statements {
+            let Some(request) = (self.request)(zone.as_deref()) else {
+                errors.extend(policies.policies().map(|policy| policy.id().clone()));
+                continue;
+            };
+            let response = self.authorizer.is_authorized(&request, policies, self.entities);
+            let held = if response.decision() == Decision::Allow { &mut permits } else { &mut forbids };
+            held.extend(response.diagnostics().reason().cloned());
+            errors.extend(response.diagnostics().errors().map(|error| statement(error).clone()));
+        }
+        let allow = forbids.is_empty() && !permits.is_empty();
+        Answer { allow, held: if forbids.is_empty() { permits } else { forbids }, errors }
+    }
+}
+
+/// Decides one request.
+pub(super) fn decide(asking: &Asking<'_>, slice: &Slice) -> Verdict {
+    let answer = asking.answer(&slice.enforced);
+    let notes = |ids: &[PolicyId]| -> Vec<&Note> { ids.iter().filter_map(|id| slice.notes.get(id)).collect() };
+    let held = notes(&answer.held);
+    let documents = |notes: &[&Note]| -> Vec<Rc<str>> { notes.iter().map(|note| Rc::clone(&note.document)).collect() };
+    let erred = [documents(&notes(&answer.errors)), slice.unreadable.clone()].concat();
+
+    if !erred.is_empty() {
+        let forbids = if answer.allow { Vec::new() } else { documents(&held) };
+        let policies = names(forbids.iter().chain(&erred).map(|document| &**document));
+        return Verdict { policies, errors: names(erred.iter().map(|document| &**document)), ..Verdict::default() };
+    }
+    let shadow = slice.shadow.iter().filter(|(_, policies)| would_change(&answer, || asking.answer(policies)));
     let shadow = names(shadow.map(|(document, _)| &**document));
     let policies = names(held.iter().map(|one| &*one.document));
-    if answer.decision() == Decision::Deny {
+    if !answer.allow {
         return Verdict { policies, shadow, ..Verdict::default() };
     }
     Verdict {
@@ -132,27 +178,18 @@ pub(super) fn decide(authorizer: &Authorizer, request: &Request, entities: &Enti
 
 /// Whether an answer without errors would be another with a shadow document added. Asks for the shadow's own answer only
 /// if it matters.
-fn would_change(answer: &Response, shadow: impl FnOnce() -> Response) -> bool {
-    match answer.decision() {
-        Decision::Allow => {
+fn would_change(answer: &Answer, shadow: impl FnOnce() -> Answer) -> bool {
+    match answer {
+        Answer { allow: true, .. } => {
             let shadow = shadow();
-            has_erred(&shadow) || is_forbidden(&shadow)
+            !shadow.errors.is_empty() || shadow.is_forbidden()
         }
-        Decision::Deny if is_forbidden(answer) => false,
-        Decision::Deny => {
+        denied if denied.is_forbidden() => false,
+        _ => {
             let shadow = shadow();
-            !has_erred(&shadow) && shadow.decision() == Decision::Allow
+            shadow.errors.is_empty() && shadow.allow
         }
     }
-}
-
-fn has_erred(answer: &Response) -> bool {
-    answer.diagnostics().errors().next().is_some()
-}
-
-/// Denied by a forbid that held, not for want of a permit.
-fn is_forbidden(answer: &Response) -> bool {
-    answer.decision() == Decision::Deny && answer.diagnostics().reason().next().is_some()
 }
 
 fn statement(error: &AuthorizationError) -> &PolicyId {
@@ -182,14 +219,17 @@ mod tests {
         let plain = read("@id(\"x\") permit(principal, action, resource);").unwrap();
         assert_eq!(plain, Obligations::default());
         let bound = read("@ttl(\"60\") @require(\"approval\") permit(principal, action, resource);").unwrap();
-        assert_eq!(bound, Obligations { ttl: Some(60), require: Some("approval".into()) });
+        assert_eq!(bound, Obligations { ttl: Some(60), require: Some("approval".into()), zone: None });
     }
 
     #[test]
     fn an_obligation_that_cannot_be_met_is_refused_by_name() {
-        for (text, name) in
-            [("@ttl(\"soon\") permit", "ttl"), ("@tll(\"60\") permit", "tll"), ("@ttl(\"60\") forbid", "ttl")]
-        {
+        for (text, name) in [
+            ("@zone(\" \") forbid", "zone"),
+            ("@ttl(\"soon\") permit", "ttl"),
+            ("@tll(\"60\") permit", "tll"),
+            ("@ttl(\"60\") forbid", "ttl"),
+        ] {
             assert_eq!(read(&format!("{text}(principal, action, resource);")).unwrap_err().name, name);
         }
     }

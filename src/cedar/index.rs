@@ -4,8 +4,11 @@
 //! statement is left out only where that is certain to change nothing: Cedar tests the scope (`principal`, `action`,
 //! `resource`) before the conditions and stops there, so a statement whose scope names another client, action or target is
 //! false and cannot err. A scope that is written in any other way than the plain ones here is taken to reach everything.
+//!
+//! By the same reasoning a whole document is kept apart: where all its statements name one client, or all one resource or one
+//! connection, only questions about that need it at all ([`Home`]).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::facts::{Action, Target};
 use super::text::tokens;
@@ -69,9 +72,7 @@ impl Names {
     /// The reach of each statement of a text, in their order.
     pub(super) fn read(&mut self, cedar: &str) -> Vec<Reach> {
         let tokens: Vec<&str> = tokens(cedar).map(|(_, token)| token).collect();
-        // What follows the last semicolon is no statement.
-        let ends = tokens.iter().filter(|token| **token == ";").count();
-        tokens.split(|token| *token == ";").take(ends).map(|statement| self.reach(statement)).collect()
+        statements(&tokens).map(|statement| self.reach(statement)).collect()
     }
 
     /// The key of a question about one target, whose entity has this id.
@@ -86,30 +87,111 @@ impl Names {
     }
 
     fn reach(&mut self, statement: &[&str]) -> Reach {
-        let Some(scope) = scope(statement) else {
-            return Reach::default();
-        };
-        let mut reach = Reach::default();
+        let Head { client, action, place } = Head::read(statement);
+        Reach {
+            client: client.map(|id| number(&mut self.clients, id)),
+            action: action.map(str::to_owned),
+            place: place.map(|place| match place {
+                Spot::ScopesOf(id) => Named::ScopesOf(number(&mut self.resources, id)),
+                Spot::Scope(id) => Named::Scope(number(&mut self.scopes, id)),
+                Spot::Connection(id) => Named::Connection(number(&mut self.connections, id)),
+            }),
+        }
+    }
+}
+
+/// The names in the scope of one statement.
+#[derive(Default)]
+struct Head<'t> {
+    client: Option<&'t str>,
+    action: Option<&'t str>,
+    place: Option<Spot<'t>>,
+}
+
+#[derive(Clone, Copy)]
+enum Spot<'t> {
+    ScopesOf(&'t str),
+    Scope(&'t str),
+    Connection(&'t str),
+}
+
+impl<'t> Head<'t> {
+    fn read(statement: &[&'t str]) -> Self {
+        let mut head = Self::default();
+        let Some(scope) = scope(statement) else { return head };
         for constraint in scope.split(|token| *token == ",") {
             match constraint {
-                ["principal", "==", "Client", "::", id] => {
-                    reach.client = plain(id).map(|id| number(&mut self.clients, id));
-                }
-                ["action", "==", "Action", "::", id] => reach.action = plain(id).map(str::to_owned),
-                ["resource", "in", "Resource", "::", id] => {
-                    reach.place = plain(id).map(|id| Named::ScopesOf(number(&mut self.resources, id)));
-                }
-                ["resource", "==", "Scope", "::", id] => {
-                    reach.place = plain(id).map(|id| Named::Scope(number(&mut self.scopes, id)));
-                }
-                ["resource", "==", "Connection", "::", id] => {
-                    reach.place = plain(id).map(|id| Named::Connection(number(&mut self.connections, id)));
-                }
+                ["principal", "==", "Client", "::", id] => head.client = plain(id),
+                ["action", "==", "Action", "::", id] => head.action = plain(id),
+                ["resource", "in", "Resource", "::", id] => head.place = plain(id).map(Spot::ScopesOf),
+                ["resource", "==", "Scope", "::", id] => head.place = plain(id).map(Spot::Scope),
+                ["resource", "==", "Connection", "::", id] => head.place = plain(id).map(Spot::Connection),
                 _ => {}
             }
         }
-        reach
+        head
     }
+
+    fn home(&self) -> (Home, Home) {
+        let client = self.client.map_or(Home::Everywhere, |id| Home::Client(id.to_owned()));
+        let place = match self.place {
+            None => Home::Everywhere,
+            Some(Spot::ScopesOf(resource)) => Home::Resource(resource.to_owned()),
+            Some(Spot::Connection(name)) => Home::Connection(name.to_owned()),
+            // The id of a scope is its resource, a space, and its name, in neither of which is another.
+            Some(Spot::Scope(id)) => match id.split_once(' ') {
+                Some((resource, name)) if !name.contains(' ') => Home::Resource(resource.to_owned()),
+                _ => Home::Everywhere,
+            },
+        };
+        (client, place)
+    }
+}
+
+/// What a question has to be about for a document to have a say in it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Home {
+    /// Anything.
+    Everywhere,
+    /// This client as principal.
+    Client(String),
+    /// A scope of this resource.
+    Resource(String),
+    /// This connection.
+    Connection(String),
+}
+
+impl Home {
+    /// The home of a document: what all its statements name.
+    pub fn of(cedar: &str) -> Self {
+        let tokens: Vec<&str> = tokens(cedar).map(|(_, token)| token).collect();
+        let mut statements = statements(&tokens).map(|statement| Head::read(statement).home());
+        let Some((mut client, mut place)) = statements.next() else { return Self::Everywhere };
+        for (other_client, other_place) in statements {
+            if other_client != client {
+                client = Self::Everywhere;
+            }
+            if other_place != place {
+                place = Self::Everywhere;
+            }
+        }
+        if client == Self::Everywhere { place } else { client }
+    }
+
+    /// The homes of all documents that can have a say in a question.
+    pub fn reached(client: &str, targets: &[Target]) -> BTreeSet<Self> {
+        let places = targets.iter().map(|target| match target {
+            Target::Scope { resource, .. } => Self::Resource(resource.clone()),
+            Target::Connection { name, .. } => Self::Connection(name.clone()),
+        });
+        places.chain([Self::Everywhere, Self::Client(client.to_owned())]).collect()
+    }
+}
+
+/// The statements of a text; what follows the last semicolon is none.
+fn statements<'s, 't>(tokens: &'s [&'t str]) -> impl Iterator<Item = &'s [&'t str]> {
+    let ends = tokens.iter().filter(|token| **token == ";").count();
+    tokens.split(|token| *token == ";").take(ends)
 }
 
 /// What stands in the brackets after `permit` or `forbid`.
@@ -185,5 +267,43 @@ mod tests {
         let text = "forbid(principal, action, resource) when { principal.name == \";\" }; // ;\n permit(principal, action, resource); // end";
         assert_eq!(Names::default().read(text).len(), 2);
         assert!(Names::default().read("// nothing").is_empty());
+    }
+
+    #[test]
+    fn the_home_of_a_document_is_what_all_its_statements_name() {
+        let client = || Home::Client("c".into());
+        let resource = || Home::Resource("r".into());
+        for (text, home) in [
+            ("permit(principal == Client::\"c\", action, resource in Resource::\"r\"); ", client()),
+            (
+                "permit(principal == Client::\"c\", action, resource); forbid(principal == Client::\"c\", action, resource);",
+                client(),
+            ),
+            (
+                "permit(principal == Client::\"c\", action, resource); permit(principal, action, resource);",
+                Home::Everywhere,
+            ),
+            (
+                "permit(principal, action, resource == Scope::\"r a\"); permit(principal, action, resource in Resource::\"r\");",
+                resource(),
+            ),
+            (
+                "permit(principal == Client::\"c\", action, resource == Scope::\"r a\"); \
+                 permit(principal == Client::\"d\", action, resource in Resource::\"r\");",
+                resource(),
+            ),
+            ("permit(principal, action, resource == Scope::\"r a b\");", Home::Everywhere),
+            ("permit(principal, action, resource == Scope::\"r\");", Home::Everywhere),
+            ("permit(principal, action, resource == Connection::\"k\");", Home::Connection("k".into())),
+            (
+                "permit(principal, action, resource in Resource::\"k\"); permit(principal, action, resource == Connection::\"k\");",
+                Home::Everywhere,
+            ),
+            ("permit(principal, action, resource) when { principal == Client::\"c\" };", Home::Everywhere),
+            ("", Home::Everywhere),
+            ("permit(principal == Client::\"c\", action, resource)", Home::Everywhere),
+        ] {
+            assert_eq!(Home::of(text), home, "{text}");
+        }
     }
 }

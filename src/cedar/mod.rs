@@ -15,8 +15,10 @@
 //! 5. Shadow policies never change a verdict, they only say that they would have. Policies that are off are not read.
 //! 6. The index that keeps a question away from other clients' policies never changes a verdict.
 //! 7. An IPv4 address in IPv6 clothes (RFC 4291 §2.5.5.2) is matched as the IPv4 address that it is.
-//! 8. Hours and days are those of the tenant's time zone (IANA, RFC 6557), daylight saving included.
+//! 8. Hours and days are those of the time zone that a statement names in `@zone("…")`, or else of the tenant's (IANA, RFC 6557), daylight
+//!    saving included.
 
+mod advice;
 mod bundle;
 mod check;
 mod decision;
@@ -25,10 +27,12 @@ mod index;
 mod text;
 mod warm;
 
-pub use bundle::Bundle;
+pub use advice::{Mention, advice, mentions, zones};
+pub use bundle::{Bundle, Engine, Shard};
 pub use check::{Complaint, check};
 pub use decision::Verdict;
 pub use facts::{Action, Circumstance, Principal, Question, Subject, Target};
+pub use index::Home;
 pub use text::{MAX_BYTES, MAX_DEPTH, MAX_STATEMENTS};
 pub use warm::warm;
 

@@ -1,25 +1,30 @@
 //! The policies in force: loading them, asking them, changing them.
 //!
-//! 1. What is in force is a bundle under its content hash; the tenant's pointer names the hash. The bundle in KV is
-//!    immutable, so staleness cannot matter; if KV has it not, or not whole, D1 tells.
-//! 2. A change moves the pointer from the bundle that it was made from; of two changes at once one has to look again.
+//! 1. What is in force lies in shards, of which a question reads those that can have a say in it ([`shards`]).
+//! 2. A change moves the tenant's pointer from what it was made from; of two changes at once one has to look again.
 //! 3. Every tenant has the built-in policies [`ADMIN`] and [`STREAMS`], so that its own APIs can be reached by the clients that
 //!    are allowed to.
 
 pub mod reach;
+mod shards;
+mod warnings;
+
+pub use warnings::warnings;
 
 use crate::audit;
-use crate::cedar::{Bundle, Circumstance, Mode, Principal, Question, Source, Subject, Target, Verdict};
+use crate::cedar::{
+    self, Bundle, Circumstance, Complaint, Engine, Home, Mode, Principal, Question, Shard, Source, Subject, Target,
+    Verdict,
+};
 use crate::context::cache::key;
 use crate::context::{Change, Cx, TenantKey};
-use crate::crypto::sha256;
 use crate::directory::clients;
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::{Because, Facts};
 use crate::model::{Client, EventType, User, id};
 use crate::store;
 use crate::store::policies::Policy;
-use std::rc::Rc;
+use shards::Altered;
 
 /// The id of the built-in policy; no stored one can have it, for it is no slug.
 pub const ADMIN: &str = "writ:admin";
@@ -27,8 +32,12 @@ pub const ADMIN: &str = "writ:admin";
 pub const STREAMS: &str = "writ:ssf";
 
 key!(
-    /// The policies of a content hash, parsed.
-    BundleKey(hash) -> Bundle = "policies", weighs |_| 256 * 1_024
+    /// What decides in this tenant.
+    EngineKey -> Engine = "policy-engine", weighs |_| 256 * 1_024
+);
+key!(
+    /// The built-in policies of a tenant.
+    BuiltInKey -> Shard = "policy-built-in"
 );
 
 /// Longer than any IANA name of a time zone.
@@ -37,18 +46,18 @@ const MAX_ZONE: usize = 64;
 /// How often a change looks again when another one came first.
 const ATTEMPTS: usize = 5;
 
-/// The policies in force, parsed once per version and isolate.
-pub async fn bundle(cx: &Cx<'_>) -> Result<Rc<Bundle>> {
-    let hash = cx.tenant.policy_hash.clone();
-    let load = async || {
-        let mut sources = match hash.is_empty() {
-            true => Vec::new(),
-            false => load_sources(cx, &hash).await?,
-        };
-        sources.extend([built_in(ADMIN, &cx.issuer(), "admin"), built_in(STREAMS, &cx.issuer(), "ssf")]);
-        Bundle::parse(&sources).map_err(|_| Fault::Broken("stored policies do not parse").into())
+/// Those of the policies in force that can have a say about the client and the targets, each parsed once per isolate.
+async fn bundle(cx: &Cx<'_>, client: &str, targets: &[Target]) -> Result<Bundle> {
+    let broken = |_| Fault::Broken("the schema's names do not parse").into();
+    let engine = cx.immutable(&EngineKey, async || Engine::new().map_err(broken)).await?;
+    let built_ins = async || {
+        let issuer = cx.issuer();
+        Ok(Shard::read("built-in", &[built_in(ADMIN, &issuer, "admin"), built_in(STREAMS, &issuer, "ssf")]))
     };
-    cx.immutable(&BundleKey(&cx.tenant.policy_hash), load).await
+    let built_in = cx.immutable(&BuiltInKey, built_ins).await?;
+    let mut shards = shards::reached(cx, &Home::reached(client, targets)).await?;
+    shards.push(built_in);
+    Ok(Bundle::of(engine, shards))
 }
 
 fn built_in(id: &str, issuer: &str, api: &str) -> Source {
@@ -57,40 +66,6 @@ fn built_in(id: &str, issuer: &str, api: &str) -> Source {
          when {{ principal.resources.contains(\"{issuer}/{api}\") }};"
     );
     Source { id: id.to_owned(), cedar, mode: Mode::Enforce }
-}
-
-fn kv_key(tenant: &str, hash: &str) -> String {
-    format!("policy/{tenant}/{hash}")
-}
-
-async fn load_sources(cx: &Cx<'_>, hash: &str) -> Result<Vec<Source>> {
-    let key = kv_key(&cx.tenant.id, hash);
-    // KV down is no reason to fail: D1 has the truth.
-    let known = cx.world.kv.get(&key).await.ok().flatten().filter(|json| sha256(json).to_text() == hash);
-    if let Some(sources) = known.and_then(|json| serde_json::from_slice(json.as_bytes()).ok()) {
-        return Ok(sources);
-    }
-    let (json, sources) = pack(load_all(cx).await?)?;
-    if sha256(&json).to_text() != hash {
-        // The policies have changed since the pointer was read; the next request reads the new pointer.
-        return Err(Fault::Unavailable("the policy bundle").into());
-    }
-    if cx.world.kv.put(&key, json).await.is_err() {
-        cx.world.log.line("policies: KV did not take the bundle; D1 serves it");
-    }
-    Ok(sources)
-}
-
-async fn load_all(cx: &Cx<'_>) -> Result<Vec<Source>> {
-    let policies = cx.all(store::policies::all(&cx.tenant.id)).await?;
-    Ok(policies.into_iter().map(|policy| policy.source).collect())
-}
-
-/// The bundle's text and what is in it: everything that is not off.
-fn pack(mut sources: Vec<Source>) -> Result<(String, Vec<Source>)> {
-    sources.retain(|source| source.mode != Mode::Off);
-    let json = serde_json::to_string(&sources).map_err(|_| Fault::Broken("policies have no JSON"))?;
-    Ok((json, sources))
 }
 
 /// The client as policies see it.
@@ -156,7 +131,9 @@ pub async fn decide(
     (targets, circumstance): (&[Target], &Circumstance),
 ) -> Result<Vec<Verdict>> {
     let principal = principal(client);
-    Ok(bundle(cx).await?.decide(&Question { action, principal: &principal, targets, circumstance }))
+    let bundle = bundle(cx, &principal.id, targets).await?;
+    let question = Question { action, principal: &principal, targets, circumstance };
+    Ok(bundle.decide_in(&question, &|zone| offset(cx, zone)))
 }
 
 /// Asks the policies in force about every target, and writes into `facts` who decided, under one decision id for all that
@@ -193,6 +170,15 @@ pub fn refusal(verdict: &Verdict) -> Option<Because> {
     }
 }
 
+/// Whether a text may be stored as a policy: it holds, and the platform knows the time zones that it names.
+pub fn check(cx: &Cx<'_>, id: &str, cedar: &str) -> std::result::Result<(), Vec<Complaint>> {
+    cedar::check(id, cedar)?;
+    let unknown = cedar::zones(cedar).into_iter().filter(|(_, zone)| offset(cx, zone).is_none());
+    let message = "this time zone is unknown: @zone takes an IANA name such as `Europe/Berlin`";
+    let complaints: Vec<Complaint> = unknown.map(|(at, _)| Complaint::at(cedar, at, message)).collect();
+    if complaints.is_empty() { Ok(()) } else { Err(complaints) }
+}
+
 /// Changes one policy: `change` gets the present one and says what shall be written (`None`: remove it).
 pub async fn change(
     cx: &Cx<'_>,
@@ -201,34 +187,29 @@ pub async fn change(
     change: impl Fn(Option<&Policy>) -> Result<Option<(Source, String)>>,
 ) -> Result<()> {
     for _ in 0..ATTEMPTS {
-        let (tenant, policies) =
-            cx.batch((store::tenants::get(&cx.tenant.id), store::policies::all(&cx.tenant.id))).await?;
-        let version = tenant.first().ok_or(Reason::UnknownTenant)?.policy_version;
-        let present = policies.iter().find(|policy| policy.source.id == id);
+        let tenant = &cx.tenant.id;
+        let (row, present, shards) = cx
+            .batch((store::tenants::get(tenant), store::policies::get(tenant, id), store::policies::shards(tenant)))
+            .await?;
+        let row = row.first().ok_or(Reason::UnknownTenant)?;
+        let present = present.first();
         let wanted = change(present)?;
-        let mut sources: Vec<Source> =
-            policies.iter().map(|policy| &policy.source).filter(|source| source.id != id).cloned().collect();
-        sources.extend(wanted.iter().map(|(source, _)| source.clone()));
-        sources.sort_by(|a, b| a.id.cmp(&b.id));
-        let (json, _) = pack(sources)?;
-        let hash = sha256(&json).to_text();
-        // First the bundle, then the pointer: whoever follows the pointer finds it.
-        if cx.world.kv.put(&kv_key(&cx.tenant.id, &hash), json).await.is_err() {
-            cx.world.log.line("policies: KV did not take the bundle; D1 serves it");
-        }
+        let Altered { shard, pointer, links } =
+            shards::alter(cx, (&row.policy_hash, shards), present, wanted.as_ref().map(|(source, _)| source)).await?;
         let (kind, write, detail) = match &wanted {
             Some((source, description)) => (
                 EventType::PolicyPut,
-                store::policies::put(&cx.tenant.id, source, description, cx.now.seconds()),
+                store::policies::put(tenant, source, &shard, description, cx.now.seconds()),
                 Some(source.mode.as_str().to_owned()),
             ),
-            None => (EventType::PolicyDeleted, store::policies::delete(&cx.tenant.id, id), None),
+            None => (EventType::PolicyDeleted, store::policies::delete(tenant, id), None),
         };
         let facts =
-            Facts { target: Some(id.to_owned()), detail, policy_version: Some(hash.clone()), ..Facts::default() };
+            Facts { target: Some(id.to_owned()), detail, policy_version: Some(pointer.clone()), ..Facts::default() };
         let event = audit::event(cx, kind, Some(client), facts);
-        let point = store::policies::point(&cx.tenant.id, version, &hash);
-        if cx.commit(Change::guard(point).then(write).invalidates(&TenantKey).event(event)).await? {
+        let point = store::policies::point(tenant, row.policy_version, &pointer);
+        let change = links.into_iter().fold(Change::guard(point).then(write), Change::then);
+        if cx.commit(change.invalidates(&TenantKey).event(event)).await? {
             return Ok(());
         }
     }

@@ -1,4 +1,4 @@
-//! Policies, and the pointer to the bundle of those in force.
+//! Policies, the shards in which they lie, and the pointer to those in force.
 
 use super::{Query, Reader, query, sql};
 use crate::cedar::{Mode, Source};
@@ -7,7 +7,7 @@ use crate::ports::Sql;
 
 macro_rules! columns {
     () => {
-        "SELECT id, description, cedar, mode, version, created_at, updated_at FROM policies"
+        "SELECT id, description, cedar, mode, shard, version, created_at, updated_at FROM policies"
     };
 }
 
@@ -17,6 +17,8 @@ pub struct Policy {
     pub source: Source,
     /// For people.
     pub description: String,
+    /// The shard in which it lies.
+    pub shard: String,
     /// Counts changes to this row.
     pub version: i64,
     /// Seconds since the epoch.
@@ -35,13 +37,43 @@ pub fn list(tenant: &str, after: &str, limit: i64) -> Query<Policy> {
     query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)
 }
 
-/// Every policy, by id: what the bundle is made of.
-pub fn all(tenant: &str) -> Query<Policy> {
-    query!(read, concat!(columns!(), " WHERE tenant = ?1 ORDER BY id"), tenant)
+/// The policies in a shard, by id.
+pub fn in_shard(tenant: &str, shard: &str) -> Query<Policy> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND shard = ?2 ORDER BY id"), tenant, shard)
 }
 
-/// Moves the tenant's pointer to another bundle if its policies have not changed since `version`; the guard of a chain. The
-/// bundle that it moves from would not do as a guard, for a policy can change in what the bundle does not hold.
+/// The shards that are not empty, and the content hash of each.
+pub fn shards(tenant: &str) -> Query<(String, String)> {
+    query!(
+        |row| Ok((row.text("shard")?, row.text("hash")?)),
+        "SELECT shard, hash FROM policy_shards WHERE tenant = ?1 ORDER BY shard",
+        tenant
+    )
+}
+
+/// The shards in which policies lie, also those that are off.
+pub fn shard_names(tenant: &str) -> Query<String> {
+    query!(|row| row.text("shard"), "SELECT DISTINCT shard FROM policies WHERE tenant = ?1 ORDER BY shard", tenant)
+}
+
+/// Says what a shard holds now, if the statement before changed something; a link of a chain.
+pub fn put_shard(tenant: &str, shard: &str, hash: &str) -> Sql {
+    sql!(
+        "INSERT INTO policy_shards (tenant, shard, hash) SELECT ?1, ?2, ?3 WHERE changes() > 0 \
+         ON CONFLICT (tenant, shard) DO UPDATE SET hash = excluded.hash",
+        tenant,
+        shard,
+        hash
+    )
+}
+
+/// Says that a shard is empty now, if the statement before changed something; a link of a chain.
+pub fn drop_shard(tenant: &str, shard: &str) -> Sql {
+    sql!("DELETE FROM policy_shards WHERE tenant = ?1 AND shard = ?2 AND changes() > 0", tenant, shard)
+}
+
+/// Moves the tenant's pointer if its policies have not changed since `version`; the guard of a chain. What it points to would not do
+/// as a guard, for a policy can change in what is not in force.
 pub fn point(tenant: &str, version: i64, to: &str) -> Sql {
     sql!(
         "UPDATE tenants SET policy_hash = ?3, policy_version = policy_version + 1 WHERE id = ?1 AND policy_version = ?2",
@@ -52,18 +84,19 @@ pub fn point(tenant: &str, version: i64, to: &str) -> Sql {
 }
 
 /// Writes a policy if the statement before changed something.
-pub fn put(tenant: &str, source: &Source, description: &str, now: i64) -> Sql {
+pub fn put(tenant: &str, source: &Source, shard: &str, description: &str, now: i64) -> Sql {
     sql!(
-        "INSERT INTO policies (tenant, id, description, cedar, mode, created_at, updated_at) \
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6 WHERE changes() > 0 ON CONFLICT (tenant, id) DO UPDATE SET \
-         description = excluded.description, cedar = excluded.cedar, mode = excluded.mode, \
+        "INSERT INTO policies (tenant, id, description, cedar, mode, created_at, updated_at, shard) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7 WHERE changes() > 0 ON CONFLICT (tenant, id) DO UPDATE SET \
+         description = excluded.description, cedar = excluded.cedar, mode = excluded.mode, shard = excluded.shard, \
          version = policies.version + 1, updated_at = excluded.updated_at",
         tenant,
         source.id.as_str(),
         description,
         source.cedar.as_str(),
         source.mode.as_str(),
-        now
+        now,
+        shard
     )
 }
 
@@ -72,12 +105,32 @@ pub fn delete(tenant: &str, id: &str) -> Sql {
     sql!("DELETE FROM policies WHERE tenant = ?1 AND id = ?2 AND changes() > 0", tenant, id)
 }
 
+/// Which of these names, a JSON array of pairs of a kind and a name, are the name of nothing: their places in the array.
+pub fn unmatched(tenant: &str, names: String) -> Query<i64> {
+    query!(
+        |row| row.int("place"),
+        "SELECT n.key AS place FROM json_each(?2) n WHERE NOT CASE n.value ->> 0 \
+         WHEN 'client' THEN EXISTS (SELECT 1 FROM clients c WHERE c.tenant = ?1 AND c.id = n.value ->> 1) \
+         WHEN 'user' THEN EXISTS (SELECT 1 FROM users u WHERE u.tenant = ?1 AND u.id = n.value ->> 1) \
+         WHEN 'resource' THEN EXISTS (SELECT 1 FROM resources r WHERE r.tenant = ?1 AND r.uri = n.value ->> 1) \
+         WHEN 'scope' THEN EXISTS (SELECT 1 FROM resources r, json_each(r.body, '$.scopes') s \
+         WHERE r.tenant = ?1 AND r.uri || ' ' || (s.value ->> 'name') = n.value ->> 1) \
+         WHEN 'connection' THEN EXISTS (SELECT 1 FROM connections k WHERE k.tenant = ?1 AND k.name = n.value ->> 1) \
+         ELSE EXISTS (SELECT 1 FROM connections k WHERE k.tenant = ?1 AND k.name = n.value ->> 1) \
+         OR EXISTS (SELECT 1 FROM resources r, json_each(r.body, '$.scopes') s \
+         WHERE r.tenant = ?1 AND s.value ->> 'name' = n.value ->> 1) END ORDER BY n.key",
+        tenant,
+        names
+    )
+}
+
 /// Reads a row.
 pub fn read(row: &Reader<'_>) -> Result<Policy> {
     let mode: Mode = row.name("mode")?;
     Ok(Policy {
         source: Source { id: row.text("id")?, cedar: row.text("cedar")?, mode },
         description: row.text("description")?,
+        shard: row.text("shard")?,
         version: row.int("version")?,
         created_at: row.int("created_at")?,
         updated_at: row.int("updated_at")?,

@@ -41,6 +41,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/mechanisms.md",
     "docs/operations.md",
     "docs/performance.md",
+    "docs/policies.md",
     "docs/requirements.md",
     "docs/storage.md",
     "docs/threats.md",

@@ -7,6 +7,7 @@
 //! | [`routes`] | every URL, over doubles that can fail, lag and race |
 //! | [`faults`], [`reasons`] | what is lost, slow or down; every refusal |
 //! | [`conformance`] | what anybody can check from outside: in process, or at `BASE_URL` |
+//! | [`cookbook`] | the page about policies, and the policies on it |
 //! | [`vendor`] | the stand-ins in `vendor/` |
 //! | [`support`] | the doubles and fixtures of all of them |
 
@@ -21,6 +22,7 @@
 
 mod architecture;
 mod conformance;
+mod cookbook;
 mod faults;
 mod jose;
 mod reasons;

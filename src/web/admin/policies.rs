@@ -1,9 +1,10 @@
 //! `admin/policies`: Cedar text that permits or forbids.
 //!
 //! 1. A policy that does not parse or does not fit the schema is refused with line and column, whatever its mode.
+//! 2. A policy that probably does not mean what it says is written, and the answer has warnings.
 
 use super::{body, check_slug, expect_if_sent, expect_present, item, page};
-use crate::cedar::{self, Mode, Source};
+use crate::cedar::{Complaint, Mode, Source};
 use crate::context::Cx;
 use crate::error::{Reason, Result};
 use crate::policy;
@@ -36,11 +37,13 @@ struct View {
     description: String,
     created_at: i64,
     updated_at: i64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 fn view(policy: Policy) -> View {
     let Policy { source, description, created_at, updated_at, .. } = policy;
-    View { source, description, created_at, updated_at }
+    View { source, description, created_at, updated_at, warnings: vec![] }
 }
 
 async fn find(cx: &Cx<'_>, id: &str) -> Result<Policy> {
@@ -70,10 +73,10 @@ pub async fn put(call: Call<'_>) -> Result<Response> {
         let problem = format!("`description` must have at most {MAX_DESCRIPTION} characters");
         return Err(Reason::InvalidField.because(problem));
     }
-    cedar::check(id, &cedar).map_err(|complaints| {
-        let lines = complaints.iter().map(|one| format!("line {}, column {}: {}", one.line, one.column, one.message));
-        Reason::InvalidPolicy.because(lines.collect::<Vec<_>>().join("\n"))
+    policy::check(call.cx, id, &cedar).map_err(|complaints| {
+        Reason::InvalidPolicy.because(complaints.iter().map(Complaint::line).collect::<Vec<_>>().join("\n"))
     })?;
+    let warnings = policy::warnings(call.cx, &cedar).await?;
     let source = Source { id: id.to_owned(), cedar, mode };
     let replaced = Cell::new(None);
     policy::change(call.cx, call.admin()?, id, |present| {
@@ -86,7 +89,7 @@ pub async fn put(call: Call<'_>) -> Result<Response> {
         Some((version, created_at)) => (200, version.saturating_add(1), created_at),
         None => (201, 1, now),
     };
-    Ok(item(status, &View { source, description, created_at, updated_at: now }, version))
+    Ok(item(status, &View { source, description, created_at, updated_at: now, warnings }, version))
 }
 
 /// Removes a policy.

@@ -1,8 +1,11 @@
 //! `admin/policies`, and what the policies in force say about a token.
 
-use crate::support::hub::RESOURCE;
-use crate::support::{Credentials, Setup};
+use crate::support::hub::{ISSUER, RESOURCE};
+use crate::support::run::Random;
+use crate::support::{Credentials, Port, Setup};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use writ::cedar::{Mode, Source};
 
 /// An agent that may have both scopes of its resource as far as its policy goes.
 fn agent(hub: &Setup, cedar: &str) -> Credentials {
@@ -140,4 +143,259 @@ fn a_scope_beyond_the_subject_token_is_refused_by_the_ceiling_and_an_impersonati
     exchange("mcp:read").expect(400);
     let because = json!([{"scope": "mcp:read", "because": "forbidden", "policies": ["no"]}]);
     assert_eq!(refused_scopes(&hub, "token.refused"), because);
+}
+
+// ── Shards ──
+
+/// What KV has of the policies of `main`.
+fn stored(hub: &Setup) -> BTreeMap<String, String> {
+    let keys = hub.kv.keys().into_iter().filter(|key| key.starts_with("policy/main/"));
+    keys.map(|key| (key.clone(), hub.kv.value(&key).unwrap())).collect()
+}
+
+fn permit_to(client: &str) -> String {
+    format!(
+        "permit(principal == Client::\"{client}\", action == Action::\"issue\", resource in Resource::\"{RESOURCE}\");"
+    )
+}
+
+#[test]
+fn one_policy_among_many_is_written_as_one_shard_and_a_manifest() {
+    let hub = Setup::new();
+    for n in 0..600 {
+        let body = json!({"cedar": permit_to(&format!("client_{n}"))});
+        hub.admin("PUT", &format!("policies/p{n}")).json(&body).send().expect(201);
+    }
+    let before = stored(&hub);
+    hub.put_policy("p7", &permit_to("client_7").replace("permit", "forbid"));
+    let written: Vec<usize> =
+        stored(&hub).into_iter().filter(|(key, _)| !before.contains_key(key)).map(|(_, value)| value.len()).collect();
+    let whole: usize =
+        hub.db.query("SELECT cedar FROM policies").iter().map(|row| row["cedar"].as_str().unwrap().len()).sum();
+    println!("one policy among 600 ({whole} bytes) writes {written:?} bytes");
+    assert!(written.len() == 2 && written.iter().sum::<usize>() < whole / 10, "{written:?} of {whole}");
+}
+
+#[test]
+fn a_cold_isolate_reads_the_manifest_and_the_shards_that_its_question_reaches() {
+    let (hub, agent) = (Setup::new(), "agent");
+    let client = hub.agent(agent, "mcp:read");
+    for n in 0..100 {
+        hub.put_policy(&format!("p{n}"), &permit_to(&format!("client_{n}")));
+        hub.put_policy(
+            &format!("r{n}"),
+            &format!("forbid(principal, action, resource in Resource::\"https://{n}.example/\");"),
+        );
+    }
+    hub.put_policy("all", "forbid(principal, action, resource) when { context.dpop };");
+    let isolate = hub.isolate();
+    let before = hub.faults.calls(Port::Kv);
+    hub.token_call(&client, &[]).on(&isolate).send().expect(200);
+    let reads = hub.faults.calls(Port::Kv) - before;
+    assert!((3..=4).contains(&reads), "{reads}");
+    hub.token_call(&client, &[]).on(&isolate).send().expect(200);
+    assert_eq!(hub.faults.calls(Port::Kv) - before, reads, "and never again");
+    hub.put_policy("elsewhere", &permit_to("client_elsewhere"));
+    hub.clock.advance(10);
+    hub.token_call(&client, &[]).on(&isolate).send().expect(200);
+    let after = hub.faults.calls(Port::Kv);
+    hub.token_call(&client, &[]).on(&isolate).send().expect(200);
+    assert_eq!(hub.faults.calls(Port::Kv), after);
+}
+
+#[test]
+fn whatever_is_written_where_the_policies_in_force_are_those_that_were_written_last() {
+    let hub = Setup::new();
+    hub.create_resource(json!({}));
+    let clients: Vec<Credentials> =
+        (0..3).map(|n| hub.create_client(json!({"client_name": format!("c{n}")}))).collect();
+    let mut random = Random(7);
+    // What each policy permits: a client, or all of them.
+    let mut permitted: BTreeMap<usize, Option<usize>> = BTreeMap::new();
+    for round in 0..60 {
+        let (id, whom) = (random.below(4), random.below(clients.len() + 2));
+        let path = format!("policies/p{id}");
+        match clients.get(whom) {
+            Some(client) => {
+                hub.put_policy(&format!("p{id}"), &permit_to(&client.client_id));
+                permitted.insert(id, Some(whom));
+            }
+            None if whom == clients.len() => {
+                hub.put_policy(&format!("p{id}"), "permit(principal, action == Action::\"issue\", resource is Scope);");
+                permitted.insert(id, None);
+            }
+            None if round % 2 == 0 => {
+                let body = json!({"cedar": permit_to(&clients[0].client_id), "mode": "off"});
+                let call = hub.admin("PUT", &path).json(&body);
+                let call = if permitted.contains_key(&id) || hub.admin("GET", &path).send().status == 200 {
+                    call.header("if-match", "*")
+                } else {
+                    call
+                };
+                assert!(call.send().status < 300);
+                permitted.remove(&id);
+            }
+            None => {
+                hub.admin("DELETE", &path).send();
+                permitted.remove(&id);
+            }
+        }
+        let isolate = hub.isolate();
+        if round % 3 == 0 {
+            hub.faults.fail(Port::Kv);
+        }
+        for (n, client) in clients.iter().enumerate() {
+            let status = hub.token_call(client, &[("resource", RESOURCE)]).on(&isolate).send().status;
+            let expected = permitted.values().any(|whom| whom.is_none_or(|whom| whom == n));
+            assert_eq!(status, if expected { 200 } else { 400 }, "round {round}, client {n}: {permitted:?}");
+        }
+        hub.faults.heal();
+        let shards = hub.db.query("SELECT shard FROM policy_shards").len();
+        let used = hub.db.query("SELECT DISTINCT shard FROM policies WHERE mode <> 'off'").len();
+        assert_eq!(shards, used, "no shard is kept that is empty");
+    }
+}
+
+#[test]
+fn policies_from_d1_that_do_not_have_their_hash_decide_nothing() {
+    let damage = [
+        "UPDATE policies SET cedar = 'permit(principal, action, resource);'",
+        "UPDATE policies SET mode = 'shadow'",
+        "DELETE FROM policies",
+        "UPDATE policy_shards SET hash = 'x'",
+        "DELETE FROM policy_shards",
+    ];
+    for (round, statement) in damage.into_iter().enumerate() {
+        for everywhere in [false, true] {
+            let hub = Setup::new();
+            let client = hub.agent("agent", "mcp:read");
+            if everywhere {
+                hub.put_policy("agent", "permit(principal, action, resource is Scope);");
+            }
+            hub.faults.fail(Port::Kv);
+            hub.token_call(&client, &[]).on(&hub.isolate()).send().expect(200);
+            hub.db.execute(statement);
+            hub.token_call(&client, &[]).on(&hub.isolate()).send().expect(503);
+            assert!(round > 2 || hub.db.query("SELECT shard FROM policy_shards").len() == 1);
+        }
+    }
+}
+
+/// All policies in force as they were stored before there were shards, and their hash.
+fn unsharded(cedar: &str) -> (String, String) {
+    let source = Source { id: "agent".into(), cedar: cedar.to_owned(), mode: Mode::Enforce };
+    let all = serde_json::to_string(&[source]).unwrap();
+    let hash = writ::crypto::sha256(&all).to_text();
+    (all, hash)
+}
+
+#[test]
+fn policies_that_were_stored_before_there_were_shards_decide_and_move_when_they_are_written() {
+    for kv in [true, false] {
+        let hub = Setup::new();
+        let client = hub.agent("agent", "mcp:read");
+        let other = hub.create_client(json!({"client_name": "other"}));
+        // The pointer named all policies, and no policy had a shard.
+        let (all, hash) = unsharded(&permit_to(&client.client_id));
+        hub.db.execute(&format!(
+            "UPDATE policies SET shard = ''; UPDATE tenants SET policy_hash = '{hash}'; \
+             UPDATE policy_shards SET shard = '', hash = '{hash}';"
+        ));
+        if kv {
+            hub.kv.set(&format!("policy/main/{hash}"), Some(all));
+        }
+        let status =
+            |client: &Credentials| hub.token_call(client, &[("resource", RESOURCE)]).on(&hub.isolate()).send().status;
+        assert_eq!([status(&client), status(&other)], [200, 400]);
+        hub.put_policy("other", &permit_to(&other.client_id));
+        assert_eq!([status(&client), status(&other)], [200, 200]);
+        hub.put_policy("agent", &format!("{} // moved", permit_to(&client.client_id)));
+        assert_eq!([status(&client), status(&other)], [200, 200]);
+        assert!(hub.db.query("SELECT shard FROM policy_shards WHERE shard = ''").is_empty());
+
+        // A version without shards has moved the pointer: the next change makes them anew.
+        let (all, hash) = unsharded(&permit_to(&client.client_id));
+        hub.kv.set(&format!("policy/main/{hash}"), Some(all));
+        hub.db.execute(&format!(
+            "UPDATE tenants SET policy_hash = '{hash}'; UPDATE policies SET mode = 'off' WHERE id = 'other'"
+        ));
+        hub.put_policy("third", "forbid(principal, action == Action::\"lease\", resource);");
+        assert_eq!([status(&client), status(&other)], [200, 400]);
+    }
+}
+
+// ── Warnings ──
+
+#[test]
+fn names_that_match_nothing_and_conditions_that_never_hold_are_warnings_of_the_answer() {
+    let hub = Setup::new();
+    let client = hub.agent("agent", "mcp:read");
+    let warnings = |cedar: &str| -> Vec<String> {
+        let reply = hub.admin("PUT", "policies/p").header("if-match", "*").json(&json!({"cedar": cedar})).send();
+        let reply = if reply.status == 412 {
+            hub.admin("PUT", "policies/p").json(&json!({"cedar": cedar})).send()
+        } else {
+            reply
+        };
+        assert!(reply.status < 300, "{reply:?}");
+        assert!(hub.admin("GET", "policies/p").send().json()["warnings"].is_null(), "only a change is warned of");
+        let warnings = reply.json()["warnings"].clone();
+        warnings.as_array().into_iter().flatten().map(|one| one.as_str().unwrap().to_owned()).collect()
+    };
+    let fine = format!(
+        "permit(principal == Client::\"{}\", action == Action::\"issue\", resource in Resource::\"{RESOURCE}\")\n\
+         when {{ [\"mcp:read\"].contains(resource.name) || resource == Scope::\"{RESOURCE} mcp:write\" }};\n\
+         permit(principal, action, resource in Resource::\"{ISSUER}/admin\") when {{ resource.name == \"admin:read\" }};",
+        client.client_id
+    );
+    assert_eq!(warnings(&fine), Vec::<String>::new());
+    let names = format!(
+        "permit(principal == Client::\"reader\", action, resource in Resource::\"https://mcp.example\")\n\
+         when {{ [\"mcp:raed\"].contains(resource.name) || resource == Scope::\"{RESOURCE} mcp:wirte\" }};\n\
+         forbid(principal, action, resource == Connection::\"bigquery\") when {{ context has subject && context.subject == User::\"ada\" }};"
+    );
+    let found = warnings(&names);
+    for (warning, (place, word)) in found.iter().zip([
+        ("line 1, column 21: ", "`reader`"),
+        ("line 1, column 59: ", "`https://mcp.example`"),
+        ("line 2, column 9: ", "`mcp:raed`"),
+        ("line 2, column 60: ", "mcp:wirte"),
+        ("line 3, column 39: ", "`bigquery`"),
+        ("line 3, column 112: ", "`ada`"),
+    ]) {
+        assert!(warning.starts_with(place) && warning.contains(word), "{warning}");
+    }
+    assert_eq!(found.len(), 6, "{found:?}");
+    assert!(warnings("permit(principal, action, resource);")[0].contains("permits everything to every client"));
+    let night = "forbid(principal, action, resource) when { context.hour >= 22 && context.hour < 4 };";
+    assert!(warnings(night)[0].starts_with("line 1, column 44: no hour is both"));
+}
+
+// ── Time zones ──
+
+#[test]
+fn a_policy_with_a_zone_sees_the_clock_there_and_an_unknown_zone_is_refused_with_its_place() {
+    let hub = Setup::new();
+    let agent = hub.agent("agent", "mcp:read");
+    // It is 12:00 in UTC, which is the tenant's zone, 13:00 in Berlin, and a Tuesday.
+    let at = |zone: &str, hour: u8| {
+        format!(
+            "{zone} permit(principal, action, resource is Scope) when {{ context.hour == {hour} && context.weekday == 2 }};"
+        )
+    };
+    for (zone, hour, status) in [
+        ("", 12, 200),
+        ("@zone(\"Europe/Berlin\")", 13, 200),
+        ("@zone(\"Europe/Berlin\")", 12, 400),
+        ("@zone(\"America/Los_Angeles\")", 4, 200),
+    ] {
+        hub.put_policy("agent", &at(zone, hour));
+        assert_eq!(hub.token(&agent, &[]).status, status, "{zone} {hour}");
+    }
+    for unknown in ["Europe/Berlim", "+02:00", "Mars", "Europe/\\u{42}erlin", " "] {
+        let body = json!({"cedar": format!("// two lines\n@zone(\"{unknown}\") permit(principal, action, resource);")});
+        let problem = hub.admin("PUT", "policies/agent").header("if-match", "*").json(&body).send().expect(400).json();
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.starts_with("line 2, column ") && detail.contains("zone"), "{detail}");
+    }
 }

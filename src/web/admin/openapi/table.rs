@@ -276,7 +276,10 @@ pub const OBJECTS: &[(&str, &str)] = &[
     ("Rule", "claim:string equals?:string prefix?:string one_of?:[string]"),
     ("WorkloadIdentity", "issuer:string rules:[Rule]"),
     ("PolicyBody", "description?:string cedar:string mode?:Mode"),
-    ("Policy", "id:string description:string cedar:string mode:Mode created_at:time updated_at:time"),
+    (
+        "Policy",
+        "id:string description:string cedar:string mode:Mode created_at:time updated_at:time warnings?:[string]",
+    ),
     ("ConnectionBody", "kind:string config:object secret?:object"),
     (
         "Connection",

@@ -1,0 +1,282 @@
+//! `docs/policies.md`: the vocabulary of policies, made from the schema, and a cookbook (`docs/policies/`) of which every policy is asked
+//! the questions beside it. `WRIT_WRITE_DOCS=1 cargo test --test it cookbook::` writes the page anew.
+
+use cedar_policy::SchemaFragment;
+use jiff::{Timestamp, tz::TimeZone};
+use serde::Deserialize;
+use serde_json::Value;
+use std::fmt::Write;
+use std::fs;
+use std::path::{Path, PathBuf};
+use writ::cedar::{
+    Action, Bundle, Circumstance, Mode, Principal, Question, SCHEMA, Source, Subject, Target, advice, check,
+};
+
+const PAGE: &str = "docs/policies.md";
+const HEAD: &str = r#"# Policies
+
+A policy is [Cedar](https://docs.cedarpolicy.com/) text, stored with `PUT /t/{tenant}/admin/policies/{id}` as `{"cedar": "…"}`. What no
+policy permits is denied; a `forbid` beats every `permit`; a policy that cannot be evaluated denies what it is asked about. Policies are
+asked for each scope when a token is issued, and again at every lease, so a change bites at the next token and the next lease.
+
+`mode` is `enforce`, `shadow` (it decides nothing, and events say when it would have) or `off`. A text that does not parse, does not fit
+the vocabulary below, can never apply, or nests deeper than 50 operators, brackets and clauses is refused with line and column. A text
+that probably does not mean what it says is taken, and the answer has `warnings`: names that match nothing, a permit for everything, hours
+that never come. A scope that was asked for and not given is in the event (`scope_refused`) with its cause and the policies that
+determined it.
+
+This page is made from `src/cedar/schema.cedarschema` and from `docs/policies/`, and a test holds it to both.
+
+## Annotations
+
+| annotation | what it does |
+| --- | --- |
+| `@zone("Europe/Berlin")` | the statement sees the clock of this IANA time zone instead of the tenant's |
+| `@ttl("60")` | a permit that holds bounds the token's life, in seconds; the shortest counts |
+| `@require("approval")` | a permit that holds asks for more; nothing can give it yet, so the scope is not issued |
+| `@id("…")`, `@description("…")`, `@advice("…")` | for people |
+
+Any other annotation is refused, because a misspelt one would do nothing.
+
+"#;
+
+fn root(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+// ── The cookbook ──
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Recipe {
+    title: String,
+    text: String,
+    questions: Vec<Asked>,
+}
+
+/// A question and its answer. What it leaves out is as for the agent `client_reader` at noon in January.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Asked {
+    question: String,
+    action: Option<String>,
+    client: Option<String>,
+    tags: Vec<String>,
+    scope: String,
+    resource: Option<String>,
+    connection: Option<String>,
+    at: Option<String>,
+    ip: Option<String>,
+    scopes: Vec<String>,
+    tool: Option<String>,
+    chain: Vec<String>,
+    chain_tags: Vec<String>,
+    groups: Option<Vec<String>>,
+    allow: bool,
+    ttl: Option<u64>,
+    require: Vec<String>,
+}
+
+fn recipes() -> Vec<(String, Recipe)> {
+    let mut paths: Vec<PathBuf> =
+        fs::read_dir(root("docs/policies")).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|ending| ending == "cedar"));
+    paths.sort();
+    let read = |path: &PathBuf| {
+        let cedar = fs::read_to_string(path).unwrap();
+        let recipe = fs::read_to_string(path.with_extension("json")).unwrap();
+        (cedar, serde_json::from_str(&recipe).unwrap_or_else(|error| panic!("{path:?}: {error}")))
+    };
+    paths.iter().map(read).collect()
+}
+
+fn offset(zone: &str, at: i64) -> Option<i32> {
+    Some(TimeZone::get(zone).ok()?.to_offset(Timestamp::from_second(at).ok()?).seconds())
+}
+
+impl Asked {
+    fn action(&self) -> Action {
+        match self.action.as_deref() {
+            None | Some("issue") => Action::Issue,
+            Some("exchange") => Action::Exchange,
+            Some("lease") => Action::Lease,
+            Some(other) => panic!("{other}"),
+        }
+    }
+
+    fn answer(&self, bundle: &Bundle) -> (bool, Option<u64>, Vec<String>) {
+        let id = self.client.clone().unwrap_or_else(|| "client_reader".to_owned());
+        let principal = Principal {
+            name: id.clone(),
+            id,
+            kind: "autonomous".to_owned(),
+            owner: None,
+            tags: self.tags.clone(),
+            resources: vec![],
+        };
+        let target = match &self.connection {
+            Some(name) => Target::Connection { name: name.clone(), kind: "google_service_account".to_owned() },
+            None => Target::Scope {
+                resource: self.resource.clone().unwrap_or_else(|| "https://mcp.example/mcp".to_owned()),
+                name: self.scope.clone(),
+                tool: None,
+            },
+        };
+        let at: Timestamp = self.at.as_deref().unwrap_or("2026-01-15T12:00:00Z").parse().unwrap();
+        let subject = self.groups.clone().map(|groups| Subject { id: "user_ada".to_owned(), roles: vec![], groups });
+        let circumstance = Circumstance {
+            now: at.as_second(),
+            offset: Some(0),
+            ip: self.ip.as_deref().map(|ip| ip.parse().unwrap()),
+            scopes: self.scopes.clone(),
+            tool: self.tool.clone(),
+            chain: self.chain.clone(),
+            chain_tags: self.chain_tags.clone(),
+            subject,
+            ..Circumstance::default()
+        };
+        let targets = [target];
+        let question =
+            Question { action: self.action(), principal: &principal, targets: &targets, circumstance: &circumstance };
+        let verdict = bundle.decide_in(&question, &|zone| offset(zone, at.as_second())).remove(0);
+        assert!(verdict.errors.is_empty(), "{}: {verdict:?}", self.question);
+        (verdict.allow, verdict.ttl, verdict.require)
+    }
+
+    fn expected(&self) -> String {
+        let mut said = if self.allow { "permitted" } else { "denied" }.to_owned();
+        if let Some(ttl) = self.ttl {
+            write!(said, ", for {ttl} seconds").unwrap();
+        }
+        if !self.require.is_empty() {
+            write!(said, ", and requires {}: not issued", self.require.join(", ")).unwrap();
+        }
+        said
+    }
+}
+
+#[test]
+fn every_policy_of_the_cookbook_answers_the_questions_beside_it() {
+    let recipes = recipes();
+    assert_eq!(recipes.len(), 12);
+    for (cedar, recipe) in &recipes {
+        assert_eq!(check("recipe", cedar), Ok(()), "{}", recipe.title);
+        assert_eq!(advice(cedar), [], "{}", recipe.title);
+        let source = Source { id: "recipe".to_owned(), cedar: cedar.clone(), mode: Mode::Enforce };
+        let bundle = Bundle::parse(&[source]).unwrap();
+        assert!(recipe.questions.len() > 1 && recipe.questions.iter().any(|asked| asked.allow), "{}", recipe.title);
+        for asked in &recipe.questions {
+            let expected = (asked.allow, asked.ttl, asked.require.clone());
+            assert_eq!(asked.answer(&bundle), expected, "{}: {}", recipe.title, asked.question);
+        }
+    }
+}
+
+// ── The page ──
+
+/// The schema with its annotations, as JSON.
+fn schema() -> Value {
+    let (fragment, _) = SchemaFragment::from_cedarschema_str(SCHEMA).unwrap();
+    serde_json::from_str::<Value>(&fragment.to_json_string().unwrap()).unwrap()[""].take()
+}
+
+fn note<'v>(thing: &'v Value, name: &str) -> Option<&'v str> {
+    thing["annotations"][name].as_str()
+}
+
+fn type_of(attribute: &Value) -> String {
+    match attribute["type"].as_str() {
+        Some("Set") => format!("set of {}", type_of(&attribute["element"])),
+        Some("EntityOrCommon") => attribute["name"].as_str().unwrap().to_owned(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// One row for each attribute, all of which say what they are and show an example that fits the schema.
+fn attributes(page: &mut String, prefix: &str, attributes: &Value) {
+    writeln!(page, "| attribute | type | there | what | example |\n| --- | --- | --- | --- | --- |").unwrap();
+    for (name, attribute) in attributes.as_object().unwrap() {
+        let required = attribute["required"] != false;
+        let doc = note(attribute, "doc").unwrap_or_else(|| panic!("{name} has no doc"));
+        let example = note(attribute, "example").unwrap_or_else(|| panic!("{name} has no example"));
+        let there = note(attribute, "there");
+        assert_eq!(there.is_some(), !required, "{name}: `there` says when an optional attribute is there");
+        let example = example.replace('|', "\\|");
+        let there = there.unwrap_or("always");
+        writeln!(page, "| `{prefix}{name}` | {} | {there} | {doc} | `{example}` |", type_of(attribute)).unwrap();
+    }
+    page.push('\n');
+}
+
+fn vocabulary(page: &mut String) {
+    let schema = schema();
+    page.push_str("## Actions\n\n");
+    let mut docs: Vec<&str> =
+        schema["actions"].as_object().unwrap().values().filter_map(|one| note(one, "doc")).collect();
+    docs.dedup();
+    docs.sort_unstable();
+    docs.dedup();
+    docs.iter().for_each(|doc| writeln!(page, "- {doc}").unwrap());
+    page.push_str("\n## Principals and resources\n\n");
+    for (name, entity) in schema["entityTypes"].as_object().unwrap() {
+        writeln!(page, "### `{name}`\n\n{}\n", note(entity, "doc").unwrap()).unwrap();
+        let role = if name == "Client" {
+            "principal."
+        } else if name == "User" {
+            "context.subject."
+        } else {
+            "resource."
+        };
+        if entity["shape"]["attributes"].as_object().is_some_and(|attributes| !attributes.is_empty()) {
+            attributes(page, role, &entity["shape"]["attributes"]);
+        }
+    }
+    page.push_str("## The context\n\n");
+    attributes(page, "context.", &schema["commonTypes"]["Circumstance"]["attributes"]);
+}
+
+fn page() -> String {
+    let mut page = HEAD.to_owned();
+    vocabulary(&mut page);
+    page.push_str("## Cookbook\n\nThe resource is `https://mcp.example/mcp`; where nothing else is said, `client_reader` asks at noon.\n");
+    for (cedar, Recipe { title, text, questions }) in recipes() {
+        write!(page, "\n### {title}\n\n{text}\n\n```\n{cedar}```\n\n| question | answer |\n| --- | --- |\n").unwrap();
+        questions.iter().for_each(|asked| writeln!(page, "| {} | {} |", asked.question, asked.expected()).unwrap());
+    }
+    page
+}
+
+#[test]
+fn the_page_about_policies_is_made_from_the_schema_and_the_cookbook() {
+    let (path, page) = (root(PAGE), page());
+    if std::env::var_os("WRIT_WRITE_DOCS").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    assert!(
+        fs::read_to_string(&path).unwrap_or_default() == page,
+        "the page says something else: WRIT_WRITE_DOCS=1 cargo test --test it cookbook:: writes it anew"
+    );
+}
+
+#[test]
+fn every_example_of_the_vocabulary_is_a_condition_that_fits_the_schema() {
+    let schema = schema();
+    let mut seen = 0;
+    let mut fits = |head: &str, attributes: &Value| {
+        for (name, attribute) in attributes.as_object().unwrap() {
+            let cedar = format!("permit({head}) when {{ {} }};", note(attribute, "example").unwrap());
+            assert_eq!(check(name, &cedar), Ok(()), "{cedar}");
+            seen += 1;
+        }
+    };
+    for (entity, resource) in [
+        ("Client", "resource"),
+        ("User", "resource"),
+        ("Scope", "resource is Scope"),
+        ("Connection", "resource is Connection"),
+    ] {
+        fits(&format!("principal, action, {resource}"), &schema["entityTypes"][entity]["shape"]["attributes"]);
+    }
+    fits("principal, action, resource", &schema["commonTypes"]["Circumstance"]["attributes"]);
+    assert!(seen > 25, "{seen}");
+}
