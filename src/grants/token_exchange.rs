@@ -24,7 +24,7 @@ use crate::error::{Reason, Result};
 use crate::federation;
 use crate::jose::{AccessToken, Actor, MayAct};
 use crate::model::event::Facts;
-use crate::oauth::{Form, ResourceUri, Scope};
+use crate::oauth::{Form, Scope};
 use crate::tokens::{self, Accepted, Issuance, Origin, Requested, TokenResponse, issue, target};
 
 pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -103,8 +103,7 @@ async fn own(cx: &Cx<'_>, text: &str, caller: &Authenticated) -> Result<Subject>
     let caller = &*caller.client;
     let Accepted { claims, iat, exp, .. } =
         tokens::verify(cx, text, |_| true).await?.ok_or(Reason::InvalidExchangedToken)?;
-    let served = || ResourceUri::parse(&claims.aud).is_some_and(|aud| caller.serves(&aud));
-    if claims.client_id != caller.id && !served() {
+    if claims.client_id != caller.id && !tokens::serves(cx, caller, &claims.aud) {
         return Err(
             Reason::InvalidExchangedToken.because("it is neither the caller's nor for a resource of the caller")
         );

@@ -1,7 +1,7 @@
 //! OAuth clients. An agent is a client with an owner, tags and a lifecycle.
 
 use super::issuer::WorkloadIdentity;
-use super::{Status, id};
+use super::{Resource, Status, id};
 use crate::crypto::{self, Digest, Kind, Secret, sha256};
 use crate::jose::JwkSet;
 use crate::oauth::{ResourceUri, Scope};
@@ -33,7 +33,7 @@ pub struct ClientMetadata {
     #[serde(default)]
     pub kind: ClientKind,
     /// Ceiling: the resources that it may ask a token for; for a resource server, the resources that it serves.
-    /// Absent: no ceiling but policy.
+    /// Absent: no ceiling but policy, for all but the APIs of the tenant itself.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allowed_resources: Option<Vec<ResourceUri>>,
     /// The resources whose tokens it receives: it may exchange, introspect and lease with them. Absent: for a resource
@@ -159,6 +159,10 @@ impl ClientMetadata {
         }
         self.workload_identities.iter().try_for_each(WorkloadIdentity::check)
     }
+}
+
+fn names(list: &[ResourceUri], uri: &ResourceUri) -> bool {
+    list.iter().any(|named| named.is_same(uri))
 }
 
 /// How a client authenticates at the token endpoint (RFC 7591 §2).
@@ -292,16 +296,18 @@ impl Client {
         self.status == Status::Active && self.metadata.expires_at.is_none_or(|expiry| now.seconds() < expiry)
     }
 
-    /// Whether its own ceiling lets it ask for `resource`.
-    pub fn may_ask_for(&self, resource: &ResourceUri) -> bool {
-        self.metadata.allowed_resources.as_ref().is_none_or(|allowed| allowed.iter().any(|uri| uri.is_same(resource)))
+    /// Whether its own ceiling lets it ask for the resource. A tenant's own API has to be named.
+    pub fn may_ask_for(&self, resource: &Resource) -> bool {
+        let ceiling = self.metadata.allowed_resources.as_deref();
+        ceiling.map_or(!resource.is_built_in(), |allowed| names(allowed, &resource.body.resource))
     }
 
-    /// Whether it receives tokens for `resource`.
-    pub fn serves(&self, resource: &ResourceUri) -> bool {
-        let implied =
-            self.metadata.allowed_resources.as_ref().filter(|_| self.metadata.kind == ClientKind::ResourceServer);
-        self.metadata.serves.as_ref().or(implied).is_some_and(|served| served.iter().any(|uri| uri.is_same(resource)))
+    /// Whether it receives tokens for `uri`. The APIs of a tenant itself (`is_built_in`) have to be in `serves`: a resource server
+    /// that may ask for a token for one does not receive the tokens of others.
+    pub fn serves(&self, uri: &ResourceUri, is_built_in: bool) -> bool {
+        let ClientMetadata { serves, allowed_resources, kind, .. } = &self.metadata;
+        let implied = || allowed_resources.as_ref().filter(|_| *kind == ClientKind::ResourceServer && !is_built_in);
+        serves.as_ref().or_else(implied).is_some_and(|served| names(served, uri))
     }
 
     /// Whether its own ceiling lets it have `scope`.

@@ -110,7 +110,7 @@ pub struct Resource {
     pub id: String,
     /// What it is.
     pub body: ResourceBody,
-    /// Counts changes to this row.
+    /// Counts changes to this row; 0 for what has none.
     pub version: i64,
     /// Seconds since the epoch.
     pub created_at: i64,
@@ -122,6 +122,11 @@ impl Resource {
     /// About how many bytes it takes in memory.
     pub fn weight(&self) -> usize {
         serde_json::to_string(&self.body).map_or(0, |json| json.len()).saturating_add(512)
+    }
+
+    /// Whether it is an API of the tenant itself, which a client reaches only if its registration names it.
+    pub const fn is_built_in(&self) -> bool {
+        self.version == 0
     }
 
     /// What every tenant has without registering it: its admin API and its event streams.

@@ -62,7 +62,7 @@ pub async fn reach(cx: &Cx<'_>, entry: &Entry) -> Result<Reach> {
     let asking = Asking { cx, client: &client, circumstance: circumstance(cx, entry, &client, user.as_ref()) };
     let mut reach = Reach::default();
     for resource in resources {
-        if client.may_ask_for(&resource.body.resource) {
+        if client.may_ask_for(&resource) {
             reach.scopes.extend(asking.scopes(&resource).await?);
         }
     }

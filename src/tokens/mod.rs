@@ -7,5 +7,5 @@ pub mod verify;
 
 pub use decide::{Issuance, Origin};
 pub use mint::{TokenResponse, issue};
-pub use target::{Requested, Target, target};
+pub use target::{Requested, Target, serves, target};
 pub use verify::{Accepted, read_to_revoke, verify};

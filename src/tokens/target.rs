@@ -2,7 +2,9 @@
 //!
 //! 1. Scope is requested ∩ registered for the resource ∩ the client's ceiling ∩ the other ceilings (RFC 6749 §3.3).
 //!    What is asked for and not given is in the event with its cause.
-//! 2. One resource per token (RFC 8707 §2). An unknown resource and one that the client may not request get one answer.
+//! 2. A tenant's own APIs (`admin`, `ssf`) are reached only by a client whose `allowed_resources` names them, and received only by one
+//!    whose `serves` names them: whichever grant, whatever policy permits.
+//! 3. One resource per token (RFC 8707 §2). An unknown resource and one that the client may not request get one answer.
 
 use crate::context::Cx;
 use crate::directory::resources;
@@ -46,8 +48,7 @@ pub async fn target(cx: &Cx<'_>, client: &Client, requested: &Requested<'_>, fac
     facts.scope_asked = requested.scope.filter(|text| text.len() <= 1024).map(str::to_owned);
     let asked = requested.scope.map(|text| Scope::parse(text).ok_or(Reason::MalformedScope)).transpose()?;
     let found = resources::load(cx, &requested.resource).await?.filter(|found| {
-        client.may_ask_for(&requested.resource)
-            && found.body.authorization_server.as_deref() == requested.authorization_server
+        client.may_ask_for(found) && found.body.authorization_server.as_deref() == requested.authorization_server
     });
     let resource = found.ok_or(Reason::UnknownResource)?;
     facts.resource = Some(resource.body.resource.to_string());
@@ -68,6 +69,13 @@ pub async fn target(cx: &Cx<'_>, client: &Client, requested: &Requested<'_>, fac
         true => Err(Reason::NoScopeLeft.into()),
         false => Ok(Target { resource, scope }),
     }
+}
+
+/// Whether the client receives tokens with this `aud`.
+pub fn serves(cx: &Cx<'_>, client: &Client, aud: &str) -> bool {
+    let Some(uri) = ResourceUri::parse(aud) else { return false };
+    let mut own = Resource::built_in(&cx.issuer()).into_iter().flatten();
+    client.serves(&uri, own.any(|own| own.body.resource.is_same(&uri)))
 }
 
 /// The one resource that is meant: the one asked for, or the only one that the client may ask for.

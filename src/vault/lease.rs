@@ -20,7 +20,7 @@ use crate::error::{Error, Fault, Reason, Refusal, Result};
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
 use crate::model::{ClientKind, Connection, EventType, Status};
-use crate::oauth::{Form, ResourceUri, Scope};
+use crate::oauth::{Form, Scope};
 use crate::policy;
 use crate::store;
 use crate::tokens::{self, Accepted};
@@ -114,7 +114,7 @@ async fn note_use(cx: &Cx<'_>, accepted: &Accepted, connection: &Connection, exp
 /// The agent's token, if it holds for a resource that the caller serves.
 async fn verify(cx: &Cx<'_>, Request { form, caller, .. }: &Request<'_>) -> Result<Accepted> {
     let token = form.get("subject_token").ok_or(Reason::MissingSubjectToken)?;
-    let wanted = |aud: &str| ResourceUri::parse(aud).is_some_and(|aud| caller.client.serves(&aud));
+    let wanted = |aud: &str| tokens::serves(cx, &caller.client, aud);
     tokens::verify(cx, token, wanted).await?.ok_or_else(|| Reason::InvalidSubjectToken.into())
 }
 

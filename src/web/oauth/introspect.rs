@@ -13,7 +13,7 @@ use crate::jose::Unsigned;
 use crate::keys;
 use crate::model::EventType;
 use crate::model::event::Facts;
-use crate::oauth::{Form, ResourceUri};
+use crate::oauth::Form;
 use crate::ports::Alg;
 use crate::tokens::{self, Accepted};
 use crate::web::{Call, Request, Response};
@@ -28,7 +28,7 @@ pub const SIGNING_ALG: Alg = Alg::Es256;
 pub async fn post(call: Call<'_>) -> Result<Response> {
     let cx = call.cx.refreshed().await?;
     let Query { token, caller } = Query::read(&cx, call.request, Claim::verify).await?;
-    let wanted = |aud: &str| ResourceUri::parse(aud).is_some_and(|aud| caller.client.serves(&aud));
+    let wanted = |aud: &str| tokens::serves(&cx, &caller.client, aud);
     let accepted = tokens::verify(&cx, &token, wanted).await?;
     let answer = accepted.map_or_else(|| json!({"active": false}), |accepted| active(&accepted));
     let response = Response::json(200, &answer).with("pragma", "no-cache");

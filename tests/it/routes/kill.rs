@@ -40,6 +40,12 @@ impl Scene {
         let first = chain.user_token(&chain.planner, TASKS, "mcp:read");
         let made = chain.delegated(&chain.worker, &first, RESOURCE);
         let own = chain.own_token(&chain.worker, RESOURCE);
+        let allowed = json!([RESOURCE, TASKS, ADMIN]);
+        hub.db.execute(&format!(
+            "UPDATE clients SET metadata = json_set(metadata, '$.allowed_resources', json('{allowed}')) WHERE id = '{}'",
+            chain.worker.client_id
+        ));
+        hub.restart();
         let admin = hub.token(&chain.worker, &[("resource", ADMIN), ("scope", "admin:read")]).access_token();
         Self { first, made, own, admin, server, chain }
     }

@@ -19,6 +19,7 @@ mod kill;
 mod leases;
 mod lifecycle;
 mod policies;
+mod own_apis;
 mod revocation;
 mod signals;
 mod status_list;

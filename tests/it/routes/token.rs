@@ -422,7 +422,7 @@ fn an_agent_gets_no_admin_token_unless_it_is_registered_for_the_admin_api() {
     let agent = reader(&hub);
     refused(&hub.token(&agent, &[("resource", &admin)]), 400, "invalid_target");
     let free = hub.create_client(json!({"client_name": "free"}));
-    refused(&hub.token(&free, &[("resource", &admin), ("scope", "admin")]), 400, "invalid_scope");
+    refused(&hub.token(&free, &[("resource", &admin), ("scope", "admin")]), 400, "invalid_target");
 }
 
 // ── Policy ──
