@@ -11,12 +11,13 @@
 //! | 5 verbs | [`outbound`], [`audit`], [`directory`], [`policy`], [`keys`], [`revocation`], [`federation`], [`authn`], [`tokens`], [`grants`] [`vault`], [`jobs`] | what can be done |
 //! | 6 endpoints | [`web`] | parse, call a verb, render; every URL |
 //! | 7 frame | [`app`] | the three doors |
-//! | 8 outside | `shell` (WebAssembly only), [`cli`] | the host |
+//! | 8 outside | [`cli`], `shell` (WebAssembly only) | the host |
 
 pub mod app;
 pub mod audit;
 pub mod authn;
 pub mod cedar;
+pub mod cli;
 pub mod config;
 pub mod context;
 pub mod crypto;
@@ -38,7 +39,5 @@ pub mod tokens;
 pub mod vault;
 pub mod web;
 
-#[cfg(not(target_arch = "wasm32"))]
-pub mod cli;
 #[cfg(target_arch = "wasm32")]
 mod shell;

@@ -26,7 +26,8 @@ async def main() -> None:
         writ.signals = Signals(writ, os.environ["WRIT_CLIENT_ID"], os.environ["WRIT_CLIENT_SECRET"])
         listening = asyncio.create_task(writ.signals.listen())
     print(f"{resource} {'with' if listening else 'without'} signals", flush=True)
-    config = uvicorn.Config(app, "localhost", urlsplit(resource).port, log_level="warning", lifespan="off")
+    port = int(os.environ.get("PORT", urlsplit(resource).port))
+    config = uvicorn.Config(app, "localhost", port, log_level="warning", lifespan="off")
     await uvicorn.Server(config).serve()
 
 

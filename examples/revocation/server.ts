@@ -20,5 +20,5 @@ const server = createServer((req, res) => {
     res.writeHead(200, { "content-type": "application/json" }).end(JSON.stringify(claims));
   });
 });
-server.listen(Number(new URL(resource).port), "localhost");
+server.listen(Number(process.env.PORT ?? new URL(resource).port), "localhost");
 console.log(`${resource} ${writ.signals ? "with" : "without"} signals`);

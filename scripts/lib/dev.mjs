@@ -5,7 +5,7 @@
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
-import { firstAdmin, migrate, root, start } from "./miniflare.mjs";
+import { firstAdmin, root, start } from "./miniflare.mjs";
 import { seed } from "./seed.mjs";
 
 const DEADLINE_MS = 30_000;
@@ -25,6 +25,8 @@ async function main() {
     throw new Error(`${state} belongs to ${known.origin}: set WRIT_PORT to that port, or WRIT_STATE to another directory`);
   }
   await portIsFree();
+  const { STEPS: last } = process.env;
+  console.error(`${last ? `${last}/${last}  ` : ""}Starting Writ${known ? "" : ", with a demonstration tenant"} …`);
   const notReady = () => rmSync(ready, { force: true });
   notReady();
   process.on("exit", notReady);
@@ -48,12 +50,10 @@ async function main() {
 }
 
 async function prepare(writ, known) {
-  const database = await writ.database();
-  await migrate(database);
+  await writ.migrate();
   let admin = known?.admin;
   if (!admin) {
-    console.log("Making the first admin client with the command line tool, which is compiled for this the first time");
-    admin = await firstAdmin(database, writ.origin);
+    admin = await firstAdmin(await writ.database(), writ.origin);
     write(demo, { origin: writ.origin, admin });
   }
   await healthy(writ.origin);

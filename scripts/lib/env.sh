@@ -6,12 +6,11 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 TOOLS=${WRIT_TOOLS:-$HOME/.cache/writ}
 
-WORKER_BUILD=0.8.7
 CARGO_DENY=0.20.2
-CARGO_MACHETE=0.9.2
+CARGO_SHEAR=1.14.0
 SHELLCHECK=0.11.0.1
-# The command line tool and the crate speak a private format, so their versions must be equal.
-WASM_BINDGEN=$(awk '/^name = "wasm-bindgen"$/ { getline; gsub(/[^0-9.]/, ""); print }' "$ROOT/Cargo.lock" 2>/dev/null || true)
+# What is built with it depends on all of it, so a change has a name of its own.
+BINDGEN=$TOOLS/bindgen-$(cat "$ROOT"/scripts/bindgen/{Cargo.toml,Cargo.lock,main.rs} | cksum | cut -d ' ' -f 1)/bindgen
 
 # Node 22 and the pinned JavaScript tools come before whatever the machine has.
 export PATH="$ROOT/node_modules/.bin:$PATH"
@@ -24,25 +23,33 @@ say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
 die() { printf '\033[31m%s\033[0m\n' "$*" >&2; exit 1; }
 sha256() { if command -v sha256sum >/dev/null; then sha256sum; else shasum -a 256; fi; }
 
-# slowly WHAT COMMAND…: says what it waits for, gives a sign of life, shows the output only when it fails.
+# slowly STEP WHAT COMMAND…: says what it waits for and how far it is, shows the output only when it fails. STEP is its number where a
+# script has said how many there are (STEPS), else of no interest.
 slowly() {
-  local what=$1 log start=$SECONDS pid next=15
-  shift
-  say "$what"
+  local step=$1 what=$2 log start=$SECONDS pid next=30 far
+  shift 2
+  [[ -z ${STEPS:-} ]] || what="$step/$STEPS  $what"
+  if [[ -t 2 ]]; then printf '%s …' "$what" >&2; else printf '%s …\n' "$what" >&2; fi
   log=$(mktemp)
-  "$@" >"$log" 2>&1 &
+  CARGO_TERM_PROGRESS_WHEN=always CARGO_TERM_PROGRESS_WIDTH=100 "$@" >"$log" 2>&1 &
   pid=$!
   while kill -0 "$pid" 2>/dev/null; do
     sleep 0.2
-    if ((SECONDS - start >= next)); then
-      printf '  %3d s  %s\n' "$((SECONDS - start))" "$(tail -n 1 "$log" | tr -d '\r' | cut -c 1-80)" >&2
-      next=$((next + 15))
+    # Cargo counts what it compiles.
+    if [[ -t 2 ]]; then
+      far=$(tail -c 2000 "$log" | tr '\r' '\n' | sed -n 's|.*[] ] *\([0-9]\{1,\}\)/\([0-9]\{1,\}\).*|, \1 of \2|p' | tail -n 1)
+      printf '\r\033[K%s … %d s%s' "$what" "$((SECONDS - start))" "$far" >&2
+    elif ((SECONDS - start >= next)); then
+      printf '     … %d s\n' "$((SECONDS - start))" >&2
+      next=$((next + 30))
     fi
   done
   if ! wait "$pid"; then
-    tail -n 60 "$log" >&2
+    printf '\n' >&2
+    tr '\r' '\n' <"$log" | grep -v '\] [0-9]*/[0-9]*' | tail -n 60 >&2
     rm -f "$log"
     die "Failed: $what"
   fi
   rm -f "$log"
+  if [[ -t 2 ]]; then printf '\r\033[K%s: %d s\n' "$what" "$((SECONDS - start))" >&2; fi
 }

@@ -3,27 +3,27 @@
 //
 //   node scripts/lib/miniflare.mjs [--port N] [--state DIR] [--split] [--dev-outbound ORIGINS]
 
-import { execFile } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
 import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { basename, dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
-import { parseArgs, promisify } from "node:util";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import { parseArgs } from "node:util";
 import { Miniflare } from "miniflare";
 import { unstable_readConfig as readConfig, unstable_splitSqlQuery as splitSql } from "wrangler";
 
 export const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
-export const build = join(root, "build");
+/** What scripts/build has made. */
+export const build = join(root, "build", process.env.WRIT_PROFILE || "release");
 
 /** The environments of the split; the first is the front door. */
 const SPLIT = ["discovery", "token", "broker", "admin"];
 /** Miniflare has no cron of its own. */
 const CRON_MS = 60_000;
 
-/** What any build of worker-build needs, Writ's or another. */
-export function workerBuild(directory) {
+/** What a Worker made by worker.mjs needs, Writ or another. */
+export function modules(directory) {
   return {
     modules: true,
     modulesRoot: directory,
@@ -49,7 +49,7 @@ export async function freePort() {
  * `entry` names another entry module, which stands beside the build's and imports it as `./index.js`.
  */
 export async function start({ port, state, split = false, vars = {}, consume = true, entry }) {
-  if (!existsSync(join(build, "index.js"))) throw new Error("there is no build/index.js: run scripts/build first");
+  if (!existsSync(join(build, "index.js"))) throw new Error(`there is no ${build}/index.js: run scripts/build first`);
   const origin = `http://localhost:${port}`;
   await mkdir(state, { recursive: true });
   const configs = (split ? SPLIT : [undefined]).map((env) =>
@@ -69,6 +69,17 @@ export async function start({ port, state, split = false, vars = {}, consume = t
     origin,
     issuer: `${origin}/t/main`,
     database: () => mf.getD1Database("DB", configs.find((config) => config.d1_databases.length > 0).name),
+    /** Brings every database of wrangler.toml up to date. */
+    async migrate() {
+      const seen = new Set();
+      for (const { name, d1_databases: databases } of configs) {
+        for (const { binding, database_name, migrations_dir = "migrations" } of databases) {
+          if (seen.has(database_name)) continue;
+          seen.add(database_name);
+          await migrate(await mf.getD1Database(binding, name), join(root, migrations_dir));
+        }
+      }
+    },
     stop() {
       clearInterval(cron);
       stopped ??= mf.dispose();
@@ -81,7 +92,7 @@ export async function start({ port, state, split = false, vars = {}, consume = t
 function options(config, { vars, secrets, consume, entry }) {
   const table = (rows, entry) => Object.fromEntries(rows.map(entry));
   return {
-    ...workerBuild(build),
+    ...modules(build),
     ...(entry && { script: readFileSync(entry, "utf8"), scriptPath: join(build, basename(entry)) }),
     name: config.name,
     compatibilityDate: config.compatibility_date,
@@ -128,14 +139,13 @@ async function keys(state) {
   return JSON.parse(await readFile(file, "utf8"));
 }
 
-/** Applies the migrations that the database has not seen, each in one batch with its entry in wrangler's own ledger. */
-export async function migrate(database) {
+/** Applies the migrations that a database has not seen, each in one batch with its entry in wrangler's own ledger. */
+async function migrate(database, directory) {
   const ledger = `CREATE TABLE IF NOT EXISTS d1_migrations (id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT UNIQUE,
     applied_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP NOT NULL)`;
   await database.prepare(ledger).run();
   const { results } = await database.prepare("SELECT name FROM d1_migrations").all();
   const applied = new Set(results.map(({ name }) => name));
-  const directory = join(root, "migrations");
   const names = (await readdir(directory)).filter((name) => name.endsWith(".sql") && !applied.has(name)).sort();
   for (const name of names) {
     const entry = database.prepare("INSERT INTO d1_migrations (name) VALUES (?)").bind(name);
@@ -147,9 +157,8 @@ const statements = (database, sql) => splitSql(sql).map((statement) => database.
 
 /** Makes the first admin client with the command line tool; answers its id and secret. */
 export async function firstAdmin(database, origin) {
-  const command = ["run", "--quiet", "--bin", "writ", "--", "init", "--origin", origin];
-  const { stdout } = await promisify(execFile)(process.env.CARGO ?? "cargo", command, { cwd: root });
-  const { sql, ...admin } = JSON.parse(stdout);
+  const { cli } = await import(pathToFileURL(join(build, "cli.mjs")));
+  const { sql, ...admin } = JSON.parse(cli(["init", "--origin", origin]));
   await database.batch(statements(database, sql));
   return admin;
 }

@@ -16,7 +16,7 @@ const AGENTS = [
 
 /**
  * Answers what dev.json says. `known` is the answer of an earlier run over the same state: client secrets are shown only once, so
- * those that still work come from there. `save` is called after each client, so that an interrupted run loses none.
+ * those that still work come from there. It asks for nothing that may be missing, so that a start logs no refusal. `save` is called after each client, so that an interrupted run loses none.
  */
 export async function seed({ origin, admin, known = {}, save = async () => {} }) {
   const issuer = `${origin}/t/main`;
@@ -49,7 +49,7 @@ export async function seed({ origin, admin, known = {}, save = async () => {} })
     return entry;
   };
 
-  if (!(await find(call, "resources", ({ resource }) => resource === RESOURCE))) {
+  if (!(await all(call, "resources")).some(({ resource }) => resource === RESOURCE)) {
     await call("POST", "resources", { resource: RESOURCE, name: "Inventory in BigQuery", scopes: SCOPES });
   }
   for (const { name, scope } of AGENTS) {
@@ -57,6 +57,7 @@ export async function seed({ origin, admin, known = {}, save = async () => {} })
   }
   await client(demo.resource_servers, { client_name: "bigquery-mcp", kind: "resource_server" }, { resource: RESOURCE });
 
+  const there = await all(call, "policies");
   const ids = new Map(demo.agents.map(({ name, client_id }) => [name, client_id]));
   for (const file of (await readdir(POLICIES)).filter((name) => name.endsWith(".cedar")).sort()) {
     const text = await readFile(new URL(file, POLICIES), "utf8");
@@ -66,9 +67,9 @@ export async function seed({ origin, admin, known = {}, save = async () => {} })
       cedar: text.replace(/\{\{(.+?)\}\}/g, (_, name) => ids.get(name)),
       mode: "enforce",
     };
-    const old = await call("GET", `policies/${id}`, undefined, [200, 404]);
-    if (old.status === 200 && old.body.cedar === policy.cedar) continue;
-    await call("PUT", `policies/${id}`, policy, [200, 201, 204], old.etag && { "if-match": old.etag });
+    const old = there.some((item) => item.id === id) && await call("GET", `policies/${id}`);
+    if (old && old.body.cedar === policy.cedar) continue;
+    await call("PUT", `policies/${id}`, policy, [200, 201, 204], old && { "if-match": old.etag });
   }
   await save(demo);
   return demo;
@@ -106,12 +107,13 @@ async function read(response, expected, what) {
   return text && response.headers.get("content-type")?.includes("json") ? JSON.parse(text) : undefined;
 }
 
-/** The first item of a list, page by page, that `matches`. */
-async function find(call, path, matches) {
+/** All items of a list, page by page. */
+async function all(call, path) {
+  const items = [];
   for (let cursor = ""; cursor !== null; ) {
     const { body } = await call("GET", cursor ? `${path}?cursor=${encodeURIComponent(cursor)}` : path);
-    const item = body.items.find(matches);
-    if (item) return item;
+    items.push(...body.items);
     cursor = body.next_cursor ?? null;
   }
+  return items;
 }

@@ -2,7 +2,6 @@
 
 #[cfg(not(target_arch = "wasm32"))]
 fn main() -> std::process::ExitCode {
-    use clap::Parser;
     use std::process::ExitCode;
     use std::time::SystemTime;
     use writ::ports::{Entropy, Now};
@@ -20,7 +19,8 @@ fn main() -> std::process::ExitCode {
     #[expect(clippy::disallowed_methods, reason = "the one clock of the command line tool")]
     let elapsed = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = Now::from_millis(elapsed.map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)));
-    match writ::cli::run(writ::cli::Cli::parse(), now, &Os) {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match writ::cli::run(&words, now, &Os) {
         Ok(text) => {
             println!("{text}");
             ExitCode::SUCCESS

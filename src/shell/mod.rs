@@ -13,10 +13,12 @@ mod queue;
 mod zones;
 
 use crate::app::{App, Source};
+use crate::cli;
 use crate::config::{Config, Role};
 use crate::ports::{Now, World};
 use std::cell::OnceCell;
 use std::rc::Rc;
+use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 use worker::{Context, Env, MessageBatch, ScheduleContext, ScheduledEvent, console_error, event, web_sys};
 
 thread_local! {
@@ -121,4 +123,10 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _ctx: ScheduleContext) {
     if let Err(error) = outcome {
         console_error!("tick: {error}");
     }
+}
+
+/// The command line tool, for Node: no event of the platform leads here.
+#[wasm_bindgen(js_name = cli)]
+pub fn command(words: Vec<String>) -> Result<String, JsError> {
+    cli::run(&words, now(), &misc::Random).map_err(|problem| JsError::new(&problem))
 }

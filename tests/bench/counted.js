@@ -18,6 +18,6 @@ const counted = (name, binding) => new Proxy(binding, {
 export default {
   fetch(request, env, ctx) {
     if (new URL(request.url).pathname === "/calls") return Response.json(calls);
-    return new Writ(ctx, { ...env, DB: counted("DB", env.DB), KV: counted("KV", env.KV) }).fetch(request);
+    return Writ.fetch(request, { ...env, DB: counted("DB", env.DB), KV: counted("KV", env.KV) }, ctx);
   },
 };

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Miniflare } from "miniflare";
-import { freePort, root, start, workerBuild } from "../../scripts/lib/miniflare.mjs";
+import { freePort, modules, root, start } from "../../scripts/lib/miniflare.mjs";
 import { kills } from "./kill.mjs";
 import { cpuMillis, form, load, workerds } from "./load.mjs";
 import { assertion, proof } from "./proofs.mjs";
@@ -45,7 +45,7 @@ async function worker(options) {
 }
 
 /** The limit: a Worker that signs and awaits one queue send. */
-const limit = () => worker({ ...workerBuild(join(here, "limit/build")), queueProducers: { AUDIT: "limit" } });
+const limit = () => worker({ ...modules(join(here, "limit/build")), queueProducers: { AUDIT: "limit" } });
 
 /** What the runtime itself costs on this machine: a Worker that does nothing. */
 const empty = () => worker({ modules: true, script: "export default { fetch: () => new Response('{}') }" });

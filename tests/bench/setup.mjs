@@ -4,7 +4,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { createServer } from "node:http";
-import { firstAdmin, migrate } from "../../scripts/lib/miniflare.mjs";
+import { firstAdmin } from "../../scripts/lib/miniflare.mjs";
 import { form } from "./load.mjs";
 import { keyPair } from "./proofs.mjs";
 
@@ -77,8 +77,8 @@ function admin({ issuer }, client) {
  * hour), and each of the others names one client. Answers the agents and what a lease takes.
  */
 export async function populate(writ, { clients, policies }, { origin }) {
+  await writ.migrate();
   const database = await writ.database();
-  await migrate(database);
   const call = admin(writ, await firstAdmin(database, writ.origin));
 
   await call("POST", "resources", {

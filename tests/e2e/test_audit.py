@@ -1,6 +1,9 @@
 """The audit tells the whole story: who, from where, for what, by which policy."""
 
+import pytest
 from hub import AT_HOME, ELSEWHERE, READ, WRITE
+
+pytestmark = pytest.mark.split
 
 
 def policy_of(shop, name: str) -> str:

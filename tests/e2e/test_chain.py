@@ -15,6 +15,8 @@ import pytest
 from hub import AT_HOME, READ, TABLE, WRITE, Client, denied, eventually, free_port, within_the_bound
 from outsiders import IdentityProvider
 
+pytestmark = pytest.mark.split
+
 ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 JWT_BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"

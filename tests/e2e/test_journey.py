@@ -5,7 +5,10 @@ import subprocess
 import sys
 
 import httpx2 as httpx
+import pytest
 from hub import EXAMPLE, READ, TABLE, WRITE
+
+pytestmark = pytest.mark.split
 
 NEW_ROW = ["B-204", "Oslo", "7"]
 

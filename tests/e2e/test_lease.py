@@ -18,6 +18,7 @@ def error(answer) -> tuple[int, str]:
     return answer.status_code, answer.json()["error"]
 
 
+@pytest.mark.split
 def test_a_lease_is_a_short_lived_token_with_its_expiry(writ, shop, connection, subject_token):
     answer = writ.lease(shop.server, connection, subject_token, tool="bigquery_read")
     assert answer.status_code == 200
@@ -67,6 +68,7 @@ def test_a_scope_that_the_connection_does_not_offer_is_refused(writ, shop, conne
     assert error(answer) == (400, "invalid_scope")
 
 
+@pytest.mark.split
 def test_twenty_leases_at_once_ask_google_once_and_make_twenty_events(writ, shop, google, connection, subject_token):
     google.behave(delay=0.5)
     with ThreadPoolExecutor(20) as threads:
@@ -129,6 +131,7 @@ def refused_by_provider(answer):
     return answer if error(answer) == (502, "access_denied") else None
 
 
+@pytest.mark.split
 def test_a_new_key_takes_the_place_of_the_old_one(writ, shop, google, accounts, connection, subject_token):
     first = writ.lease(shop.server, connection, subject_token).json()["access_token"]
     fresh = new_service_account("fresh", accounts["bigquery-read"]["token_uri"])

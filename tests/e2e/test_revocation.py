@@ -11,6 +11,7 @@ import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx2 as httpx
 import jwt
@@ -33,13 +34,17 @@ def language(request) -> str:
 
 
 @contextmanager
-def serving(folder, language: str, issuer: str, resource: str, receiver: Client | None = None):
-    """The example's server, running."""
+def serving(folder, language: str, issuer: str, resource: str, receiver: Client | None = None, port: int | None = None):
+    """The example's server, running; at the port of its resource or at another."""
     environment = {"WRIT_ISSUER": issuer, "RESOURCE": resource}
     if receiver:
         environment |= {"WRIT_CLIENT_ID": receiver.client_id, "WRIT_CLIENT_SECRET": receiver.client_secret}
+    url = resource
+    if port:
+        environment["PORT"] = str(port)
+        url = httpx.URL(resource).copy_with(port=port)
     with Process(LANGUAGES[language], folder / f"{language}-{free_port()}.log", env=environment) as process:
-        process.ready(lambda: httpx.get(resource).status_code == 401, within=60)
+        process.ready(lambda: httpx.get(url).status_code == 401, within=60)
         yield
 
 
@@ -109,6 +114,7 @@ def report(capsys, what: str, seconds: float, bound: float):
         print(f"\n{what}: refused {seconds:.2f} s after the answer to the kill; promised {bound} s")
 
 
+@pytest.mark.split
 def test_a_killed_agents_token_is_refused_within_the_ttl_of_the_status_list(yard, folder, language, capsys):
     agent, other = yard.agent(), yard.agent()
     token, others = yard.token(agent), yard.token(other)
@@ -134,6 +140,7 @@ def test_a_suspended_agents_token_is_accepted_again_once_it_is_resumed(yard, fol
         eventually(lambda: get(yard.resource, token).is_success)
 
 
+@pytest.mark.split
 def test_with_signals_a_killed_agents_token_is_refused_sooner(yard, folder, language, capsys):
     agent, other = yard.agent(), yard.agent()
     token, others = yard.token(agent), yard.token(other)
@@ -168,20 +175,39 @@ def listens(writ, receiver: Client):
     assert writ.event(type="stream.created", client=receiver.client_id)
 
 
-def test_the_readme_says_the_truth(writ, yard, folder, language, tmp_path):
-    """Its commands, run over an agent and a resource of these tests, print what it says but for the time."""
-    page = (EXAMPLE / "README.md").read_text()
-    (shown,) = [block for block in blocks(page, "console") if "try.py" in block]
-    command, _, output = shown.removeprefix("$ ").partition("\n")
+def demonstration(writ, yard, folder: Path) -> None:
+    """What scripts/dev writes, with an agent and the resource of these tests."""
     agent = yard.agent()
     credentials = {"client_id": agent.client_id, "client_secret": agent.client_secret}
     dev = {"issuer": writ.issuer, "admin": writ.dev["admin"], "resources": [yard.resource]}
     dev["agents"] = [{"name": "inventory-read", "scope": "use", **credentials}]
-    (tmp_path / "dev.json").write_text(json.dumps(dev))
-    with serving(folder, language, writ.issuer, yard.resource):
-        program = [sys.executable, EXAMPLE / command.removeprefix("python ")]
-        environment = {"WRIT_STATE": str(tmp_path)}
-        ran = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=90)
+    (folder / "dev.json").write_text(json.dumps(dev))
+
+
+def attempt(state: Path, port: int):
+    program = [sys.executable, EXAMPLE / "try.py"]
+    environment = {"WRIT_STATE": str(state), "PORT": str(port)}
+    return subprocess.run(program, env=environment, capture_output=True, text=True, timeout=90)
+
+
+def test_try_says_in_one_line_what_does_not_run(writ, yard, tmp_path):
+    ran = attempt(tmp_path, free_port())
+    assert ran.returncode == 1 and re.fullmatch(r"No Writ is running .*scripts/dev.*\n", ran.stderr), ran.stderr
+    demonstration(writ, yard, tmp_path)
+    ran = attempt(tmp_path, port := free_port())
+    assert ran.returncode == 1 and re.fullmatch(rf"No server at http://localhost:{port}/.*\n", ran.stderr), ran.stderr
+
+
+def test_the_readme_says_the_truth(writ, yard, folder, language, tmp_path):
+    """Its commands, run over an agent and a resource of these tests, at another port, print what it says but for the time."""
+    page = (EXAMPLE / "README.md").read_text()
+    (shown,) = [block for block in blocks(page, "console") if "try.py" in block]
+    command, _, output = shown.removeprefix("$ ").partition("\n")
+    assert command == "python try.py"
+    demonstration(writ, yard, tmp_path)
+    port = free_port()
+    with serving(folder, language, writ.issuer, yard.resource, port=port):
+        ran = attempt(tmp_path, port)
     assert ran.returncode == 0, ran.stderr
     seconds = re.compile(r"\d+\.\d s")
     assert seconds.sub("_ s", ran.stdout) == seconds.sub("_ s", output)

@@ -27,7 +27,8 @@ const ROWS: &[&[&str]] = &[
     &["jobs"],
     &["web"],
     &["app"],
-    &["shell", "cli"],
+    &["cli"],
+    &["shell"],
 ];
 
 const DOCUMENTS: &[&str] = &[

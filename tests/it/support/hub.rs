@@ -8,13 +8,11 @@ use super::faults::Faults;
 use super::keys::NativeKeys;
 use super::run::Clock;
 use super::sqlite::Sqlite;
-use clap::Parser;
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 use writ::app::{App, Source};
-use writ::cli::Cli;
 use writ::config::Config;
 use writ::error::Result;
 use writ::ports::{Entropy, Pending, World};
@@ -194,8 +192,8 @@ impl Setup {
 
     /// Makes the first administrator of a tenant as an operator does: `writ init`, and its SQL into the database.
     pub fn first_admin(&self, tenant: &str) -> Credentials {
-        let cli = Cli::parse_from(["writ", "init", "--origin", self.origin(), "--tenant", tenant]);
-        let printed = writ::cli::run(cli, self.clock.now(), &*self.entropy).unwrap();
+        let words = ["init", "--origin", self.origin(), "--tenant", tenant].map(str::to_owned);
+        let printed = writ::cli::run(&words, self.clock.now(), &*self.entropy).unwrap();
         let printed: Value = serde_json::from_str(&printed).unwrap();
         self.db.execute(printed["sql"].as_str().unwrap());
         let credentials = credentials(&printed);

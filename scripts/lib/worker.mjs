@@ -1,0 +1,109 @@
+// Makes a Worker of a crate that was compiled for WebAssembly: its JavaScript by wasm-bindgen, one module by esbuild, and for a release
+// wasm-opt. What worker-build does, without compiling worker-build.
+//
+//   node scripts/lib/worker.mjs INPUT.wasm DIRECTORY [--release]
+//
+// DIRECTORY gets index.js and index_bg.wasm, and cli.mjs where the crate exports `cli`: a module for Node over the same WebAssembly.
+
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { dirname, join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { build } from "esbuild";
+
+const run = promisify(execFile);
+const bindgen = process.env.BINDGEN;
+const [input, output, release] = process.argv.slice(2);
+
+/** What the platform calls, where the crate has it. */
+const HANDLERS = ["fetch", "queue", "scheduled"];
+/** What workerd knows of WebAssembly is named, so that nothing newer is written. */
+const FEATURES = ["mutable-globals", "sign-ext", "nontrapping-float-to-int", "bulk-memory", "multivalue", "reference-types",
+  "exception-handling"];
+const WASM_IMPORT = /import source (\w+) from "\.\/index_bg\.wasm";/;
+
+/** The Worker's entry. After a panic the memory of the instance is not to be trusted: the next event gets a new one. */
+const entry = (handlers) => `
+import * as wasm from "./index.js";
+
+Error.stackTraceLimit = 100;
+const state = wasm.__worker_init_state();
+addEventListener("error", ({ error }) => failed(error));
+
+function failed(error) {
+  if (error instanceof WebAssembly.RuntimeError) {
+    console.error("Critical", error);
+    state.criticalError = true;
+  }
+}
+
+function ready() {
+  if (state.criticalError) {
+    console.log("A new instance after a panic");
+    wasm.__wbg_reset_state();
+    state.criticalError = false;
+  }
+}
+
+export default {${handlers.map((name) => `
+  async ${name}(argument, env, ctx) {
+    ready();
+    try {
+      return await wasm.${name}(argument, env, ctx);
+    } catch (error) {
+      failed(error);
+      throw error;
+    }
+  },`).join("")}
+};
+`;
+
+/** The same WebAssembly for Node, which reads it from beside itself. */
+const ON_NODE = (name) => `import { readFileSync } from "node:fs";
+const ${name} = new WebAssembly.Module(readFileSync(new URL("./index_bg.wasm", import.meta.url)));`;
+
+async function main() {
+  await mkdir(dirname(resolve(output)), { recursive: true });
+  const work = await mkdtemp(`${resolve(output)}.`);
+  try {
+    await run(bindgen, [input, work]);
+    const glue = await readFile(join(work, "index.js"), "utf8");
+    if (!WASM_IMPORT.test(glue)) throw new Error("wasm-bindgen has changed how it imports the WebAssembly");
+    const has = (name) => new RegExp(`^export function ${name}\\b`, "m").test(glue);
+
+    const bundle = async (wasmImport, contents, outfile) => {
+      await writeFile(join(work, "index.js"), glue.replace(WASM_IMPORT, wasmImport));
+      await build({
+        stdin: { contents, resolveDir: work },
+        outfile: join(work, outfile),
+        bundle: true,
+        format: "esm",
+        minify: Boolean(release),
+        external: ["./index_bg.wasm", "cloudflare:*", "node:*"],
+        logLevel: "warning",
+      });
+    };
+    if (has("cli")) {
+      await bundle((_, name) => ON_NODE(name), 'export { cli } from "./index.js";', "cli.mjs");
+    }
+    await bundle('import $1 from "./index_bg.wasm";', entry(HANDLERS.filter(has)), "worker.js");
+    await rename(join(work, "worker.js"), join(work, "index.js"));
+    await rm(join(work, "snippets"), { recursive: true, force: true });
+
+    if (release) {
+      // The names of functions are a tenth of the compressed size, and nothing at run time reads them.
+      const wasm = join(work, "index_bg.wasm");
+      const features = FEATURES.map((name) => `--enable-${name}`);
+      await run("wasm-opt", ["-Oz", "--gufa", "-Oz", "--strip-debug", ...features, wasm, "-o", wasm]);
+    }
+    await rm(output, { recursive: true, force: true });
+    await rename(work, output);
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
+}
+
+main().catch((error) => {
+  console.error(error.stderr || error.message);
+  process.exit(1);
+});

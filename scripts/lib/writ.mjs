@@ -1,0 +1,27 @@
+#!/usr/bin/env node
+// `writ`, the command of the package that scripts/pack makes: the command line tool, and two commands that need no Rust either.
+
+import { resolve } from "node:path";
+
+const [command, ...rest] = process.argv.slice(2);
+const HELP = !command || ["help", "--help", "-h"].includes(command);
+
+async function main() {
+  if (Number(process.versions.node.split(".")[0]) < 22) throw new Error(`Node 22 or newer is needed, this is ${process.version}`);
+  if (command === "dev" && !rest.includes("--help")) {
+    process.env.WRIT_STATE ??= resolve(".writ");
+    process.env.CLOUDFLARE_CF_FETCH_ENABLED ??= "false";
+    return import("./dev.mjs");
+  }
+  if (command === "deploy" && !rest.includes("--help")) return import("./deploy.mjs");
+  const { cli } = await import(`../../build/${process.env.WRIT_PROFILE || "release"}/cli.mjs`);
+  console.log(cli(process.argv.slice(2)));
+  if (HELP) console.log(`
+  writ dev [--split]                            serve on this machine, with a demonstration tenant (WRIT_PORT, WRIT_STATE)
+  writ deploy [split] [--dry-run]               deploy to Cloudflare, as ./wrangler.toml says; the first call makes that file`);
+}
+
+main().catch((error) => {
+  console.error(`writ: ${error.message}`);
+  process.exit(1);
+});
