@@ -488,7 +488,7 @@ fn a_policy_by_hour_follows_the_clocks_of_the_tenants_zone_across_daylight_savin
 }
 
 #[test]
-fn the_sentence_of_the_design_holds_this_agent_this_range_these_hours_these_scopes() {
+fn a_policy_holds_for_this_agent_this_range_these_hours_and_these_scopes() {
     let hub = Setup::new();
     let client = unbounded(&hub, |client| {
         format!(
