@@ -168,6 +168,7 @@ mod tests {
         };
         let keys: Vec<_> = (0..500).map(key).collect();
         let set = set(&keys).unwrap();
+        assert!((300_000..=JwkSet::MAX_BYTES).contains(&set.weight()), "{}", set.weight());
         assert!((0..500).all(|n| set.candidates(Alg::Rs256, Some(&format!("kid-of-a-key-{n:03}"))).count() == 1));
     }
 

@@ -138,6 +138,28 @@ fn an_assertion_that_does_not_say_when_it_was_issued_counts_as_issued_before_eve
     }
 }
 
+/// What goes into our own tokens is bounded, so that these are.
+#[test]
+fn what_an_assertion_says_about_its_user_is_taken_over_within_bounds_or_not_at_all() {
+    let chain = Chain::new();
+    let long = "x".repeat(256);
+    for fine in [json!({"acr": long}), json!({"may_act": {"sub": long}}), json!({"may_act": {"sub": "a", "iss": long}})]
+    {
+        ask(&chain, &chain.assertion(fine)).expect(200);
+    }
+    let longer = "x".repeat(257);
+    for bad in [
+        json!({"acr": longer}),
+        json!({"acr": "a\u{0}"}),
+        json!({"may_act": {"sub": longer}}),
+        json!({"may_act": {"sub": "a\n"}}),
+        json!({"may_act": {"sub": "a", "iss": longer}}),
+        json!({"may_act": {"sub": "a", "iss": "\u{7f}"}}),
+    ] {
+        worthless(&ask(&chain, &chain.assertion(bad)));
+    }
+}
+
 #[test]
 fn a_wrong_target_does_not_use_the_assertion_up() {
     let chain = Chain::new();

@@ -204,6 +204,40 @@ fn a_sealed_key_opens_only_in_its_own_place() {
     assert_eq!((reply.status, reply.error().as_str()), (500, "server_error"));
 }
 
+/// Who can write rows gives no tenant the key of another, and no key another name.
+#[test]
+fn a_stored_key_is_bound_to_its_tenant_and_to_its_kid() {
+    let of = |tenant: &str, state: &str| format!("tenant = '{tenant}' AND alg = 'ES256' AND state = '{state}'");
+    let (own, next) = (of("main", "current"), of("main", "next"));
+    let take = |members: &str, from: &str| {
+        format!("UPDATE signing_keys SET ({members}) = (SELECT {members} FROM signing_keys WHERE {from}) WHERE {own}")
+    };
+    for swap in [
+        take("kid, jwk, sealed", &of("second", "current")),
+        take("jwk, sealed", &of("second", "current")),
+        take("jwk", &next),
+        take("jwk, sealed", &next),
+        format!("UPDATE signing_keys SET kid = 'x' WHERE {own}"),
+        format!("UPDATE signing_keys SET kid = kid || 'x' WHERE {own}"),
+    ] {
+        let hub = Setup::new();
+        hub.create_tenant("second");
+        hub.admin_token_of("second");
+        hub.admin_token();
+        hub.db.execute(&swap);
+        hub.restart();
+        let reply = hub.token(&hub.admin_client("main"), &[]);
+        assert_eq!((reply.status, reply.error().as_str()), (500, "server_error"), "{swap}");
+        hub.admin_token_of("second");
+    }
+    // A Worker that opens no key publishes none under another name either.
+    let hub = Setup::new();
+    hub.admin_token();
+    hub.db.execute(&take("jwk", &next));
+    let discovery = hub.isolate_with(&[("ROLES", "discovery"), ("SIGNING_KEK", ""), ("VAULT_KEK", "")]);
+    hub.call("GET", "/t/main/jwks.json").on(&discovery).send().expect(500);
+}
+
 #[test]
 fn a_worker_without_the_key_encryption_key_publishes_keys_and_makes_none() {
     let hub = Setup::new();

@@ -388,6 +388,52 @@ fn a_kill_is_pushed_after_the_answer_with_the_header_that_the_receiver_wants() {
     assert_eq!(scene.pushes().len(), 1, "what was taken does not come again");
 }
 
+/// The gate is asked at each push, whatever it said when the stream was made.
+#[test]
+fn what_may_not_be_called_any_more_is_not_pushed_to() {
+    let scene = Scene::new();
+    scene.hub.fetch.answer(|_| Scripted::answer(202, "text/plain", ""));
+    scene.pushed();
+    for url in ["https://169.254.169.254/events", "http://receiver.example/events", "https://id.example/events"] {
+        scene.hub.db.execute(&format!("UPDATE streams SET body = json_set(body, '$.delivery.endpoint_url', '{url}')"));
+        scene.hub.restart();
+        scene.hub.clock.advance(100_000);
+        scene.kill(&scene.hub.create_client(json!({})));
+        scene.hub.relay().unwrap();
+        scene.hub.tick().unwrap();
+        assert_eq!(scene.pushes().len(), 0, "{url}");
+    }
+    scene.hub.db.execute(&format!("UPDATE streams SET body = json_set(body, '$.delivery.endpoint_url', '{RECEIVER}')"));
+    scene.hub.restart();
+    scene.hub.clock.advance(100_000);
+    scene.hub.tick().unwrap();
+    assert!(!scene.pushes().is_empty());
+}
+
+/// Who can write rows sends no receiver the header of another.
+#[test]
+fn a_stored_header_is_bound_to_its_tenant_and_to_its_stream() {
+    let scene = Scene::new();
+    scene.hub.fetch.answer(|_| Scripted::answer(202, "text/plain", ""));
+    let delivery = |url: &str, header: &str| json!({"delivery": {"method": PUSH, "endpoint_url": url, "authorization_header": header}});
+    scene.create(&delivery(RECEIVER, "Bearer first"));
+    let other = receiver(&scene.hub);
+    let bearer = token(&scene.hub, &other, "ssf.manage");
+    let made = delivery("https://other.example/events", "Bearer second");
+    scene.hub.call("POST", "/t/main/ssf/streams").bearer(&bearer).json(&made).send().expect(201);
+    scene.hub.db.execute(&format!(
+        "UPDATE streams SET body = json_set(body, '$.delivery.sealed_authorization', (SELECT body ->> \
+         '$.delivery.sealed_authorization' FROM streams WHERE client = '{}')) WHERE client = '{}'",
+        other.client_id, scene.server.client_id
+    ));
+    scene.hub.restart();
+    scene.kill(&scene.agent);
+    drop(scene.hub.relay());
+    drop(scene.hub.tick());
+    let urls: BTreeSet<String> = scene.pushes().into_iter().map(|push| push.url).collect();
+    assert_eq!(urls, BTreeSet::from(["https://other.example/events".to_owned()]), "its own header goes to each");
+}
+
 #[test]
 fn a_push_that_fails_is_tried_again_under_the_same_name_at_growing_distances_and_dropped_in_the_end() {
     let scene = Scene::new();
