@@ -1,0 +1,230 @@
+"""docs/guides/ say the truth: following one to the letter leads to its end."""
+
+import json
+import re
+import shutil
+import sqlite3
+import ssl
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from datetime import datetime
+from hashlib import sha1
+from urllib.parse import parse_qs, urlsplit
+from zoneinfo import ZoneInfo
+
+import jwt
+import pytest
+import yaml
+from conftest import SPLIT
+from guides import GUIDES, Shell, blocks, follow
+from hub import ROOT, free_port
+from outsiders import ASSERTION_TYPE, Key, Service
+
+# What a guide does is the same in both shapes; the split has tests of its own.
+pytestmark = pytest.mark.skipif(SPLIT, reason="guides are followed against one Worker")
+
+
+@pytest.fixture
+def shell(tmp_path):
+    with Shell(tmp_path) as shell:
+        yield shell
+
+
+@pytest.fixture
+def names(writ) -> dict[str, str]:
+    """What is called otherwise here than in the guides: where Writ is, and names that no other test uses."""
+    port = free_port()
+    return {
+        "policies/": f"policies/guide-{uuid.uuid4().hex[:8]}-",
+        ".writ/dev.json": str(writ.state / "dev.json"),
+        "http://localhost:8787/t/main": writ.issuer,
+        "http://localhost:8787": writ.dev["origin"],
+        "localhost:9000": f"localhost:{port}",
+        '"127.0.0.1", 9000': f'"127.0.0.1", {port}',
+    }
+
+
+def guide(name: str) -> str:
+    return (GUIDES / f"{name}.md").read_text()
+
+
+def as_administrator(shell: Shell, names: dict[str, str]) -> None:
+    """The shell that the guides begin with."""
+    follow(shell, guide("README"), names)
+
+
+def test_every_guide_is_listed_and_every_link_leads_somewhere():
+    pages = sorted(GUIDES.glob("*.md"))
+    index = guide("README")
+    for page in pages:
+        assert page.name == "README.md" or f"({page.name})" in index, page
+    for page in [*pages, ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*/*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page}: {link}"
+
+
+def test_a_server_of_your_own_takes_only_tokens_from_writ(shell, names):
+    follow(shell, guide("protect-your-mcp-server"), names)
+
+
+def test_the_night_is_when_the_policy_says(shell, writ, names):
+    # Two hours that are neither now nor soon, whenever this test runs.
+    zone = ZoneInfo(writ.admin("GET", "tenants/main", 200).json()["zone"])
+    first = (datetime.now(zone).hour + 6) % 22
+    names |= {"context.hour >= 2 && context.hour < 4": f"context.hour >= {first} && context.hour < {first + 2}"}
+    as_administrator(shell, names)
+    follow(shell, guide("policy-for-two-hours-at-night"), names)
+
+
+def test_a_secret_is_rotated_without_an_outage(shell, names):
+    as_administrator(shell, names)
+    follow(shell, guide("rotate-a-secret"), names)
+
+
+class GitHub(Service):
+    """GitHub as a job meets it: an issuer with a key set, and an endpoint that signs for the job."""
+
+    def __init__(self, origin: str):
+        super().__init__(urlsplit(origin).port)
+        # Of an Enterprise Server, for github.com itself cannot be here.
+        self.issuer, self.key = f"{origin}/{uuid.uuid4().hex[:8]}/_services/token", Key("RS256")
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, str]:
+        if path.endswith("/_services/token/.well-known/openid-configuration"):
+            return 200, json.dumps({"issuer": self.issuer, "jwks_uri": f"{self.origin}/jwks"})
+        if path == "/jwks":
+            return 200, json.dumps(self.key.jwks)
+        asked = parse_qs(urlsplit(path).query)
+        assert asked["api-version"] == ["2.0"], path
+        claims = {
+            "iss": self.issuer,
+            "aud": asked["audience"][0],
+            "sub": "repo:your-account/your-repository:ref:refs/heads/main",
+            "repository": "your-account/your-repository",
+            "repository_owner": "your-account",
+            "repository_owner_id": "4711",
+            "ref": "refs/heads/main",
+        }
+        return 200, json.dumps({"value": self.key.sign(claims), "count": 1})
+
+
+class McpServer(Service):
+    """Whatever is asked, it answers."""
+
+    def answer(self, method: str, path: str, body: bytes) -> tuple[int, str]:
+        return 200, "{}"
+
+
+def test_a_workflow_of_github_gets_a_token_and_needs_no_secret(shell, writ, names, outbound):
+    page = guide("github-actions")
+    port = free_port()
+    resource = f"http://127.0.0.1:{port}/mcp"
+    names |= {
+        "https://mcp.example.com/mcp": resource,
+        "https://id.example.com/t/main": writ.issuer,
+    }
+    scopes = [{"name": "stock:read", "description": "Read the stock"}]
+    writ.admin("POST", "resources", 201, json={"resource": resource, "name": "Stock", "scopes": scopes})
+    as_administrator(shell, names)
+    with GitHub(outbound[2]) as github:
+        names |= {"https://token.actions.githubusercontent.com": github.issuer}
+        follow(shell, page, names)
+        (workflow,) = [block for language, block in blocks(page) if language == "yaml"]
+        job = yaml.safe_load(workflow)["jobs"]["report"]
+        environment = job["env"] | {
+            "WRIT": writ.issuer,
+            "RESOURCE": resource,
+            "GITHUB_ENV": "github.env",
+            "ACTIONS_ID_TOKEN_REQUEST_URL": f"{github.origin}/token?api-version=2.0",
+            "ACTIONS_ID_TOKEN_REQUEST_TOKEN": "of this job",
+        }
+        for name, value in environment.items():
+            shell.run(f"export {name}='{value}'")
+        # Each step of a job is a script of its own, which ends at the first command that fails.
+        get, use = (f"bash -e -o pipefail <<'STEP'\n{step['run']}STEP" for step in job["steps"])
+        printed, status = shell.run(get)
+        assert status == 0 and printed.startswith("::add-mask::eyJ"), printed
+        shell.run("export $(cat github.env)")
+        with McpServer(port):
+            assert shell.run(use) == ("{}", 0)
+    claims = jwt.decode(printed.removeprefix("::add-mask::"), options={"verify_signature": False})
+    assert (claims["aud"], claims["scope"]) == (resource, "stock:read")
+
+
+def test_n8n_gets_a_token_with_a_secret_and_with_a_certificate(shell, writ, names):
+    as_administrator(shell, names)
+    follow(shell, guide("n8n"), names)
+    # The assertion of n8n's certificate mode: `x5t` in the header, the token endpoint as the audience.
+    client = json.loads((shell.folder / "n8n.client").read_text())["client_id"]
+    now, url = int(time.time()), f"{writ.issuer}/token"
+    claims = {"aud": url, "iss": client, "sub": client, "jti": str(uuid.uuid4()), "iat": now, "nbf": now, "exp": now + 300}
+    x5t = urlsafe_b64encode(sha1(ssl.PEM_cert_to_DER_cert((shell.folder / "n8n.crt").read_text())).digest())
+    header = {"typ": "JWT", "x5t": x5t.decode().rstrip("=")}
+    assertion = jwt.encode(claims, (shell.folder / "n8n.key").read_text(), "RS256", header)
+    form = {"grant_type": "client_credentials", "scope": "stock:read", "client_id": client}
+    form |= {"client_assertion_type": ASSERTION_TYPE, "client_assertion": assertion}
+    answer = writ.http.post(url, data=form)
+    assert answer.status_code == 200 and answer.json()["scope"] == "stock:read", answer.text
+
+
+@pytest.fixture
+def clone(tmp_path) -> dict[str, str]:
+    """What the guides about deployments need of a clone, in a folder of its own; and how this machine stands in for Cloudflare: the
+    databases of `--remote` are local ones. What was built before is what is deployed."""
+    shutil.copy(ROOT / "wrangler.toml", tmp_path)
+    for name in ("build", "migrations"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "scripts").mkdir()
+    (tmp_path / "scripts" / "build").write_text("#!/bin/sh\n")
+    (tmp_path / "scripts" / "build").chmod(0o755)
+    return {"npx wrangler": "wrangler", "--remote": "--local", "scripts/writ ": f"{ROOT / 'scripts' / 'writ'} "}
+
+
+def test_a_deployment_an_upgrade_and_a_restored_backup_are_what_the_guides_say(tmp_path, clone):
+    with Shell(tmp_path, {"CI": "true", "WRANGLER_SEND_METRICS": "false"}) as shell:
+        follow(shell, guide("deploy"), clone)
+        follow(shell, guide("upgrade"), clone)
+        # Between the backup and its restoration the database is lost.
+        saved, lost, restored = guide("back-up-and-restore").partition("## Restore\n")
+        follow(shell, saved, clone)
+        shell.run("rm -r .wrangler")
+        follow(shell, lost + restored, clone)
+        # Nothing of the first administrator was lost, and the numbers are beyond those that an isolate may know.
+        found, _ = shell.run("wrangler d1 execute writ --local -c wrangler.production.toml --env= --json --command"
+                             " 'SELECT epoch, client_name FROM tenants, (SELECT metadata ->> \"client_name\" AS client_name FROM clients)'")  # fmt: skip
+        assert '"epoch": 1000000' in found and "First administrator" in found, found
+
+
+def test_a_monitor_reads_what_the_guide_watches_and_can_do_no_more(shell, writ, names):
+    as_administrator(shell, names)
+    follow(shell, guide("monitor"), names)
+    printed, _ = shell.run('curl -s -o refused -w "%{http_code}" -H "authorization: Bearer $ADMIN_TOKEN" -X POST "$WRIT/admin/kill"')
+    assert printed == "403"
+
+
+def test_limits_are_those_of_the_source():
+    rows = re.findall(r"^\| .* \| ([\d,]+)(?: bytes)? \| `(\w+)` in `([\w/.]+)` \|$", guide("limits"), re.MULTILINE)
+    assert len(rows) > 20
+    for bound, name, file in rows:
+        (expression,) = re.findall(rf"\bconst {name}: \w+ = ([\d_* ]+);", (ROOT / file).read_text())
+        assert eval(expression) == int(bound.replace(",", "")), f"{name} in {file}"
+
+
+def test_the_cost_is_what_its_arithmetic_says():
+    page = guide("cost")
+    sums = re.findall(r"^\| [^*\n]* \| \$([\d.]+) \|$", page, re.MULTILINE)
+    (total,) = re.findall(r"\*\*\$([\d.]+)\*\*", page)
+    assert round(sum(map(float, sums)), 2) == float(total)
+    (left, right) = re.search(r"The arithmetic: (.*) = ([\d.]+)\.", page).groups()
+    assert round(eval(left.replace("×", "*")), 2) == float(right) == float(total)
+    # A row in the table, one in each of its indexes that an issued token is in, and when its client last got one.
+    trail = sqlite3.connect(":memory:")
+    for migration in sorted((ROOT / "migrations" / "audit").glob("*.sql")):
+        trail.executescript(migration.read_text())
+    trail.execute("INSERT INTO events VALUES ('main', '1', 1, 'token.issued', 'client_1', 'client_1', 0, '{}')")
+    indexes = trail.execute("SELECT sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'events'").fetchall()
+    conditions = [sql.partition(" WHERE ")[2] or "true" for (sql,) in indexes]
+    written = sum(trail.execute(f"SELECT count(*) FROM events WHERE {condition}").fetchone()[0] for condition in conditions)
+    assert f"| {1 + written + 1} | 50 million |" in page
+    trail.close()
