@@ -80,8 +80,9 @@ def commands(block: str):
 
 
 def matches(expected: str, printed: str) -> bool:
-    """Whether the output is the one of the page, where each `…` stands for any text."""
-    pattern = ".*?".join(re.escape(part) for part in expected.split("…"))
+    """Whether the output is the one of the page, where each `…` stands for any text and a new line for no text at all, too."""
+    parts = (r"\s*".join(map(re.escape, re.split(r"\n\s*", part))) for part in expected.split("…"))
+    pattern = ".*?".join(parts)
     return re.fullmatch(pattern, printed, re.DOTALL) is not None
 
 

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from conftest import SPLIT
 from guides import GUIDES, Shell, blocks, follow
-from hub import ROOT, free_port
+from hub import READ, ROOT, Client, free_port
 from outsiders import ASSERTION_TYPE, Key, Service
 
 # What a guide does is the same in both shapes; the split has tests of its own.
@@ -62,6 +62,23 @@ def test_every_guide_is_listed_and_every_link_leads_somewhere():
     for page in [*pages, ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "examples").glob("*/*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[\w-]+)?\)", page.read_text()):
             assert (page.parent / link).exists(), f"{page}: {link}"
+
+
+def test_the_journey_of_the_readme_prints_what_it_says(writ, shop, google, tmp_path):
+    """With the agent and the server of the demonstration; `shop` has put a key file into its vault."""
+    agent, server = writ.dev["agents"][0], writ.dev["resource_servers"][0]
+    client = Client(agent["client_id"], agent["client_secret"])
+    writ.admin("GET", "tenants/main", 200)
+    environment = {
+        "CLIENT_ID": client.client_id,
+        "CLIENT_SECRET": client.client_secret,
+        "SERVER_ID": server["client_id"],
+        "SERVER_SECRET": server["client_secret"],
+        "AGENTS_TOKEN": writ.token(client, agent["resource"], READ).json()["access_token"],
+        "ADMIN_TOKEN": writ.admin_token,
+    }
+    with Shell(tmp_path, environment) as shell:
+        follow(shell, (ROOT / "README.md").read_text(), {"http://localhost:8787": writ.dev["origin"]})
 
 
 def test_a_server_of_your_own_takes_only_tokens_from_writ(shell, names):
