@@ -85,10 +85,9 @@ def test_a_server_of_your_own_takes_only_tokens_from_writ(shell, names):
     follow(shell, guide("protect-your-mcp-server"), names)
 
 
-def test_the_night_is_when_the_policy_says(shell, writ, names):
+def test_the_night_is_when_the_policy_says(shell, names):
     # Two hours that are neither now nor soon, whenever this test runs.
-    zone = ZoneInfo(writ.admin("GET", "tenants/main", 200).json()["zone"])
-    first = (datetime.now(zone).hour + 6) % 22
+    first = (datetime.now(ZoneInfo("Europe/Berlin")).hour + 6) % 22
     names |= {"context.hour >= 2 && context.hour < 4": f"context.hour >= {first} && context.hour < {first + 2}"}
     as_administrator(shell, names)
     follow(shell, guide("policy-for-two-hours-at-night"), names)
