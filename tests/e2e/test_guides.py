@@ -16,13 +16,9 @@ from zoneinfo import ZoneInfo
 import jwt
 import pytest
 import yaml
-from conftest import SPLIT
-from guides import GUIDES, Shell, blocks, follow
-from hub import READ, ROOT, Client, free_port
+from guides import GUIDES, Shell, blocks, follow, matches
+from hub import EXAMPLE, READ, ROOT, WRITE, Client, free_port
 from outsiders import ASSERTION_TYPE, Key, Service
-
-# What a guide does is the same in both shapes; the split has tests of its own.
-pytestmark = pytest.mark.skipif(SPLIT, reason="guides are followed against one Worker")
 
 
 @pytest.fixture
@@ -79,6 +75,16 @@ def test_the_journey_of_the_readme_prints_what_it_says(writ, shop, google, tmp_p
     }
     with Shell(tmp_path, environment) as shell:
         follow(shell, (ROOT / "README.md").read_text(), {"http://localhost:8787": writ.dev["origin"]})
+
+
+def test_the_example_names_the_cause_of_a_refused_scope(writ):
+    """As it is in the event of the demonstration's reading agent, when that asks for the writing scope."""
+    agent = writ.dev["agents"][0]
+    client = Client(agent["client_id"], agent["client_secret"])
+    assert writ.token(client, agent["resource"], WRITE).status_code == 400
+    event = writ.event(type="token.refused", client=client.client_id, scope_asked=WRITE)
+    shown = (EXAMPLE / "README.md").read_text().partition("token.refused&limit=1\n\n")[2].partition("\n```")[0]
+    assert matches(shown, json.dumps({"items": [event], "next_cursor": None}, separators=(",", ":"))), event
 
 
 def test_a_server_of_your_own_takes_only_tokens_from_writ(shell, names):
