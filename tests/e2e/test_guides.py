@@ -209,13 +209,16 @@ def test_a_deployment_an_upgrade_and_a_restored_backup_are_what_the_guides_say(t
         follow(shell, guide("upgrade"), clone)
         # Between the backup and its restoration the database is lost.
         saved, lost, restored = guide("back-up-and-restore").partition("## Restore\n")
+        shell.run("wrangler kv key put credential/main/1 sealed --binding KV --local -c wrangler.production.toml --env=")
         follow(shell, saved, clone)
-        shell.run("rm -r .wrangler")
+        shell.run("rm -r .wrangler")  # what a machine has instead of Cloudflare's storage
         follow(shell, lost + restored, clone)
         # Nothing of the first administrator was lost, and the numbers are beyond those that an isolate may know.
         found, _ = shell.run("wrangler d1 execute writ --local -c wrangler.production.toml --env= --json --command"
                              " 'SELECT epoch, client_name FROM tenants, (SELECT metadata ->> \"client_name\" AS client_name FROM clients)'")  # fmt: skip
         assert '"epoch": 1000000' in found and "First administrator" in found, found
+        kept, _ = shell.run("wrangler kv key get credential/main/1 --binding KV --local -c wrangler.production.toml --env=")
+        assert "sealed" in kept, kept
 
 
 def test_a_monitor_reads_what_the_guide_watches_and_can_do_no_more(shell, writ, names):
