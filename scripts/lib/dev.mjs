@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 import { firstAdmin, root, start } from "./miniflare.mjs";
 import { seed } from "./seed.mjs";
 
-const DEADLINE_MS = 30_000;
+const DEADLINE_MS = 120_000;
 const split = process.argv.includes("--split");
 const port = Number(process.env.WRIT_PORT || 8787);
 const state = resolve(process.env.WRIT_STATE || join(root, ".writ"));

@@ -62,6 +62,16 @@ export default {${handlers.map((name) => `
 const ON_NODE = (name) => `import { readFileSync } from "node:fs";
 const ${name} = new WebAssembly.Module(readFileSync(new URL("./index_bg.wasm", import.meta.url)));`;
 
+/** The platform's own modules: workerd has them; on Node there is nothing in them, and nothing that runs there asks for it. */
+const PRESENT = { name: "workerd", setup: (build) => build.onResolve({ filter: /^cloudflare:/ }, ({ path }) => ({ path, external: true })) };
+const ABSENT = {
+  name: "node",
+  setup(build) {
+    build.onResolve({ filter: /^cloudflare:/ }, ({ path }) => ({ path, namespace: "absent" }));
+    build.onLoad({ filter: /.*/, namespace: "absent" }, () => ({ contents: "module.exports = {};" }));
+  },
+};
+
 async function main() {
   await mkdir(dirname(resolve(output)), { recursive: true });
   const work = await mkdtemp(`${resolve(output)}.`);
@@ -71,7 +81,7 @@ async function main() {
     if (!WASM_IMPORT.test(glue)) throw new Error("wasm-bindgen has changed how it imports the WebAssembly");
     const has = (name) => new RegExp(`^export function ${name}\\b`, "m").test(glue);
 
-    const bundle = async (wasmImport, contents, outfile) => {
+    const bundle = async (wasmImport, contents, outfile, platform) => {
       await writeFile(join(work, "index.js"), glue.replace(WASM_IMPORT, wasmImport));
       await build({
         stdin: { contents, resolveDir: work },
@@ -79,14 +89,15 @@ async function main() {
         bundle: true,
         format: "esm",
         minify: Boolean(release),
-        external: ["./index_bg.wasm", "cloudflare:*", "node:*"],
+        external: ["./index_bg.wasm", "node:*"],
+        plugins: [platform],
         logLevel: "warning",
       });
     };
     if (has("cli")) {
-      await bundle((_, name) => ON_NODE(name), 'export { cli } from "./index.js";', "cli.mjs");
+      await bundle((_, name) => ON_NODE(name), 'export { cli } from "./index.js";', "cli.mjs", ABSENT);
     }
-    await bundle('import $1 from "./index_bg.wasm";', entry(HANDLERS.filter(has)), "worker.js");
+    await bundle('import $1 from "./index_bg.wasm";', entry(HANDLERS.filter(has)), "worker.js", PRESENT);
     await rename(join(work, "worker.js"), join(work, "index.js"));
     await rm(join(work, "snippets"), { recursive: true, force: true });
 
