@@ -689,6 +689,28 @@ fn each_requirement_has_a_number_of_its_own_and_each_number_that_is_cited_is_the
     assert_eq!(cited("R7 and `docs/requirements.md` R12, R13; RS256, R_1, XR2, R12345"), [7, 12, 13]);
 }
 
+/// The numbers that follow a word in a text.
+fn numbers_after(word: &str, text: &str) -> Vec<usize> {
+    let digits = |rest: &str| rest.split(|sign: char| !sign.is_ascii_digit()).next().unwrap_or_default().parse().ok();
+    text.split(word).skip(1).filter_map(digits).collect()
+}
+
+#[test]
+fn each_decision_has_a_number_of_its_own_and_each_that_is_cited_is_there() {
+    let document = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/decisions.md")).unwrap();
+    let heads = document.lines().filter_map(|line| line.split_once(". **")?.0.parse::<usize>().ok());
+    let numbers: Vec<_> = heads.collect();
+    assert_eq!(numbers, (1..=numbers.len()).collect::<Vec<_>>());
+
+    let unknown: Vec<_> = everything()
+        .iter()
+        .flat_map(|file| numbers_after("decision ", &file.text).into_iter().map(|number| (file.path.clone(), number)))
+        .filter(|(_, number)| !numbers.contains(number))
+        .collect();
+    assert_eq!(unknown, []);
+    assert_eq!(numbers_after("decision ", "see decision 23, decision (b) and decision 4."), [23, 4]);
+}
+
 #[test]
 fn every_test_of_conformance_is_in_the_table() {
     let named: Vec<_> = promises().iter().flat_map(|document| named_tests(document)).collect();

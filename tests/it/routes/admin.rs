@@ -162,7 +162,7 @@ fn every_operation_needs_a_token_of_this_tenant_for_this_api_with_its_scope() {
         assert_eq!(call(&agent).status, 401, "{method} {path}");
         let read = call(&reader);
         match method.as_str() {
-            "GET" => assert_ne!(read.status, 403, "{path}: {read:?}"),
+            "GET" => assert!(matches!(read.status, 200 | 404), "{path}: {read:?}"),
             _ => {
                 assert_eq!((read.status, read.error().as_str()), (403, "insufficient_scope"), "{method} {path}");
                 assert!(read.header("www-authenticate").unwrap().contains("insufficient_scope"));
