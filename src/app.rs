@@ -3,12 +3,13 @@
 use crate::audit;
 use crate::config::{Config, Role};
 use crate::context::{Cx, Memory};
-use crate::error::{Reason, Result};
+use crate::error::{Fault, Reason, Result};
 use crate::jobs::Jobs;
 use crate::ports::{Now, World};
+use crate::web::negotiation::conditional;
 use crate::web::render::{self, Style};
-use crate::web::router::{self, Guard, Route};
-use crate::web::{self, Call, Method};
+use crate::web::router::{self, Endpoint, Route};
+use crate::web::{self, Call, Method, ReceiverCall, SiteCall};
 
 pub use crate::context::Peer;
 pub use crate::web::http::{HEADERS, MAX_BODY, Request, Response};
@@ -47,23 +48,15 @@ impl App {
 
     /// The role of a path that this Worker does not mount, so that a front door can pass the request on.
     pub fn elsewhere(&self, path: &str) -> Option<Role> {
-        let role = router::resolve(path)?.role;
-        (!self.config.mounts(role)).then_some(role)
+        router::resolve(path)?.role.filter(|role| !self.config.mounts(*role))
     }
 
     /// Answers a request.
     pub async fn handle(&self, request: &Request, now: Now) -> Response {
-        let method = Method::parse(&request.method);
-        let response = match request.path.as_str() {
-            "/health" | "/openapi.json" if method != Method::Get => {
-                render::error(&Reason::MethodNotAllowed.into(), Style::OAuth, None).with("allow", "GET")
-            }
-            "/health" => web::health::get(&self.world).await.unwrap_or_else(|e| render::error(&e, Style::OAuth, None)),
-            "/openapi.json" => web::admin::openapi::get(self.config.origin()),
-            path => match router::resolve(path).filter(|route| self.config.mounts(route.role)) {
-                Some(route) => self.route(&route, request, method, now).await,
-                None => render::error(&Reason::NoSuchPath.into(), Style::OAuth, None),
-            },
+        let mounted = |route: &Route| route.role.is_none_or(|role| self.config.mounts(role));
+        let response = match router::resolve(&request.path).filter(mounted) {
+            Some(route) => self.route(&route, request, now).await,
+            None => render::error(&Reason::NoSuchPath.into(), Style::OAuth, None),
         };
         let response = response.with("x-content-type-options", "nosniff");
         match self.config.origin().starts_with("https:") {
@@ -72,8 +65,10 @@ impl App {
         }
     }
 
-    async fn route(&self, route: &Route, request: &Request, method: Method, now: Now) -> Response {
-        if method == Method::Options && matches!(route.guard, Guard::Public | Guard::Client) {
+    async fn route(&self, route: &Route, request: &Request, now: Now) -> Response {
+        let method = Method::parse(&request.method);
+        let is_readable = matches!(route.guard(), Endpoint::Public(_) | Endpoint::Client(_) | Endpoint::Receiver(..));
+        if method == Method::Options && is_readable {
             return cors(Response::empty(204))
                 .with("access-control-allow-methods", route.allow())
                 .with(
@@ -82,17 +77,8 @@ impl App {
                 )
                 .with("access-control-max-age", "86400");
         }
-        let (issuer, answer) =
-            match Cx::open(&self.world, &self.config, &self.memory, &route.tenant, (now, request.peer.clone())).await {
-                Ok(cx) => {
-                    let answer = self.endpoint(&cx, route, request, method).await;
-                    if let Err(error) = &answer {
-                        render::log(&cx, error);
-                    }
-                    (Some(cx.issuer()), answer)
-                }
-                Err(error) => (None, Err(error)),
-            };
+        let (issuer, answer) = self.answer(route, request, method, now).await;
+        let answer = answer.and_then(|response| conditional(request, response));
         let response = answer.unwrap_or_else(|error| {
             let response = render::error(&error, route.style(), issuer.as_deref());
             match response.status {
@@ -100,18 +86,41 @@ impl App {
                 _ => response,
             }
         });
-        match route.guard {
-            Guard::Admin | Guard::Page => response,
-            Guard::Public | Guard::Client => cors(response),
+        match route.guard() {
+            Endpoint::Admin(_) => response.with("cache-control", "no-store, no-transform"),
+            Endpoint::Site(_) | Endpoint::Page(_) => response,
+            Endpoint::Public(_) | Endpoint::Client(_) | Endpoint::Receiver(..) => cors(response),
         }
     }
 
-    async fn endpoint(&self, cx: &Cx<'_>, route: &Route, request: &Request, method: Method) -> Result<Response> {
-        let run = route.endpoint(method)?;
-        let call = Call { cx, request, admin: None, ids: &route.ids };
-        match route.guard {
-            Guard::Admin => web::admin::answer(call, method, run).await,
-            Guard::Public | Guard::Client | Guard::Page => run(call).await,
+    /// The issuer, once the tenant is known, and what the endpoint answers.
+    async fn answer(
+        &self,
+        route: &Route,
+        request: &Request,
+        method: Method,
+        now: Now,
+    ) -> (Option<String>, Result<Response>) {
+        let endpoint = route.endpoint(method);
+        if let (Endpoint::Site(_), Err(error)) = (route.guard(), &endpoint) {
+            return (None, Err(error.clone()));
+        }
+        if let Ok(Endpoint::Site(run)) = endpoint {
+            return (None, run(SiteCall { world: &self.world, config: &self.config }).await);
+        }
+        let at = (now, request.peer.clone());
+        match Cx::open(&self.world, &self.config, &self.memory, &route.tenant, at).await {
+            Ok(cx) => {
+                let answer = match endpoint {
+                    Ok(endpoint) => run(Call { cx: &cx, request, ids: &route.ids }, endpoint).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = &answer {
+                    render::log(&cx, error);
+                }
+                (Some(cx.issuer()), answer)
+            }
+            Err(error) => (None, Err(error)),
         }
     }
 
@@ -141,6 +150,19 @@ impl App {
     /// nobody need wait for the cron.
     pub async fn relay(&self, now: Now) -> Result<()> {
         self.jobs().relay(now).await
+    }
+}
+
+/// Lets the guard of an endpoint pass the request on to it.
+async fn run(call: Call<'_>, endpoint: Endpoint) -> Result<Response> {
+    match endpoint {
+        Endpoint::Public(run) | Endpoint::Client(run) | Endpoint::Page(run) => run(call).await,
+        Endpoint::Receiver(scopes, run) => {
+            let client = web::guard::receiver(call.cx, call.request, scopes).await?;
+            run(ReceiverCall { call, client: &client }).await
+        }
+        Endpoint::Admin(run) => web::admin::answer(call, run).await,
+        Endpoint::Site(_) => Err(Fault::Broken("an endpoint of no tenant was asked for one").into()),
     }
 }
 

@@ -1,12 +1,24 @@
-//! Clients: finding them.
+//! Clients and their secrets: finding, registering, changing and removing them.
+//!
+//! 1. A secret leaves with the request that made it; its digest alone is stored. A client that authenticates otherwise has none.
+//! 2. A client has a bounded number of secrets, so that a rotation passes without an outage: add one, deploy it, remove the other.
+//! 3. A client that was stopped for good does not change.
 
-use super::identities::IdentityKey;
-use crate::context::Cx;
+use super::identities::{IdentityKey, StatusListKey};
+use super::issuers::WorkloadsKey;
+use super::{Creation, changes};
+use crate::audit;
 use crate::context::cache::key;
-use crate::error::Result;
-use crate::model::{Client, id};
+use crate::context::{Change, Cx};
+use crate::crypto::Secret;
+use crate::error::{Fault, Reason, Result};
+use crate::model::event::Facts;
+use crate::model::{Client, ClientMetadata, EventType, Status, StoredSecret, id};
 use crate::store;
 use std::rc::Rc;
+
+/// How many secrets a client may have.
+pub const MAX_SECRETS: i64 = 5;
 
 key!(
     /// A client by its id.
@@ -29,4 +41,113 @@ pub async fn load(cx: &Cx<'_>, id: &str) -> Result<Option<Rc<Client>>> {
         Ok(client)
     };
     cx.cached(&ClientKey(id), read).await
+}
+
+/// The client of that id as it is stored now.
+pub async fn find(cx: &Cx<'_>, id: &str) -> Result<Client> {
+    cx.one(store::clients::get(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
+}
+
+/// A client that is about to be registered, and its first secret if it authenticates with one.
+pub fn create(cx: &Cx<'_>, metadata: ClientMetadata, by: &str) -> Result<(Creation<Client>, Option<Secret<String>>)> {
+    let json = json(&metadata)?;
+    let mut client = Client::new(metadata, cx.now, &*cx.world.entropy);
+    let uses_secret = client.metadata.token_endpoint_auth_method.uses_secret();
+    let (stored, secret) = uses_secret.then(|| StoredSecret::mint(cx.now, None, &*cx.world.entropy)).unzip();
+    let facts = facts(&client.id, client.metadata.client_name.clone());
+    let event = audit::event(cx, EventType::ClientCreated, Some(by), facts);
+    let change = Change::guard(store::clients::insert(&cx.tenant.id, &client, json));
+    let with_secret = stored.iter().map(|stored| store::clients::insert_secret(&cx.tenant.id, &client.id, stored));
+    let change = with_secret.fold(change, Change::then).event(event);
+    let change = invalidates(change, &client.metadata, &client.metadata, &client.id);
+    client.secrets.extend(stored);
+    Ok((Creation::new(client, change, "the new client's id is taken: try again"), secret))
+}
+
+/// Gives a client other metadata.
+pub async fn update(cx: &Cx<'_>, mut client: Client, metadata: ClientMetadata, by: &str) -> Result<Client> {
+    if client.metadata == metadata {
+        return Ok(client);
+    }
+    not_retired(&client)?;
+    let facts = facts(&client.id, changes(&client.metadata, &metadata));
+    let event = audit::event(cx, EventType::ClientUpdated, Some(by), facts);
+    let now = cx.now.seconds();
+    let guard = store::clients::update(&cx.tenant.id, &client.id, json(&metadata)?, client.version, now);
+    if !cx.commit(invalidates(Change::guard(guard), &client.metadata, &metadata, &client.id).event(event)).await? {
+        return Err(Reason::PreconditionFailed.into());
+    }
+    client.metadata = metadata;
+    client.updated_at = now;
+    client.version = client.version.saturating_add(1);
+    Ok(client)
+}
+
+/// Removes a client with its secrets.
+pub async fn delete(cx: &Cx<'_>, client: &Client, by: &str) -> Result<()> {
+    let facts = facts(&client.id, client.metadata.client_name.clone());
+    let event = audit::event(cx, EventType::ClientDeleted, Some(by), facts);
+    let guard = store::clients::delete(&cx.tenant.id, &client.id, client.version);
+    let change = invalidates(Change::guard(guard), &client.metadata, &client.metadata, &client.id)
+        .invalidates(&StatusListKey)
+        .event(event)
+        .always(store::clients::delete_orphaned_secrets(&cx.tenant.id, &client.id));
+    match cx.commit(change).await? {
+        true => Ok(()),
+        false => Err(Reason::PreconditionFailed.into()),
+    }
+}
+
+/// A secret that is about to be added; it expires after so many seconds, or never.
+pub fn add_secret(
+    cx: &Cx<'_>,
+    client: &Client,
+    expires_in: Option<i64>,
+    by: &str,
+) -> Result<(Creation<StoredSecret>, Secret<String>)> {
+    not_retired(client)?;
+    if !client.metadata.token_endpoint_auth_method.uses_secret() {
+        return Err(
+            Reason::Conflict.because("this client authenticates without a secret: see `token_endpoint_auth_method`")
+        );
+    }
+    let expires_at = expires_in.map(|seconds| cx.now.seconds().saturating_add(seconds));
+    let (stored, secret) = StoredSecret::mint(cx.now, expires_at, &*cx.world.entropy);
+    let event = audit::event(cx, EventType::SecretCreated, Some(by), facts(&client.id, stored.id.clone()));
+    let guard = store::clients::add_secret(&cx.tenant.id, &client.id, &stored, MAX_SECRETS);
+    let change = Change::guard(guard).invalidates(&ClientKey(&client.id)).event(event);
+    Ok((Creation::new(stored, change, "a client has 5 secrets at most: remove one first"), secret))
+}
+
+/// Removes a secret.
+pub async fn delete_secret(cx: &Cx<'_>, client: &str, secret: &str, by: &str) -> Result<()> {
+    let event = audit::event(cx, EventType::SecretDeleted, Some(by), facts(client, secret.to_owned()));
+    let guard = store::clients::delete_secret(&cx.tenant.id, client, secret);
+    match cx.commit(Change::guard(guard).invalidates(&ClientKey(client)).event(event)).await? {
+        true => Ok(()),
+        false => Err(Reason::NotFound.into()),
+    }
+}
+
+/// Adds the keys of all that is cached of a client and of the workloads that it is.
+fn invalidates(change: Change, before: &ClientMetadata, after: &ClientMetadata, id: &str) -> Change {
+    let identities = before.workload_identities.iter().chain(&after.workload_identities);
+    identities.fold(change.invalidates(&ClientKey(id)), |change, identity| {
+        change.invalidates(&WorkloadsKey(&identity.issuer))
+    })
+}
+
+fn json(metadata: &ClientMetadata) -> Result<String> {
+    serde_json::to_string(metadata).map_err(|_| Fault::Broken("client metadata has no JSON").into())
+}
+
+fn facts(client: &str, detail: String) -> Facts {
+    Facts { target: Some(client.to_owned()), detail: Some(detail), ..Facts::default() }
+}
+
+fn not_retired(client: &Client) -> Result<()> {
+    match client.status {
+        Status::Retired => Err(Reason::Conflict.because("this client is retired for good; register another")),
+        Status::Active | Status::Suspended => Ok(()),
+    }
 }

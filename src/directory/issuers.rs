@@ -1,10 +1,16 @@
-//! Trusted outside issuers: finding them.
+//! Trusted outside issuers: finding, registering, changing and removing them.
+//!
+//! 1. Two issuers of a tenant never have one `issuer`; the tenant's own is taken.
+//! 2. What trusts an issuer names it by its `issuer`: once that changes, or the issuer is removed, nothing that it says counts.
 
-use crate::context::Cx;
+use super::{Creation, changes};
+use crate::audit;
 use crate::context::cache::key;
-use crate::error::Result;
-use crate::model::Issuer;
+use crate::context::{Change, Cx};
+use crate::error::{Fault, Reason, Result};
+use crate::model::event::Facts;
 use crate::model::issuer::WorkloadIdentity;
+use crate::model::{EventType, Issuer, IssuerBody};
 use crate::store;
 use std::rc::Rc;
 
@@ -28,4 +34,71 @@ pub async fn load(cx: &Cx<'_>, iss: &str) -> Result<Option<Rc<Issuer>>> {
 pub async fn workloads(cx: &Cx<'_>, iss: &str) -> Result<Rc<Vec<(String, WorkloadIdentity)>>> {
     let read = async || cx.all(store::issuers::workloads(&cx.tenant.id, iss)).await.map(Some);
     Ok(cx.cached(&WorkloadsKey(iss), read).await?.unwrap_or_default())
+}
+
+/// The issuer of that id as it is stored now.
+pub async fn find(cx: &Cx<'_>, id: &str) -> Result<Issuer> {
+    cx.one(store::issuers::get(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
+}
+
+/// An issuer that is about to be registered, under the id that the body chooses or under a new one.
+pub fn create(cx: &Cx<'_>, body: IssuerBody, by: &str) -> Result<Creation<Issuer>> {
+    not_itself(cx, &body)?;
+    let (id, now) = (body.id.clone().unwrap_or_else(|| cx.new_id()), cx.now.seconds());
+    let event = audit::event(cx, EventType::IssuerCreated, Some(by), facts(&id, body.issuer.clone()));
+    let guard = store::issuers::insert(&cx.tenant.id, &id, &body, json(&body)?, now);
+    let change = Change::guard(guard).invalidates(&IssuerKey(&body.issuer)).event(event);
+    let issuer = Issuer { id, body, version: 1, created_at: now, updated_at: now };
+    Ok(Creation::new(issuer, change, "another issuer has this `id` or this `issuer`"))
+}
+
+/// Gives an issuer another body; its id stays.
+pub async fn update(cx: &Cx<'_>, present: Issuer, body: IssuerBody, by: &str) -> Result<Issuer> {
+    let body = IssuerBody { id: present.body.id.clone(), ..body };
+    if present.body == body {
+        return Ok(present);
+    }
+    not_itself(cx, &body)?;
+    let facts = facts(&present.id, changes(&present.body, &body));
+    let event = audit::event(cx, EventType::IssuerUpdated, Some(by), facts);
+    let (at, now) = ((present.id.as_str(), present.version), cx.now.seconds());
+    let guard = store::issuers::update(&cx.tenant.id, at, &body, json(&body)?, now);
+    let change = Change::guard(guard)
+        .invalidates(&IssuerKey(&present.body.issuer))
+        .invalidates(&IssuerKey(&body.issuer))
+        .event(event);
+    if !cx.commit(change).await? {
+        return Err(match find(cx, &present.id).await?.version == present.version {
+            true => Reason::Conflict.because("another issuer has this `issuer`"),
+            false => Reason::PreconditionFailed.into(),
+        });
+    }
+    Ok(Issuer { body, version: present.version.saturating_add(1), updated_at: now, ..present })
+}
+
+/// Removes an issuer.
+pub async fn delete(cx: &Cx<'_>, present: &Issuer, by: &str) -> Result<()> {
+    let facts = facts(&present.id, present.body.issuer.clone());
+    let event = audit::event(cx, EventType::IssuerDeleted, Some(by), facts);
+    let guard = store::issuers::delete(&cx.tenant.id, &present.id, present.version);
+    let change = Change::guard(guard).invalidates(&IssuerKey(&present.body.issuer)).event(event);
+    match cx.commit(change).await? {
+        true => Ok(()),
+        false => Err(Reason::PreconditionFailed.into()),
+    }
+}
+
+fn json(body: &IssuerBody) -> Result<String> {
+    serde_json::to_string(body).map_err(|_| Fault::Broken("an issuer has no JSON").into())
+}
+
+fn not_itself(cx: &Cx<'_>, body: &IssuerBody) -> Result<()> {
+    match body.issuer == cx.issuer() {
+        true => Err(Reason::Conflict.because("`issuer` is this tenant itself")),
+        false => Ok(()),
+    }
+}
+
+fn facts(id: &str, detail: String) -> Facts {
+    Facts { target: Some(id.to_owned()), detail: Some(detail), ..Facts::default() }
 }

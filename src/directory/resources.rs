@@ -1,9 +1,14 @@
-//! Resources: finding them.
+//! Resources: finding, registering, changing and removing them.
+//!
+//! 1. Two resources of a tenant never have one URI, whatever its spelling; the URIs of the tenant's own APIs are taken.
 
-use crate::context::Cx;
+use super::{Creation, changes};
+use crate::audit;
 use crate::context::cache::key;
-use crate::error::{Reason, Result};
-use crate::model::Resource;
+use crate::context::{Change, Cx};
+use crate::error::{Fault, Reason, Result};
+use crate::model::event::Facts;
+use crate::model::{EventType, Resource, ResourceBody};
 use crate::oauth::ResourceUri;
 use crate::store;
 use std::rc::Rc;
@@ -33,4 +38,73 @@ pub async fn only_one_of(cx: &Cx<'_>, server: &str) -> Result<ResourceUri> {
         (Some(only), None) => Ok(only.body.resource),
         _ => Err(Reason::MissingResource.into()),
     }
+}
+
+/// The resource of that id as it is stored now.
+pub async fn find(cx: &Cx<'_>, id: &str) -> Result<Resource> {
+    cx.one(store::resources::get(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
+}
+
+/// A resource that is about to be registered, under the id that the body chooses or under a new one.
+pub fn create(cx: &Cx<'_>, body: ResourceBody, by: &str) -> Result<Creation<Resource>> {
+    not_built_in(cx, &body)?;
+    let (id, now) = (body.id.clone().unwrap_or_else(|| cx.new_id()), cx.now.seconds());
+    let event = audit::event(cx, EventType::ResourceCreated, Some(by), facts(&id, &body, None));
+    let guard = store::resources::insert(&cx.tenant.id, &id, &body, json(&body)?, now);
+    let change = Change::guard(guard).invalidates(&ResourceKey(body.resource.canonical())).event(event);
+    let resource = Resource { id, body, version: 1, created_at: now, updated_at: now };
+    Ok(Creation::new(resource, change, "another resource has this `id` or this `resource`"))
+}
+
+/// Gives a resource another body; its id stays.
+pub async fn update(cx: &Cx<'_>, present: Resource, body: ResourceBody, by: &str) -> Result<Resource> {
+    let body = ResourceBody { id: present.body.id.clone(), ..body };
+    if present.body == body {
+        return Ok(present);
+    }
+    not_built_in(cx, &body)?;
+    let facts = facts(&present.id, &body, Some(changes(&present.body, &body)));
+    let event = audit::event(cx, EventType::ResourceUpdated, Some(by), facts);
+    let (at, now) = ((present.id.as_str(), present.version), cx.now.seconds());
+    let guard = store::resources::update(&cx.tenant.id, at, &body, json(&body)?, now);
+    let change = Change::guard(guard)
+        .invalidates(&ResourceKey(present.body.resource.canonical()))
+        .invalidates(&ResourceKey(body.resource.canonical()))
+        .event(event);
+    if !cx.commit(change).await? {
+        return Err(match find(cx, &present.id).await?.version == present.version {
+            true => Reason::Conflict.because("another resource has this `resource`"),
+            false => Reason::PreconditionFailed.into(),
+        });
+    }
+    Ok(Resource { body, version: present.version.saturating_add(1), updated_at: now, ..present })
+}
+
+/// Removes a resource.
+pub async fn delete(cx: &Cx<'_>, present: &Resource, by: &str) -> Result<()> {
+    let facts = facts(&present.id, &present.body, None);
+    let event = audit::event(cx, EventType::ResourceDeleted, Some(by), facts);
+    let guard = store::resources::delete(&cx.tenant.id, &present.id, present.version);
+    let change = Change::guard(guard).invalidates(&ResourceKey(present.body.resource.canonical())).event(event);
+    match cx.commit(change).await? {
+        true => Ok(()),
+        false => Err(Reason::PreconditionFailed.into()),
+    }
+}
+
+fn json(body: &ResourceBody) -> Result<String> {
+    serde_json::to_string(body).map_err(|_| Fault::Broken("a resource has no JSON").into())
+}
+
+fn not_built_in(cx: &Cx<'_>, body: &ResourceBody) -> Result<()> {
+    let built_in = Resource::built_in(&cx.issuer()).ok_or(Fault::Broken("an issuer is no URI"))?;
+    match built_in.iter().any(|own| own.body.resource.is_same(&body.resource)) {
+        true => Err(Reason::Conflict.because("`resource` is the URI of the admin API or of event streams")),
+        false => Ok(()),
+    }
+}
+
+fn facts(id: &str, body: &ResourceBody, detail: Option<String>) -> Facts {
+    let uri = body.resource.to_string();
+    Facts { target: Some(id.to_owned()), resource: Some(uri), detail, ..Facts::default() }
 }

@@ -7,13 +7,14 @@
 //!    roles and no groups.
 
 use super::identities::StatusListKey;
+use super::{Creation, changes};
 use crate::audit;
 use crate::context::cache::key;
 use crate::context::{Change, Cx};
-use crate::error::{Fault, Result};
+use crate::error::{Error, Fault, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::user::Account;
-use crate::model::{EventType, Issuer, User, UserBody, id};
+use crate::model::{EventType, Issuer, Status, User, UserBody, id};
 use crate::ports::Sql;
 use crate::store;
 use serde_json::{Map, Value};
@@ -54,18 +55,18 @@ pub async fn named(
     let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
     let account = Account { issuer: iss.to_owned(), subject: subject.to_owned() };
     let told = UserBody { name: text("name"), email: text("email"), accounts: vec![account], ..UserBody::default() };
-    let body = match told.check() {
-        Ok(()) => told,
-        Err(_) => UserBody { name: None, email: None, ..told },
+    let body = match told.problems().is_empty() {
+        true => told,
+        false => UserBody { name: None, email: None, ..told },
     };
-    if body.check().is_err() {
+    if !body.problems().is_empty() {
         return Ok(None);
     }
-    let user = User::new(body, cx.now, &*cx.world.entropy);
-    match create(cx, &user, client).await? {
-        true => Ok(Some(Rc::new(user))),
-        // Somebody else has just made the user.
-        false => by_account(cx, iss, subject).await,
+    match create(cx, body, client)?.commit(cx).await {
+        Ok(user) => Ok(Some(Rc::new(user))),
+        // Another request has just made the user.
+        Err(Error::Refused(refusal)) if refusal.reason == Reason::Conflict => by_account(cx, iss, subject).await,
+        Err(error) => Err(error),
     }
 }
 
@@ -74,26 +75,48 @@ async fn by_account(cx: &Cx<'_>, issuer: &str, subject: &str) -> Result<Option<R
     cx.cached(&AccountKey(issuer, subject), read).await
 }
 
-/// Makes a user; false if another user has one of the accounts.
-pub async fn create(cx: &Cx<'_>, user: &User, by: Option<&str>) -> Result<bool> {
-    let event = audit::event(cx, EventType::UserCreated, by, facts(user, None));
-    let guard = store::users::insert(&cx.tenant.id, user, json(&user.body)?);
-    cx.commit(change(cx, guard, user, None).event(event)).await
+/// The user of that id as they are stored now.
+pub async fn find(cx: &Cx<'_>, id: &str) -> Result<User> {
+    cx.one(store::users::get(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
 }
 
-/// Gives a user another body; `changed` names the members for the event. False if another user has one of the accounts, or another
-/// change came first.
-pub async fn update(cx: &Cx<'_>, user: &User, body: &UserBody, changed: String, by: &str) -> Result<bool> {
-    let event = audit::event(cx, EventType::UserUpdated, Some(by), facts(user, Some(changed)));
-    let guard = store::users::update(&cx.tenant.id, &user.id, user.version, json(body)?, cx.now.seconds());
-    cx.commit(change(cx, guard, user, Some(body)).event(event)).await
+/// A user who is about to be made.
+pub fn create(cx: &Cx<'_>, body: UserBody, by: Option<&str>) -> Result<Creation<User>> {
+    let user = User::new(body, cx.now, &*cx.world.entropy);
+    let event = audit::event(cx, EventType::UserCreated, by, facts(&user, None));
+    let guard = store::users::insert(&cx.tenant.id, &user, json(&user.body)?);
+    let change = change(cx, guard, &user, None).event(event);
+    Ok(Creation::new(user, change, "another user has one of the `accounts`"))
 }
 
-/// Removes a user; false if another change came first. No token about them is honoured any more.
-pub async fn delete(cx: &Cx<'_>, user: &User, by: &str) -> Result<bool> {
+/// Gives a user another body.
+pub async fn update(cx: &Cx<'_>, user: User, body: UserBody, by: &str) -> Result<User> {
+    if user.body == body {
+        return Ok(user);
+    }
+    if user.status == Status::Retired {
+        return Err(Reason::Conflict.because("the user is retired"));
+    }
+    let event = audit::event(cx, EventType::UserUpdated, Some(by), facts(&user, Some(changes(&user.body, &body))));
+    let now = cx.now.seconds();
+    let guard = store::users::update(&cx.tenant.id, &user.id, user.version, json(&body)?, now);
+    if !cx.commit(change(cx, guard, &user, Some(&body)).event(event)).await? {
+        return Err(match find(cx, &user.id).await?.version == user.version {
+            true => Reason::Conflict.because("another user has one of the `accounts`"),
+            false => Reason::PreconditionFailed.into(),
+        });
+    }
+    Ok(User { body, version: user.version.saturating_add(1), updated_at: now, ..user })
+}
+
+/// Removes a user. No token about them is honoured any more.
+pub async fn delete(cx: &Cx<'_>, user: &User, by: &str) -> Result<()> {
     let event = audit::event(cx, EventType::UserDeleted, Some(by), facts(user, None));
     let guard = store::users::delete(&cx.tenant.id, &user.id, user.version);
-    cx.commit(change(cx, guard, user, None).invalidates(&StatusListKey).event(event)).await
+    match cx.commit(change(cx, guard, user, None).invalidates(&StatusListKey).event(event)).await? {
+        true => Ok(()),
+        false => Err(Reason::PreconditionFailed.into()),
+    }
 }
 
 /// A change of a user, with the index of accounts, and all that is cached of the accounts before and after.

@@ -106,34 +106,32 @@ const AZURE_V2: &[&str] =
 const AZURE_V1: &[&str] = &["sts.windows.net", "sts.chinacloudapi.cn"];
 
 /// What the issuer itself cannot say. The error names the field.
-pub fn check(config: &Config, body: &IssuerBody) -> Result<(), String> {
-    body.check()?;
-    let preset = PRESETS.iter().find(|preset| preset.name == body.preset);
-    let Some(preset) = preset else {
-        let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
-        return Err(["`preset` must be one of: ", &names.join(", ")].concat());
-    };
-    if !(preset.fits)(&body.issuer) {
-        return Err(["`issuer` is no issuer of the preset `", preset.name, "`"].concat());
+pub fn problems(config: &Config, body: &IssuerBody) -> Vec<String> {
+    let mut all = body.problems();
+    match PRESETS.iter().find(|preset| preset.name == body.preset) {
+        None => {
+            let names: Vec<&str> = PRESETS.iter().map(|preset| preset.name).collect();
+            all.push(["`preset` must be one of: ", &names.join(", ")].concat());
+        }
+        Some(preset) if !(preset.fits)(&body.issuer) => {
+            all.push(["`issuer` is no issuer of the preset `", preset.name, "`"].concat());
+        }
+        Some(_) => {}
     }
     let is_spiffe = body.preset == SPIFFE;
     if is_spiffe && (body.uses != [Use::Workload] || (body.jwks.is_none() && body.jwks_uri.is_none())) {
-        return Err(
-            "a trust domain has `workload` as its one use, and its bundle as `jwks` or at `jwks_uri`".to_owned()
-        );
+        all.push("a trust domain has `workload` as its one use, and its bundle as `jwks` or at `jwks_uri`".to_owned());
     }
-    body.jwks.iter().try_for_each(|jwks| keysets::check(jwks, is_spiffe))?;
+    all.extend(body.jwks.as_ref().and_then(|jwks| keysets::check(jwks, is_spiffe).err()));
     let fetched = match (&body.jwks, &body.jwks_uri) {
         (Some(_), _) => None,
         (None, Some(uri)) => Some(("jwks_uri", uri)),
         (None, None) => Some(("issuer", &body.issuer)),
     };
-    match fetched.filter(|(_, uri)| outbound::admit(config, uri).is_none()) {
-        Some((field, _)) => {
-            Err(["`", field, "` may not be called: its keys are fetched over https from a public name"].concat())
-        }
-        None => Ok(()),
+    if let Some((field, _)) = fetched.filter(|(_, uri)| outbound::admit(config, uri).is_none()) {
+        all.push(["`", field, "` may not be called: its keys are fetched over https from a public name"].concat());
     }
+    all
 }
 
 fn is_https(iss: &str) -> bool {

@@ -50,10 +50,10 @@ pub struct ClientMetadata {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token_endpoint_auth_signing_alg: Option<Alg>,
     /// Whether its assertions may also name the token endpoint as audience, as RFC 7523 had it before its update.
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub token_endpoint_as_audience: bool,
     /// Whether it gets sender-constrained tokens only (RFC 9449 §5.2).
-    #[serde(default, skip_serializing_if = "is_false")]
+    #[serde(default)]
     pub dpop_bound_access_tokens: bool,
     /// The workloads that are this client, as outside issuers tell it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -66,19 +66,16 @@ pub struct ClientMetadata {
     pub suspend_unused_after_days: Option<u32>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
-const fn is_false(value: &bool) -> bool {
-    !*value
-}
-
 fn client_credentials() -> Vec<String> {
     vec!["client_credentials".to_owned()]
 }
 
-const MAX_TEXT: usize = 200;
-const MAX_ITEMS: usize = 100;
+/// How many characters a text for people may have.
+pub const MAX_TEXT: usize = 200;
+/// How many items a list may have.
+pub const MAX_ITEMS: usize = 100;
 /// Ten years.
-const MAX_UNUSED_DAYS: u32 = 3_650;
+pub const MAX_UNUSED_DAYS: u32 = 3_650;
 
 impl ClientMetadata {
     /// The first client of a tenant: an administrator for the admin API that `admin` names.
@@ -104,60 +101,74 @@ impl ClientMetadata {
         }
     }
 
-    /// What serde cannot say. The error names the field.
-    pub fn check(&self, grant_types: &[&str]) -> Result<(), String> {
-        let text = |field: &str, value: &str| match value.trim().is_empty() || value.chars().count() > MAX_TEXT {
-            true => Err(format!("`{field}` must have 1 to {MAX_TEXT} characters")),
-            false => Ok(()),
-        };
-        text("client_name", &self.client_name)?;
-        self.owner.iter().try_for_each(|owner| text("owner", owner))?;
-        self.tags.iter().try_for_each(|tag| text("tags", tag))?;
-        let unknown = self.grant_types.iter().find(|grant| !grant_types.contains(&grant.as_str()));
-        if let Some(grant) = unknown {
-            return Err(format!("`grant_types` names `{grant}`; supported: {}", grant_types.join(", ")));
+    /// Everything that is wrong with it beyond its shape; each problem names the member.
+    pub fn problems(&self, grant_types: &[&str]) -> Vec<String> {
+        let mut all = Vec::new();
+        let is_text = |value: &str| !value.trim().is_empty() && value.chars().count() <= MAX_TEXT;
+        let texts = [("client_name", Some(&self.client_name)), ("owner", self.owner.as_ref())];
+        let texts = texts.into_iter().chain(self.tags.iter().map(|tag| ("tags", Some(tag))));
+        for (name, _) in texts.filter(|(_, text)| text.is_some_and(|text| !is_text(text))) {
+            all.push(format!("`{name}` must have 1 to {MAX_TEXT} characters"));
         }
-        if self.tags.len() > MAX_ITEMS || self.allowed_resources.as_ref().is_some_and(|list| list.len() > MAX_ITEMS) {
-            return Err(format!("`tags` and `allowed_resources` may have {MAX_ITEMS} items at most"));
+        for grant in self.grant_types.iter().filter(|grant| !grant_types.contains(&grant.as_str())) {
+            all.push(format!("`grant_types` names `{grant}`; supported: {}", grant_types.join(", ")));
+        }
+        let lists =
+            [Some(self.tags.len()), self.allowed_resources.as_ref().map(Vec::len), self.serves.as_ref().map(Vec::len)];
+        if lists.into_iter().flatten().any(|items| items > MAX_ITEMS) {
+            all.push(format!("`tags`, `allowed_resources` and `serves` may have {MAX_ITEMS} items at most"));
         }
         if self.expires_at.is_some_and(|expiry| expiry <= 0) {
-            return Err("`expires_at` must be seconds since the epoch".to_owned());
+            all.push("`expires_at` must be seconds since the epoch".to_owned());
         }
         if self.suspend_unused_after_days.is_some_and(|days| !(1..=MAX_UNUSED_DAYS).contains(&days)) {
-            return Err(format!("`suspend_unused_after_days` must be 1 to {MAX_UNUSED_DAYS}"));
+            all.push(format!("`suspend_unused_after_days` must be 1 to {MAX_UNUSED_DAYS}"));
         }
         if self.kind == ClientKind::ResourceServer && self.allowed_resources.as_ref().is_none_or(Vec::is_empty) {
-            return Err("`allowed_resources` must name what a `resource_server` serves".to_owned());
+            all.push("`allowed_resources` must name what a `resource_server` serves".to_owned());
         }
-        self.check_authentication()
+        self.problems_of_authentication(&mut all);
+        all
     }
 
     /// Whether it can authenticate as it says, as far as its own metadata tells.
-    fn check_authentication(&self) -> Result<(), String> {
+    fn problems_of_authentication(&self, all: &mut Vec<String>) {
         let method = self.token_endpoint_auth_method;
-        let refuse = |why: &str| Err(why.to_owned());
-        if method == AuthMethod::None && self.grant_types.iter().any(|grant| grant == "client_credentials") {
-            return refuse("`client_credentials` needs a `token_endpoint_auth_method` other than `none`");
-        }
-        if self.jwks.is_some() && self.jwks_uri.is_some() {
-            return refuse("`jwks` and `jwks_uri` exclude each other (RFC 7591 §2)");
-        }
-        if method == AuthMethod::PrivateKeyJwt && self.jwks.is_none() && self.jwks_uri.is_none() {
-            return refuse("`private_key_jwt` needs public keys: in `jwks`, or at `jwks_uri`");
-        }
+        let mut refuse = |when: bool, why: &str| {
+            if when {
+                all.push(why.to_owned())
+            }
+        };
+        refuse(
+            method == AuthMethod::None && self.grant_types.iter().any(|grant| grant == "client_credentials"),
+            "`client_credentials` needs a `token_endpoint_auth_method` other than `none`",
+        );
+        refuse(
+            self.jwks.is_some() && self.jwks_uri.is_some(),
+            "`jwks` and `jwks_uri` exclude each other: leave one out (RFC 7591 §2)",
+        );
+        refuse(
+            method == AuthMethod::PrivateKeyJwt && self.jwks.is_none() && self.jwks_uri.is_none(),
+            "`private_key_jwt` needs public keys: in `jwks`, or at `jwks_uri`",
+        );
         if let Some(jwks) = &self.jwks {
-            let set = JwkSet::parse(&jwks.to_string()).map_err(|why| ["`jwks` ", why].concat())?;
             let only = self.token_endpoint_auth_signing_alg;
-            let usable = |alg: Alg| only.is_none_or(|only| only == alg) && set.candidates(alg, None).next().is_some();
-            if !Alg::ALL.into_iter().any(usable) {
-                return refuse("`jwks` has no key that its assertions could be signed with");
+            match JwkSet::parse(&jwks.to_string()) {
+                Err(why) => refuse(true, &["`jwks` ", why].concat()),
+                Ok(set) => {
+                    let usable =
+                        |alg: Alg| only.is_none_or(|only| only == alg) && set.candidates(alg, None).next().is_some();
+                    let none = !Alg::ALL.into_iter().any(usable);
+                    refuse(none, "`jwks` has no key that its assertions could be signed with");
+                }
             }
         }
         let by_others = matches!(method, AuthMethod::FederatedJwt | AuthMethod::SpiffeJwt);
-        if by_others == self.workload_identities.is_empty() || self.workload_identities.len() > MAX_ITEMS {
-            return refuse("`workload_identities` goes with `federated_jwt` and `spiffe_jwt`, which need 1 to 100");
-        }
-        self.workload_identities.iter().try_for_each(WorkloadIdentity::check)
+        refuse(
+            by_others == self.workload_identities.is_empty() || self.workload_identities.len() > MAX_ITEMS,
+            "`workload_identities` goes with `federated_jwt` and `spiffe_jwt`, which need 1 to 100",
+        );
+        all.extend(self.workload_identities.iter().filter_map(|identity| identity.check().err()));
     }
 }
 

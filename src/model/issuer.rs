@@ -1,12 +1,17 @@
 //! Outside issuers whose assertions count in a tenant, and the rules by which their claims are read.
 
+use super::Registered;
 use crate::oauth::Scope;
 use serde::{Deserialize, Serialize};
 
-const MAX_TEXT: usize = 200;
-const MAX_URI: usize = 2_048;
-const MAX_RULES: usize = 20;
-const MAX_VALUES: usize = 100;
+/// How many characters a name or the path of a claim may have.
+pub const MAX_TEXT: usize = 200;
+/// How many bytes a URI, or the value of a rule, may have.
+pub const MAX_URI: usize = 2_048;
+/// How many rules an issuer or a workload may have.
+pub const MAX_RULES: usize = 20;
+/// How many values a rule may have.
+pub const MAX_VALUES: usize = 100;
 
 /// What an administrator says about an outside issuer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -49,22 +54,28 @@ fn oidc() -> String {
 }
 
 impl IssuerBody {
-    /// What serde cannot say. The error names the field.
-    pub fn check(&self) -> Result<(), String> {
-        fits("name", &self.name, MAX_TEXT)?;
-        fits("issuer", &self.issuer, MAX_URI)?;
-        self.jwks_uri.iter().try_for_each(|uri| fits("jwks_uri", uri, MAX_URI))?;
-        self.audience.iter().try_for_each(|audience| fits("audience", audience, MAX_URI))?;
-        if self.uses.is_empty() {
-            return Err("`uses` must name what its assertions may be used for".to_owned());
-        }
-        if self.audience.is_some() && self.uses != [Use::Workload] {
-            return Err("`audience` goes with `workload` as the one use: others have to name this issuer".to_owned());
-        }
-        if self.jwks.is_some() && self.jwks_uri.is_some() {
-            return Err("`jwks` and `jwks_uri` exclude each other".to_owned());
-        }
-        check_rules("rules", &self.rules)
+    /// Everything that is wrong with it beyond its shape; each problem names the member.
+    pub fn problems(&self) -> Vec<String> {
+        let texts = [("name", Some(&self.name), MAX_TEXT), ("issuer", Some(&self.issuer), MAX_URI)];
+        let uris = [("jwks_uri", self.jwks_uri.as_ref(), MAX_URI), ("audience", self.audience.as_ref(), MAX_URI)];
+        let texts = texts.into_iter().chain(uris);
+        let mut all: Vec<String> = texts.filter_map(|(name, text, most)| fits(name, text?, most).err()).collect();
+        let mut refuse = |when: bool, why: &str| {
+            if when {
+                all.push(why.to_owned())
+            }
+        };
+        refuse(self.uses.is_empty(), "`uses` must name what its assertions may be used for");
+        refuse(
+            self.audience.is_some() && self.uses != [Use::Workload],
+            "`audience` goes with `workload` as the one use: others have to name this issuer",
+        );
+        refuse(
+            self.jwks.is_some() && self.jwks_uri.is_some(),
+            "`jwks` and `jwks_uri` exclude each other: leave one out",
+        );
+        all.extend(check_rules("rules", &self.rules).err());
+        all
     }
 }
 
@@ -202,19 +213,7 @@ impl WorkloadIdentity {
 }
 
 /// An outside issuer of a tenant.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Issuer {
-    /// Its name in paths.
-    pub id: String,
-    /// What an administrator said about it.
-    pub body: IssuerBody,
-    /// Counts changes to this row.
-    pub version: i64,
-    /// Seconds since the epoch.
-    pub created_at: i64,
-    /// Seconds since the epoch.
-    pub updated_at: i64,
-}
+pub type Issuer = Registered<IssuerBody>;
 
 #[cfg(test)]
 mod tests {

@@ -1,5 +1,6 @@
 //! Protected resources: what a token is for.
 
+use super::Registered;
 use crate::oauth::{ResourceUri, scope};
 use crate::ports::Alg;
 use serde::de::Error;
@@ -9,8 +10,10 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub const DEFAULT_LIFETIME: u32 = 300;
 /// A signing key stays published for as long as its last token may live; hence the bound.
 pub const MAX_LIFETIME: u32 = 3600;
-const MIN_LIFETIME: u32 = 10;
-const MAX_TEXT: usize = 500;
+/// The shortest life of an access token, in seconds.
+pub const MIN_LIFETIME: u32 = 10;
+/// How many characters a text for people may have.
+pub const MAX_TEXT: usize = 500;
 
 /// A resource as an administrator writes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,58 +68,46 @@ fn signing_alg<'de, D: Deserializer<'de>>(parser: D) -> Result<Alg, D::Error> {
 }
 
 impl ResourceBody {
-    /// What serde cannot say. The error names the field.
-    pub fn check(&self) -> Result<(), String> {
+    /// Everything that is wrong with it beyond its shape; each problem names the member.
+    pub fn problems(&self) -> Vec<String> {
+        let mut all = Vec::new();
         if self.name.trim().is_empty() || self.name.chars().count() > MAX_TEXT {
-            return Err(format!("`name` must have 1 to {MAX_TEXT} characters"));
+            all.push(format!("`name` must have 1 to {MAX_TEXT} characters"));
         }
         if self.scopes.is_empty() || self.scopes.len() > scope::MAX_TOKENS {
-            return Err(format!("`scopes` must have 1 to {} items", scope::MAX_TOKENS));
+            all.push(format!("`scopes` must have 1 to {} items", scope::MAX_TOKENS));
         }
         let together: usize = self.scopes.iter().map(|one| one.name.len().saturating_add(1)).sum();
         if together > scope::MAX_LENGTH {
             let most = scope::MAX_LENGTH;
-            return Err(format!("`scopes` has names of more than {most} bytes together: a token could not hold them"));
+            all.push(format!("`scopes` has names of more than {most} bytes together: a token could not hold them"));
         }
-        for (index, one) in self.scopes.iter().enumerate() {
+        for (n, one) in self.scopes.iter().enumerate() {
             if !scope::is_token(&one.name) {
-                return Err("`scopes` has a `name` that is no scope token (RFC 6749 §3.3)".to_owned());
+                all.push(format!("`scopes[{n}].name` is no scope token (RFC 6749 §3.3)"));
+            } else if self.scopes.iter().take(n).any(|other| other.name == one.name) {
+                all.push(format!("`scopes[{n}].name` names `{}` a second time", one.name));
             }
-            if self.scopes.iter().take(index).any(|other| other.name == one.name) {
-                return Err(format!("`scopes` names `{}` twice", one.name));
-            }
-            if one.description.chars().count() > MAX_TEXT || one.tool.as_ref().is_some_and(|tool| tool.len() > MAX_TEXT)
-            {
-                return Err(format!("`scopes` has a text of more than {MAX_TEXT} characters"));
+            let texts = [Some(&one.description), one.tool.as_ref()];
+            if texts.into_iter().flatten().any(|text| text.chars().count() > MAX_TEXT) {
+                all.push(format!("`scopes[{n}]` has a text of more than {MAX_TEXT} characters"));
             }
         }
         let is_issuer = |server: &String| server.len() <= MAX_TEXT && ResourceUri::parse(server).is_some();
         if !self.authorization_server.as_ref().is_none_or(is_issuer) {
-            return Err(
-                "`authorization_server` must be the issuer of an authorization server, an absolute URI".to_owned()
+            all.push(
+                "`authorization_server` must be the issuer of an authorization server, an absolute URI".to_owned(),
             );
         }
         if !(MIN_LIFETIME..=MAX_LIFETIME).contains(&self.access_token_lifetime) {
-            return Err(format!("`access_token_lifetime` must be {MIN_LIFETIME} to {MAX_LIFETIME} seconds"));
+            all.push(format!("`access_token_lifetime` must be {MIN_LIFETIME} to {MAX_LIFETIME} seconds"));
         }
-        Ok(())
+        all
     }
 }
 
 /// A registered resource.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Resource {
-    /// Its name in paths.
-    pub id: String,
-    /// What it is.
-    pub body: ResourceBody,
-    /// Counts changes to this row; 0 for what has none.
-    pub version: i64,
-    /// Seconds since the epoch.
-    pub created_at: i64,
-    /// Seconds since the epoch.
-    pub updated_at: i64,
-}
+pub type Resource = Registered<ResourceBody>;
 
 impl Resource {
     /// About how many bytes it takes in memory.

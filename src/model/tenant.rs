@@ -42,18 +42,47 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What serde cannot say. The error names the field.
-    pub fn check(&self) -> Result<(), String> {
-        match (1..=10).contains(&self.max_actors) {
-            true => Ok(()),
-            false => Err("`settings.max_actors` must be 1 to 10".to_owned()),
-        }
+    /// Everything that is wrong with it beyond its shape; each problem names the member.
+    pub fn problems(&self) -> Vec<String> {
+        let wrong = !(1..=10).contains(&self.max_actors);
+        wrong.then(|| "`settings.max_actors` must be 1 to 10".to_owned()).into_iter().collect()
     }
 }
 
 impl Default for Settings {
     fn default() -> Self {
         Self { max_actors: 5, dpop_nonce: false }
+    }
+}
+
+/// The tenant whose administrators make tenants.
+pub const FIRST_TENANT: &str = "main";
+
+/// What an administrator says about a tenant. What is absent stays as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantBody {
+    /// For people.
+    pub name: String,
+    /// IANA time zone in which policies see hours and weekdays.
+    #[serde(default = "utc")]
+    pub zone: String,
+    /// Whether it answers.
+    #[serde(default)]
+    pub status: Option<TenantStatus>,
+    /// Its own bounds. What is absent in them takes its default.
+    #[serde(default)]
+    pub settings: Option<Settings>,
+}
+
+fn utc() -> String {
+    "UTC".to_owned()
+}
+
+impl TenantBody {
+    /// What was said about a tenant.
+    pub fn of(tenant: &Tenant) -> Self {
+        let Tenant { name, zone, status, settings, .. } = tenant.clone();
+        Self { name, zone, status: Some(status), settings: Some(settings) }
     }
 }
 

@@ -4,10 +4,14 @@ use super::{Status, id};
 use crate::ports::{Entropy, Now};
 use serde::{Deserialize, Serialize};
 
-const MAX_TEXT: usize = 200;
-const MAX_ITEMS: usize = 100;
-const MAX_ACCOUNTS: usize = 20;
-const MAX_ACCOUNT_TEXT: usize = 512;
+/// How many characters a text may have.
+pub const MAX_TEXT: usize = 200;
+/// How many roles or groups a user may have.
+pub const MAX_ITEMS: usize = 100;
+/// How many accounts a user may have.
+pub const MAX_ACCOUNTS: usize = 20;
+/// How many bytes the issuer or the subject of an account may have.
+pub const MAX_ACCOUNT_TEXT: usize = 512;
 
 /// What an administrator says about a user.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,27 +42,28 @@ pub struct Account {
 }
 
 impl UserBody {
-    /// What serde cannot say. The error names the field.
-    pub fn check(&self) -> Result<(), String> {
+    /// Everything that is wrong with it beyond its shape; each problem names the member.
+    pub fn problems(&self) -> Vec<String> {
+        let mut all = Vec::new();
         let fits = |text: &String| !text.trim().is_empty() && text.chars().count() <= MAX_TEXT;
         for (field, value) in [("name", &self.name), ("email", &self.email)] {
             if value.as_ref().is_some_and(|text| !fits(text)) {
-                return Err(format!("`{field}` must have 1 to {MAX_TEXT} characters"));
+                all.push(format!("`{field}` must have 1 to {MAX_TEXT} characters"));
             }
         }
         for (field, words) in [("roles", &self.roles), ("groups", &self.groups)] {
             if words.len() > MAX_ITEMS || !words.iter().all(fits) {
-                return Err(format!("`{field}` may have {MAX_ITEMS} items of 1 to {MAX_TEXT} characters at most"));
+                all.push(format!("`{field}` may have {MAX_ITEMS} items of 1 to {MAX_TEXT} characters at most"));
             }
         }
         let sound = |text: &String| !text.is_empty() && text.len() <= MAX_ACCOUNT_TEXT;
         let fits = |account: &Account| sound(&account.issuer) && sound(&account.subject);
         if self.accounts.len() > MAX_ACCOUNTS || !self.accounts.iter().all(fits) {
-            return Err(format!(
+            all.push(format!(
                 "`accounts` may have {MAX_ACCOUNTS} items, each with an `issuer` and a `subject` of 1 to {MAX_ACCOUNT_TEXT} bytes"
             ));
         }
-        Ok(())
+        all
     }
 }
 

@@ -1,9 +1,10 @@
 //! `application/x-www-form-urlencoded` request bodies (RFC 6749 §3.2, appendix B).
 //!
-//! 1. The media type is that one, whatever its parameters say; anything else is refused.
+//! 1. The media type is that one, in UTF-8; anything else is refused.
 //! 2. A repeated parameter is refused, `resource` excepted (RFC 8707 §2). An empty value counts as absent (RFC 6749 §3.2).
 //! 3. At most 64 parameters; names and values are percent-decoded UTF-8.
 
+use super::Media;
 use crate::error::{Reason, Result};
 
 const MAX_PARAMETERS: usize = 64;
@@ -15,8 +16,8 @@ pub struct Form(Vec<(String, String)>);
 impl Form {
     /// Reads a body that came with `content_type`.
     pub fn parse(content_type: Option<&str>, body: &[u8]) -> Result<Self> {
-        let media = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
-        if !media.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        let media = Media::parse(content_type.unwrap_or_default());
+        if !media.is("application/x-www-form-urlencoded") || !media.is_utf8() {
             return Err(Reason::WrongMediaType.into());
         }
         if std::str::from_utf8(body).is_err() {

@@ -4,11 +4,13 @@
 
 pub mod basic;
 pub mod form;
+mod media;
 pub mod metadata;
 pub mod resource;
 pub mod scope;
 pub mod status_list;
 
 pub use form::Form;
+pub use media::Media;
 pub use resource::ResourceUri;
 pub use scope::Scope;

@@ -5,7 +5,8 @@
 //! 2. It is one transaction with its event and its receipt, and it takes what depends on the thing along: every token (the
 //!    gate asks about each party of one), downstream tokens kept for reuse, the data key of a connection.
 //! 3. Killing twice changes nothing and answers the same receipt, from whatever isolates and however close together.
-//! 4. The receipt names the moment after which no isolate honours the thing: the freshness bound (docs/requirements.md R86).
+//! 4. Administrators of the first tenant alone stop tenants, and never the first one.
+//! 5. The receipt names the moment after which no isolate honours the thing: the freshness bound (docs/requirements.md R86).
 //!
 //! Whoever uses a downstream token that was handed out may go on until it expires, for no provider so far takes one back;
 //! the receipt says when that is. Out of scope: who may call, and the gate itself ([`crate::revocation::check`]).
@@ -15,19 +16,20 @@ use crate::audit;
 use crate::context::{Change, Cx, TenantKey};
 use crate::crypto::{Digest, sha256};
 use crate::directory::clients::ClientKey;
-use crate::directory::connections::{ConnectionKey, KeptTokensKey};
+use crate::directory::connections::{self, ConnectionKey, KeptTokensKey};
 use crate::directory::identities::{IdentityKey, StatusListKey};
-use crate::directory::users;
+use crate::directory::{tenants, users};
 use crate::error::{Fault, Reason, Result};
 use crate::jose::{AccessToken, LEEWAY_SECONDS};
 use crate::model::event::Facts;
 use crate::model::resource::MAX_LIFETIME;
 use crate::model::stop::{Receipt, Stopped};
-use crate::model::{EventType, Status, Stoppable, id};
+use crate::model::{Connection, EventType, Status, Stoppable, id};
 use crate::ports::Sql;
 use crate::revocation::signals::{self, Subjects};
 use crate::store::stops::Census;
 use crate::store::{self, stops};
+use std::rc::Rc;
 
 /// What shall be stopped or resumed, and who says so.
 #[derive(Clone, Copy)]
@@ -113,8 +115,31 @@ async fn invalidates(cx: &Cx<'_>, change: Change, order: Order<'_>) -> Result<Ch
     .invalidates(&StatusListKey))
 }
 
-/// Stops a thing for good, and everything that it was ever given.
-pub async fn kill(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
+/// What a kill leaves to do.
+#[must_use = "the ciphertext of a killed connection lies about until somebody removes it"]
+pub struct Killed {
+    /// What was stopped.
+    pub receipt: Receipt,
+    /// The connection that was stopped, with the pointer to its ciphertext: nothing can read it any more, and it can be removed.
+    pub connection: Option<Rc<Connection>>,
+}
+
+/// Stops a thing for good, and everything that it was ever given. Callers go through [`crate::vault`], which removes ciphertexts.
+pub async fn kill(cx: &Cx<'_>, order: Order<'_>) -> Result<Killed> {
+    // Once the data key is gone nothing tells where its ciphertext lies.
+    let connection = match order.kind {
+        Stoppable::Connection => connections::load(cx, order.id).await?,
+        Stoppable::Tenant => {
+            tenants::expect_first(cx)?;
+            tenants::not_first(order.id)?;
+            None
+        }
+        Stoppable::Client | Stoppable::User | Stoppable::Identity | Stoppable::Chain => None,
+    };
+    Ok(Killed { receipt: stop(cx, order).await?, connection })
+}
+
+async fn stop(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
     let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
     let census = census(cx, order).await?;
     let (kind, id) = order.thing();

@@ -14,7 +14,9 @@ use crate::error::{Fault, Reason, Result};
 use crate::model::connection::{CredentialPointer, Settings};
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
+use crate::model::stop::Receipt;
 use crate::model::{Connection, Event, EventType, Status};
+use crate::revocation::kill::{self, Killed, Order};
 use crate::store;
 use serde_json::Value;
 
@@ -50,7 +52,7 @@ pub async fn create(cx: &Cx<'_>, admin: &str, name: &str, draft: Draft) -> Resul
         .event(event(cx, EventType::ConnectionPut, admin, name, "created"));
     if !cx.commit(change).await? {
         discard(cx, name, &pointer).await;
-        return Err(Reason::Conflict.into());
+        return Err(Reason::Conflict.because("another request has just made this connection"));
     }
     Ok(Connection {
         name: name.to_owned(),
@@ -67,6 +69,9 @@ pub async fn create(cx: &Cx<'_>, admin: &str, name: &str, draft: Draft) -> Resul
 /// Changes a connection that is still as it was read.
 pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft) -> Result<Connection> {
     let (provider, config) = parse(&draft.kind, draft.config)?;
+    if draft.secret.is_none() && provider.kind == present.kind && config == present.settings.config {
+        return Ok(present);
+    }
     if present.status == Status::Retired {
         return Err(Reason::Conflict.because("this connection was stopped for good; remove it, then make it again"));
     }
@@ -155,11 +160,15 @@ async fn lodge(cx: &Cx<'_>, name: &str, provider: &Provider, secret: Value) -> R
     Ok(Lodged { pointer, account: credential.account })
 }
 
-/// Removes the ciphertext of a connection that was stopped for good: nothing can read it.
-pub async fn tidy(cx: &Cx<'_>, connection: &Connection) {
-    if let Some(pointer) = &connection.credential {
-        discard(cx, &connection.name, pointer).await;
+/// Stops a thing for good; of a connection, the ciphertext is removed, which nothing can read any more.
+pub async fn kill(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
+    let Killed { receipt, connection } = kill::kill(cx, order).await?;
+    let credential =
+        connection.as_ref().and_then(|connection| Some((&connection.name, connection.credential.as_ref()?)));
+    if let Some((name, pointer)) = credential {
+        discard(cx, name, pointer).await;
     }
+    Ok(receipt)
 }
 
 /// Removes a ciphertext whose data key is gone or was never stored.

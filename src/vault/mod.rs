@@ -18,5 +18,5 @@ mod keep;
 mod lease;
 mod provider;
 
-pub use keep::{Draft, create, remove, tidy, update};
+pub use keep::{Draft, create, kill, remove, update};
 pub use lease::{Granted, Request, Trail, lease};

@@ -1,183 +1,183 @@
-//! Every URL in one match: path, role, guard, methods, endpoint.
+//! Finding the endpoint of a path: every URL is a row of [`super::routes`], with its role, its guard, its handler and its part of the
+//! document.
+//!
+//! 1. Rows of one path stand together, and the first path that fits is the one.
+//! 2. What is below the admin API is told to administrators alone, also that there is nothing (see [`Route::endpoint`]).
 
+use super::render::Style;
+use super::routes::ROUTES;
+use super::schema::Object;
+use super::{AdminCall, Answer, Call, Method, ReceiverCall, SiteCall, admin};
 use crate::config::Role;
 use crate::error::{Reason, Result};
-use crate::web::oauth::{authorize, discovery, introspect, revoke, status_list, token};
-use crate::web::render::Style;
-use crate::web::vault::lease;
-use crate::web::{Method, Run, admin, ssf};
 
-/// Who may call a route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guard {
+/// Who may call, and what answers.
+#[derive(Clone, Copy)]
+pub enum Endpoint {
+    /// Anyone; it belongs to no tenant.
+    Site(for<'a> fn(SiteCall<'a>) -> Answer<'a>),
     /// Anyone, also a page of another origin.
-    Public,
+    Public(for<'a> fn(Call<'a>) -> Answer<'a>),
     /// The endpoint authenticates its client itself.
-    Client,
+    Client(for<'a> fn(Call<'a>) -> Answer<'a>),
     /// A browser goes there; no script may read it.
-    Page,
-    /// A bearer of an admin token.
-    Admin,
+    Page(for<'a> fn(Call<'a>) -> Answer<'a>),
+    /// A resource server with a token for its event stream that has one of these scopes.
+    Receiver(&'static [&'static str], for<'a> fn(ReceiverCall<'a>) -> Answer<'a>),
+    /// A bearer of a token for the admin API.
+    Admin(for<'a> fn(AdminCall<'a>) -> Answer<'a>),
 }
 
-/// A route that fits a path.
+/// What a request carries besides its path.
+#[derive(Clone, Copy)]
+pub enum Takes {
+    /// Nothing.
+    Nothing,
+    /// A JSON body.
+    Json(&'static Object),
+    /// A JSON body, or none.
+    JsonOrNothing(&'static Object),
+    /// A form, and client authentication.
+    Form(&'static Object),
+    /// The page of a list, and these filters.
+    Page(&'static [&'static str]),
+    /// Query parameters, and whether they are needed.
+    Query(&'static [&'static str], bool),
+}
+
+/// What a good answer has.
+#[derive(Clone, Copy)]
+pub enum Gives {
+    /// No body.
+    Nothing,
+    /// An object.
+    One(&'static Object),
+    /// An object with an `ETag`.
+    Tagged(&'static Object),
+    /// An object with an `ETag` that a `PUT` has changed, or made (201).
+    Made(&'static Object),
+    /// A page of objects.
+    Many(&'static Object),
+    /// An object, or a list of them.
+    OneOrList(&'static Object),
+    /// An object, or a JWT of that media type where `Accept` asks so.
+    OneOrJwt(&'static Object, &'static str),
+    /// A JWT of that media type.
+    Jwt(&'static str),
+    /// Text of that media type.
+    Text(&'static str),
+    /// The OpenAPI document.
+    Document,
+}
+
+/// One endpoint.
+pub struct Row {
+    /// The method.
+    pub method: Method,
+    /// The path, with its variable segments in braces.
+    pub path: &'static str,
+    /// The group that it belongs to; nothing where every Worker has it.
+    pub role: Option<Role>,
+    /// Who may call, and what answers.
+    pub endpoint: Endpoint,
+    /// What a request carries.
+    pub takes: Takes,
+    /// The status of a good answer, and what it has.
+    pub gives: (u16, Gives),
+    /// Statuses of refusals, besides those that every endpoint of its kind has.
+    pub refuses: &'static [u16],
+    /// For people.
+    pub summary: &'static str,
+}
+
+/// The rows of a path.
 pub struct Route {
-    /// The tenant, as the path names it.
+    /// The tenant, as the path names it; empty where it names none.
     pub tenant: String,
-    /// The group that it belongs to.
-    pub role: Role,
-    /// Who may call it.
-    pub guard: Guard,
-    /// What it can do.
-    pub methods: Vec<(Method, Run)>,
+    /// The group that it belongs to; nothing where every Worker has it.
+    pub role: Option<Role>,
     /// The variable segments of the path, decoded.
     pub ids: Vec<String>,
+    rows: &'static [Row],
 }
+
+/// What answers below the admin API where no row fits.
+const NOTHING: Endpoint = Endpoint::Admin(|call| Box::pin(admin::nothing(call)));
 
 impl Route {
     /// How this part of the surface speaks of errors.
     pub fn style(&self) -> Style {
-        style(self.guard)
+        match self.guard() {
+            Endpoint::Admin(_) => Style::Problem,
+            _ => Style::OAuth,
+        }
+    }
+
+    /// An endpoint of the path: all of them have the same guard.
+    pub fn guard(&self) -> Endpoint {
+        self.rows.first().map_or(NOTHING, |row| row.endpoint)
     }
 
     /// The endpoint for a method.
-    pub fn endpoint(&self, method: Method) -> Result<Run> {
-        let found = self.methods.iter().find(|(known, _)| *known == method);
-        found.map(|(_, run)| *run).ok_or_else(|| Reason::MethodNotAllowed.into())
+    pub fn endpoint(&self, method: Method) -> Result<Endpoint> {
+        match self.rows {
+            [] => Ok(NOTHING),
+            rows => {
+                let found = rows.iter().find(|row| row.method == method);
+                found.map(|row| row.endpoint).ok_or_else(|| Reason::MethodNotAllowed.into())
+            }
+        }
     }
 
     /// The `Allow` header (RFC 9110 §10.2.1).
     pub fn allow(&self) -> String {
-        let names: Vec<_> = self.methods.iter().map(|(method, _)| method.as_str()).collect();
+        let names: Vec<_> = self.rows.iter().map(|row| row.method.as_str()).collect();
         names.join(", ")
     }
 }
 
-fn style(guard: Guard) -> Style {
-    match guard {
-        Guard::Admin => Style::Problem,
-        Guard::Public | Guard::Client | Guard::Page => Style::OAuth,
-    }
-}
-
-macro_rules! endpoints {
-    ($($method:ident $run:expr),+ $(,)?) => {
-        vec![$((Method::$method, { let run: Run = |call| Box::pin($run(call)); run })),+]
-    };
+/// Every endpoint that there is.
+pub fn rows() -> &'static [Row] {
+    ROUTES
 }
 
 /// The route of a path, if there is one.
 pub fn resolve(path: &str) -> Option<Route> {
-    let segments: Vec<&str> = path.strip_prefix('/')?.split('/').collect();
-    let (tenant, rest) = match segments.as_slice() {
-        [".well-known", document, "t", tenant] => (*tenant, vec![".well-known", *document]),
-        ["t", tenant, rest @ ..] => (*tenant, rest.to_vec()),
-        _ => return None,
-    };
-    let (role, guard, methods, ids) = match rest.as_slice() {
-        [".well-known", "oauth-authorization-server" | "openid-configuration"] => {
-            (Role::Discovery, Guard::Public, endpoints![Get discovery::metadata], vec![])
-        }
-        ["jwks.json"] => (Role::Discovery, Guard::Public, endpoints![Get discovery::jwks], vec![]),
-        ["resources", id, "oauth-protected-resource"] => {
-            (Role::Discovery, Guard::Public, endpoints![Get discovery::protected_resource], vec![*id])
-        }
-        ["authorize"] => {
-            (Role::Authorize, Guard::Page, endpoints![Get authorize::refuse, Post authorize::refuse], vec![])
-        }
-        ["token"] => (Role::Token, Guard::Client, endpoints![Post token::post], vec![]),
-        ["introspect"] => (Role::Token, Guard::Client, endpoints![Post introspect::post], vec![]),
-        ["revoke"] => (Role::Token, Guard::Client, endpoints![Post revoke::post], vec![]),
-        ["status-list"] => (Role::Token, Guard::Public, endpoints![Get status_list::get], vec![]),
-        ["connections", name, "token"] => (Role::Broker, Guard::Client, endpoints![Post lease::lease], vec![*name]),
-        [".well-known", "ssf-configuration"] => {
-            (Role::Discovery, Guard::Public, endpoints![Get ssf::configuration], vec![])
-        }
-        ["ssf", rest @ ..] => {
-            let (methods, ids) = ssf_route(rest)?;
-            (Role::Token, Guard::Client, methods, ids)
-        }
-        ["admin", rest @ ..] => {
-            let (role, methods, ids) = admin_route(rest)?;
-            (role, Guard::Admin, methods, ids)
-        }
-        _ => return None,
-    };
-    let ids = ids.into_iter().map(decode).collect::<Option<_>>()?;
-    Some(Route { tenant: tenant.to_owned(), role, guard, methods, ids })
-}
-
-type Endpoints = Vec<(Method, Run)>;
-
-/// Event streams.
-fn ssf_route<'a>(rest: &[&'a str]) -> Option<(Endpoints, Vec<&'a str>)> {
-    Some(match rest {
-        ["streams"] => (
-            endpoints![Get ssf::read, Post ssf::create, Patch ssf::update, Put ssf::replace, Delete ssf::delete],
-            vec![],
-        ),
-        ["streams", id, "poll"] => (endpoints![Post ssf::poll], vec![*id]),
-        ["status"] => (endpoints![Get ssf::status, Post ssf::set_status], vec![]),
-        ["verify"] => (endpoints![Post ssf::verify], vec![]),
-        _ => return None,
+    let known = ROUTES.iter().position(|row| fits(row.path, path)).and_then(|start| {
+        let rows = ROUTES.get(start..)?;
+        let first = rows.first()?;
+        let count = rows.iter().take_while(|row| row.path == first.path).count();
+        let (tenant, ids) = variables(first.path, path)?;
+        Some(Route { tenant, role: first.role, ids, rows: rows.get(..count)? })
+    });
+    known.or_else(|| {
+        let (tenant, rest) = path.strip_prefix("/t/")?.split_once('/')?;
+        let is_admin = rest == "admin" || rest.starts_with("admin/");
+        is_admin.then(|| Route { tenant: tenant.to_owned(), role: Some(Role::Admin), ids: vec![], rows: &[] })
     })
 }
 
-/// The admin API. What touches signing keys or credentials belongs to the role that has the secret for it.
-fn admin_route<'a>(rest: &[&'a str]) -> Option<(Role, Endpoints, Vec<&'a str>)> {
-    use admin::{clients, connections, events, identities, issuers, keys, kill, policies, resources, tenants, users};
-    Some(match rest {
-        ["tenants"] => (Role::Admin, endpoints![Get tenants::list, Post tenants::create], vec![]),
-        ["tenants", id] => (Role::Admin, endpoints![Get tenants::get, Put tenants::put], vec![*id]),
-        ["clients"] => (Role::Admin, endpoints![Get clients::list, Post clients::create], vec![]),
-        ["clients", id] => {
-            (Role::Admin, endpoints![Get clients::get, Put clients::put, Delete clients::delete], vec![*id])
+fn fits(pattern: &str, path: &str) -> bool {
+    let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
+    loop {
+        match (pattern.next(), path.next()) {
+            (None, None) => return true,
+            (Some(wanted), Some(segment)) if wanted == segment || wanted.starts_with('{') => {}
+            _ => return false,
         }
-        ["clients", id, "secrets"] => (Role::Admin, endpoints![Post clients::add_secret], vec![*id]),
-        ["clients", id, "secrets", secret] => {
-            (Role::Admin, endpoints![Delete clients::delete_secret], vec![*id, *secret])
+    }
+}
+
+/// The tenant and the other variable segments of a path that fits; nothing if one cannot name anything.
+fn variables(pattern: &str, path: &str) -> Option<(String, Vec<String>)> {
+    let (mut tenant, mut ids) = (String::new(), Vec::new());
+    for (wanted, segment) in pattern.split('/').zip(path.split('/')).filter(|(wanted, _)| wanted.starts_with('{')) {
+        match wanted {
+            "{tenant}" => segment.clone_into(&mut tenant),
+            _ => ids.push(decode(segment)?),
         }
-        ["clients", id, "suspend"] => (Role::Admin, endpoints![Post clients::suspend], vec![*id]),
-        ["clients", id, "resume"] => (Role::Admin, endpoints![Post clients::resume], vec![*id]),
-        ["clients", id, "kill"] => (Role::Admin, endpoints![Post clients::kill], vec![*id]),
-        ["identities"] => (Role::Admin, endpoints![Get identities::list], vec![]),
-        ["identities", id] => (Role::Admin, endpoints![Get identities::get], vec![*id]),
-        ["identities", id, "suspend"] => (Role::Admin, endpoints![Post identities::suspend], vec![*id]),
-        ["identities", id, "resume"] => (Role::Admin, endpoints![Post identities::resume], vec![*id]),
-        ["identities", id, "kill"] => (Role::Admin, endpoints![Post identities::kill], vec![*id]),
-        ["kill"] => (Role::Admin, endpoints![Post kill::any], vec![]),
-        ["resources"] => (Role::Admin, endpoints![Get resources::list, Post resources::create], vec![]),
-        ["resources", id] => {
-            (Role::Admin, endpoints![Get resources::get, Put resources::put, Delete resources::delete], vec![*id])
-        }
-        ["users"] => (Role::Admin, endpoints![Get users::list, Post users::create], vec![]),
-        ["users", id] => (Role::Admin, endpoints![Get users::get, Put users::put, Delete users::delete], vec![*id]),
-        ["issuers"] => (Role::Admin, endpoints![Get issuers::list, Post issuers::create], vec![]),
-        ["issuers", id] => {
-            (Role::Admin, endpoints![Get issuers::get, Put issuers::put, Delete issuers::delete], vec![*id])
-        }
-        ["users", id, "suspend"] => (Role::Admin, endpoints![Post users::suspend], vec![*id]),
-        ["users", id, "resume"] => (Role::Admin, endpoints![Post users::resume], vec![*id]),
-        ["users", id, "kill"] => (Role::Admin, endpoints![Post users::kill], vec![*id]),
-        ["policies"] => (Role::Admin, endpoints![Get policies::list], vec![]),
-        ["policies", id] => {
-            (Role::Admin, endpoints![Get policies::get, Put policies::put, Delete policies::delete], vec![*id])
-        }
-        ["connections"] => (Role::Broker, endpoints![Get connections::list], vec![]),
-        ["connections", name] => (
-            Role::Broker,
-            endpoints![Get connections::get, Put connections::put, Delete connections::delete],
-            vec![*name],
-        ),
-        ["connections", name, "suspend"] => (Role::Admin, endpoints![Post connections::suspend], vec![*name]),
-        ["connections", name, "resume"] => (Role::Admin, endpoints![Post connections::resume], vec![*name]),
-        ["connections", name, "kill"] => (Role::Admin, endpoints![Post connections::kill], vec![*name]),
-        ["keys"] => (Role::Token, endpoints![Get keys::list], vec![]),
-        ["keys", "rotate"] => (Role::Token, endpoints![Post keys::rotate], vec![]),
-        ["events"] => (Role::Audit, endpoints![Get events::list], vec![]),
-        ["dead-letters"] => (Role::Audit, endpoints![Get events::dead_letters], vec![]),
-        _ => return None,
-    })
+    }
+    Some((tenant, ids))
 }
 
 /// One decoded path segment: never empty, never a dot segment, never with a slash in it.

@@ -20,7 +20,7 @@ mod secret;
 mod workload;
 
 pub use failures::Counted;
-pub use registration::check;
+pub use registration::problems;
 pub use workload::client_by_workload;
 
 use crate::context::Cx;

@@ -1,17 +1,71 @@
 //! `admin/events`: the audit trail, newest first; and how many events nobody could keep.
 
-use super::{FIRST_TENANT, items, query};
+use super::page;
 use crate::audit;
+use crate::directory::tenants;
 use crate::error::{Error, Reason, Result};
 use crate::model::EventType;
+use crate::model::event::Because;
 use crate::model::id::first_at;
 use crate::store::events::Filter;
-use crate::web::{Call, Response};
+use crate::web::schema::{ANY, Kind, members, object};
+use crate::web::{AdminCall, Response};
 use chrono::DateTime;
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// What a query may say besides `limit` and `cursor`.
 pub const PARAMETERS: &[&str] = &["client_id", "type", "decision", "since", "until", "refused"];
+
+const WORDS: Kind = Kind::List(&Kind::Word, ANY);
+
+object!(
+    /// An audit record.
+    EVENT = "Event" [members![
+        must "id" Kind::Word,
+        must "tenant" Kind::Word,
+        must "at" Kind::Count,
+        must "type" Kind::Words("EventType", || EventType::ALL.iter().map(|kind| kind.as_str()).collect()),
+        must "request_id" Kind::Word,
+        may "client" Kind::Word,
+        may "subject" Kind::Word,
+        may "chain" WORDS,
+        may "grant_type" Kind::Word,
+        may "auth_method" Kind::Word,
+        may "resource" Kind::Word,
+        may "scope_asked" Kind::Word,
+        may "scope_given" Kind::Word,
+        may "scope_refused" Kind::List(&Kind::Object(&REFUSED_SCOPE), ANY),
+        may "scope_refused_more" Kind::Count,
+        may "connection" Kind::Word,
+        may "tool" Kind::Word,
+        may "resource_server" Kind::Word,
+        may "ip" Kind::Word,
+        may "decision" Kind::Word,
+        may "policies" WORDS,
+        may "policy_errors" WORDS,
+        may "shadow_policies" WORDS,
+        may "policy_version" Kind::Word,
+        may "jti_hash" Kind::Word,
+        may "expires_at" Kind::Time,
+        may "reason" Kind::Word,
+        may "detail" Kind::Word,
+        may "target" Kind::Word,
+    ]]
+);
+
+object!(
+    /// A scope that was asked for and not given.
+    REFUSED_SCOPE = "RefusedScope" [members![
+        must "scope" Kind::Word,
+        must "because" Kind::Words("Because", || Because::ALL.map(Because::as_str).to_vec()),
+        may "policies" WORDS,
+    ]]
+);
+
+object!(
+    /// How many events could not be recorded.
+    DEAD_LETTERS = "DeadLetters" [members![must "count" Kind::Count]]
+);
 
 /// Beyond every id.
 const LAST: &str = "~";
@@ -20,8 +74,8 @@ const LAST: &str = "~";
 const MAX_SECONDS: i64 = 99_999_999_999;
 
 /// Lists events that fit the query.
-pub async fn list(call: Call<'_>) -> Result<Response> {
-    let page = query(call, PARAMETERS)?;
+pub async fn list(call: AdminCall<'_>) -> Result<Response> {
+    let page = page(call, PARAMETERS)?;
     let text = |name: &str| page.get(name).map(str::to_owned);
     let time =
         |name: &'static str| page.get(name).map(|text| moment(text).ok_or_else(|| not_a_moment(name))).transpose();
@@ -41,16 +95,15 @@ pub async fn list(call: Call<'_>) -> Result<Response> {
     if let Some(until) = time("until")? {
         filter.before = first_at(until);
     }
-    if let Some(cursor) = page.get("cursor") {
-        let cursor = cursor.to_owned();
-        filter.before = if cursor < filter.before { cursor } else { filter.before };
+    if !page.after().is_empty() {
+        filter.before = filter.before.min(page.after().to_owned());
     }
     if let Some(decision) = page.get("decision") {
         filter.from = filter.from.max(decision.to_owned());
         filter.before = filter.before.min([decision, "!"].concat());
     }
-    let (events, cursor) = audit::query::events(call.cx, &filter, page.limit()).await?;
-    Ok(items(&events, cursor))
+    let found = audit::query::events(call.cx, &filter, page.rows()).await?;
+    Ok(page.of(found, |event| (event.get("id").and_then(Value::as_str).unwrap_or_default().to_owned(), event)))
 }
 
 fn not_a_moment(name: &str) -> Error {
@@ -66,10 +119,8 @@ fn moment(text: &str) -> Option<i64> {
 }
 
 /// Counts the dead letters. They are of all tenants, so only the first tenant's administrators see it.
-pub async fn dead_letters(call: Call<'_>) -> Result<Response> {
-    if call.cx.tenant.id != FIRST_TENANT {
-        return Err(Reason::FirstTenantOnly.into());
-    }
+pub async fn dead_letters(call: AdminCall<'_>) -> Result<Response> {
+    tenants::expect_first(call.cx)?;
     let count = audit::query::dead_letters(call.cx).await?;
     Ok(Response::json(200, &json!({"count": count})))
 }

@@ -1,17 +1,81 @@
 //! `admin/identities`: the directory of agentic identities, and stopping one.
 
-use super::{kill, query};
+use super::events::EVENT;
+use super::{kill, page};
 use crate::directory::identities::{self, Recent};
 use crate::error::{Reason, Result};
 use crate::model::identity::{Entry, Filter};
 use crate::model::{Status, Stoppable};
 use crate::policy::reach::{self, Reach};
-use crate::web::{Call, Response};
+use crate::web::schema::objects::STATUS;
+use crate::web::schema::{ANY, Kind, Member, members, object};
+use crate::web::{AdminCall, Response};
 use serde::Serialize;
 use serde_json::Value;
 
 /// What a query may say besides `limit` and `cursor`.
 pub const PARAMETERS: &[&str] = &["client", "subject", "status"];
+
+const WORDS: Kind = Kind::List(&Kind::Word, ANY);
+
+const SHOWN: &[Member] = members![
+    must "id" Kind::Word,
+    must "client" Kind::Word,
+    may "client_name" Kind::Word,
+    must "subject" Kind::Word,
+    may "owner" Kind::Word,
+    must "tags" WORDS,
+    must "registered_by" Kind::Word,
+    must "status" STATUS,
+    may "stopped" WORDS,
+    must "status_list_index" Kind::Count,
+    must "created_at" Kind::Time,
+    must "updated_at" Kind::Time,
+];
+
+object!(
+    /// An agentic identity.
+    IDENTITY = "Identity" [SHOWN]
+);
+
+object!(
+    /// An agentic identity, what it can reach, and what it did last.
+    DETAIL = "IdentityDetail" [SHOWN, members![
+        must "reach" Kind::Object(&REACH),
+        must "events" Kind::List(&Kind::Object(&EVENT), ANY),
+        must "chains" Kind::List(&Kind::Object(&CHAIN), ANY),
+    ]]
+);
+
+object!(
+    /// What an agentic identity can reach.
+    REACH = "Reach" [members![
+        must "scopes" Kind::List(&Kind::Object(&REACHABLE), ANY),
+        must "connections" Kind::List(&Kind::Object(&REACHABLE), ANY),
+    ]]
+);
+
+object!(
+    /// Whether a scope or a connection can be reached, and why.
+    REACHABLE = "Reachable" [members![
+        may "resource" Kind::Word,
+        must "name" Kind::Word,
+        must "allowed" Kind::Boolean,
+        must "policies" WORDS,
+        must "because" Kind::Word,
+    ]]
+);
+
+object!(
+    /// A token that has not expired.
+    CHAIN = "Chain" [members![
+        must "jti_hash" Kind::Word,
+        must "chain" WORDS,
+        may "resource" Kind::Word,
+        must "scope" Kind::Word,
+        must "expires_at" Kind::Time,
+    ]]
+);
 
 #[derive(Serialize)]
 struct View {
@@ -97,8 +161,8 @@ fn chain(event: &Value, now: i64) -> Option<Chain> {
 }
 
 /// Lists identities.
-pub async fn list(call: Call<'_>) -> Result<Response> {
-    let page = query(call, PARAMETERS)?;
+pub async fn list(call: AdminCall<'_>) -> Result<Response> {
+    let page = page(call, PARAMETERS)?;
     let status = match page.get("status") {
         Some("active") => Some(Status::Active),
         Some("suspended") => Some(Status::Suspended),
@@ -112,7 +176,7 @@ pub async fn list(call: Call<'_>) -> Result<Response> {
 }
 
 /// Shows an identity: who it is, what it can reach, what it did last.
-pub async fn get(call: Call<'_>) -> Result<Response> {
+pub async fn get(call: AdminCall<'_>) -> Result<Response> {
     let (cx, now) = (call.cx, call.cx.now.seconds());
     let entry = identities::find(cx, call.id(0)?).await?;
     let reach = reach::reach(cx, &entry).await?;
@@ -121,18 +185,8 @@ pub async fn get(call: Call<'_>) -> Result<Response> {
     Ok(Response::json(200, &Detail { identity: view(entry), reach, events, chains }))
 }
 
-/// Stops an identity until it is resumed.
-pub async fn suspend(call: Call<'_>) -> Result<Response> {
-    kill::suspend(call, Stoppable::Identity).await
-}
-
 /// Lets a suspended identity go on.
-pub async fn resume(call: Call<'_>) -> Result<Response> {
+pub async fn resume(call: AdminCall<'_>) -> Result<Response> {
     kill::resume(call, Stoppable::Identity).await?;
     Ok(Response::json(200, &view(identities::find(call.cx, call.id(0)?).await?)))
-}
-
-/// Stops an identity for good.
-pub async fn kill(call: Call<'_>) -> Result<Response> {
-    kill::kill(call, Stoppable::Identity).await
 }

@@ -3,8 +3,24 @@
 use super::items;
 use crate::error::Result;
 use crate::keys;
-use crate::web::{Call, Response};
+use crate::model::KeyState;
+use crate::web::schema::objects::ALG;
+use crate::web::schema::{Kind, members, object};
+use crate::web::{AdminCall, Response};
 use serde::Serialize;
+
+object!(
+    /// A signing key.
+    KEY = "Key" [members![
+        must "kid" Kind::Word,
+        must "alg" ALG,
+        must "state" Kind::Words("KeyState", || {
+            [KeyState::Next, KeyState::Current, KeyState::Retired].map(KeyState::as_str).to_vec()
+        }),
+        must "created_at" Kind::Time,
+        must "changed_at" Kind::Time,
+    ]]
+);
 
 #[derive(Serialize)]
 struct View {
@@ -16,7 +32,7 @@ struct View {
 }
 
 /// Lists the keys that are published, by algorithm and age.
-pub async fn list(call: Call<'_>) -> Result<Response> {
+pub async fn list(call: AdminCall<'_>) -> Result<Response> {
     let keys = keys::all(call.cx).await?;
     let views: Vec<View> = keys
         .iter()
@@ -32,7 +48,7 @@ pub async fn list(call: Call<'_>) -> Result<Response> {
 }
 
 /// Lets the next keys sign and answers the new list.
-pub async fn rotate(call: Call<'_>) -> Result<Response> {
-    keys::rotate(call.cx, Some(call.admin()?)).await?;
+pub async fn rotate(call: AdminCall<'_>) -> Result<Response> {
+    keys::rotate(call.cx, Some(call.admin)).await?;
     list(call).await
 }

@@ -3,22 +3,55 @@
 //! 1. A policy that does not parse or does not fit the schema is refused with line and column, whatever its mode.
 //! 2. A policy that probably does not mean what it says is written, and the answer has warnings.
 
-use super::{body, check_slug, expect_if_sent, expect_present, item, page};
+use super::aggregate::{Aggregate, Named, Shown};
+use super::{Page, check_slug};
 use crate::cedar::{Complaint, Mode, Source};
 use crate::context::Cx;
 use crate::error::{Reason, Result};
 use crate::policy;
 use crate::store;
 use crate::store::policies::Policy;
-use crate::web::{Call, Response};
+use crate::web::AdminCall;
+use crate::web::schema::{ANY, Kind, Member, Object, members, object};
 use serde::{Deserialize, Serialize};
-use std::cell::Cell;
+use serde_json::{Map, Value};
 
 const MAX_DESCRIPTION: usize = 500;
+const MAX_CEDAR: usize = 65_536;
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
+const MODE: Kind =
+    Kind::Words("Mode", || [Mode::Enforce, Mode::Shadow, Mode::Off].iter().map(|mode| mode.as_str()).collect());
+
+const BODY_MEMBERS: &[Member] = members![
+    may "description" Kind::Note(MAX_DESCRIPTION),
+    must "cedar" Kind::Note(MAX_CEDAR),
+    may "mode" MODE,
+];
+
+object!(
+    /// What a policy says: as shown, or without what only the server sets.
+    BODY = "PolicyBody" [BODY_MEMBERS, members![
+        read "id" Kind::Word,
+        read "created_at" Kind::Time,
+        read "updated_at" Kind::Time,
+    ]]
+);
+
+object!(
+    /// A policy.
+    POLICY = "Policy" [BODY_MEMBERS, members![
+        must "id" Kind::Word,
+        must "description" Kind::Note(MAX_DESCRIPTION),
+        must "mode" MODE,
+        must "created_at" Kind::Time,
+        must "updated_at" Kind::Time,
+        may "warnings" Kind::List(&Kind::Word, ANY),
+    ]]
+);
+
+/// What an administrator says in a policy.
+#[derive(Deserialize, Serialize)]
+pub struct PolicyBody {
     #[serde(default)]
     description: String,
     cedar: String,
@@ -30,74 +63,97 @@ const fn enforce() -> Mode {
     Mode::Enforce
 }
 
-#[derive(Serialize)]
-struct View {
-    #[serde(flatten)]
-    source: Source,
-    description: String,
-    created_at: i64,
-    updated_at: i64,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    warnings: Vec<String>,
-}
+/// Policies.
+pub struct Policies;
 
-fn view(policy: Policy) -> View {
-    let Policy { source, description, created_at, updated_at, .. } = policy;
-    View { source, description, created_at, updated_at, warnings: vec![] }
-}
-
-async fn find(cx: &Cx<'_>, id: &str) -> Result<Policy> {
-    cx.one(store::policies::get(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
-}
-
-/// Lists policies by id.
-pub async fn list(call: Call<'_>) -> Result<Response> {
-    let page = page(call)?;
-    let found = call.cx.all(store::policies::list(&call.cx.tenant.id, page.after(), page.rows())).await?;
-    Ok(page.of(found, |policy| (policy.source.id.clone(), view(policy))))
-}
-
-/// Shows a policy.
-pub async fn get(call: Call<'_>) -> Result<Response> {
-    let policy = find(call.cx, call.id(0)?).await?;
-    let version = policy.version;
-    Ok(item(200, &view(policy), version))
-}
-
-/// Writes a policy: makes it, or replaces the one that is there.
-pub async fn put(call: Call<'_>) -> Result<Response> {
-    let (id, now) = (call.id(0)?, call.cx.now.seconds());
-    check_slug("id", id)?;
-    let Body { description, cedar, mode } = body(call)?;
-    if description.chars().count() > MAX_DESCRIPTION {
-        let problem = format!("`description` must have at most {MAX_DESCRIPTION} characters");
-        return Err(Reason::InvalidField.because(problem));
+impl Policies {
+    /// Writes a policy over what is still as it was read.
+    async fn write(call: AdminCall<'_>, id: &str, version: Option<i64>, body: PolicyBody) -> Result<Source> {
+        policy::check(call.cx, id, &body.cedar).map_err(|complaints| {
+            Reason::InvalidPolicy.because(complaints.iter().map(Complaint::line).collect::<Vec<_>>().join("\n"))
+        })?;
+        let PolicyBody { description, cedar, mode } = body;
+        let source = Source { id: id.to_owned(), cedar, mode };
+        policy::change(call.cx, call.admin, id, |present| match present.map(|policy| policy.version) == version {
+            true => Ok(Some((source.clone(), description.clone()))),
+            false => Err(Reason::PreconditionFailed.into()),
+        })
+        .await?;
+        Ok(source)
     }
-    policy::check(call.cx, id, &cedar).map_err(|complaints| {
-        Reason::InvalidPolicy.because(complaints.iter().map(Complaint::line).collect::<Vec<_>>().join("\n"))
-    })?;
-    let warnings = policy::warnings(call.cx, &cedar).await?;
-    let source = Source { id: id.to_owned(), cedar, mode };
-    let replaced = Cell::new(None);
-    policy::change(call.cx, call.admin()?, id, |present| {
-        replaced.set(present.map(|policy| (policy.version, policy.created_at)));
-        expect_present(call, present.map(|policy| policy.version))?;
-        Ok(Some((source.clone(), description.clone())))
-    })
-    .await?;
-    let (status, version, created_at) = match replaced.get() {
-        Some((version, created_at)) => (200, version.saturating_add(1), created_at),
-        None => (201, 1, now),
-    };
-    Ok(item(status, &View { source, description, created_at, updated_at: now, warnings }, version))
 }
 
-/// Removes a policy.
-pub async fn delete(call: Call<'_>) -> Result<Response> {
-    policy::change(call.cx, call.admin()?, call.id(0)?, |present| {
-        expect_if_sent(call, present.ok_or(Reason::NotFound)?.version)?;
-        Ok(None)
-    })
-    .await?;
-    Ok(Response::empty(204))
+impl Aggregate for Policies {
+    type Record = Policy;
+    type Body = PolicyBody;
+
+    const PATH: &'static str = "policies";
+    const BODY: Object = BODY;
+    const FILTERS: &'static [&'static str] = &[];
+
+    fn id(policy: &Policy) -> (&str, i64) {
+        (&policy.source.id, policy.version)
+    }
+
+    fn view(_: &Cx<'_>, policy: &Policy) -> Map<String, Value> {
+        let Source { id, cedar, mode } = &policy.source;
+        let body = PolicyBody { description: policy.description.clone(), cedar: cedar.clone(), mode: *mode };
+        Shown {
+            id: ("id", id),
+            body: &body,
+            status: None,
+            created: ("created_at", policy.created_at),
+            updated_at: policy.updated_at,
+        }
+        .members()
+    }
+
+    async fn find(cx: &Cx<'_>, id: &str) -> Result<Option<Policy>> {
+        cx.one(store::policies::get(&cx.tenant.id, id)).await
+    }
+
+    async fn list(cx: &Cx<'_>, page: &Page) -> Result<Vec<Policy>> {
+        cx.all(store::policies::list(&cx.tenant.id, page.after(), page.rows())).await
+    }
+
+    async fn problems(_: &Cx<'_>, _: &PolicyBody) -> Result<Vec<String>> {
+        Ok(Vec::new())
+    }
+
+    async fn update(call: AdminCall<'_>, present: Policy, body: PolicyBody) -> Result<Policy> {
+        let same = body.cedar == present.source.cedar && body.mode == present.source.mode;
+        if same && body.description == present.description {
+            return Ok(present);
+        }
+        let description = body.description.clone();
+        let source = Self::write(call, &present.source.id, Some(present.version), body).await?;
+        let (version, updated_at) = (present.version.saturating_add(1), call.cx.now.seconds());
+        Ok(Policy { source, description, version, updated_at, ..present })
+    }
+
+    async fn warnings(cx: &Cx<'_>, policy: &Policy) -> Result<Vec<String>> {
+        policy::warnings(cx, &policy.source.cedar).await
+    }
+
+    async fn delete(call: AdminCall<'_>, present: &Policy) -> Result<()> {
+        policy::change(call.cx, call.admin, &present.source.id, |now| {
+            match now.ok_or(Reason::NotFound)?.version == present.version {
+                true => Ok(None),
+                false => Err(Reason::PreconditionFailed.into()),
+            }
+        })
+        .await
+    }
+}
+
+impl Named for Policies {
+    fn check_name(name: &str) -> Result<()> {
+        check_slug("id", name)
+    }
+
+    async fn create(call: AdminCall<'_>, name: &str, body: PolicyBody) -> Result<Policy> {
+        let (description, now) = (body.description.clone(), call.cx.now.seconds());
+        let source = Self::write(call, name, None, body).await?;
+        Ok(Policy { source, description, shard: String::new(), version: 1, created_at: now, updated_at: now })
+    }
 }

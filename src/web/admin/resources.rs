@@ -1,121 +1,122 @@
 //! `admin/resources`: protected APIs and MCP servers, with their scopes.
-//!
-//! 1. Two resources of a tenant never have one URI, whatever its spelling; the URI of the admin API is taken.
 
-use super::{body, changes, check_slug, created, expect_if_sent, expect_version, item, page};
-use crate::audit;
-use crate::context::{Change, Cx};
-use crate::directory::resources::ResourceKey;
-use crate::error::{Fault, Reason, Result};
-use crate::model::event::Facts;
-use crate::model::{EventType, Resource, ResourceBody};
+use super::Page;
+use super::aggregate::{Aggregate, Posted, Posting, Shown, optional};
+use crate::context::Cx;
+use crate::directory::resources;
+use crate::error::Result;
+use crate::model::resource::{MAX_LIFETIME, MAX_TEXT, MIN_LIFETIME};
+use crate::model::{Resource, ResourceBody};
+use crate::oauth::scope::MAX_TOKENS;
 use crate::store;
-use crate::web::{Call, Response};
-use serde::Serialize;
+use crate::web::AdminCall;
+use crate::web::schema::objects::{ALG, SLUG};
+use crate::web::schema::{Kind, Member, Object, RESOURCE as RESOURCE_URI, members, object};
+use serde_json::{Map, Value};
 
-#[derive(Serialize)]
-struct View {
-    id: String,
-    #[serde(flatten)]
-    body: ResourceBody,
-    created_at: i64,
-    updated_at: i64,
-}
+object!(
+    /// One scope of a resource.
+    SCOPE = "ScopeBody" [members![
+        must "name" Kind::Text(MAX_TEXT),
+        must "description" Kind::Note(MAX_TEXT),
+        may "tool" Kind::Note(MAX_TEXT),
+    ]]
+);
 
-fn view(resource: Resource) -> View {
-    let Resource { id, body, created_at, updated_at, .. } = resource;
-    View { id, body, created_at, updated_at }
-}
+const SCOPES: Kind = Kind::List(&Kind::Object(&SCOPE), MAX_TOKENS);
+const LIFETIME: Kind = Kind::Whole(MIN_LIFETIME as i64, MAX_LIFETIME as i64);
 
-async fn find(cx: &Cx<'_>, id: &str) -> Result<Resource> {
-    cx.one(store::resources::get(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
-}
+const BODY_MEMBERS: &[Member] = members![
+    must "resource" RESOURCE_URI,
+    must "name" Kind::Text(MAX_TEXT),
+    must "scopes" SCOPES,
+    may "authorization_server" RESOURCE_URI,
+    may "access_token_lifetime" LIFETIME,
+    may "token_signing_alg" ALG,
+];
 
-fn read(call: Call<'_>) -> Result<(ResourceBody, String)> {
-    let resource: ResourceBody = body(call)?;
-    resource.check().map_err(|problem| Reason::InvalidField.because(problem))?;
-    let built_in = Resource::built_in(&call.cx.issuer()).ok_or(Fault::Broken("an issuer is no URI"))?;
-    if built_in.iter().any(|own| own.body.resource.is_same(&resource.resource)) {
-        return Err(Reason::Conflict.because("`resource` is the URI of the admin API or of event streams"));
+object!(
+    /// What a resource is registered with.
+    BODY = "ResourceBody" [members![may "id" SLUG], BODY_MEMBERS]
+);
+
+object!(
+    /// What a resource is changed to: as shown, or without what only the server sets.
+    PUT_BODY = "ResourceUpdate" [BODY_MEMBERS, members![
+        read "id" Kind::Word,
+        read "created_at" Kind::Time,
+        read "updated_at" Kind::Time,
+    ]]
+);
+
+object!(
+    /// A resource.
+    RESOURCE = "Resource" [BODY_MEMBERS, members![
+        must "id" Kind::Word,
+        must "access_token_lifetime" LIFETIME,
+        must "token_signing_alg" ALG,
+        must "created_at" Kind::Time,
+        must "updated_at" Kind::Time,
+    ]]
+);
+
+/// Protected apis and mcp servers.
+pub struct Resources;
+
+impl Aggregate for Resources {
+    type Record = Resource;
+    type Body = ResourceBody;
+
+    const PATH: &'static str = "resources";
+    const BODY: Object = PUT_BODY;
+    const FILTERS: &'static [&'static str] = &[];
+
+    fn id(resource: &Resource) -> (&str, i64) {
+        (&resource.id, resource.version)
     }
-    let json = serde_json::to_string(&resource).map_err(|_| Fault::Broken("a resource has no JSON"))?;
-    Ok((resource, json))
-}
 
-fn facts(id: &str, resource: &ResourceBody, detail: Option<String>) -> Facts {
-    let uri = resource.resource.to_string();
-    Facts { target: Some(id.to_owned()), resource: Some(uri), detail, ..Facts::default() }
-}
-
-/// Lists resources by id.
-pub async fn list(call: Call<'_>) -> Result<Response> {
-    let page = page(call)?;
-    let found = call.cx.all(store::resources::list(&call.cx.tenant.id, page.after(), page.rows())).await?;
-    Ok(page.of(found, |resource| (resource.id.clone(), view(resource))))
-}
-
-/// Registers a resource, under the id that the body chooses or under a new one.
-pub async fn create(call: Call<'_>) -> Result<Response> {
-    let (cx, now) = (call.cx, call.cx.now.seconds());
-    let (body, json) = read(call)?;
-    let id = body.id.clone().unwrap_or_else(|| cx.new_id());
-    check_slug("id", &id)?;
-    let event = audit::event(cx, EventType::ResourceCreated, Some(call.admin()?), facts(&id, &body, None));
-    let guard = store::resources::insert(&cx.tenant.id, &id, &body, json, now);
-    if !cx.commit(Change::guard(guard).invalidates(&ResourceKey(body.resource.canonical())).event(event)).await? {
-        return Err(Reason::Conflict.into());
+    fn view(_: &Cx<'_>, resource: &Resource) -> Map<String, Value> {
+        Shown {
+            id: ("id", &resource.id),
+            body: &resource.body,
+            status: None,
+            created: ("created_at", resource.created_at),
+            updated_at: resource.updated_at,
+        }
+        .members()
     }
-    let path = format!("resources/{id}");
-    Ok(created(call, &path, &View { id, body, created_at: now, updated_at: now }, 1))
-}
 
-/// Shows a resource.
-pub async fn get(call: Call<'_>) -> Result<Response> {
-    let resource = find(call.cx, call.id(0)?).await?;
-    let version = resource.version;
-    Ok(item(200, &view(resource), version))
-}
-
-/// Replaces a resource; its id stays.
-pub async fn put(call: Call<'_>) -> Result<Response> {
-    let (cx, now, id) = (call.cx, call.cx.now.seconds(), call.id(0)?);
-    let (body, json) = read(call)?;
-    if body.id.as_deref().is_some_and(|sent| sent != id) {
-        return Err(Reason::InvalidField.because("`id` cannot change"));
+    async fn find(cx: &Cx<'_>, id: &str) -> Result<Option<Resource>> {
+        optional(resources::find(cx, id).await)
     }
-    let present = find(cx, id).await?;
-    expect_version(call, present.version)?;
-    let facts = facts(id, &body, Some(changes(&present.body, &body)));
-    let event = audit::event(cx, EventType::ResourceUpdated, Some(call.admin()?), facts);
-    let guard = store::resources::update(&cx.tenant.id, (id, present.version), &body, json, now);
-    let change = Change::guard(guard)
-        .invalidates(&ResourceKey(present.body.resource.canonical()))
-        .invalidates(&ResourceKey(body.resource.canonical()))
-        .event(event);
-    if !cx.commit(change).await? {
-        // Either another change came first, or another resource has this URI.
-        return Err(match find(cx, id).await?.version == present.version {
-            true => Reason::Conflict.because("another resource has this `resource`"),
-            false => Reason::PreconditionFailed.into(),
-        });
+
+    async fn list(cx: &Cx<'_>, page: &Page) -> Result<Vec<Resource>> {
+        cx.all(store::resources::list(&cx.tenant.id, page.after(), page.rows())).await
     }
-    let resource = Resource { id: id.to_owned(), body, created_at: present.created_at, updated_at: now, version: 0 };
-    Ok(item(200, &view(resource), present.version.saturating_add(1)))
+
+    async fn problems(_: &Cx<'_>, body: &ResourceBody) -> Result<Vec<String>> {
+        Ok(body.problems())
+    }
+
+    async fn update(call: AdminCall<'_>, present: Resource, body: ResourceBody) -> Result<Resource> {
+        resources::update(call.cx, present, body, call.admin).await
+    }
+
+    async fn delete(call: AdminCall<'_>, present: &Resource) -> Result<()> {
+        resources::delete(call.cx, present, call.admin).await
+    }
 }
 
-/// Removes a resource; no more tokens are issued for it.
-pub async fn delete(call: Call<'_>) -> Result<Response> {
-    let cx = call.cx;
-    let resource = find(cx, call.id(0)?).await?;
-    expect_if_sent(call, resource.version)?;
-    let facts = facts(&resource.id, &resource.body, None);
-    let event = audit::event(cx, EventType::ResourceDeleted, Some(call.admin()?), facts);
-    let guard = store::resources::delete(&cx.tenant.id, &resource.id, resource.version);
-    match cx
-        .commit(Change::guard(guard).invalidates(&ResourceKey(resource.body.resource.canonical())).event(event))
-        .await?
-    {
-        true => Ok(Response::empty(204)),
-        false => Err(Reason::PreconditionFailed.into()),
+impl Posted for Resources {
+    type New = ResourceBody;
+
+    const NEW: Object = BODY;
+
+    async fn problems_of_new(cx: &Cx<'_>, body: &ResourceBody) -> Result<Vec<String>> {
+        Self::problems(cx, body).await
+    }
+
+    fn create(call: AdminCall<'_>, body: ResourceBody) -> Result<Posting<Resource>> {
+        Ok(resources::create(call.cx, body, call.admin)?.into())
     }
 }

@@ -1,196 +1,160 @@
 //! `admin/tenants`: the walls.
-//!
-//! 1. Administrators of the first tenant make tenants and see all of them; everybody else sees and changes their own.
-//! 2. A tenant is made together with its first administrator, or not at all.
 
-use super::{FIRST_TENANT, body, changes, check_slug, check_text, created, expect_version, item, page};
-use crate::audit;
-use crate::context::{Change, TenantKey};
-use crate::error::{Fault, Reason, Result};
-use crate::model::event::Facts;
-use crate::model::tenant::{TenantStatus, issuer};
-use crate::model::{Client, ClientMetadata, EventType, Resource, Settings, StoredSecret, Tenant};
+use super::Page;
+use super::aggregate::{Aggregate, Posted, Posting, Shown, optional};
+use crate::context::Cx;
+use crate::directory::tenants;
+use crate::error::{Reason, Result};
+use crate::model::Tenant;
+use crate::model::tenant::{TenantBody, TenantStatus, issuer};
 use crate::policy;
 use crate::store;
-use crate::web::{Call, Response};
-use serde::{Deserialize, Serialize};
+use crate::web::AdminCall;
+use crate::web::schema::objects::SLUG;
+use crate::web::schema::{Kind, Member, Object, members, object};
+use serde::Deserialize;
+use serde_json::{Map, Value};
 
 const MAX_NAME: usize = 200;
+const MAX_ZONE: usize = 64;
 
+const STATUS: Kind =
+    Kind::Words("TenantStatus", || [TenantStatus::Active, TenantStatus::Suspended].map(TenantStatus::as_str).to_vec());
+
+object!(
+    /// The bounds that a tenant sets itself.
+    SETTINGS = "Settings" [members![
+        may "max_actors" Kind::Whole(1, 10),
+        may "dpop_nonce" Kind::Boolean,
+    ]]
+);
+
+object!(
+    /// What a tenant is made with.
+    NEW = "NewTenant" [members![
+        must "id" SLUG,
+        must "name" Kind::Text(MAX_NAME),
+        may "zone" Kind::Text(MAX_ZONE),
+        may "settings" Kind::Object(&SETTINGS),
+    ]]
+);
+
+const BODY_MEMBERS: &[Member] = members![
+    must "name" Kind::Text(MAX_NAME),
+    must "zone" Kind::Text(MAX_ZONE),
+    may "status" STATUS,
+    may "settings" Kind::Object(&SETTINGS),
+];
+
+object!(
+    /// What a tenant is changed to: as shown, or without what only the server sets.
+    PUT_BODY = "TenantUpdate" [BODY_MEMBERS, members![
+        read "id" Kind::Word,
+        read "issuer" Kind::Word,
+        read "created_at" Kind::Time,
+        read "updated_at" Kind::Time,
+    ]]
+);
+
+const SHOWN: &[Member] = members![
+    must "id" Kind::Word,
+    must "status" STATUS,
+    must "settings" Kind::Object(&SETTINGS),
+    must "issuer" Kind::Word,
+    must "created_at" Kind::Time,
+    must "updated_at" Kind::Time,
+];
+
+object!(
+    /// A tenant.
+    TENANT = "Tenant" [BODY_MEMBERS, SHOWN]
+);
+
+object!(
+    /// A tenant with the credentials of its first administrator, which are shown this once.
+    MADE = "MadeTenant" [BODY_MEMBERS, SHOWN, members![
+        must "client_id" Kind::Word,
+        must "client_secret" Kind::Word,
+    ]]
+);
+
+/// What a tenant is made with.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct NewTenant {
+pub struct NewTenant {
     id: String,
-    name: String,
-    #[serde(default = "utc")]
-    zone: String,
-    #[serde(default)]
-    settings: Settings,
-}
-
-fn utc() -> String {
-    "UTC".to_owned()
-}
-
-#[derive(Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-struct Body {
-    name: String,
-    zone: String,
-    /// Absent: as it is.
-    #[serde(default)]
-    status: Option<TenantStatus>,
-    /// Absent: as they are. What is absent in them takes its default.
-    #[serde(default)]
-    settings: Option<Settings>,
-}
-
-#[derive(Serialize)]
-struct View {
-    id: String,
-    name: String,
-    zone: String,
-    status: TenantStatus,
-    settings: Settings,
-    issuer: String,
-    created_at: i64,
-    updated_at: i64,
-}
-
-/// A tenant with the credentials of its first administrator, which are shown this once.
-#[derive(Serialize)]
-struct Made<'a> {
-    client_id: &'a str,
-    client_secret: &'a str,
     #[serde(flatten)]
-    tenant: View,
+    body: TenantBody,
 }
 
-fn view(call: Call<'_>, tenant: Tenant) -> View {
-    let issuer = issuer(call.cx.config.origin(), &tenant.id);
-    let Tenant { id, name, zone, status, settings, created_at, updated_at, .. } = tenant;
-    View { id, name, zone, status, settings, issuer, created_at, updated_at }
-}
+/// Tenants.
+pub struct Tenants;
 
-fn is_first(call: Call<'_>) -> bool {
-    call.cx.tenant.id == FIRST_TENANT
-}
+impl Aggregate for Tenants {
+    type Record = Tenant;
+    type Body = TenantBody;
 
-async fn find(call: Call<'_>, id: &str) -> Result<Tenant> {
-    if !is_first(call) && call.cx.tenant.id != id {
-        return Err(Reason::NotFound.into());
+    const PATH: &'static str = "tenants";
+    const BODY: Object = PUT_BODY;
+    const FILTERS: &'static [&'static str] = &[];
+
+    fn id(tenant: &Tenant) -> (&str, i64) {
+        (&tenant.id, tenant.version)
     }
-    call.cx.one(store::tenants::get(id)).await?.ok_or_else(|| Reason::NotFound.into())
+
+    fn view(cx: &Cx<'_>, tenant: &Tenant) -> Map<String, Value> {
+        let mut members = Shown {
+            id: ("id", &tenant.id),
+            body: &TenantBody::of(tenant),
+            status: None,
+            created: ("created_at", tenant.created_at),
+            updated_at: tenant.updated_at,
+        }
+        .members();
+        members.insert("issuer".to_owned(), issuer(cx.config.origin(), &tenant.id).into());
+        members
+    }
+
+    async fn find(cx: &Cx<'_>, id: &str) -> Result<Option<Tenant>> {
+        optional(tenants::find(cx, id).await)
+    }
+
+    async fn list(cx: &Cx<'_>, page: &Page) -> Result<Vec<Tenant>> {
+        match tenants::is_first(cx) {
+            true => cx.all(store::tenants::list(page.after(), page.rows())).await,
+            false => Ok(vec![tenants::find(cx, &cx.tenant.id).await?]),
+        }
+    }
+
+    async fn problems(cx: &Cx<'_>, body: &TenantBody) -> Result<Vec<String>> {
+        let mut all = body.settings.as_ref().map(|settings| settings.problems()).unwrap_or_default();
+        if policy::offset(cx, &body.zone).is_none() {
+            all.push("`zone` must be an IANA time zone such as `Europe/Berlin`".to_owned());
+        }
+        Ok(all)
+    }
+
+    async fn update(call: AdminCall<'_>, present: Tenant, body: TenantBody) -> Result<Tenant> {
+        tenants::update(call.cx, present, body, call.admin).await
+    }
+
+    async fn delete(_: AdminCall<'_>, _: &Tenant) -> Result<()> {
+        Err(Reason::MethodNotAllowed.into())
+    }
 }
 
-fn check(call: Call<'_>, name: &str, zone: &str, settings: Option<&Settings>) -> Result<()> {
-    check_text("name", name, MAX_NAME)?;
-    settings.map_or(Ok(()), Settings::check).map_err(|problem| Reason::InvalidField.because(problem))?;
-    match policy::offset(call.cx, zone).is_some() {
-        true => Ok(()),
-        false => Err(Reason::InvalidField.because("`zone` must be an IANA time zone such as `Europe/Berlin`")),
-    }
-}
+impl Posted for Tenants {
+    type New = NewTenant;
 
-fn settings_json(settings: &Settings) -> Result<String> {
-    serde_json::to_string(settings).map_err(|_| Fault::Broken("settings have no JSON").into())
-}
+    const NEW: Object = NEW;
 
-/// Lists tenants by id: all of them, or the caller's own.
-pub async fn list(call: Call<'_>) -> Result<Response> {
-    let page = page(call)?;
-    if !is_first(call) {
-        let own = find(call, &call.cx.tenant.id).await?;
-        return Ok(page.of(vec![own], |tenant| (tenant.id.clone(), view(call, tenant))));
+    async fn problems_of_new(cx: &Cx<'_>, new: &NewTenant) -> Result<Vec<String>> {
+        Self::problems(cx, &new.body).await
     }
-    let found = call.cx.all(store::tenants::list(page.after(), page.rows())).await?;
-    Ok(page.of(found, |tenant| (tenant.id.clone(), view(call, tenant))))
-}
 
-/// Makes a tenant and its first administrator.
-pub async fn create(call: Call<'_>) -> Result<Response> {
-    let cx = call.cx;
-    if !is_first(call) {
-        return Err(Reason::FirstTenantOnly.into());
+    fn create(call: AdminCall<'_>, new: NewTenant) -> Result<Posting<Tenant>> {
+        let (creation, client, secret) = tenants::create(call.cx, new.id, new.body, call.admin)?;
+        let once = [("client_id", client.id), ("client_secret", secret.expose().clone())];
+        let once = once.map(|(name, value)| (name.to_owned(), Value::String(value))).into_iter().collect();
+        Ok(Posting { creation, once })
     }
-    let NewTenant { id, name, zone, settings } = body(call)?;
-    check_slug("id", &id)?;
-    check(call, &name, &zone, Some(&settings))?;
-    let now = cx.now.seconds();
-    let tenant = Tenant {
-        id,
-        name,
-        zone,
-        status: TenantStatus::Active,
-        epoch: 0,
-        policy_hash: String::new(),
-        policy_version: 0,
-        settings,
-        revoked_before: 0,
-        version: 1,
-        created_at: now,
-        updated_at: now,
-    };
-    let admin = Resource::admin(&issuer(cx.config.origin(), &tenant.id)).ok_or(Fault::Broken("an issuer is no URI"))?;
-    let client = Client::new(ClientMetadata::first_admin(admin.body.resource), cx.now, &*cx.world.entropy);
-    let (stored, secret) = StoredSecret::mint(cx.now, None, &*cx.world.entropy);
-    let metadata = serde_json::to_string(&client.metadata).map_err(|_| Fault::Broken("client metadata has no JSON"))?;
-    let facts = Facts { target: Some(tenant.id.clone()), detail: Some(client.id.clone()), ..Facts::default() };
-    let event = audit::event(cx, EventType::TenantCreated, Some(call.admin()?), facts);
-    let change = Change::guard(store::tenants::insert(&tenant, settings_json(&tenant.settings)?))
-        .then(store::clients::insert_if_changed(&tenant.id, &client, metadata))
-        .then(store::clients::insert_secret(&tenant.id, &client.id, &stored))
-        .of_tenant(&tenant.id)
-        .invalidates(&TenantKey)
-        .event(event);
-    if !cx.commit(change).await? {
-        return Err(Reason::Conflict.into());
-    }
-    let path = format!("tenants/{}", tenant.id);
-    let made = Made { client_id: &client.id, client_secret: secret.expose(), tenant: view(call, tenant) };
-    Ok(created(call, &path, &made, 1))
-}
-
-/// Shows a tenant.
-pub async fn get(call: Call<'_>) -> Result<Response> {
-    let tenant = find(call, call.id(0)?).await?;
-    let version = tenant.version;
-    Ok(item(200, &view(call, tenant), version))
-}
-
-/// Changes a tenant. Only the first tenant's administrators suspend and resume, and never the first tenant itself.
-pub async fn put(call: Call<'_>) -> Result<Response> {
-    let (cx, now) = (call.cx, call.cx.now.seconds());
-    let Body { name, zone, status, settings } = body(call)?;
-    check(call, &name, &zone, settings.as_ref())?;
-    let mut tenant = find(call, call.id(0)?).await?;
-    expect_version(call, tenant.version)?;
-    let settings = settings.unwrap_or_else(|| tenant.settings.clone());
-    let after = Body { name, zone, status: status.or(Some(tenant.status)), settings: Some(settings.clone()) };
-    let status = status.unwrap_or(tenant.status);
-    if status != tenant.status && !is_first(call) {
-        return Err(Reason::FirstTenantOnly.into());
-    }
-    if status == TenantStatus::Suspended && tenant.id == FIRST_TENANT {
-        return Err(
-            Reason::InvalidField.because("`status`: the first tenant cannot be suspended, for nobody could resume it")
-        );
-    }
-    let before = Body {
-        name: tenant.name.clone(),
-        zone: tenant.zone.clone(),
-        status: Some(tenant.status),
-        settings: Some(tenant.settings.clone()),
-    };
-    let facts = Facts { target: Some(tenant.id.clone()), detail: Some(changes(&before, &after)), ..Facts::default() };
-    let event = audit::event(cx, EventType::TenantUpdated, Some(call.admin()?), facts);
-    (tenant.name, tenant.zone, tenant.status, tenant.settings) = (after.name, after.zone, status, settings);
-    let guard = store::tenants::update(&tenant, settings_json(&tenant.settings)?, now);
-    let change = Change::guard(guard).of_tenant(&tenant.id).invalidates(&TenantKey).event(event);
-    if !cx.commit(change).await? {
-        return Err(Reason::PreconditionFailed.into());
-    }
-    tenant.updated_at = now;
-    let version = tenant.version.saturating_add(1);
-    Ok(item(200, &view(call, tenant), version))
 }

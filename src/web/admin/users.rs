@@ -1,111 +1,128 @@
 //! `admin/users`: the people on whose behalf agents act, and what outside issuers call them.
-//!
-//! 1. Two users never have one account, and no user is found by anything else (see [`crate::directory::users`]).
 
-use super::{body, changes, created, expect_if_sent, expect_version, item, kill, page};
+use super::aggregate::{self, Aggregate, Posted, Posting, Shown, optional};
+use super::{Page, kill};
 use crate::context::Cx;
 use crate::directory::users;
-use crate::error::{Reason, Result};
-use crate::model::{Status, Stoppable, User, UserBody};
+use crate::error::Result;
+use crate::model::user::{MAX_ACCOUNT_TEXT, MAX_ACCOUNTS, MAX_ITEMS, MAX_TEXT};
+use crate::model::{Stoppable, User, UserBody};
 use crate::store;
-use crate::web::{Call, Response};
-use serde::Serialize;
+use crate::web::schema::objects::STATUS;
+use crate::web::schema::{Kind, Member, Object, members, object};
+use crate::web::{AdminCall, Response};
+use serde_json::{Map, Value};
 
-#[derive(Serialize)]
-struct View {
-    id: String,
-    #[serde(flatten)]
-    body: UserBody,
-    status: Status,
-    created_at: i64,
-    updated_at: i64,
-}
+object!(
+    /// What an outside issuer calls a user.
+    ACCOUNT = "Account" [members![
+        must "issuer" Kind::Text(MAX_ACCOUNT_TEXT),
+        must "subject" Kind::Text(MAX_ACCOUNT_TEXT),
+    ]]
+);
 
-fn view(user: User) -> View {
-    let User { id, body, status, created_at, updated_at, .. } = user;
-    View { id, body, status, created_at, updated_at }
-}
+const WORDS: Kind = Kind::List(&Kind::Text(MAX_TEXT), MAX_ITEMS);
+const ACCOUNTS: Kind = Kind::List(&Kind::Object(&ACCOUNT), MAX_ACCOUNTS);
 
-fn show(user: User) -> Response {
-    let version = user.version;
-    item(200, &view(user), version)
-}
+const BODY_MEMBERS: &[Member] = members![
+    may "name" Kind::Text(MAX_TEXT),
+    may "email" Kind::Text(MAX_TEXT),
+    may "roles" WORDS,
+    may "groups" WORDS,
+    may "accounts" ACCOUNTS,
+];
 
-async fn find(cx: &Cx<'_>, id: &str) -> Result<User> {
-    cx.one(store::users::get(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
-}
+object!(
+    /// What a user is made with.
+    BODY = "UserBody" [BODY_MEMBERS]
+);
 
-fn read(call: Call<'_>) -> Result<UserBody> {
-    let user: UserBody = body(call)?;
-    user.check().map_err(|problem| Reason::InvalidField.because(problem))?;
-    Ok(user)
-}
+object!(
+    /// What a user is changed to: as shown, or without what only the server sets.
+    PUT_BODY = "UserUpdate" [BODY_MEMBERS, members![
+        read "id" Kind::Word,
+        read "status" STATUS,
+        read "created_at" Kind::Time,
+        read "updated_at" Kind::Time,
+    ]]
+);
 
-/// Lists users, the oldest first.
-pub async fn list(call: Call<'_>) -> Result<Response> {
-    let page = page(call)?;
-    let found = call.cx.all(store::users::list(&call.cx.tenant.id, page.after(), page.rows())).await?;
-    Ok(page.of(found, |user| (user.id.clone(), view(user))))
-}
+object!(
+    /// A user.
+    USER = "User" [BODY_MEMBERS, members![
+        must "id" Kind::Word,
+        must "roles" WORDS,
+        must "groups" WORDS,
+        must "accounts" ACCOUNTS,
+        must "status" STATUS,
+        must "created_at" Kind::Time,
+        must "updated_at" Kind::Time,
+    ]]
+);
 
-/// Makes a user.
-pub async fn create(call: Call<'_>) -> Result<Response> {
-    let cx = call.cx;
-    let user = User::new(read(call)?, cx.now, &*cx.world.entropy);
-    if !users::create(cx, &user, Some(call.admin()?)).await? {
-        return Err(Reason::Conflict.because("another user has one of the `accounts`"));
+/// Users.
+pub struct Users;
+
+impl Aggregate for Users {
+    type Record = User;
+    type Body = UserBody;
+
+    const PATH: &'static str = "users";
+    const BODY: Object = PUT_BODY;
+    const FILTERS: &'static [&'static str] = &[];
+
+    fn id(user: &User) -> (&str, i64) {
+        (&user.id, user.version)
     }
-    let (path, version) = (format!("users/{}", user.id), user.version);
-    Ok(created(call, &path, &view(user), version))
-}
 
-/// Shows a user.
-pub async fn get(call: Call<'_>) -> Result<Response> {
-    Ok(show(find(call.cx, call.id(0)?).await?))
-}
-
-/// Replaces what is known of a user, accounts included.
-pub async fn put(call: Call<'_>) -> Result<Response> {
-    let cx = call.cx;
-    let body = read(call)?;
-    let user = find(cx, call.id(0)?).await?;
-    expect_version(call, user.version)?;
-    if user.status == Status::Retired {
-        return Err(Reason::Conflict.because("the user is retired"));
+    fn view(_: &Cx<'_>, user: &User) -> Map<String, Value> {
+        Shown {
+            id: ("id", &user.id),
+            body: &user.body,
+            status: Some(user.status),
+            created: ("created_at", user.created_at),
+            updated_at: user.updated_at,
+        }
+        .members()
     }
-    if !users::update(cx, &user, &body, changes(&user.body, &body), call.admin()?).await? {
-        // Either another change came first, or another user has one of the accounts.
-        return Err(match find(cx, &user.id).await?.version == user.version {
-            true => Reason::Conflict.because("another user has one of the `accounts`"),
-            false => Reason::PreconditionFailed.into(),
-        });
-    }
-    let version = user.version.saturating_add(1);
-    Ok(show(User { body, version, updated_at: cx.now.seconds(), ..user }))
-}
 
-/// Removes a user; no token about them is honoured any more.
-pub async fn delete(call: Call<'_>) -> Result<Response> {
-    let user = find(call.cx, call.id(0)?).await?;
-    expect_if_sent(call, user.version)?;
-    match users::delete(call.cx, &user, call.admin()?).await? {
-        true => Ok(Response::empty(204)),
-        false => Err(Reason::PreconditionFailed.into()),
+    async fn find(cx: &Cx<'_>, id: &str) -> Result<Option<User>> {
+        optional(users::find(cx, id).await)
+    }
+
+    async fn list(cx: &Cx<'_>, page: &Page) -> Result<Vec<User>> {
+        cx.all(store::users::list(&cx.tenant.id, page.after(), page.rows())).await
+    }
+
+    async fn problems(_: &Cx<'_>, body: &UserBody) -> Result<Vec<String>> {
+        Ok(body.problems())
+    }
+
+    async fn update(call: AdminCall<'_>, present: User, body: UserBody) -> Result<User> {
+        users::update(call.cx, present, body, call.admin).await
+    }
+
+    async fn delete(call: AdminCall<'_>, present: &User) -> Result<()> {
+        users::delete(call.cx, present, call.admin).await
     }
 }
 
-/// Stops a user until they are resumed.
-pub async fn suspend(call: Call<'_>) -> Result<Response> {
-    kill::suspend(call, Stoppable::User).await
+impl Posted for Users {
+    type New = UserBody;
+
+    const NEW: Object = BODY;
+
+    async fn problems_of_new(_: &Cx<'_>, body: &UserBody) -> Result<Vec<String>> {
+        Ok(body.problems())
+    }
+
+    fn create(call: AdminCall<'_>, body: UserBody) -> Result<Posting<User>> {
+        Ok(users::create(call.cx, body, Some(call.admin))?.into())
+    }
 }
 
 /// Lets a suspended user go on.
-pub async fn resume(call: Call<'_>) -> Result<Response> {
+pub async fn resume(call: AdminCall<'_>) -> Result<Response> {
     kill::resume(call, Stoppable::User).await?;
-    get(call).await
-}
-
-/// Stops a user for good, with every agentic identity that acts for them.
-pub async fn kill(call: Call<'_>) -> Result<Response> {
-    kill::kill(call, Stoppable::User).await
+    aggregate::get::<Users>(call).await
 }

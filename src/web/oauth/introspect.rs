@@ -16,10 +16,12 @@ use crate::model::event::Facts;
 use crate::oauth::Form;
 use crate::ports::Alg;
 use crate::tokens::{self, Accepted};
+use crate::web::negotiation::weight;
 use crate::web::{Call, Request, Response};
 use serde_json::{Value, json};
 
-const SIGNED: &str = "application/token-introspection+jwt";
+/// The media type of a signed answer (RFC 9701 §5).
+pub const SIGNED: &str = "application/token-introspection+jwt";
 
 /// What signs introspection responses and status lists.
 pub const SIGNING_ALG: Alg = Alg::Es256;
@@ -43,9 +45,9 @@ pub async fn post(call: Call<'_>) -> Result<Response> {
 }
 
 fn wants_signed(request: &Request) -> bool {
-    let accepted = request.header("accept").unwrap_or_default().split(',');
-    let mut media = accepted.map(|one| one.split(';').next().unwrap_or_default().trim());
-    media.any(|media| media.eq_ignore_ascii_case(SIGNED))
+    let accept = request.header("accept");
+    let ((signed, is_named), (json, _)) = (weight(accept, SIGNED), weight(accept, "application/json"));
+    is_named && signed > 0 && signed >= json
 }
 
 /// What the token says, less what only Writ reads.

@@ -13,6 +13,7 @@ use crate::jose::Unsigned;
 use crate::keys;
 use crate::oauth::status_list::BITS;
 use crate::revocation::status_list;
+use crate::web::negotiation::opaque_tags;
 use crate::web::{Call, Response};
 use serde_json::json;
 
@@ -49,6 +50,5 @@ pub async fn get(call: Call<'_>) -> Result<Response> {
 
 /// When the list of that digest was signed which an `If-None-Match` names, if it does.
 fn known(sent: &str, digest: &str) -> Option<i64> {
-    let mut tags = sent.split(',').map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'));
-    tags.find_map(|tag| tag.strip_suffix(digest)?.strip_suffix('.')?.parse().ok())
+    opaque_tags(sent).into_iter().find_map(|tag| tag.strip_suffix(digest)?.strip_suffix('.')?.parse().ok())
 }

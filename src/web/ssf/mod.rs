@@ -14,10 +14,16 @@
 //!    `Authorization` header that goes along is sealed at rest and never shown.
 //! 3. Members that the transmitter supplies may be sent back, and must be as they are; unknown members are ignored (§8.1.1.3).
 
-use super::admin::{body, body_or_empty};
-use super::guard::receiver;
+mod objects;
+
+pub use objects::{
+    EVENT_STREAM, NEW_STREAM, NEW_STREAM_STATE, POLL_REQUEST, POLLED_EVENTS, STREAM_STATE, STREAM_UPDATE,
+    TRANSMITTER_METADATA, VERIFICATION_REQUEST,
+};
+
 use super::oauth::discovery;
-use super::{Call, Response};
+use super::schema::{sent, sent_or_empty};
+use super::{Call, ReceiverCall, Response};
 use crate::audit;
 use crate::context::Change;
 use crate::error::{Error, Fault, Reason, Result};
@@ -31,8 +37,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
-const MANAGE: &[&str] = &["ssf.manage"];
-const READ: &[&str] = &["ssf.read", "ssf.manage"];
+/// The scopes that are enough to change a stream.
+pub const MANAGE: &[&str] = &["ssf.manage"];
+/// The scopes that are enough to read and to poll.
+pub const READ: &[&str] = &["ssf.read", "ssf.manage"];
 
 const MAX_TEXT: usize = 1_000;
 const MAX_EVENTS: usize = 100;
@@ -89,7 +97,7 @@ struct View<'a> {
     description: Option<&'a str>,
 }
 
-fn view<'a>(call: Call<'_>, stream: &'a Stream) -> View<'a> {
+fn view<'a>(call: ReceiverCall<'_>, stream: &'a Stream) -> View<'a> {
     let iss = call.cx.issuer();
     let [push, poll] = DELIVERY_METHODS;
     let delivery = match &stream.body.delivery {
@@ -113,18 +121,18 @@ fn invalid(problem: &'static str) -> Error {
 }
 
 /// The receiver's own stream, if it has that name.
-async fn named(call: Call<'_>, client: &Client, id: Option<&str>) -> Result<Stream> {
+async fn named(call: ReceiverCall<'_>, client: &Client, id: Option<&str>) -> Result<Stream> {
     let id = id.ok_or_else(|| invalid("`stream_id` is missing"))?;
     let stream = signals::stream_of(call.cx, &client.id).await?;
     stream.filter(|stream| stream.id == id).ok_or_else(|| Reason::NotFound.into())
 }
 
-fn queried<'a>(call: Call<'a>) -> Option<Cow<'a, str>> {
+fn queried<'a>(call: ReceiverCall<'a>) -> Option<Cow<'a, str>> {
     form_urlencoded::parse(call.request.query.as_bytes()).find(|(name, _)| name == "stream_id").map(|(_, value)| value)
 }
 
 /// What the receiver says of its stream, checked.
-fn checked(call: Call<'_>, id: &str, sent: Sent) -> Result<StreamBody> {
+fn checked(call: ReceiverCall<'_>, id: &str, sent: Sent) -> Result<StreamBody> {
     let Sent { events_requested, delivery, description, .. } = sent;
     if events_requested.as_ref().is_some_and(|events| {
         events.is_empty() || events.len() > MAX_EVENTS || events.iter().any(|event| event.len() > MAX_TEXT)
@@ -138,7 +146,7 @@ fn checked(call: Call<'_>, id: &str, sent: Sent) -> Result<StreamBody> {
     Ok(StreamBody { events_requested, description, delivery, reason: None })
 }
 
-fn checked_delivery(call: Call<'_>, id: &str, sent: SentDelivery) -> Result<Delivery> {
+fn checked_delivery(call: ReceiverCall<'_>, id: &str, sent: SentDelivery) -> Result<Delivery> {
     let [push, poll] = DELIVERY_METHODS;
     let SentDelivery { method, endpoint_url, authorization_header } = sent;
     if method == poll {
@@ -160,7 +168,7 @@ fn checked_delivery(call: Call<'_>, id: &str, sent: SentDelivery) -> Result<Deli
 }
 
 /// Whatever the transmitter supplies has to be as it is, where it is sent back (SSF 1.0 §8.1.1.3).
-fn expect_unchanged(call: Call<'_>, stream: &Stream, sent: &Sent) -> Result<()> {
+fn expect_unchanged(call: ReceiverCall<'_>, stream: &Stream, sent: &Sent) -> Result<()> {
     let same = |sent: &Option<Vec<String>>, own: &[&str]| sent.as_ref().is_none_or(|sent| sent.as_slice() == own);
     let unchanged = sent.iss.as_ref().is_none_or(|iss| *iss == call.cx.issuer())
         && sent.aud.as_ref().is_none_or(|aud| *aud == stream.client)
@@ -176,17 +184,17 @@ fn stored(stream: &Stream) -> Result<String> {
     serde_json::to_string(&stream.body).map_err(|_| Fault::Broken("a stream has no JSON").into())
 }
 
-fn event(call: Call<'_>, kind: EventType, stream: &Stream, detail: Option<String>) -> Event {
+fn event(call: ReceiverCall<'_>, kind: EventType, stream: &Stream, detail: Option<String>) -> Event {
     let facts = Facts { target: Some(stream.id.clone()), detail, ..Facts::default() };
     audit::event(call.cx, kind, Some(&stream.client), facts)
 }
 
 /// Makes the caller's stream (SSF 1.0 §8.1.1.1).
-pub async fn create(call: Call<'_>) -> Result<Response> {
+pub async fn create(call: ReceiverCall<'_>) -> Result<Response> {
     let cx = call.cx;
-    let client = receiver(cx, call.request, MANAGE).await?;
+    let client = call.client;
     let id = cx.new_id();
-    let body = checked(call, &id, body_or_empty(call)?)?;
+    let body = checked(call, &id, sent(call.request)?.read_plain(&NEW_STREAM).await?)?;
     let stream = Stream { id, client: client.id.clone(), body, status: StreamStatus::Enabled, version: 1 };
     let guard = store::signals::insert(&cx.tenant.id, &stream, stored(&stream)?, cx.now.seconds());
     match cx.commit(Change::guard(guard).event(event(call, EventType::StreamCreated, &stream, None))).await? {
@@ -196,10 +204,10 @@ pub async fn create(call: Call<'_>) -> Result<Response> {
 }
 
 /// Shows the stream of that name, or a list of all that the caller has (SSF 1.0 §8.1.1.2).
-pub async fn read(call: Call<'_>) -> Result<Response> {
-    let client = receiver(call.cx, call.request, READ).await?;
+pub async fn read(call: ReceiverCall<'_>) -> Result<Response> {
+    let client = call.client;
     if let Some(id) = queried(call) {
-        return Ok(Response::json(200, &view(call, &named(call, &client, Some(&id)).await?)));
+        return Ok(Response::json(200, &view(call, &named(call, client, Some(&id)).await?)));
     }
     let stream = signals::stream_of(call.cx, &client.id).await?;
     let all: Vec<View<'_>> = stream.iter().map(|stream| view(call, stream)).collect();
@@ -207,19 +215,19 @@ pub async fn read(call: Call<'_>) -> Result<Response> {
 }
 
 /// Changes what is sent and leaves what is not (SSF 1.0 §8.1.1.3).
-pub async fn update(call: Call<'_>) -> Result<Response> {
+pub async fn update(call: ReceiverCall<'_>) -> Result<Response> {
     change(call, true).await
 }
 
 /// Replaces all that the receiver says (SSF 1.0 §8.1.1.4).
-pub async fn replace(call: Call<'_>) -> Result<Response> {
+pub async fn replace(call: ReceiverCall<'_>) -> Result<Response> {
     change(call, false).await
 }
 
-async fn change(call: Call<'_>, keeps: bool) -> Result<Response> {
-    let client = receiver(call.cx, call.request, MANAGE).await?;
-    let sent: Sent = body(call)?;
-    let mut stream = named(call, &client, sent.stream_id.as_deref()).await?;
+async fn change(call: ReceiverCall<'_>, keeps: bool) -> Result<Response> {
+    let client = call.client;
+    let sent: Sent = sent(call.request)?.read_plain(&STREAM_UPDATE).await?;
+    let mut stream = named(call, client, sent.stream_id.as_deref()).await?;
     expect_unchanged(call, &stream, &sent)?;
     let (delivers, events, describes) =
         (sent.delivery.is_some(), sent.events_requested.is_some(), sent.description.is_some());
@@ -237,7 +245,7 @@ async fn change(call: Call<'_>, keeps: bool) -> Result<Response> {
 }
 
 /// Writes a stream, and reschedules its signals.
-async fn save(call: Call<'_>, stream: &Stream, detail: &str) -> Result<()> {
+async fn save(call: ReceiverCall<'_>, stream: &Stream, detail: &str) -> Result<()> {
     let (cx, now) = (call.cx, call.cx.now.seconds());
     let guard = store::signals::update(&cx.tenant.id, stream, stored(stream)?, now);
     let next = if stream.pushes() { now } else { store::signals::NEVER };
@@ -254,10 +262,10 @@ async fn save(call: Call<'_>, stream: &Stream, detail: &str) -> Result<()> {
 }
 
 /// Removes a stream with what waits in it (SSF 1.0 §8.1.1.5).
-pub async fn delete(call: Call<'_>) -> Result<Response> {
+pub async fn delete(call: ReceiverCall<'_>) -> Result<Response> {
     let cx = call.cx;
-    let client = receiver(cx, call.request, MANAGE).await?;
-    let stream = named(call, &client, queried(call).as_deref()).await?;
+    let client = call.client;
+    let stream = named(call, client, queried(call).as_deref()).await?;
     let event = event(call, EventType::StreamDeleted, &stream, None);
     let change = Change::guard(store::signals::delete(&cx.tenant.id, &stream.id))
         .event(event)
@@ -277,9 +285,9 @@ fn status_view(stream: &Stream) -> Value {
 }
 
 /// Shows whether a stream flows (SSF 1.0 §8.1.2.1).
-pub async fn status(call: Call<'_>) -> Result<Response> {
-    let client = receiver(call.cx, call.request, READ).await?;
-    let stream = named(call, &client, queried(call).as_deref()).await?;
+pub async fn status(call: ReceiverCall<'_>) -> Result<Response> {
+    let client = call.client;
+    let stream = named(call, client, queried(call).as_deref()).await?;
     Ok(Response::json(200, &status_view(&stream)))
 }
 
@@ -291,13 +299,13 @@ struct NewStatus {
 }
 
 /// Lets a stream flow, or not (SSF 1.0 §8.1.2.2).
-pub async fn set_status(call: Call<'_>) -> Result<Response> {
-    let client = receiver(call.cx, call.request, MANAGE).await?;
-    let NewStatus { stream_id, status, reason } = body(call)?;
+pub async fn set_status(call: ReceiverCall<'_>) -> Result<Response> {
+    let client = call.client;
+    let NewStatus { stream_id, status, reason } = sent(call.request)?.read_plain(&NEW_STREAM_STATE).await?;
     if reason.as_ref().is_some_and(|text| text.chars().count() > MAX_TEXT) {
         return Err(invalid("`reason` may have 1000 characters at most"));
     }
-    let mut stream = named(call, &client, stream_id.as_deref()).await?;
+    let mut stream = named(call, client, stream_id.as_deref()).await?;
     (stream.status, stream.body.reason) = (status, reason);
     save(call, &stream, status.as_str()).await?;
     Ok(Response::json(200, &status_view(&stream)))
@@ -310,13 +318,13 @@ struct Verification {
 }
 
 /// Asks for a verification event (SSF 1.0 §8.1.4.2).
-pub async fn verify(call: Call<'_>) -> Result<Response> {
-    let client = receiver(call.cx, call.request, MANAGE).await?;
-    let Verification { stream_id, state } = body(call)?;
+pub async fn verify(call: ReceiverCall<'_>) -> Result<Response> {
+    let client = call.client;
+    let Verification { stream_id, state } = sent(call.request)?.read_plain(&VERIFICATION_REQUEST).await?;
     if state.as_ref().is_some_and(|state| state.len() > MAX_TEXT) {
         return Err(invalid("`state` may have 1000 bytes at most"));
     }
-    let stream = named(call, &client, stream_id.as_deref()).await?;
+    let stream = named(call, client, stream_id.as_deref()).await?;
     signals::verify(call.cx, &stream, state.as_deref()).await?;
     Ok(Response::empty(204))
 }
@@ -335,13 +343,14 @@ struct Poll {
 }
 
 /// Hands out events, and forgets those that the receiver has taken or cannot take (RFC 8936 §2.4).
-pub async fn poll(call: Call<'_>) -> Result<Response> {
-    let client = receiver(call.cx, call.request, READ).await?;
-    let Poll { max_events, return_immediately, ack, set_errs } = body_or_empty(call)?;
+pub async fn poll(call: ReceiverCall<'_>) -> Result<Response> {
+    let client = call.client;
+    let Poll { max_events, return_immediately, ack, set_errs } =
+        sent_or_empty(call.request)?.read_plain(&POLL_REQUEST).await?;
     if max_events.is_some_and(|most| most < 0) {
         return Err(invalid("`maxEvents` must not be negative"));
     }
-    let stream = named(call, &client, Some(call.id(0)?)).await?;
+    let stream = named(call, client, Some(call.id(0)?)).await?;
     if stream.body.delivery != Delivery::Poll {
         return Err(Reason::NotFound.because("the events of this stream are pushed"));
     }

@@ -225,3 +225,23 @@ fn metadata_names_both_endpoints_and_how_to_authenticate_there() {
         assert_eq!(*algorithms, document["token_endpoint_auth_signing_alg_values_supported"]);
     }
 }
+
+#[test]
+fn an_answer_is_signed_where_accept_wants_that_at_least_as_much_as_json() {
+    let (hub, agent) = scene();
+    let server = Server::new(&hub, RESOURCE);
+    let token = hub.access_token(&agent, "mcp:read");
+    for (accept, signed) in [
+        (SIGNED.to_owned(), true),
+        (format!("application/json, {SIGNED}"), true),
+        (format!("application/json;q=0.4, {SIGNED};q=0.5"), true),
+        (format!("application/json, {SIGNED};q=0.5"), false),
+        (format!("{SIGNED};q=0, */*"), false),
+        ("*/*".to_owned(), false),
+        ("application/*".to_owned(), false),
+    ] {
+        let reply = server.call(&token).header("accept", &accept).send().expect(200);
+        let expected = if signed { SIGNED } else { "application/json" };
+        assert_eq!(reply.header("content-type"), Some(expected), "{accept}");
+    }
+}

@@ -580,7 +580,7 @@ fn two_tenants_see_nothing_of_each_other() {
     // An administrator of one is nobody at the other.
     let admin = hub.admin_token_of("second");
     let reply = hub.call("GET", "/t/main/admin/clients").bearer(&admin).send();
-    refused(&reply, 401, "invalid_token");
+    assert_eq!((reply.status, reply.error().as_str()), (401, "invalid_token"), "{reply:?}");
 
     hub.events();
     for tenant in ["main", "second"] {

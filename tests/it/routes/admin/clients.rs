@@ -21,7 +21,7 @@ fn a_registered_client_is_answered_with_its_defaults_and_where_it_is() {
     let body = reply.json();
     let id = body["client_id"].as_str().unwrap();
     assert_eq!(reply.header("location"), Some(format!("{ISSUER}/admin/clients/{id}").as_str()));
-    assert_eq!((reply.header("etag"), reply.header("cache-control")), (Some("\"v1\""), Some("no-store")));
+    assert_eq!((reply.header("etag"), reply.header("cache-control")), (Some("\"v1\""), Some("no-store, no-transform")));
     assert_eq!(body["client_id_issued_at"], hub.clock.seconds());
     assert_eq!((&body["client_secret_expires_at"], &body["status"]), (&json!(0), &json!("active")));
     assert_eq!(body["grant_types"], json!(["client_credentials"]));

@@ -5,8 +5,7 @@ use crate::support::hub::{Call, RESOURCE};
 use crate::support::{Reply, Setup};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use writ::web::Method;
-use writ::web::router::resolve;
+use writ::web::router::{resolve, rows};
 
 fn document(hub: &Setup) -> Value {
     hub.call("GET", "/openapi.json").send().expect(200).json()
@@ -23,52 +22,29 @@ fn documented(document: &Value) -> BTreeSet<(String, String)> {
         .collect()
 }
 
-/// Every arm of the two matches of `routes.rs` as path and methods, from its text.
-fn written() -> BTreeSet<(String, String)> {
-    let source = include_str!("../../../../src/web/router.rs");
-    let mut all = BTreeSet::new();
-    for (base, function) in [
-        ("/t/{tenant}/", "pub fn resolve("),
-        ("/t/{tenant}/ssf/", "fn ssf_route<"),
-        ("/t/{tenant}/admin/", "fn admin_route<"),
-    ] {
-        let body = source.split(function).nth(1).unwrap().split("\n}\n").next().unwrap();
-        let arms = body.split("\n        [").skip(1).filter_map(|arm| {
-            let (pattern, rest) = arm.split_once("] =>")?;
-            let methods = rest.split("endpoints![").nth(1)?.split(']').next()?;
-            Some((pattern.to_owned(), methods.to_owned()))
-        });
-        for (pattern, methods) in arms {
-            let alternatives = pattern.split(", ").map(|segment| match segment.trim_matches('"') {
-                name if name == segment => vec![format!("{{{name}}}")],
-                _ => segment.split(" | ").map(|word| word.trim_matches('"').to_owned()).collect(),
-            });
-            let paths = alternatives.fold(vec![String::new()], |paths: Vec<String>, words| {
-                paths.iter().flat_map(|path| words.iter().map(move |word| format!("{path}/{word}"))).collect()
-            });
-            for path in paths {
-                for method in methods.split(", ").filter_map(|entry| entry.split(' ').next()) {
-                    all.insert((format!("{}{path}", base.trim_end_matches('/')), method.to_uppercase()));
-                }
-            }
-        }
-    }
-    all
-}
-
 #[test]
 fn every_route_is_documented_and_every_documented_route_is_there() {
     let hub = Setup::new();
-    let mut documented = documented(&document(&hub));
+    let document = document(&hub);
+    let documented = document["paths"].as_object().unwrap();
     assert!(documented.len() > 30);
-    for (path, method) in &documented {
-        let route = resolve(&path.replace("{tenant}", "main")).unwrap_or_else(|| panic!("{path} is no route"));
-        let methods: Vec<&str> = route.methods.iter().map(|(method, _)| Method::as_str(*method)).collect();
-        assert!(methods.contains(&method.as_str()), "{method} {path}: {methods:?}");
+    let mut written = BTreeSet::new();
+    for row in rows() {
+        let operation = &documented[row.path][row.method.as_str().to_lowercase()];
+        assert_eq!(operation["summary"], row.summary, "{}", row.path);
+        assert!(written.insert((row.path, row.method.as_str())), "{} is there twice", row.path);
+        let route = resolve(&row.path.replace("{tenant}", "main")).unwrap();
+        assert!(route.endpoint(row.method).is_ok() && route.role == row.role, "{} is hidden by another row", row.path);
     }
-    // The same endpoints under the names that RFC 8414 §3 gives them.
-    documented.retain(|(path, _)| path.starts_with("/t/"));
-    assert_eq!(documented, written());
+    let operations: usize = documented.values().map(|methods| methods.as_object().unwrap().len()).sum();
+    assert_eq!(operations, written.len());
+}
+
+#[test]
+fn rows_of_one_path_stand_together() {
+    let mut paths: Vec<&str> = rows().iter().map(|row| row.path).collect();
+    paths.dedup();
+    assert_eq!(paths.iter().collect::<BTreeSet<_>>().len(), paths.len());
 }
 
 /// What does not fit: the schema of an answer, or of a part of it.
@@ -308,10 +284,13 @@ fn bodies_have_the_fields_that_the_document_says_and_need_those_that_it_requires
         let operation = &document["paths"][format!("/t/{{tenant}}/admin/{path}")][method.to_lowercase()];
         let schema = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str().unwrap();
         let schema = &document["components"]["schemas"][schema.rsplit('/').next().unwrap()];
-        let properties: BTreeSet<&str> = schema["properties"].as_object().unwrap().keys().map(String::as_str).collect();
+        let settable =
+            schema["properties"].as_object().unwrap().iter().filter(|(_, schema)| schema["readOnly"] != true);
+        let properties: BTreeSet<&str> = settable.map(|(name, _)| name.as_str()).collect();
         // The refusal of an unknown field names the known ones.
         let unknown = call(&hub, &things, (method, path)).json(&json!({"no_such_field": 0})).send().expect(400);
         let known = super::detail(&unknown);
+        let known = known.lines().next().unwrap();
         let known: BTreeSet<&str> = known.split("known here: ").nth(1).unwrap().split('`').skip(1).step_by(2).collect();
         assert_eq!(properties, known, "{method} {path}");
         assert!(misfits(&document, schema, &body, "body").is_empty(), "{method} {path}");

@@ -1,0 +1,45 @@
+//! A record that is about to be made.
+
+use crate::context::{Change, Cx};
+use crate::error::{Reason, Result};
+use crate::ports::Sql;
+
+/// A record with the change that makes it. Who makes it can add to the change before it is committed.
+#[must_use = "what is not committed is not made"]
+pub struct Creation<T> {
+    /// The record as it will be.
+    pub record: T,
+    change: Change,
+    taken: &'static str,
+}
+
+impl<T> Creation<T> {
+    /// A creation; `taken` says what another record has when the guard of the change finds one.
+    pub fn new(record: T, change: Change, taken: &'static str) -> Self {
+        Self { record, change, taken }
+    }
+
+    /// Adds a link: a statement that holds only if the record is made.
+    pub fn then(mut self, link: Sql) -> Self {
+        self.change = self.change.then(link);
+        self
+    }
+
+    /// Makes the record.
+    pub async fn commit(self, cx: &Cx<'_>) -> Result<T> {
+        match cx.commit(self.change).await? {
+            true => Ok(self.record),
+            false => Err(Reason::Conflict.because(self.taken)),
+        }
+    }
+}
+
+/// Which members differ between two versions of a record: for the event of its change.
+pub fn changes(before: &impl serde::Serialize, after: &impl serde::Serialize) -> String {
+    use serde_json::{Map, Value};
+    let [before, after] = [serde_json::to_value(before), serde_json::to_value(after)].map(Result::unwrap_or_default);
+    let names: std::collections::BTreeSet<&str> =
+        [&before, &after].into_iter().filter_map(Value::as_object).flat_map(Map::keys).map(String::as_str).collect();
+    let changed: Vec<&str> = names.into_iter().filter(|name| before.get(name) != after.get(name)).collect();
+    changed.join(", ")
+}

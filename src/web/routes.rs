@@ -1,0 +1,142 @@
+//! Every URL in one table: a row per endpoint with its method, path, role, guard and handler, what it takes and gives, the statuses of
+//! its refusals, and what it does.
+//!
+//! 1. What touches signing keys or credentials belongs to the role that has the secret for it.
+
+use super::admin::aggregate::{Aggregate, Posted, delete, get, list, post, put, put_named};
+use super::admin::clients::{self, Clients};
+use super::admin::connections::{self, Connections};
+use super::admin::issuers::{self, Issuers};
+use super::admin::policies::{self, Policies};
+use super::admin::resources::{self, Resources};
+use super::admin::tenants::{self, Tenants};
+use super::admin::users::{self, Users};
+use super::admin::{events, identities, keys, kill};
+use super::oauth::{authorize, discovery, introspect, revoke, status_list, token};
+use super::router::Gives::{Document, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged};
+use super::router::Takes::{Form, Json, JsonOrNothing, Page, Query};
+use super::router::{Endpoint, Gives, Row, Takes};
+use super::schema::objects::{
+    HEALTH, INTROSPECTION, KEY_SET, LEASE, LEASE_REQUEST, OAUTH_ERROR, RECEIPT, RESOURCE_METADATA, SERVER_METADATA,
+    TOKEN, TOKEN_QUERY, TOKEN_REQUEST,
+};
+use super::ssf::{self, MANAGE, READ};
+use super::vault::lease;
+use super::{Method, health, openapi};
+use crate::config::Role;
+use crate::model::Stoppable;
+
+/// `METHOD "PATH" ROLE GUARD(HANDLER), TAKES => STATUS GIVES, [REFUSALS], "SUMMARY";`
+macro_rules! routes {
+    ($($method:ident $path:literal $role:ident $guard:ident($($run:expr),+), $takes:expr => $status:literal $gives:expr,
+       [$($refuses:literal),*], $summary:literal;)+) => {
+        &[$(Row {
+            method: Method::$method,
+            path: $path,
+            role: routes!(@role $role),
+            endpoint: routes!(@endpoint $guard $($run),+),
+            takes: $takes,
+            gives: ($status, $gives),
+            refuses: &[$($refuses),*],
+            summary: $summary,
+        },)+]
+    };
+    (@role Any) => { None };
+    (@role $role:ident) => { Some(Role::$role) };
+    (@endpoint Receiver $scopes:expr, $run:expr) => { Endpoint::Receiver($scopes, |call| Box::pin($run(call))) };
+    (@endpoint $guard:ident $run:expr) => { Endpoint::$guard(|call| Box::pin(($run)(call))) };
+}
+
+/// Every endpoint. Rows of one path stand together.
+pub static ROUTES: &[Row] = routes! {
+    Post "/t/{tenant}/token" Token Client(token::post), Form(&TOKEN_REQUEST) => 200 One(&TOKEN), [400, 401, 413, 429], "Issue a token (RFC 6749)";
+    Post "/t/{tenant}/introspect" Token Client(introspect::post), Form(&TOKEN_QUERY) => 200 OneOrJwt(&INTROSPECTION, introspect::SIGNED), [400, 401, 413, 429], "Introspect a token (RFC 7662), signed where `Accept` asks so (RFC 9701)";
+    Post "/t/{tenant}/connections/{name}/token" Broker Client(lease::lease), Form(&LEASE_REQUEST) => 200 One(&LEASE), [400, 401, 413, 429, 502, 504], "Lease a downstream token for one use";
+    Post "/t/{tenant}/revoke" Token Client(revoke::post), Form(&TOKEN_QUERY) => 200 Gives::Nothing, [400, 401, 413, 429], "Revoke one's own token and what was made from it (RFC 7009)";
+    Get "/t/{tenant}/status-list" Token Public(status_list::get), Takes::Nothing => 200 Jwt("application/statuslist+jwt"), [], "Where every agentic identity stands (Token Status List)";
+    Get "/health" Any Site(health::get), Takes::Nothing => 200 One(&HEALTH), [503], "Whether the database answers";
+    Get "/openapi.json" Any Site(openapi::get), Takes::Nothing => 200 Document, [], "This document";
+
+    Get "/t/{tenant}/.well-known/oauth-authorization-server" Discovery Public(discovery::metadata), Takes::Nothing => 200 One(&SERVER_METADATA), [], "Authorization server metadata (RFC 8414)";
+    Get "/t/{tenant}/.well-known/openid-configuration" Discovery Public(discovery::metadata), Takes::Nothing => 200 One(&SERVER_METADATA), [], "The same metadata where OpenID Connect Discovery looks";
+    Get "/.well-known/oauth-authorization-server/t/{tenant}" Discovery Public(discovery::metadata), Takes::Nothing => 200 One(&SERVER_METADATA), [], "The same metadata where RFC 8414 §3 looks";
+    Get "/.well-known/openid-configuration/t/{tenant}" Discovery Public(discovery::metadata), Takes::Nothing => 200 One(&SERVER_METADATA), [], "The same metadata at the other place of that kind";
+    Get "/t/{tenant}/jwks.json" Discovery Public(discovery::jwks), Takes::Nothing => 200 One(&KEY_SET), [], "Key set (RFC 7517)";
+    Get "/t/{tenant}/resources/{id}/oauth-protected-resource" Discovery Public(discovery::protected_resource), Takes::Nothing => 200 One(&RESOURCE_METADATA), [], "Protected resource metadata (RFC 9728), ready to serve";
+    Get "/t/{tenant}/authorize" Authorize Page(authorize::refuse), Takes::Nothing => 400 One(&OAUTH_ERROR), [], "Refuse an authorization request: no code is issued yet";
+    Post "/t/{tenant}/authorize" Authorize Page(authorize::refuse), Takes::Nothing => 400 One(&OAUTH_ERROR), [], "The same by POST (RFC 6749 §3.1)";
+
+    Get "/t/{tenant}/.well-known/ssf-configuration" Discovery Public(ssf::configuration), Takes::Nothing => 200 One(&ssf::TRANSMITTER_METADATA), [], "Where event streams are (Shared Signals Framework 1.0)";
+    Get "/.well-known/ssf-configuration/t/{tenant}" Discovery Public(ssf::configuration), Takes::Nothing => 200 One(&ssf::TRANSMITTER_METADATA), [], "The same where that specification looks";
+    Get "/t/{tenant}/ssf/streams" Token Receiver(READ, ssf::read), Query(&["stream_id"], false) => 200 OneOrList(&ssf::EVENT_STREAM), [], "Show one's event stream, or a list of it";
+    Post "/t/{tenant}/ssf/streams" Token Receiver(MANAGE, ssf::create), Json(&ssf::NEW_STREAM) => 201 One(&ssf::EVENT_STREAM), [409], "Make one's event stream";
+    Patch "/t/{tenant}/ssf/streams" Token Receiver(MANAGE, ssf::update), Json(&ssf::STREAM_UPDATE) => 200 One(&ssf::EVENT_STREAM), [409], "Change it in part";
+    Put "/t/{tenant}/ssf/streams" Token Receiver(MANAGE, ssf::replace), Json(&ssf::STREAM_UPDATE) => 200 One(&ssf::EVENT_STREAM), [409], "Replace all that its receiver says";
+    Delete "/t/{tenant}/ssf/streams" Token Receiver(MANAGE, ssf::delete), Query(&["stream_id"], true) => 204 Gives::Nothing, [], "Remove it with what waits in it";
+    Post "/t/{tenant}/ssf/streams/{id}/poll" Token Receiver(READ, ssf::poll), JsonOrNothing(&ssf::POLL_REQUEST) => 200 One(&ssf::POLLED_EVENTS), [], "Take and acknowledge events (RFC 8936)";
+    Get "/t/{tenant}/ssf/status" Token Receiver(READ, ssf::status), Query(&["stream_id"], true) => 200 One(&ssf::STREAM_STATE), [], "Whether it flows";
+    Post "/t/{tenant}/ssf/status" Token Receiver(MANAGE, ssf::set_status), Json(&ssf::NEW_STREAM_STATE) => 200 One(&ssf::STREAM_STATE), [409], "Pause, disable or enable it";
+    Post "/t/{tenant}/ssf/verify" Token Receiver(MANAGE, ssf::verify), Json(&ssf::VERIFICATION_REQUEST) => 204 Gives::Nothing, [429], "Ask for a verification event";
+
+    Get "/t/{tenant}/admin/tenants" Admin Admin(list::<Tenants>), Page(Tenants::FILTERS) => 200 Many(&tenants::TENANT), [], "List tenants: all of them in `main`, elsewhere one's own";
+    Post "/t/{tenant}/admin/tenants" Admin Admin(post::<Tenants>), Json(&Tenants::NEW) => 201 Tagged(&tenants::MADE), [409], "Make a tenant and its first administrator; in `main` only";
+    Get "/t/{tenant}/admin/tenants/{id}" Admin Admin(get::<Tenants>), Takes::Nothing => 200 Tagged(&tenants::TENANT), [], "Show a tenant";
+    Put "/t/{tenant}/admin/tenants/{id}" Admin Admin(put::<Tenants>), Json(&Tenants::BODY) => 200 Tagged(&tenants::TENANT), [409, 412, 428], "Change a tenant";
+
+    Get "/t/{tenant}/admin/clients" Admin Admin(list::<Clients>), Page(Clients::FILTERS) => 200 Many(&clients::CLIENT), [], "List clients, the oldest first";
+    Post "/t/{tenant}/admin/clients" Admin Admin(post::<Clients>), Json(&Clients::NEW) => 201 Tagged(&clients::REGISTERED), [409], "Register a client (names of RFC 7591); the only answer with its secret, if it has one";
+    Get "/t/{tenant}/admin/clients/{id}" Admin Admin(get::<Clients>), Takes::Nothing => 200 Tagged(&clients::CLIENT), [], "Show a client";
+    Put "/t/{tenant}/admin/clients/{id}" Admin Admin(put::<Clients>), Json(&Clients::BODY) => 200 Tagged(&clients::CLIENT), [409, 412, 428], "Replace the metadata of a client";
+    Delete "/t/{tenant}/admin/clients/{id}" Admin Admin(delete::<Clients>), Takes::Nothing => 204 Gives::Nothing, [412], "Remove a client with its secrets";
+    Post "/t/{tenant}/admin/clients/{id}/secrets" Admin Admin(clients::add_secret), JsonOrNothing(&clients::NEW_SECRET) => 201 One(&clients::MADE_SECRET), [409], "Add a secret, one of five at most; the only answer with it";
+    Delete "/t/{tenant}/admin/clients/{id}/secrets/{secret}" Admin Admin(clients::delete_secret), Takes::Nothing => 204 Gives::Nothing, [], "Remove a secret";
+    Post "/t/{tenant}/admin/clients/{id}/suspend" Admin Admin(|call| kill::suspend(call, Stoppable::Client)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a client until it is resumed";
+    Post "/t/{tenant}/admin/clients/{id}/resume" Admin Admin(clients::resume), Takes::Nothing => 200 Tagged(&clients::CLIENT), [409], "Let a suspended client go on";
+    Post "/t/{tenant}/admin/clients/{id}/kill" Admin Admin(|call| kill::kill(call, Stoppable::Client)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a client for good, with all its tokens";
+
+    Get "/t/{tenant}/admin/identities" Admin Admin(identities::list), Page(identities::PARAMETERS) => 200 Many(&identities::IDENTITY), [], "List agentic identities";
+    Get "/t/{tenant}/admin/identities/{id}" Admin Admin(identities::get), Takes::Nothing => 200 One(&identities::DETAIL), [], "Show an agentic identity, what it can reach, and what it did last";
+    Post "/t/{tenant}/admin/identities/{id}/suspend" Admin Admin(|call| kill::suspend(call, Stoppable::Identity)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop an agentic identity until it is resumed";
+    Post "/t/{tenant}/admin/identities/{id}/resume" Admin Admin(identities::resume), Takes::Nothing => 200 One(&identities::IDENTITY), [409], "Let a suspended agentic identity go on";
+    Post "/t/{tenant}/admin/identities/{id}/kill" Admin Admin(|call| kill::kill(call, Stoppable::Identity)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop an agentic identity for good";
+    Post "/t/{tenant}/admin/kill" Admin Admin(kill::any), Json(&kill::KILL) => 200 One(&RECEIPT), [409], "Stop for good what the body names: exactly one";
+
+    Get "/t/{tenant}/admin/resources" Admin Admin(list::<Resources>), Page(Resources::FILTERS) => 200 Many(&resources::RESOURCE), [], "List resources by id";
+    Post "/t/{tenant}/admin/resources" Admin Admin(post::<Resources>), Json(&Resources::NEW) => 201 Tagged(&resources::RESOURCE), [409], "Register a resource";
+    Get "/t/{tenant}/admin/resources/{id}" Admin Admin(get::<Resources>), Takes::Nothing => 200 Tagged(&resources::RESOURCE), [], "Show a resource";
+    Put "/t/{tenant}/admin/resources/{id}" Admin Admin(put::<Resources>), Json(&Resources::BODY) => 200 Tagged(&resources::RESOURCE), [409, 412, 428], "Replace a resource";
+    Delete "/t/{tenant}/admin/resources/{id}" Admin Admin(delete::<Resources>), Takes::Nothing => 204 Gives::Nothing, [412], "Remove a resource";
+
+    Get "/t/{tenant}/admin/users" Admin Admin(list::<Users>), Page(Users::FILTERS) => 200 Many(&users::USER), [], "List users, the oldest first";
+    Post "/t/{tenant}/admin/users" Admin Admin(post::<Users>), Json(&Users::NEW) => 201 Tagged(&users::USER), [409], "Make a user";
+    Get "/t/{tenant}/admin/users/{id}" Admin Admin(get::<Users>), Takes::Nothing => 200 Tagged(&users::USER), [], "Show a user";
+    Put "/t/{tenant}/admin/users/{id}" Admin Admin(put::<Users>), Json(&Users::BODY) => 200 Tagged(&users::USER), [409, 412, 428], "Replace what is known of a user";
+    Delete "/t/{tenant}/admin/users/{id}" Admin Admin(delete::<Users>), Takes::Nothing => 204 Gives::Nothing, [412], "Remove a user; no token about them is honoured any more";
+    Post "/t/{tenant}/admin/users/{id}/suspend" Admin Admin(|call| kill::suspend(call, Stoppable::User)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a user until they are resumed";
+    Post "/t/{tenant}/admin/users/{id}/resume" Admin Admin(users::resume), Takes::Nothing => 200 Tagged(&users::USER), [409], "Let a suspended user go on";
+    Post "/t/{tenant}/admin/users/{id}/kill" Admin Admin(|call| kill::kill(call, Stoppable::User)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a user for good, with every agentic identity that acts for them";
+
+    Get "/t/{tenant}/admin/issuers" Admin Admin(list::<Issuers>), Page(Issuers::FILTERS) => 200 Many(&issuers::ISSUER), [], "List outside issuers by id";
+    Post "/t/{tenant}/admin/issuers" Admin Admin(post::<Issuers>), Json(&Issuers::NEW) => 201 Tagged(&issuers::ISSUER), [409], "Register an outside issuer";
+    Get "/t/{tenant}/admin/issuers/{id}" Admin Admin(get::<Issuers>), Takes::Nothing => 200 Tagged(&issuers::ISSUER), [], "Show an outside issuer";
+    Put "/t/{tenant}/admin/issuers/{id}" Admin Admin(put::<Issuers>), Json(&Issuers::BODY) => 200 Tagged(&issuers::ISSUER), [409, 412, 428], "Replace an outside issuer";
+    Delete "/t/{tenant}/admin/issuers/{id}" Admin Admin(delete::<Issuers>), Takes::Nothing => 204 Gives::Nothing, [412], "Remove an outside issuer; nothing that it says counts any more";
+
+    Get "/t/{tenant}/admin/policies" Admin Admin(list::<Policies>), Page(Policies::FILTERS) => 200 Many(&policies::POLICY), [], "List policies by id";
+    Get "/t/{tenant}/admin/policies/{id}" Admin Admin(get::<Policies>), Takes::Nothing => 200 Tagged(&policies::POLICY), [], "Show a policy";
+    Put "/t/{tenant}/admin/policies/{id}" Admin Admin(put_named::<Policies>), Json(&Policies::BODY) => 200 Made(&policies::POLICY), [409, 412, 428], "Make or replace a policy";
+    Delete "/t/{tenant}/admin/policies/{id}" Admin Admin(delete::<Policies>), Takes::Nothing => 204 Gives::Nothing, [409, 412], "Remove a policy";
+
+    Get "/t/{tenant}/admin/connections" Broker Admin(list::<Connections>), Page(Connections::FILTERS) => 200 Many(&connections::CONNECTION), [], "List connections by name";
+    Get "/t/{tenant}/admin/connections/{name}" Broker Admin(get::<Connections>), Takes::Nothing => 200 Tagged(&connections::CONNECTION), [], "Show a connection; never its secret";
+    Put "/t/{tenant}/admin/connections/{name}" Broker Admin(put_named::<Connections>), Json(&Connections::BODY) => 200 Made(&connections::CONNECTION), [409, 412, 428], "Make or change a connection";
+    Delete "/t/{tenant}/admin/connections/{name}" Broker Admin(delete::<Connections>), Takes::Nothing => 204 Gives::Nothing, [412], "Remove a connection and make its secret unreadable";
+    Post "/t/{tenant}/admin/connections/{name}/suspend" Admin Admin(|call| kill::suspend(call, Stoppable::Connection)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a connection until it is resumed";
+    Post "/t/{tenant}/admin/connections/{name}/resume" Admin Admin(connections::resume), Takes::Nothing => 200 Tagged(&connections::CONNECTION), [409], "Let a suspended connection go on";
+    Post "/t/{tenant}/admin/connections/{name}/kill" Admin Admin(|call| kill::kill(call, Stoppable::Connection)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a connection for good and make its secret unreadable";
+
+    Get "/t/{tenant}/admin/keys" Token Admin(keys::list), Takes::Nothing => 200 Many(&keys::KEY), [], "List the signing keys that are published";
+    Post "/t/{tenant}/admin/keys/rotate" Token Admin(keys::rotate), Takes::Nothing => 200 Many(&keys::KEY), [409], "Let the next keys sign";
+    Get "/t/{tenant}/admin/events" Audit Admin(events::list), Page(events::PARAMETERS) => 200 Many(&events::EVENT), [], "Query the audit trail, newest first";
+    Get "/t/{tenant}/admin/dead-letters" Audit Admin(events::dead_letters), Takes::Nothing => 200 One(&events::DEAD_LETTERS), [], "Count what could not be recorded; in `main` only";
+};

@@ -1,0 +1,220 @@
+//! Objects and words that several endpoints share, and those of the OAuth endpoints.
+
+use super::{ANY, Kind, RESOURCE, SCOPE, URI, members, object};
+use crate::authn::client::METHODS;
+use crate::grants;
+use crate::model::id::is_slug;
+use crate::model::issuer::{MAX_TEXT, MAX_URI, MAX_VALUES};
+use crate::model::{Status, Stoppable};
+use crate::ports::Alg;
+
+/// What signs tokens here.
+pub const ALG: Kind = Kind::Words("Alg", || Alg::SIGNING.iter().map(|alg| alg.as_str()).collect());
+/// What others may sign with.
+pub const PROOF_ALG: Kind = Kind::Words("ProofAlg", || Alg::NAMES.to_vec());
+/// Where a record is in its life.
+pub const STATUS: Kind =
+    Kind::Words("Status", || [Status::Active, Status::Suspended, Status::Retired].map(Status::as_str).to_vec());
+const GRANT_TYPE: Kind = Kind::Words("GrantType", grants::grant_types);
+const METHOD: Kind = Kind::Words("AuthMethod", || METHODS.iter().map(|method| method.as_str()).collect());
+const STOPPABLE: Kind = Kind::Words("Stoppable", || Stoppable::ALL.map(Stoppable::as_str).to_vec());
+const WORDS: Kind = Kind::List(&Kind::Word, ANY);
+const ALGS: Kind = Kind::List(&ALG, ANY);
+const PROOF_ALGS: Kind = Kind::List(&PROOF_ALG, ANY);
+const METHODS_LIST: Kind = Kind::List(&METHOD, ANY);
+
+/// An id that an administrator names.
+pub const ID: Kind = Kind::Text(512);
+
+/// A name that an administrator chooses.
+pub const SLUG: Kind = Kind::Form(&super::Form {
+    most: 64,
+    format: None,
+    fits: is_slug,
+    must: "1 to 64 of a-z, 0-9, `-`, `_`, `.`, the first of which is a letter or a digit",
+});
+
+object!(
+    /// What one claim must be: exactly one of `equals`, `prefix` and `one_of`.
+    RULE = "Rule" [members![
+        must "claim" Kind::Text(MAX_TEXT),
+        may "equals" Kind::Text(MAX_URI),
+        may "prefix" Kind::Text(MAX_URI),
+        may "one_of" Kind::List(&Kind::Text(MAX_URI), MAX_VALUES),
+    ]]
+);
+
+object!(
+    /// Whether the service is there.
+    HEALTH = "Health" [members![must "status" Kind::Word]]
+);
+
+object!(
+    /// RFC 6749 §5.2.
+    OAUTH_ERROR = "OAuthError" [members![
+        must "error" Kind::Word,
+        must "error_description" Kind::Word,
+        may "decision" Kind::Word,
+    ]]
+);
+
+object!(
+    /// RFC 9457.
+    PROBLEM = "Problem" [members![
+        must "title" Kind::Word,
+        must "status" Kind::Count,
+        must "code" Kind::Word,
+        may "reason" Kind::Word,
+        may "detail" Kind::Word,
+    ]]
+);
+
+object!(
+    /// RFC 8414.
+    SERVER_METADATA = "ServerMetadata" [members![
+        must "issuer" Kind::Word,
+        must "authorization_endpoint" Kind::Word,
+        must "token_endpoint" Kind::Word,
+        must "jwks_uri" Kind::Word,
+        must "grant_types_supported" Kind::List(&GRANT_TYPE, ANY),
+        must "authorization_grant_profiles_supported" WORDS,
+        must "identity_chaining_requested_token_types_supported" WORDS,
+        must "token_endpoint_auth_methods_supported" METHODS_LIST,
+        must "token_endpoint_auth_signing_alg_values_supported" PROOF_ALGS,
+        must "introspection_endpoint" Kind::Word,
+        must "introspection_endpoint_auth_methods_supported" METHODS_LIST,
+        must "introspection_endpoint_auth_signing_alg_values_supported" PROOF_ALGS,
+        must "introspection_signing_alg_values_supported" ALGS,
+        must "revocation_endpoint" Kind::Word,
+        must "revocation_endpoint_auth_methods_supported" METHODS_LIST,
+        must "revocation_endpoint_auth_signing_alg_values_supported" PROOF_ALGS,
+        must "response_types_supported" WORDS,
+        must "subject_types_supported" WORDS,
+        must "dpop_signing_alg_values_supported" PROOF_ALGS,
+        must "id_token_signing_alg_values_supported" ALGS,
+        may "protected_resources" WORDS,
+    ]]
+);
+
+object!(
+    /// RFC 7517 §5.
+    KEY_SET = "KeySet" [members![must "keys" Kind::List(&Kind::Json, ANY)]]
+);
+
+object!(
+    /// RFC 9728 §2.
+    RESOURCE_METADATA = "ResourceMetadata" [members![
+        must "resource" Kind::Word,
+        must "authorization_servers" WORDS,
+        must "scopes_supported" WORDS,
+        must "bearer_methods_supported" WORDS,
+        must "resource_name" Kind::Word,
+    ]]
+);
+
+object!(
+    /// The form of a token request.
+    TOKEN_REQUEST = "TokenRequest" [members![
+        must "grant_type" GRANT_TYPE,
+        may "resource" RESOURCE,
+        may "scope" SCOPE,
+        may "client_id" Kind::Word,
+        may "client_secret" Kind::Word,
+        may "client_assertion_type" Kind::Word,
+        may "client_assertion" Kind::Word,
+        may "assertion" Kind::Word,
+        may "audience" URI,
+        may "requested_token_type" Kind::Word,
+        may "subject_token" Kind::Word,
+        may "subject_token_type" Kind::Word,
+        may "actor_token" Kind::Word,
+        may "actor_token_type" Kind::Word,
+    ]]
+);
+
+object!(
+    /// RFC 6749 §5.1.
+    TOKEN = "Token" [members![
+        must "access_token" Kind::Word,
+        may "issued_token_type" Kind::Word,
+        must "token_type" Kind::Word,
+        must "expires_in" Kind::Count,
+        must "scope" Kind::Word,
+    ]]
+);
+
+object!(
+    /// The form of a question about a token.
+    TOKEN_QUERY = "TokenQuery" [members![
+        must "token" Kind::Word,
+        may "token_type_hint" Kind::Word,
+        may "client_id" Kind::Word,
+        may "client_secret" Kind::Word,
+    ]]
+);
+
+object!(
+    /// RFC 7662 §2.2.
+    INTROSPECTION = "Introspection" [members![
+        must "active" Kind::Boolean,
+        may "iss" Kind::Word,
+        may "sub" Kind::Word,
+        may "aud" Kind::Word,
+        may "client_id" Kind::Word,
+        may "scope" Kind::Word,
+        may "jti" Kind::Word,
+        may "tenant" Kind::Word,
+        may "token_type" Kind::Word,
+        may "iat" Kind::Time,
+        may "exp" Kind::Time,
+        may "act" Kind::Json,
+        may "cnf" Kind::Json,
+    ]]
+);
+
+object!(
+    /// The form of a lease request.
+    LEASE_REQUEST = "LeaseRequest" [members![
+        must "subject_token" Kind::Word,
+        may "scope" SCOPE,
+        may "tool" Kind::Word,
+        may "client_id" Kind::Word,
+        may "client_secret" Kind::Word,
+    ]]
+);
+
+object!(
+    /// A downstream token for one use.
+    LEASE = "Lease" [members![
+        must "access_token" Kind::Word,
+        must "token_type" Kind::Word,
+        must "expires_in" Kind::Count,
+        must "expires_at" Kind::Time,
+        must "scope" Kind::Word,
+    ]]
+);
+
+object!(
+    /// What was stopped.
+    RECEIPT = "Receipt" [members![
+        must "kind" STOPPABLE,
+        must "id" Kind::Word,
+        must "status" STATUS,
+        must "at" Kind::Time,
+        must "not_honoured_after" Kind::Time,
+        must "stopped" Kind::Object(&STOPPED),
+        may "event" Kind::Word,
+    ]]
+);
+
+object!(
+    /// What went with it.
+    STOPPED = "Stopped" [members![
+        must "secrets" Kind::Count,
+        must "identities" Kind::Count,
+        must "leases" Kind::Count,
+        may "leases_expire_by" Kind::Time,
+        must "tokens_issued_until" Kind::Time,
+        must "tokens_expire_by" Kind::Time,
+    ]]
+);
