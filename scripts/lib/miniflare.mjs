@@ -46,9 +46,10 @@ export async function freePort() {
 
 /**
  * Starts Writ over `state`, a directory. `consume: false` leaves the queue without a consumer; `vars` override wrangler.toml's;
- * `entry` names another entry module, which stands beside the build's and imports it as `./index.js`.
+ * `entry` names another entry module, which stands beside the build's and imports it as `./index.js`; `inspectorPort` is where V8's
+ * inspector listens.
  */
-export async function start({ port, state, split = false, vars = {}, consume = true, entry }) {
+export async function start({ port, state, split = false, vars = {}, consume = true, entry, inspectorPort }) {
   if (!existsSync(join(build, "index.js"))) throw new Error(`there is no ${build}/index.js: run scripts/build first`);
   const origin = `http://localhost:${port}`;
   await mkdir(state, { recursive: true });
@@ -58,6 +59,7 @@ export async function start({ port, state, split = false, vars = {}, consume = t
   const mf = new Miniflare({
     host: "127.0.0.1",
     port,
+    inspectorPort,
     d1Persist: join(state, "d1"),
     kvPersist: join(state, "kv"),
     workers: configs.map((config) => options(config, { vars: { ...vars, ORIGIN: origin }, secrets, consume, entry })),

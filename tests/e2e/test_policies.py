@@ -33,7 +33,7 @@ def test_a_policy_at_the_bound_is_decided_by_and_one_beyond_it_is_refused(shop, 
     at_the_bound = text(deepest).replace("nobody", shop.reader.client_id).replace("permit", "forbid", 1)
     body = {"cedar": f"@description(\"deep\")\n{at_the_bound}", "mode": "shadow"}
     writ.put(path, body)
-    for beyond in (4 * deepest, 320, 1200):
+    for beyond in (4 * deepest, 320, 900):
         answer = writ.admin("PUT", f"{path}-beyond", json={"cedar": text(beyond), "mode": "enforce"})
         assert answer.status_code == 400 and "deeper than" in answer.json()["detail"], answer.text
     assert shop.token(shop.reader, READ)
