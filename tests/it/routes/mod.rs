@@ -14,6 +14,7 @@ mod id_jag;
 mod identities;
 mod introspection;
 mod jwt_bearer;
+mod key_compromise;
 mod keys;
 mod kill;
 mod leases;
