@@ -15,7 +15,7 @@ use crate::crypto::sha256;
 use crate::directory::{issuers, users};
 use crate::error::{Error, Reason, Result};
 use crate::federation::{self, Assertion, KeySource, Wanted};
-use crate::jose::{Confirmation, MayAct};
+use crate::jose::{Confirmation, MayAct, numeric_date};
 use crate::model::Issuer;
 use crate::model::event::Facts;
 use crate::model::issuer::Use;
@@ -73,7 +73,7 @@ pub fn told(assertion: &Assertion) -> Result<Told, &'static str> {
         issued_at: Some(assertion.iat.unwrap_or(BEFORE_EVERY_STOP)),
         may_act: read(assertion, "may_act").filter(names_fit).ok_or("its `may_act` is malformed or too long")?,
         acr: read(assertion, "acr").filter(acr_fits).ok_or("its `acr` is malformed or too long")?,
-        auth_time: read(assertion, "auth_time").ok_or("its `auth_time` is malformed")?,
+        auth_time: auth_time(assertion)?,
         ..Origin::default()
     };
     Ok(Told { origin, scope, jkt: cnf.map(|cnf| cnf.jkt) })
@@ -92,6 +92,12 @@ fn names_fit(may_act: &Option<MayAct>) -> bool {
 
 fn acr_fits(acr: &Option<String>) -> bool {
     acr.as_deref().is_none_or(fits)
+}
+
+/// When the user authenticated (OpenID Connect Core §2): a NumericDate.
+fn auth_time(assertion: &Assertion) -> Result<Option<i64>, &'static str> {
+    let value = assertion.claims.get("auth_time");
+    value.map(|value| numeric_date(value).ok_or("its `auth_time` is malformed")).transpose()
 }
 
 /// A claim: nothing if it has another shape, none if it is absent.

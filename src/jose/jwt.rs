@@ -105,7 +105,7 @@ impl<'a> Unverified<'a> {
 
     /// A time among the claims, in whole seconds; nothing if it is absent.
     pub(super) fn time(&self, name: &str) -> Result<Option<i64>, Problem> {
-        self.claims.get(name).map(|value| seconds(value).ok_or(Problem::BadClaims)).transpose()
+        self.claims.get(name).map(|value| numeric_date(value).ok_or(Problem::BadClaims)).transpose()
     }
 
     fn live<C: DeserializeOwned>(&self, now: Now) -> Result<Verified<C>, Problem> {
@@ -125,7 +125,7 @@ impl<'a> Unverified<'a> {
 }
 
 /// A NumericDate in whole seconds: any finite JSON number (RFC 7519 §2), its fraction cut off.
-fn seconds(value: &Value) -> Option<i64> {
+pub fn numeric_date(value: &Value) -> Option<i64> {
     let number = value.as_number()?;
     let seconds = number.as_i64().or_else(|| Some(number.as_f64()?.floor() as i64))?;
     Some(seconds.clamp(-MOST_SECONDS, MOST_SECONDS))

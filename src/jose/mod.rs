@@ -23,6 +23,6 @@ pub use claims::{AccessToken, Actor, Confirmation, IdJag, MayAct, StatusClaim, S
 pub use dpop::{PROOF_SECONDS, Proof, UnverifiedProof};
 pub use jwk::PublicJwk;
 pub use jws::{Jws, MAX_TOKEN, Problem, Unsigned};
-pub use jwt::{LEEWAY_SECONDS, Unverified, Verified};
+pub use jwt::{LEEWAY_SECONDS, Unverified, Verified, numeric_date};
 pub use set::JwkSet;
 pub use strict::is_strict;

@@ -147,8 +147,12 @@ fn what_an_assertion_says_about_its_user_is_taken_over_within_bounds_or_not_at_a
     {
         ask(&chain, &chain.assertion(fine)).expect(200);
     }
+    let moment = chain.assertion(json!({"auth_time": 1_767_700_000.75}));
+    assert_eq!(claims(&ask(&chain, &moment))["auth_time"], 1_767_700_000);
     let longer = "x".repeat(257);
     for bad in [
+        json!({"auth_time": "1767700000"}),
+        json!({"auth_time": [1_767_700_000]}),
         json!({"acr": longer}),
         json!({"acr": "a\u{0}"}),
         json!({"may_act": {"sub": longer}}),
