@@ -1,6 +1,6 @@
 //! The policies in force: loading them, asking them, changing them.
 //!
-//! 1. What is in force lies in shards, of which a question reads those that can have a say in it ([`shards`]).
+//! 1. What is in force lies in shards, of which a question reads those that can have a say in it (`shards`).
 //! 2. A change moves the tenant's pointer from what it was made from; of two changes at once one has to look again.
 //! 3. Every tenant has the built-in policies [`ADMIN`] and [`STREAMS`], so that its own APIs can be reached by the clients that
 //!    are allowed to.
@@ -25,19 +25,22 @@ use crate::model::{Client, EventType, User, id};
 use crate::store;
 use crate::store::policies::Policy;
 use shards::Altered;
+use std::rc::Rc;
 
 /// The id of the built-in policy; no stored one can have it, for it is no slug.
 pub const ADMIN: &str = "writ:admin";
 /// As [`ADMIN`], for event streams.
 pub const STREAMS: &str = "writ:ssf";
 
+/// What a tenant has whatever its policies are.
+pub struct Base {
+    engine: Rc<Engine>,
+    built_in: Rc<Shard>,
+}
+
 key!(
     /// What decides in this tenant.
-    EngineKey -> Engine = "policy-engine", weighs |_| 256 * 1_024
-);
-key!(
-    /// The built-in policies of a tenant.
-    BuiltInKey -> Shard = "policy-built-in"
+    BaseKey -> Base = "policy-base", weighs |_| 256 * 1_024
 );
 
 /// Longer than any IANA name of a time zone.
@@ -48,16 +51,16 @@ const ATTEMPTS: usize = 5;
 
 /// Those of the policies in force that can have a say about the client and the targets, each parsed once per isolate.
 async fn bundle(cx: &Cx<'_>, client: &str, targets: &[Target]) -> Result<Bundle> {
-    let broken = |_| Fault::Broken("the schema's names do not parse").into();
-    let engine = cx.immutable(&EngineKey, async || Engine::new().map_err(broken)).await?;
-    let built_ins = async || {
+    let base = async || {
+        let engine = Engine::new().map_err(|_| Fault::Broken("the schema's names do not parse"))?;
         let issuer = cx.issuer();
-        Ok(Shard::read("built-in", &[built_in(ADMIN, &issuer, "admin"), built_in(STREAMS, &issuer, "ssf")]))
+        let sources = [built_in(ADMIN, &issuer, "admin"), built_in(STREAMS, &issuer, "ssf")];
+        Ok(Base { engine: Rc::new(engine), built_in: Rc::new(Shard::read("built-in", &sources)) })
     };
-    let built_in = cx.immutable(&BuiltInKey, built_ins).await?;
+    let base = cx.immutable(&BaseKey, base).await?;
     let mut shards = shards::reached(cx, &Home::reached(client, targets)).await?;
-    shards.push(built_in);
-    Ok(Bundle::of(engine, shards))
+    shards.push(Rc::clone(&base.built_in));
+    Ok(Bundle::of(Rc::clone(&base.engine), shards))
 }
 
 fn built_in(id: &str, issuer: &str, api: &str) -> Source {
