@@ -181,8 +181,9 @@ impl Memory {
         known.checked = Some(now);
         match (&found, &known.tenant) {
             (Some(new), Some(old)) if new.epoch == old.epoch => {}
-            // Another request has caught up meanwhile, with newer changes than these.
-            (Some(new), Some(old)) if new.epoch < old.epoch => return Ok(old.clone()),
+            // Another request has caught up meanwhile, with newer changes than these. Where none has, the database was restored to an
+            // earlier state, and a new era begins.
+            (Some(new), Some(old)) if new.epoch < old.epoch && seq != Some(old.epoch) => return Ok(old.clone()),
             (Some(new), Some(old))
                 if seq.is_some_and(|seq| seq <= old.epoch) && covers(&changes, old.epoch, new.epoch) =>
             {

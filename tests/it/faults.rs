@@ -289,3 +289,15 @@ fn a_request_that_began_before_a_change_does_not_leave_the_old_answer_in_the_cac
         }
     }
 }
+
+#[test]
+fn a_database_that_was_restored_to_an_earlier_state_is_believed_after_the_freshness_bound() {
+    let (hub, client) = ready();
+    for n in 0..3 {
+        hub.create_client(json!({"client_name": n.to_string()}));
+    }
+    hub.token(&client, &[]).expect(200);
+    hub.db.execute("UPDATE tenants SET epoch = 1; DELETE FROM changes; UPDATE clients SET status = 'suspended'");
+    hub.clock.advance(5);
+    hub.token(&client, &[]).expect(401);
+}
