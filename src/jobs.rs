@@ -16,7 +16,6 @@ use crate::ports::{Now, Sql, World};
 use crate::revocation::{expiry, signals};
 use crate::store;
 use crate::store::tenants::{Visited, Visitor};
-use crate::vault;
 
 /// How many tenants one run visits.
 const VISITED: i64 = 40;
@@ -71,7 +70,7 @@ impl Jobs<'_> {
     }
 
     async fn visit(self, now: Now) -> Result<()> {
-        if ![Role::Token, Role::Broker, Role::Admin, Role::Audit].into_iter().any(|role| self.config.mounts(role)) {
+        if ![Role::Token, Role::Admin, Role::Audit].into_iter().any(|role| self.config.mounts(role)) {
             return Ok(());
         }
         let mut outcome = Ok(());
@@ -85,11 +84,7 @@ impl Jobs<'_> {
     }
 
     fn visitor(self) -> Visitor {
-        match (self.config.mounts(Role::Token), self.config.mounts(Role::Broker)) {
-            (true, _) => Visitor::Token,
-            (false, true) => Visitor::Broker,
-            (false, false) => Visitor::Other,
-        }
+        if self.config.mounts(Role::Token) { Visitor::Token } else { Visitor::Other }
     }
 
     async fn look_after(self, tenant: &Visited, now: Now) -> Result<()> {
@@ -107,10 +102,6 @@ impl Jobs<'_> {
         if self.config.mounts(Role::Token) {
             keys::tick(&cx).await?;
             signals::sweep(&cx).await?;
-            signals::reseal(&cx).await?;
-        }
-        if self.config.mounts(Role::Broker) {
-            vault::reseal::tick(&cx).await?;
         }
         if self.config.mounts(Role::Admin) {
             expiry::tick(&cx).await?;

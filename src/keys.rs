@@ -177,41 +177,6 @@ async fn step(cx: &Cx<'_>, alg: Alg, client: Option<&str>) -> Result<()> {
     Ok(())
 }
 
-/// Withdraws a key at once: it is published no more, and no token that it signed is honoured, from the freshness bound on. Where it was
-/// current, the next one signs.
-pub async fn revoke(cx: &Cx<'_>, kid: &str, admin: &str) -> Result<()> {
-    let set = all(cx).await?;
-    let key = set.find(kid).ok_or(Reason::NotFound)?;
-    let (tenant, now, alg, state) = (&cx.tenant.id, cx.now.seconds(), key.public.alg(), key.state);
-    let facts = Facts { target: Some(kid.to_owned()), detail: Some(state.as_str().to_owned()), ..Facts::default() };
-    let mut change = Change::guard(store::keys::revoke(tenant, kid, state.as_str()));
-    if state == KeyState::Current {
-        change = change.then(store::keys::promote(tenant, alg.as_str(), now));
-    }
-    if state != KeyState::Retired {
-        change = change.always(store::keys::insert(tenant, &make(cx, alg, KeyState::Next).await?));
-    }
-    let event = audit::event(cx, EventType::KeyRevoked, Some(admin), facts);
-    match cx.commit(change.invalidates(&SigningKeysKey).event(event)).await? {
-        true => Ok(()),
-        // It has moved on or was withdrawn meanwhile.
-        false => Err(Reason::Conflict.because("this key has just changed; read the list and try again")),
-    }
-}
-
-/// Seals anew, under the newest key-encryption key, the private halves that an older one has sealed.
-async fn reseal(cx: &Cx<'_>) -> Result<()> {
-    let Some(ring) = cx.config.signing() else { return Ok(()) };
-    let since = cx.now.seconds().saturating_sub(RETIREMENT_SECONDS);
-    let stored = cx.all(store::keys::all(&cx.tenant.id, since)).await?;
-    let outdated = stored.iter().filter(|key| ring.is_outdated(&key.sealed));
-    let statements = outdated.filter_map(|key| {
-        let sealed = ring.reseal(&associated(&cx.tenant.id, &key.kid), &key.sealed, &*cx.world.entropy)?;
-        Some(store::keys::reseal(&cx.tenant.id, &key.kid, &key.sealed, sealed))
-    });
-    cx.run(statements.collect()).await.map(drop)
-}
-
 /// Makes missing keys, rotates those that have signed long enough, and forgets those whose last token has died.
 pub async fn tick(cx: &Cx<'_>) -> Result<()> {
     let set = all(cx).await?;
@@ -221,7 +186,6 @@ pub async fn tick(cx: &Cx<'_>) -> Result<()> {
             step(cx, alg, None).await?;
         }
     }
-    reseal(cx).await?;
     let dead = cx.now.seconds().saturating_sub(RETIREMENT_SECONDS);
     cx.run(vec![store::keys::forget(&cx.tenant.id, dead)]).await.map(drop)
 }

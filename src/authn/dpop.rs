@@ -7,7 +7,7 @@
 //! 2. `htu` is compared with the URL that our own settings say, never with `Host`.
 //! 3. A proof is used once in the tenant, by (thumbprint, `jti`): whatever location, whatever endpoint (§11.1). What is
 //!    remembered outlives the proof and every clock's leeway.
-//! 4. No nonce is stored: it is the moment, authenticated for the tenant (HMAC). Where the tenant wants them, every proof at the token
+//! 4. Nonces are kept by nobody: the moment, sealed for the tenant. Where the tenant wants them, every proof at the token
 //!    endpoint needs one that is at most `NONCE_SECONDS` old (§8), so proofs cannot be made in advance.
 //! 5. At our resources a proof names the token (`ath`) and is by the key that the token is bound to (§7.1). A bound token is
 //!    worth nothing as a bearer token, nor an unbound one under this scheme (§7.2).
@@ -101,7 +101,7 @@ async fn read(cx: &Cx<'_>, header: &str, (htm, htu): (&str, &str)) -> Result<Res
     }
 }
 
-fn purpose(cx: &Cx<'_>) -> String {
+fn place(cx: &Cx<'_>) -> String {
     format!("dpop-nonce/{}", cx.tenant.id)
 }
 
@@ -111,14 +111,13 @@ pub fn next_nonce(cx: &Cx<'_>) -> Result<Option<String>> {
         return Ok(None);
     }
     let ring = cx.config.signing().ok_or(Fault::Broken("this Worker gives out no nonces"))?;
-    let made = cx.now.seconds().to_string();
-    let code = ring.authenticate(&purpose(cx), &made).ok_or(Fault::Broken("a nonce cannot be made"))?;
-    Ok(Some([&made, ".", &code].concat()))
+    let sealed = ring.seal(&place(cx), &cx.now.seconds().to_be_bytes(), &*cx.world.entropy);
+    sealed.map(Some).ok_or_else(|| Fault::Broken("a nonce cannot be sealed").into())
 }
 
 fn is_fresh(cx: &Cx<'_>, nonce: &str) -> bool {
-    let Some((made, code)) = nonce.split_once('.') else { return false };
-    let age = made.parse::<i64>().ok().map(|made| cx.now.seconds().saturating_sub(made));
+    let opened = cx.config.signing().and_then(|ring| ring.open(&place(cx), nonce));
+    let made = opened.and_then(|bytes| bytes.as_slice().try_into().ok()).map(i64::from_be_bytes);
+    let age = made.map(|made| cx.now.seconds().saturating_sub(made));
     age.is_some_and(|age| (-LEEWAY_SECONDS..=NONCE_SECONDS).contains(&age))
-        && cx.config.signing().is_some_and(|ring| ring.is_authentic(&purpose(cx), made, code))
 }

@@ -105,8 +105,6 @@ event_types! {
     ConnectionDeleted = "connection.deleted",
     /// Signing keys were made or moved on.
     KeyRotated = "key.rotated",
-    /// A signing key was withdrawn at once.
-    KeyRevoked = "key.revoked",
     /// A client has reached its expiry and was suspended.
     ClientExpired = "client.expired",
     /// A client was suspended because it got no token for too long.

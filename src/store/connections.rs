@@ -71,44 +71,6 @@ pub fn point(tenant: &str, name: &str, credential: &CredentialPointer) -> Sql {
     )
 }
 
-/// A wrapped data key.
-pub struct Wrapped {
-    /// The connection.
-    pub connection: String,
-    /// The credential.
-    pub id: String,
-    /// As it is stored: the version of the key that wrapped it stands in front.
-    pub wrapped_key: String,
-}
-
-/// Data keys that a key of an older version than `version` has wrapped.
-pub fn outdated(tenant: &str, version: i64, limit: i64) -> Query<Wrapped> {
-    query!(
-        |row| Ok(Wrapped {
-            connection: row.text("connection")?,
-            id: row.text("id")?,
-            wrapped_key: row.text("wrapped_key")?
-        }),
-        "SELECT connection, id, wrapped_key FROM credentials WHERE tenant = ?1 AND CAST(wrapped_key AS INTEGER) < ?2 \
-         ORDER BY CAST(wrapped_key AS INTEGER) LIMIT ?3",
-        tenant,
-        version,
-        limit
-    )
-}
-
-/// Stores a data key that was wrapped anew, if it is still wrapped as before; the guard of a chain.
-pub fn rewrap(tenant: &str, before: &Wrapped, wrapped: String) -> Sql {
-    sql!(
-        "UPDATE credentials SET wrapped_key = ?5 WHERE tenant = ?1 AND connection = ?2 AND id = ?3 AND wrapped_key = ?4",
-        tenant,
-        before.connection.as_str(),
-        before.id.as_str(),
-        before.wrapped_key.as_str(),
-        wrapped
-    )
-}
-
 /// Removes a connection that still has `version`; the guard of a chain.
 pub fn delete(tenant: &str, name: &str, version: i64) -> Sql {
     sql!("DELETE FROM connections WHERE tenant = ?1 AND name = ?2 AND version = ?3", tenant, name, version)

@@ -71,22 +71,6 @@ pub fn promote(tenant: &str, alg: &str, now: i64) -> Sql {
     )
 }
 
-/// Withdraws a key that is in this state; the guard of a chain.
-pub fn revoke(tenant: &str, kid: &str, state: &str) -> Sql {
-    sql!("DELETE FROM signing_keys WHERE tenant = ?1 AND kid = ?2 AND state = ?3", tenant, kid, state)
-}
-
-/// Stores a private half that was sealed anew, if it is still sealed as before.
-pub fn reseal(tenant: &str, kid: &str, before: &str, sealed: String) -> Sql {
-    sql!(
-        "UPDATE signing_keys SET sealed = ?4 WHERE tenant = ?1 AND kid = ?2 AND sealed = ?3",
-        tenant,
-        kid,
-        before,
-        sealed
-    )
-}
-
 /// Forgets keys whose last token has died.
 pub fn forget(tenant: &str, before: i64) -> Sql {
     sql!("DELETE FROM signing_keys WHERE tenant = ?1 AND state = 'retired' AND changed_at <= ?2", tenant, before)

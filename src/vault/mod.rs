@@ -17,7 +17,6 @@ mod envelope;
 mod keep;
 mod lease;
 mod provider;
-pub mod reseal;
 
 pub use keep::{Draft, create, kill, remove, update};
 pub use lease::{Granted, Request, Trail, lease};

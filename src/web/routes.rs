@@ -137,7 +137,6 @@ pub static ROUTES: &[Row] = routes! {
 
     Get "/t/{tenant}/admin/keys" Token Admin(keys::list), Takes::Nothing => 200 Many(&keys::KEY), [], "List the signing keys that are published";
     Post "/t/{tenant}/admin/keys/rotate" Token Admin(keys::rotate), Takes::Nothing => 200 Many(&keys::KEY), [409], "Let the next keys sign";
-    Post "/t/{tenant}/admin/keys/{kid}/revoke" Token Admin(keys::revoke), Takes::Nothing => 200 Many(&keys::KEY), [409], "Withdraw a compromised key at once: nothing that it signed is honoured any more";
     Get "/t/{tenant}/admin/events" Audit Admin(events::list), Page(events::PARAMETERS) => 200 Many(&events::EVENT), [], "Query the audit trail, newest first";
     Get "/t/{tenant}/admin/dead-letters" Audit Admin(events::dead_letters), Takes::Nothing => 200 One(&events::DEAD_LETTERS), [], "Count what could not be recorded; in `main` only";
 };

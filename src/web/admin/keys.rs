@@ -47,12 +47,6 @@ pub async fn list(call: AdminCall<'_>) -> Result<Response> {
     Ok(items(&views, None))
 }
 
-/// Withdraws a key at once and answers the new list.
-pub async fn revoke(call: AdminCall<'_>) -> Result<Response> {
-    keys::revoke(call.cx, call.id(0)?, call.admin).await?;
-    list(call).await
-}
-
 /// Lets the next keys sign and answers the new list.
 pub async fn rotate(call: AdminCall<'_>) -> Result<Response> {
     keys::rotate(call.cx, Some(call.admin)).await?;

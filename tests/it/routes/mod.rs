@@ -14,7 +14,6 @@ mod id_jag;
 mod identities;
 mod introspection;
 mod jwt_bearer;
-mod key_compromise;
 mod keys;
 mod kill;
 mod leases;
