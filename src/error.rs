@@ -70,20 +70,32 @@ reasons! {
     UnsupportedGrantType => 400 "unsupported_grant_type" "this grant type is not supported; see `grant_types_supported`" ["RFC 6749 §5.2"];
 
     /// The request names no client.
-    NoClientAuthentication => 401 "invalid_client" "client authentication is missing" ["RFC 6749 §5.2"];
+    NoClientAuthentication => 401 "invalid_client" "client authentication is missing: send `client_id` with a secret or an assertion" ["RFC 6749 §5.2"];
     /// The `Authorization` header is no well-formed Basic one.
     MalformedBasic => 401 "invalid_client" "the `Authorization` header is malformed" ["RFC 7617 §2"];
     /// Two authentication mechanisms in one request.
     SeveralMechanisms => 400 "invalid_request" "use one client authentication method, not two" ["RFC 6749 §2.3"];
-    /// Unknown client, wrong or expired secret, wrong method, suspended client: one answer.
+    /// A secret without the client that it belongs to.
+    MissingClientId => 401 "invalid_client" "`client_id` is missing: send it beside `client_secret`, or both in an `Authorization: Basic` header" ["RFC 6749 §2.3.1"];
+    /// Unknown client, wrong or expired secret, an assertion that proves nothing: one answer.
     ClientAuthenticationFailed => 401 "invalid_client" "client authentication failed" ["RFC 6749 §5.2"];
-    /// Too many authentications of this client, or from this address, have failed lately.
-    TooManyFailures => 429 "too_many_requests" "too many failed authentications; wait as `Retry-After` says" ["RFC 6585 §4"];
+    /// A client has proved itself, but is suspended, retired, or beyond its expiry.
+    ClientNotActive => 401 "invalid_client" "this client is suspended, retired or expired; an administrator can say more" ["RFC 6749 §5.2"];
+    /// A client has proved itself in another way than it is registered for.
+    OtherMethod => 401 "invalid_client" "this client is registered for another `token_endpoint_auth_method`" ["RFC 7591 §2"];
+    /// A client assertion is signed well and addressed to somebody else.
+    AssertionAudience => 401 "invalid_client" "`aud` of the client assertion has to be the `issuer` of this server's metadata, as one string" ["RFC 7523 §3"];
+    /// A client assertion is signed well and not valid now.
+    AssertionExpired => 401 "invalid_client" "the client assertion has expired, is not valid yet, or lives too long; make a new one for each request and check the clock" ["RFC 7523 §3"];
+    /// A client assertion is signed well and was used before.
+    AssertionReplayed => 401 "invalid_client" "this client assertion was used before; make a new one with another `jti` for each request" ["RFC 7523 §3"];
+    /// This request proves nobody, and too many of its client or from its address have done so lately.
+    TooManyFailures => 429 "too_many_requests" "too many failed authentications; mend the credentials and wait as `Retry-After` says" ["RFC 6585 §4"];
     /// The client is not registered for this grant.
-    GrantNotAllowed => 400 "unauthorized_client" "this client may not use this grant type" ["RFC 6749 §5.2"];
+    GrantNotAllowed => 400 "unauthorized_client" "this client may not use this `grant_type`; see its registered `grant_types`" ["RFC 6749 §5.2"];
 
     /// A client, user, agentic identity or chain that has been stopped asks for a token.
-    Stopped => 400 "invalid_grant" "whoever is asking, or what they ask with, has been stopped" ["docs/requirements.md R82"];
+    Stopped => 400 "invalid_grant" "the client, the user or a token in this request has been suspended, killed or revoked" ["docs/requirements.md R82"];
     /// The client gets sender-constrained tokens only, and sent no proof.
     ProofRequired => 400 "invalid_dpop_proof" "this client has to send a DPoP proof" ["RFC 9449 §5.2"];
 
@@ -96,7 +108,7 @@ reasons! {
     /// A token to exchange is malformed, forged, expired, somebody else's, revoked, or bound to a key that was not proved.
     InvalidExchangedToken => 400 "invalid_request" "`subject_token` or `actor_token` is not valid here" ["RFC 8693 §2.2.2"];
     /// `may_act` of the subject token names somebody else.
-    ActorNotNamed => 400 "invalid_request" "`subject_token` names another actor" ["RFC 8693 §4.4"];
+    ActorNotNamed => 400 "invalid_request" "`may_act` of the presented token names another actor" ["RFC 8693 §4.4"];
     /// The chain of actors would grow beyond the tenant's bound.
     TooManyActors => 400 "invalid_request" "too many actors: this token may not be passed on any further" ["RFC 8693 §4.1"];
     /// The JWT bearer grant without an assertion.
@@ -111,21 +123,27 @@ reasons! {
 
     /// `scope` breaks the grammar or is too long.
     MalformedScope => 400 "invalid_scope" "`scope` is malformed" ["RFC 6749 §3.3"];
-    /// Nothing of the requested scope is left after registration, the client's ceiling and policy.
-    NoScopeLeft => 400 "invalid_scope" "none of the requested scopes may be issued to this client here and now" ["RFC 6749 §5.2"];
+    /// The resource has none of the requested scopes.
+    UnknownScope => 400 "invalid_scope" "`scope` names none of the scopes of this resource; see its `scopes_supported`" ["RFC 6749 §5.2"];
+    /// What the client is registered for, and what the token says that it presents, leave nothing of the requested scope.
+    ScopeBeyondCeiling => 400 "invalid_scope" "`scope` names nothing that the client is registered for and that a token it presents has; an administrator can widen the client's `scope`" ["RFC 6749 §5.2"];
+    /// Policy permits nothing of the requested scope.
+    PolicyDenied => 400 "invalid_scope" "policy permits this client none of the requested scopes here and now; an administrator can look `decision` up" ["RFC 6749 §5.2"];
+    /// Policy does not permit an exchange without an actor.
+    ImpersonationDenied => 400 "invalid_scope" "policy does not permit this exchange without an actor: send the client's own access token as `actor_token`" ["RFC 8693 §1.1"];
     /// The token would be longer than any endpoint takes.
     TokenTooLarge => 400 "invalid_scope" "the token would be too large; request fewer scopes in `scope`" ["RFC 6749 §5.2"];
     /// `resource` is no absolute URI without fragment.
     MalformedResource => 400 "invalid_target" "`resource` must be an absolute URI without a fragment" ["RFC 8707 §2"];
     /// The resource is not registered, or the client may not ask for it.
-    UnknownResource => 400 "invalid_target" "this resource is unknown" ["RFC 8707 §2"];
+    UnknownResource => 400 "invalid_target" "`resource` names no resource that this client may ask for; see its `allowed_resources`" ["RFC 8707 §2"];
     /// More than one `resource`.
     SeveralResources => 400 "invalid_target" "ask for one `resource` at a time" ["RFC 8707 §2.2"];
     /// No `resource`, and no single one to assume.
     MissingResource => 400 "invalid_target" "`resource` is missing and this client has no single one to assume" ["RFC 8707 §2"];
 
     /// No bearer token in the `Authorization` header.
-    MissingToken => 401 "invalid_token" "a bearer token is required" ["RFC 6750 §3"];
+    MissingToken => 401 "invalid_token" "a bearer token is required: send `Authorization: Bearer` and a token for this API" ["RFC 6750 §3"];
     /// The token is malformed, forged, expired, for someone else, or revoked: one answer.
     InvalidToken => 401 "invalid_token" "the token is not valid here" ["RFC 6750 §3.1"];
     /// A bound token without its scheme, or that scheme with a token that is none.
@@ -134,7 +152,9 @@ reasons! {
     /// answer.
     InvalidTokenProof => 401 "invalid_dpop_proof" "the DPoP proof is not valid for this request and token" ["RFC 9449 §7.1"];
     /// The token is valid but lacks the scope.
-    InsufficientScope => 403 "insufficient_scope" "the token lacks the scope for this" ["RFC 6750 §3.1"];
+    InsufficientScope => 403 "insufficient_scope" "the token lacks the `scope` that `WWW-Authenticate` names" ["RFC 6750 §3.1"];
+    /// The token is valid, but the client's registration or policy does not permit it now what the token was issued for.
+    NoLongerPermitted => 403 "access_denied" "the client's registration or policy does not permit this any more" ["RFC 6750 §3.1"];
 
     /// A request to introspect or revoke without a token.
     MissingTokenParameter => 400 "invalid_request" "`token` is missing" ["RFC 7662 §2.1"];
@@ -143,11 +163,11 @@ reasons! {
     /// The subject token is malformed, forged, expired, for someone else, or revoked: one answer.
     InvalidSubjectToken => 400 "invalid_request" "`subject_token` is not a valid access token for this resource server" ["RFC 8693 §2.2.2"];
     /// The caller is a client, but not a resource server.
-    NotAResourceServer => 403 "unauthorized_client" "only a resource server may lease" ["docs/requirements.md R52"];
+    NotAResourceServer => 403 "unauthorized_client" "only a client of the kind `resource_server` may lease" ["docs/requirements.md R52"];
     /// No such connection, or policy forbids the lease: one answer, so that names cannot be probed.
-    LeaseDenied => 403 "access_denied" "this lease is not permitted" ["docs/requirements.md R53"];
+    LeaseDenied => 403 "access_denied" "this lease is not permitted; an administrator can look `decision` up" ["docs/requirements.md R53"];
     /// The requested scope is more than the connection may give.
-    LeaseScope => 400 "invalid_scope" "the connection does not offer this scope" ["RFC 6749 §5.2"];
+    LeaseScope => 400 "invalid_scope" "`scope` names what the connection does not offer; leave it out for all that it offers" ["RFC 6749 §5.2"];
     /// The provider could not be reached, broke off, or answered what cannot be used.
     ProviderFailed => 502 "temporarily_unavailable" "the provider gave no usable answer" ["RFC 9110 §15.6.3"];
     /// The provider refused the stored credential.
@@ -202,6 +222,8 @@ pub struct Refusal {
     pub detail: Option<String>,
     /// The decision that an administrator can look up, when policy refused.
     pub decision: Option<String>,
+    /// The scope that would do (RFC 6750 §3).
+    pub scope: Option<&'static str>,
 }
 
 /// How a request ends badly.
@@ -216,18 +238,68 @@ pub enum Error {
 impl Reason {
     /// This reason with detail for the log, the event, or an administrator.
     pub fn because(self, detail: impl Into<String>) -> Error {
-        Error::Refused(Refusal { reason: self, detail: Some(detail.into()), decision: None })
+        Error::Refused(Refusal { reason: self, detail: Some(detail.into()), decision: None, scope: None })
+    }
+
+    /// This reason with the scope that would do.
+    pub const fn without(self, scope: &'static str) -> Error {
+        Error::Refused(Refusal { reason: self, detail: None, decision: None, scope: Some(scope) })
     }
 
     /// This reason as the outcome of a decision.
     pub fn decided(self, decision: impl Into<String>) -> Error {
-        Error::Refused(Refusal { reason: self, detail: None, decision: Some(decision.into()) })
+        Error::Refused(Refusal { reason: self, detail: None, decision: Some(decision.into()), scope: None })
+    }
+}
+
+/// Why a check does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// What only the log and the event learn: the sender has proved nothing.
+    Because(&'static str),
+    /// What the sender is told: a good secret or signature has shown who it is.
+    Told(Reason),
+    /// Ours, or a refusal that stands by itself.
+    Fault(Error),
+}
+
+/// The outcome of a check whose caller says what a rejection means.
+pub type Checked<T> = std::result::Result<T, Rejection>;
+
+impl Rejection {
+    /// The refusal for `reason` alone; why is for the event.
+    pub fn refuse(self, reason: Reason) -> Error {
+        match self {
+            Self::Because(why) => reason.because(why),
+            Self::Told(told) => reason.because(told.as_str()),
+            Self::Fault(error) => error,
+        }
+    }
+
+    /// The refusal for `reason`, or for what the sender may be told.
+    pub fn tell(self, reason: Reason) -> Error {
+        match self {
+            Self::Told(told) => told.into(),
+            other => other.refuse(reason),
+        }
+    }
+}
+
+impl From<Error> for Rejection {
+    fn from(error: Error) -> Self {
+        Self::Fault(error)
+    }
+}
+
+impl From<Fault> for Rejection {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault.into())
     }
 }
 
 impl From<Reason> for Error {
     fn from(reason: Reason) -> Self {
-        Self::Refused(Refusal { reason, detail: None, decision: None })
+        Self::Refused(Refusal { reason, detail: None, decision: None, scope: None })
     }
 }
 

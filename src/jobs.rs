@@ -16,6 +16,7 @@ use crate::ports::{Now, Sql, World};
 use crate::revocation::{expiry, signals};
 use crate::store;
 use crate::store::tenants::{Visited, Visitor};
+use crate::vault;
 
 /// How many tenants one run visits.
 const VISITED: i64 = 40;
@@ -70,7 +71,7 @@ impl Jobs<'_> {
     }
 
     async fn visit(self, now: Now) -> Result<()> {
-        if ![Role::Token, Role::Admin, Role::Audit].into_iter().any(|role| self.config.mounts(role)) {
+        if ![Role::Token, Role::Broker, Role::Admin, Role::Audit].into_iter().any(|role| self.config.mounts(role)) {
             return Ok(());
         }
         let mut outcome = Ok(());
@@ -102,6 +103,9 @@ impl Jobs<'_> {
         if self.config.mounts(Role::Token) {
             keys::tick(&cx).await?;
             signals::sweep(&cx).await?;
+        }
+        if self.config.mounts(Role::Broker) && self.config.vault().is_some() {
+            vault::rewrap::tick(&cx).await?;
         }
         if self.config.mounts(Role::Admin) {
             expiry::tick(&cx).await?;

@@ -5,7 +5,9 @@
 //! 2. A retired key stays published until the last token that it signed has died.
 //! 3. Private halves are sealed under the signing key-encryption key, with tenant and `kid` as associated data, and are
 //!    opened only in Workers that have it.
-//! 4. Every move is one guarded transaction: two rotations at once move once.
+//! 4. A revoked key is gone at once, from the key set and from every verifier of ours within the freshness bound. The cron seals anew what
+//!    lies under an older key-encryption key.
+//! 5. Every move is one guarded transaction: two rotations at once move once.
 
 use crate::audit;
 use crate::context::cache::key;
@@ -26,6 +28,8 @@ pub const JWKS_MAX_AGE: i64 = 300;
 pub const PUBLISH_SECONDS: i64 = 2 * JWKS_MAX_AGE;
 /// How long a key signs before the cron retires it, in seconds: 30 days.
 const ROTATION_SECONDS: i64 = 30 * 24 * 60 * 60;
+/// How many private halves one run of the cron seals anew.
+const RESEALED: usize = 10;
 /// How long a retired key stays published, in seconds.
 const RETIREMENT_SECONDS: i64 = MAX_LIFETIME as i64 + 2 * LEEWAY_SECONDS + 60;
 
@@ -177,6 +181,46 @@ async fn step(cx: &Cx<'_>, alg: Alg, client: Option<&str>) -> Result<()> {
     Ok(())
 }
 
+/// Withdraws a key at once: neither the key set nor any verifier of ours has it any more, and no token that it signed is honoured. Where
+/// it signed, the next one signs now; it has been published, so verifiers know it. A new next one is made.
+pub async fn revoke(cx: &Cx<'_>, kid: &str, client: &str) -> Result<()> {
+    let set = all(cx).await?;
+    let key = set.find(kid).ok_or(Reason::NotFound)?;
+    let (tenant, alg, now) = (&cx.tenant.id, key.public.alg(), cx.now.seconds());
+    let facts = Facts { target: Some(kid.to_owned()), detail: Some(key.state.as_str().to_owned()), ..Facts::default() };
+    let event = audit::event(cx, EventType::KeyRevoked, Some(client), facts);
+    let change = Change::guard(store::keys::revoke(tenant, kid, key.state.as_str())).invalidates(&SigningKeysKey);
+    let change = match key.state {
+        KeyState::Current => change.then(store::keys::promote(tenant, alg.as_str(), now)),
+        KeyState::Next | KeyState::Retired => change,
+    };
+    let change = match key.state {
+        KeyState::Retired => change,
+        KeyState::Current | KeyState::Next => {
+            change.always(store::keys::insert(tenant, &make(cx, alg, KeyState::Next).await?))
+        }
+    };
+    match cx.commit(change.event(event)).await? {
+        true => Ok(()),
+        false => Err(Reason::Conflict.because("the key has just moved on; look again")),
+    }
+}
+
+/// Seals private halves anew that lie under an older key-encryption key, a few at a time.
+async fn reseal(cx: &Cx<'_>) -> Result<()> {
+    let Some(ring) = cx.config.signing() else { return Ok(()) };
+    let stored = cx.all(store::keys::all(&cx.tenant.id, cx.now.seconds().saturating_sub(RETIREMENT_SECONDS))).await?;
+    let old = stored.iter().filter(|key| !ring.is_current(&key.sealed)).take(RESEALED);
+    let anew = old.filter_map(|key| {
+        let sealed = ring.reseal(&associated(&cx.tenant.id, &key.kid), &key.sealed, &*cx.world.entropy);
+        if sealed.is_none() {
+            cx.world.log.line("keys: a signing key does not open under any key-encryption key");
+        }
+        Some(store::keys::reseal(&cx.tenant.id, &key.kid, &key.sealed, &sealed?))
+    });
+    cx.run(anew.collect()).await.map(drop)
+}
+
 /// Makes missing keys, rotates those that have signed long enough, and forgets those whose last token has died.
 pub async fn tick(cx: &Cx<'_>) -> Result<()> {
     let set = all(cx).await?;
@@ -186,6 +230,7 @@ pub async fn tick(cx: &Cx<'_>) -> Result<()> {
             step(cx, alg, None).await?;
         }
     }
+    reseal(cx).await?;
     let dead = cx.now.seconds().saturating_sub(RETIREMENT_SECONDS);
     cx.run(vec![store::keys::forget(&cx.tenant.id, dead)]).await.map(drop)
 }

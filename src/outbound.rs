@@ -72,7 +72,7 @@ pub async fn post_form(cx: &Cx<'_>, url: &str, parameters: &[(&str, &str)]) -> R
         timeout_millis: TIMEOUT_MILLIS,
         max_bytes: MAX_BYTES,
     };
-    let answer = cx.world.fetch.fetch(request).await.map_err(|error| match error {
+    let answer = fetch(cx, request).await.map_err(|error| match error {
         FetchError::Timeout => Reason::ProviderTimeout.into(),
         FetchError::Unreachable => Reason::ProviderFailed.because("it is unreachable"),
         FetchError::TooLarge => Reason::ProviderFailed.because("its answer is too large"),
@@ -107,7 +107,7 @@ pub async fn get(cx: &Cx<'_>, url: &str, document: &Document) -> Result<String, 
         timeout_millis: TIMEOUT_MILLIS,
         max_bytes: document.max_bytes,
     };
-    match cx.world.fetch.fetch(request).await {
+    match fetch(cx, request).await {
         Ok(Answer { status: 200, body, .. }) => String::from_utf8(body).map_err(|_| "it is no text"),
         Ok(Answer { status: 300..=399, .. }) => Err("it redirects"),
         Ok(Answer { status: 500..=599, .. }) => Err("its server is in trouble"),
@@ -116,6 +116,11 @@ pub async fn get(cx: &Cx<'_>, url: &str, document: &Document) -> Result<String, 
         Err(FetchError::Unreachable) => Err("its server cannot be reached"),
         Err(FetchError::TooLarge) => Err("it is too large"),
     }
+}
+
+async fn fetch(cx: &Cx<'_>, request: Outbound) -> std::result::Result<Answer, FetchError> {
+    cx.note_wait();
+    cx.world.fetch.fetch(request).await
 }
 
 /// Posts a security event token (RFC 8935 §2.1). True if its receiver took it; why not does not matter, for it comes again.
@@ -133,7 +138,7 @@ pub async fn post_event(cx: &Cx<'_>, url: &str, token: String, authorization: Op
         max_bytes: MAX_BYTES,
     };
     // RFC 8935 §2.2 asks for 202; receivers that answer 200 or 204 have taken it all the same.
-    cx.world.fetch.fetch(request).await.is_ok_and(|answer| matches!(answer.status, 200 | 202 | 204))
+    fetch(cx, request).await.is_ok_and(|answer| matches!(answer.status, 200 | 202 | 204))
 }
 
 #[cfg(test)]

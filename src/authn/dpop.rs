@@ -7,7 +7,7 @@
 //! 2. `htu` is compared with the URL that our own settings say, never with `Host`.
 //! 3. A proof is used once in the tenant, by (thumbprint, `jti`): whatever location, whatever endpoint (§11.1). What is
 //!    remembered outlives the proof and every clock's leeway.
-//! 4. Nonces are kept by nobody: the moment, sealed for the tenant. Where the tenant wants them, every proof at the token
+//! 4. Nonces are not stored: one is its moment with a tag (HMAC) for the tenant. Where the tenant wants them, every proof at the token
 //!    endpoint needs one that is at most `NONCE_SECONDS` old (§8), so proofs cannot be made in advance.
 //! 5. At our resources a proof names the token (`ath`) and is by the key that the token is bound to (§7.1). A bound token is
 //!    worth nothing as a bearer token, nor an unbound one under this scheme (§7.2).
@@ -15,35 +15,43 @@
 //!    made for its own URL: the token alone is shown here, by an authenticated client that it is meant for.
 
 use crate::context::Cx;
-use crate::crypto::sha256;
-use crate::error::{Fault, Reason, Result};
-use crate::jose::{LEEWAY_SECONDS, PROOF_SECONDS, Problem, Proof, UnverifiedProof};
+use crate::crypto::{b64, sha256, unb64};
+use crate::error::{Checked, Fault, Reason, Rejection, Result};
+use crate::jose::{self, LEEWAY_SECONDS, PROOF_SECONDS, UnverifiedProof};
 
+/// What nonces are tagged for.
+const NONCE: &str = "dpop-nonce";
 /// How long a nonce holds, in seconds.
 const NONCE_SECONDS: i64 = 300;
 
-/// A sound proof for this request, not yet used.
-#[must_use = "a proof that is not spent can be used again"]
-pub struct Unspent(Proof);
+/// A sound proof for this request.
+#[must_use = "a proof that is not redeemed can be used again"]
+pub struct Proof(jose::Proof);
 
-impl Unspent {
-    /// Uses the proof up at the token endpoint, and answers the thumbprint of its key.
-    pub async fn used(self, cx: &Cx<'_>) -> Result<String> {
-        match self.spend(cx).await? {
-            true => Ok(self.0.jkt),
+impl Proof {
+    /// The thumbprint of its key.
+    pub fn jkt(&self) -> &str {
+        &self.0.jkt
+    }
+
+    /// Redeems the proof at the token endpoint: it counts once.
+    pub async fn redeem(&self, cx: &Cx<'_>) -> Result<()> {
+        match self.is_first(cx).await? {
+            true => Ok(()),
             false => Err(Reason::InvalidProof.because("it was used before")),
         }
     }
 
-    async fn spend(&self, cx: &Cx<'_>) -> Result<bool> {
-        let Proof { jkt, jti, iat, .. } = &self.0;
+    async fn is_first(&self, cx: &Cx<'_>) -> Result<bool> {
+        let jose::Proof { jkt, jti, iat, .. } = &self.0;
         cx.redeem("dpop", jkt, jti, iat.saturating_add(PROOF_SECONDS)).await
     }
 }
 
-/// The proof of a token request, if it has one. It is looked at before the client is, so that whoever lacks a nonce has used
-/// nothing up, and used up after it ([`Unspent::used`]), so that whoever is no client makes us remember nothing.
-pub async fn at_token_endpoint(cx: &Cx<'_>, header: Option<&str>, dpop_jkt: Option<&str>) -> Result<Option<Unspent>> {
+/// The proof of a token request, if it has one. It is verified before the client is, so that a request without a nonce redeems
+/// nothing. It is redeemed later ([`Proof::redeem`]), once a client or an assertion has been verified: a stranger makes us remember
+/// nothing.
+pub async fn at_token_endpoint(cx: &Cx<'_>, header: Option<&str>, dpop_jkt: Option<&str>) -> Result<Option<Proof>> {
     let Some(header) = header else {
         return match dpop_jkt {
             Some(_) => Err(Reason::InvalidProof.because("`dpop_jkt` without a proof")),
@@ -51,13 +59,14 @@ pub async fn at_token_endpoint(cx: &Cx<'_>, header: Option<&str>, dpop_jkt: Opti
         };
     };
     let target = format!("{}/token", cx.issuer());
-    let proof = read(cx, header, ("POST", &target)).await?.map_err(|why| Reason::InvalidProof.because(why))?;
+    let proof = read(cx, header, ("POST", &target)).await;
+    let proof = proof.map_err(|rejection| rejection.refuse(Reason::InvalidProof))?;
     if dpop_jkt.is_some_and(|jkt| jkt != proof.jkt) {
         return Err(Reason::InvalidProof.because("`dpop_jkt` names another key"));
     }
     match &proof.nonce {
-        _ if !cx.tenant.settings.dpop_nonce => Ok(Some(Unspent(proof))),
-        Some(nonce) if is_fresh(cx, nonce) => Ok(Some(Unspent(proof))),
+        _ if !cx.tenant.settings.dpop_nonce => Ok(Some(Proof(proof))),
+        Some(nonce) if is_fresh(cx, nonce) => Ok(Some(Proof(proof))),
         Some(_) => Err(Reason::NonceRequired.because("its nonce is none of ours, or too old")),
         None => Err(Reason::NonceRequired.because("it has no nonce")),
     }
@@ -72,37 +81,31 @@ pub async fn with_token(
     request: (&str, &str),
 ) -> Result<()> {
     let refuse = |why: &'static str| Reason::InvalidTokenProof.because(why);
-    let proof = read(cx, header.ok_or_else(|| refuse("there is none"))?, request).await?.map_err(refuse)?;
+    let proof = read(cx, header.ok_or_else(|| refuse("there is none"))?, request).await;
+    let proof = proof.map_err(|rejection| rejection.refuse(Reason::InvalidTokenProof))?;
     if proof.ath != Some(sha256(token).to_text()) {
         return Err(refuse("`ath` names another token"));
     }
     if proof.jkt != jkt {
         return Err(refuse("the token is bound to another key"));
     }
-    match Unspent(proof).spend(cx).await? {
+    match Proof(proof).is_first(cx).await? {
         true => Ok(()),
         false => Err(refuse("it was used before")),
     }
 }
 
-/// A sound proof for the request; otherwise why it is none.
-async fn read(cx: &Cx<'_>, header: &str, (htm, htu): (&str, &str)) -> Result<Result<Proof, &'static str>> {
+/// A sound proof for the request.
+async fn read(cx: &Cx<'_>, header: &str, (htm, htu): (&str, &str)) -> Checked<jose::Proof> {
     if header.contains(',') {
-        return Ok(Err("there are several"));
+        return Err(Rejection::Because("there are several"));
     }
-    let verdict = match UnverifiedProof::parse(header) {
-        Ok(proof) => proof.verify(&*cx.world.keys, cx.now, htm, htu).await,
-        Err(problem) => Err(problem),
-    };
-    match verdict {
-        Ok(proof) => Ok(Ok(proof)),
-        Err(Problem::Unavailable(port)) => Err(Fault::Unavailable(port).into()),
-        Err(problem) => Ok(Err(problem.as_str())),
-    }
+    Ok(UnverifiedProof::parse(header)?.verify(&*cx.world.keys, cx.now, htm, htu).await?)
 }
 
-fn place(cx: &Cx<'_>) -> String {
-    format!("dpop-nonce/{}", cx.tenant.id)
+/// What the tag of a nonce is made over: the tenant, and the moment that the nonce begins with.
+fn tagged(cx: &Cx<'_>, moment: [u8; 8]) -> Vec<u8> {
+    [&moment, cx.tenant.id.as_bytes()].concat()
 }
 
 /// A nonce for the next proof, where the tenant wants one.
@@ -111,13 +114,15 @@ pub fn next_nonce(cx: &Cx<'_>) -> Result<Option<String>> {
         return Ok(None);
     }
     let ring = cx.config.signing().ok_or(Fault::Broken("this Worker gives out no nonces"))?;
-    let sealed = ring.seal(&place(cx), &cx.now.seconds().to_be_bytes(), &*cx.world.entropy);
-    sealed.map(Some).ok_or_else(|| Fault::Broken("a nonce cannot be sealed").into())
+    let moment = cx.now.seconds().to_be_bytes();
+    let tag = ring.tag(NONCE, &tagged(cx, moment)).ok_or(Fault::Broken("a nonce has no tag"))?;
+    Ok(Some(b64([moment.as_slice(), &tag].concat())))
 }
 
 fn is_fresh(cx: &Cx<'_>, nonce: &str) -> bool {
-    let opened = cx.config.signing().and_then(|ring| ring.open(&place(cx), nonce));
-    let made = opened.and_then(|bytes| bytes.as_slice().try_into().ok()).map(i64::from_be_bytes);
-    let age = made.map(|made| cx.now.seconds().saturating_sub(made));
-    age.is_some_and(|age| (-LEEWAY_SECONDS..=NONCE_SECONDS).contains(&age))
+    let Some(bytes) = unb64(nonce) else { return false };
+    let Some((moment, tag)) = bytes.split_first_chunk::<8>() else { return false };
+    let age = cx.now.seconds().saturating_sub(i64::from_be_bytes(*moment));
+    (-LEEWAY_SECONDS..=NONCE_SECONDS).contains(&age)
+        && cx.config.signing().is_some_and(|ring| ring.has_tagged(NONCE, &tagged(cx, *moment), tag))
 }

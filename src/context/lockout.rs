@@ -1,37 +1,30 @@
 //! Failed authentications: counted in D1, so that the count holds in every location, and remembered once they reach the limit.
 
 use super::Cx;
-use crate::context::database::Batch;
 use crate::error::Result;
-use crate::store;
-use crate::store::failures::{Failures, LIMIT};
+use crate::store::failures::{self, Failures, LIMIT};
 
 impl Cx<'_> {
-    /// Whether the failures under this key have reached the limit of their period, as far as this isolate knows.
-    pub fn is_locked(&self, key: &str) -> bool {
-        self.memory.is_locked(&self.tenant.id, key, self.now.seconds())
-    }
-
-    /// Counts a failure under one or two keys.
-    pub async fn count_failure(&self, keys: &[String]) -> Result<Counts> {
+    /// Counts a failure under an address, and under a client if there is one of that id. Nothing, without a call of D1, if this isolate
+    /// knows that one of them has reached the limit of its period.
+    pub async fn count_failure(&self, address: &str, client: Option<&str>) -> Result<Option<Counts>> {
         let (tenant, now) = (&self.tenant.id, self.now.seconds());
-        let count = |key: &String| store::failures::count(tenant, key, now);
-        let counts: Vec<Failures> = match keys {
-            [] => vec![],
-            [one] => self.db().all(count(one)).await?,
-            [one, other, ..] => {
-                let (one, other) = self.count_both((count(one), count(other))).await?;
-                one.into_iter().chain(other).collect()
+        let is_locked = |key: &str| self.memory.is_locked(tenant, key, now);
+        if is_locked(address) || client.is_some_and(|id| is_locked(&failures::client_key(id))) {
+            return Ok(None);
+        }
+        let (mut counts, of_client) = match client {
+            Some(id) => {
+                self.batch((failures::count(tenant, address, now), failures::count_client(tenant, id, now))).await?
             }
+            None => (self.all(failures::count(tenant, address, now)).await?, vec![]),
         };
-        let over = counts.iter().any(|failures| failures.count > LIMIT);
-        let reached = counts.iter().any(|failures| failures.count == LIMIT);
+        let is_client = !of_client.is_empty();
+        counts.extend(of_client);
+        let has = |most: fn(&Failures) -> bool| counts.iter().any(most);
+        let (over, reached) = (has(|one| one.count > LIMIT), has(|one| one.count == LIMIT));
         self.memory.lock(tenant, counts);
-        Ok(Counts { over, reached })
-    }
-
-    async fn count_both<B: Batch>(&self, both: B) -> Result<B::Output> {
-        self.db().batch(both).await
+        Ok(Some(Counts { over, reached, is_client }))
     }
 }
 
@@ -42,4 +35,6 @@ pub struct Counts {
     pub over: bool,
     /// A count has just reached the limit: the one moment that is worth an event.
     pub reached: bool,
+    /// The client is there.
+    pub is_client: bool,
 }

@@ -20,6 +20,7 @@ use crate::model::{Tenant, id};
 use crate::ports::{Now, Sql, World};
 use crate::store::Query;
 use database::{Batch, Database};
+use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
@@ -49,6 +50,7 @@ pub struct Cx<'a> {
     /// The tenant, at most as old as the freshness bound.
     pub tenant: Rc<Tenant>,
     memory: &'a Memory,
+    waited: Cell<bool>,
 }
 
 impl<'a> Cx<'a> {
@@ -80,13 +82,32 @@ impl<'a> Cx<'a> {
             None => memory.read(world, tenant, now).await?,
         };
         let request_id = id::ulid(now, &*world.entropy);
-        Ok(Self { world, config, now, request_id, peer, tenant, memory })
+        Ok(Self { world, config, now, request_id, peer, tenant, memory, waited: Cell::new(false) })
     }
 
     /// The same request with the tenant as D1 has it now, whatever the freshness bound: for answers that promise it.
     pub async fn refreshed(&self) -> Result<Self> {
         self.memory.read(self.world, &self.tenant.id, self.now).await?;
-        self.beside(&self.tenant.id).await
+        Ok(Self { request_id: self.request_id.clone(), ..self.beside(&self.tenant.id).await? })
+    }
+
+    /// Notes that the request has waited for another service, or for another request that does.
+    pub fn note_wait(&self) {
+        self.waited.set(true);
+    }
+
+    /// Waits, as [`Self::note_wait`] has it.
+    pub async fn sleep(&self, millis: u64) {
+        self.note_wait();
+        self.world.timer.sleep(millis).await;
+    }
+
+    /// The same request as [`Self::refreshed`] if it has waited: what was checked before a wait has to be checked again after it.
+    pub async fn refreshed_after_wait(&self) -> Result<Option<Self>> {
+        match self.waited.get() {
+            true => self.refreshed().await.map(Some),
+            false => Ok(None),
+        }
     }
 
     /// The same request to another tenant.

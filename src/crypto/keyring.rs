@@ -2,6 +2,8 @@
 
 use super::{Key, Opened, Secret, open, seal, unb64};
 use crate::ports::Entropy;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
 use zeroize::Zeroizing;
 
 /// Key-encryption keys by version.
@@ -27,6 +29,44 @@ impl Keyring {
         let (_, key) = self.0.iter().find(|(known, _)| *known == version)?;
         open(key, associated, sealed)
     }
+}
+
+impl Keyring {
+    /// The version of the current key.
+    pub fn version(&self) -> Option<u32> {
+        self.0.first().map(|(version, _)| *version)
+    }
+
+    /// Whether a text is sealed under the current key.
+    pub fn is_current(&self, sealed: &str) -> bool {
+        let version = sealed.split_once('.').and_then(|(version, _)| version.parse().ok());
+        self.0.first().is_some_and(|(current, _)| Some(*current) == version)
+    }
+
+    /// Seals anew, under the current key, what an older one has sealed; nothing if it does not open.
+    pub fn reseal(&self, associated: &str, sealed: &str, entropy: &dyn Entropy) -> Option<String> {
+        self.seal(associated, &self.open(associated, sealed)?, entropy)
+    }
+
+    /// Authenticates a message: HMAC-SHA256 under a key that is derived for `purpose` from the current one.
+    pub fn tag(&self, purpose: &str, message: &[u8]) -> Option<Vec<u8>> {
+        let (_, key) = self.0.first()?;
+        Some(mac(key, purpose, message)?.finalize().into_bytes().to_vec())
+    }
+
+    /// Whether one of the keys has made the tag; compared in constant time.
+    pub fn has_tagged(&self, purpose: &str, message: &[u8], tag: &[u8]) -> bool {
+        self.0.iter().any(|(_, key)| mac(key, purpose, message).is_some_and(|mac| mac.verify_slice(tag).is_ok()))
+    }
+}
+
+fn mac(key: &Key, purpose: &str, message: &[u8]) -> Option<Hmac<Sha256>> {
+    let mut derived = Hmac::<Sha256>::new_from_slice(key.expose()).ok()?;
+    derived.update(purpose.as_bytes());
+    let derived = Zeroizing::new(<[u8; 32]>::from(derived.finalize().into_bytes()));
+    let mut mac = Hmac::<Sha256>::new_from_slice(derived.as_slice()).ok()?;
+    mac.update(message);
+    Some(mac)
 }
 
 fn parse_key(pair: &str) -> Option<(u32, Key)> {
@@ -57,6 +97,29 @@ mod tests {
         assert_eq!(both.open("a", &old).unwrap().as_slice(), b"x");
         assert!(both.seal("a", b"x", &Zero).unwrap().starts_with("2."));
         assert!(ring(two).unwrap().open("a", &old).is_none());
+    }
+
+    #[test]
+    fn a_tag_holds_for_its_message_and_its_purpose_under_every_key_of_the_ring() {
+        let (one, two) =
+            ("1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", "2:HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+        let tag = ring(one).unwrap().tag("a", b"x").unwrap();
+        let both = ring(&format!("{two} {one}")).unwrap();
+        assert!(both.has_tagged("a", b"x", &tag));
+        assert!(!both.has_tagged("b", b"x", &tag) && !both.has_tagged("a", b"y", &tag));
+        assert!(!both.has_tagged("a", b"x", &tag[..31]) && !ring(two).unwrap().has_tagged("a", b"x", &tag));
+    }
+
+    #[test]
+    fn what_is_sealed_anew_is_under_the_current_key_and_at_its_own_place_only() {
+        let (one, two) =
+            ("1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", "2:HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+        let old = ring(one).unwrap().seal("a", b"x", &Zero).unwrap();
+        let both = ring(&format!("{two} {one}")).unwrap();
+        assert!(!both.is_current(&old));
+        let new = both.reseal("a", &old, &Zero).unwrap();
+        assert!(both.is_current(&new) && ring(two).unwrap().open("a", &new).unwrap().as_slice() == b"x");
+        assert!(both.reseal("b", &old, &Zero).is_none());
     }
 
     #[test]

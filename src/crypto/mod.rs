@@ -15,7 +15,7 @@ mod secret;
 pub use aead::{Key, Opened, open, seal};
 pub use digest::{Digest, sha256};
 pub use keyring::Keyring;
-pub use opaque::{Kind, is_well_formed, mint, nonce};
+pub use opaque::{Kind, is_nonce, is_well_formed, mint, nonce};
 pub use secret::Secret;
 
 use base64::Engine;

@@ -1,7 +1,7 @@
 //! Opaque credentials: a prefix that tells a scanner what leaked, 256 random bits, and a checksum that refuses a
 //! truncated or mistyped one before anything is looked up.
 
-use super::{Secret, b64, sha256};
+use super::{Secret, b64, sha256, unb64};
 use crate::ports::Entropy;
 
 /// What an opaque credential is for; its prefix says so.
@@ -51,6 +51,11 @@ pub fn nonce(entropy: &dyn Entropy) -> String {
     let mut bytes = [0; 16];
     entropy.fill(&mut bytes);
     b64(bytes)
+}
+
+/// Whether `text` could have been made by [`nonce`].
+pub fn is_nonce(text: &str) -> bool {
+    unb64(text).is_some_and(|bytes| bytes.len() == 16)
 }
 
 #[cfg(test)]

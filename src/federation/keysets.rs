@@ -15,11 +15,11 @@
 //!    (OpenID Connect Discovery §4.3).
 //! 7. Of a SPIFFE bundle those keys count that are for JWT-SVIDs (SPIFFE Trust Domain and Bundle §4.2.2).
 
+use super::KeySource;
 use super::presets::SPIFFE;
-use super::{KeySource, Rejected};
 use crate::context::Cx;
 use crate::context::cache::key;
-use crate::error::{Fault, Result};
+use crate::error::{Checked, Fault, Rejection};
 use crate::jose::{JwkSet, is_strict};
 use crate::outbound::{self, CONFIGURATION, Document, KEY_SET};
 use crate::ports::{Alg, Now};
@@ -88,7 +88,7 @@ enum Next {
 }
 
 /// The keys to try for a token.
-pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, asked: Asked<'_>) -> Result<Rc<JwkSet>, Rejected> {
+pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, asked: Asked<'_>) -> Checked<Rc<JwkSet>> {
     let (owner, id, version, inline, uri) = match source {
         KeySource::Client(client) => {
             ("client", &client.id, client.version, &client.metadata.jwks, &client.metadata.jwks_uri)
@@ -100,18 +100,18 @@ pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, asked: Asked<'_>) -> Result<
         let is_bundle = matches!(source, KeySource::Issuer(issuer) if issuer.body.preset == SPIFFE);
         let load = async || Ok(parse(&inline.to_string(), is_bundle).ok());
         let known = cx.cached(&InlineKey(owner, id, &version), load).await?;
-        return known.ok_or(Rejected::Because("its registered keys cannot be used"));
+        return known.ok_or(Rejection::Because("its registered keys cannot be used"));
     }
     let place = match (source, uri) {
         (KeySource::Issuer(issuer), Some(uri)) if issuer.body.preset == SPIFFE => Place::Bundle(uri),
         (_, Some(uri)) => Place::Set(uri),
         (KeySource::Issuer(issuer), None) => Place::ConfigurationOf(&issuer.body.issuer),
-        (KeySource::Client(_), None) => return Err(Rejected::Because("it has no registered keys")),
+        (KeySource::Client(_), None) => return Err(Rejection::Because("it has no registered keys")),
     };
     remote(cx, place, asked).await
 }
 
-async fn remote(cx: &Cx<'_>, place: Place<'_>, asked: Asked<'_>) -> Result<Rc<JwkSet>, Rejected> {
+async fn remote(cx: &Cx<'_>, place: Place<'_>, asked: Asked<'_>) -> Checked<Rc<JwkSet>> {
     let slot: Rc<Slot> = cx.lasting(&place.key(), SLOT_BYTES);
     let mut waited = 0_u64;
     loop {
@@ -119,10 +119,10 @@ async fn remote(cx: &Cx<'_>, place: Place<'_>, asked: Asked<'_>) -> Result<Rc<Jw
         match slot.next(now, asked) {
             Next::Use(set) => return Ok(set),
             Next::Look if waited < PATIENCE_MILLIS => {
-                cx.world.timer.sleep(LOOK_MILLIS).await;
+                cx.sleep(LOOK_MILLIS).await;
                 waited = waited.saturating_add(LOOK_MILLIS);
             }
-            Next::Look | Next::Fail => return Err(Rejected::Fault(Fault::Unavailable("a key set").into())),
+            Next::Look | Next::Fail => return Err(Rejection::Fault(Fault::Unavailable("a key set").into())),
             Next::Fetch => {
                 let _held = cx.world.lifetime.hold();
                 slot.begin(now);

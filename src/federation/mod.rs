@@ -28,8 +28,9 @@ pub mod shared;
 pub use rules::rules_hold;
 
 use crate::context::Cx;
-use crate::error::{Error, Fault, Result};
+use crate::error::{Checked, Fault, Reason, Rejection, Result};
 use crate::jose::{JwkSet, LEEWAY_SECONDS, Problem, Unverified, Verified};
+use crate::model::stop::{OUTSIDE_SECONDS, outside_digest};
 use crate::model::{Client, Issuer};
 use crate::ports::Alg;
 use keysets::Asked;
@@ -40,7 +41,7 @@ use std::rc::Rc;
 /// How long something that is used once may still live, in seconds.
 const ONCE_SECONDS: i64 = 3_600;
 /// How long something that may be used again may still live, in seconds.
-const AGAIN_SECONDS: i64 = 86_400;
+const AGAIN_SECONDS: i64 = OUTSIDE_SECONDS;
 /// The longest `sub` in bytes, and the longest `jti`.
 const MAX_SUBJECT: usize = 2_048;
 const MAX_JTI: usize = 256;
@@ -63,6 +64,12 @@ pub struct Assertion {
 }
 
 impl Assertion {
+    /// The digest by which the token can be stopped: of its issuer and its `jti`, for issuers give `jti` each for themselves. Nothing
+    /// for a token without a name.
+    pub fn digest(&self) -> Option<String> {
+        self.text("jti").map(|jti| outside_digest(&self.iss, jti))
+    }
+
     /// A claim that is text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.claims.get(name).and_then(Value::as_str)
@@ -92,15 +99,6 @@ pub struct Wanted<'a> {
     pub needs_iat: bool,
 }
 
-/// Validates a token. The inner error says why it does not hold, for the log and the event only.
-pub async fn verify(cx: &Cx<'_>, text: &str, wanted: &Wanted<'_>) -> Result<Result<Assertion, &'static str>> {
-    match check(cx, text, wanted).await {
-        Ok(assertion) => Ok(Ok(assertion)),
-        Err(Rejected::Because(why)) => Ok(Err(why)),
-        Err(Rejected::Fault(fault)) => Err(fault),
-    }
-}
-
 /// The `iss` that a token claims, unverified: good for finding whose keys to try, and for nothing else.
 pub fn claimed_issuer(text: &str) -> Option<String> {
     claimed(text, "iss")
@@ -121,55 +119,44 @@ pub async fn decoy(cx: &Cx<'_>, text: &str) -> Result<()> {
     }
 }
 
-enum Rejected {
-    Because(&'static str),
-    Fault(Error),
-}
-
-impl From<Error> for Rejected {
-    fn from(error: Error) -> Self {
-        Self::Fault(error)
-    }
-}
-
-impl From<Problem> for Rejected {
-    fn from(problem: Problem) -> Self {
-        match problem {
-            Problem::Unavailable(port) => Self::Fault(Fault::Unavailable(port).into()),
-            other => Self::Because(other.as_str()),
-        }
-    }
-}
-
-async fn check(cx: &Cx<'_>, text: &str, wanted: &Wanted<'_>) -> Result<Assertion, Rejected> {
+/// Validates a token. Once its signature is good, what else is wrong is [`Rejection::Told`] where a sender could mend it.
+pub async fn verify(cx: &Cx<'_>, text: &str, wanted: &Wanted<'_>) -> Checked<Assertion> {
     let token = Unverified::parse(text)?;
     let alg = token.alg().filter(|alg| wanted.keys.allows(*alg)).ok_or(Problem::WrongAlgorithm)?;
     let Verified { claims, iat, exp, .. } = by_their_keys(cx, &token, alg, wanted).await?;
     if wanted.needs_iat && iat.is_none() {
-        return Err(Rejected::Because("no `iat`"));
+        return Err(Rejection::Because("no `iat`"));
     }
-    let (iss, sub) = wanted.keys.parties(&claims).ok_or(Rejected::Because("another `iss` or `sub`"))?;
-    let aud = wanted.keys.audience(&claims).ok_or(Rejected::Because("no single `aud`"))?;
+    let (iss, sub) = wanted.keys.parties(&claims).ok_or(Rejection::Because("another `iss` or `sub`"))?;
+    let aud = wanted.keys.audience(&claims).ok_or(Rejection::Told(Reason::AssertionAudience))?;
     if !wanted.audience.iter().any(|one| is_named(aud, one)) && !wanted.keys.also_takes(aud) {
-        return Err(Rejected::Because("another audience"));
+        return Err(Rejection::Told(Reason::AssertionAudience));
     }
     let longest = if wanted.single_use { ONCE_SECONDS } else { AGAIN_SECONDS };
     if exp.saturating_sub(cx.now.seconds()) > longest.saturating_add(LEEWAY_SECONDS) {
-        return Err(Rejected::Because("it lives too long"));
+        return Err(Rejection::Told(Reason::AssertionExpired));
     }
     if let KeySource::Issuer(issuer) = wanted.keys
         && !rules_hold(&issuer.body.rules, &claims)
     {
-        return Err(Rejected::Because("a rule of its issuer does not hold"));
+        return Err(Rejection::Because("a rule of its issuer does not hold"));
     }
     if wanted.single_use {
         let jti = claims.get("jti").and_then(Value::as_str).filter(|jti| (1..=MAX_JTI).contains(&jti.len()));
-        let jti = jti.ok_or(Rejected::Because("no `jti`"))?;
+        let jti = jti.ok_or(Rejection::Because("no `jti`"))?;
         if !cx.redeem("assertion", iss, jti, exp).await? {
-            return Err(Rejected::Because("it was used before"));
+            return Err(Rejection::Told(Reason::AssertionReplayed));
         }
     }
     Ok(Assertion { iss: iss.to_owned(), sub: sub.to_owned(), claims, iat, exp })
+}
+
+/// What is wrong with the times of a token whose signature is good can be told.
+fn signed(problem: Problem) -> Rejection {
+    match problem {
+        Problem::Expired | Problem::NotYetValid => Rejection::Told(Reason::AssertionExpired),
+        other => other.into(),
+    }
 }
 
 /// Verifies a token with the keys of its source. A signature that none of them made may be of a key that has come since.
@@ -178,7 +165,7 @@ async fn by_their_keys(
     token: &Unverified<'_>,
     alg: Alg,
     wanted: &Wanted<'_>,
-) -> Result<Verified<Map<String, Value>>, Rejected> {
+) -> Checked<Verified<Map<String, Value>>> {
     let asked = Asked { alg, kid: token.kid(), doubted: None };
     let set = keysets::of(cx, wanted.keys, asked).await?;
     let keys = &*cx.world.keys;
@@ -187,10 +174,10 @@ async fn by_their_keys(
             let newer = keysets::of(cx, wanted.keys, Asked { doubted: Some(&set), ..asked }).await?;
             match Rc::ptr_eq(&newer, &set) {
                 true => Err(Problem::BadSignature.into()),
-                false => Ok(token.verify_by(keys, &newer, wanted.types, cx.now).await?),
+                false => token.verify_by(keys, &newer, wanted.types, cx.now).await.map_err(signed),
             }
         }
-        verdict => Ok(verdict?),
+        verdict => verdict.map_err(signed),
     }
 }
 

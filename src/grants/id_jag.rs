@@ -9,14 +9,13 @@
 //!    authenticated, and `jti` has not been used; `resource` has to be registered here.
 //! 3. Neither comes with a refresh token.
 
-use super::outside::{self, Subject, no};
+use super::outside::{self, Subject, Taken, no};
 use super::request::TokenRequest;
 use crate::cedar::Action;
 use crate::context::Cx;
 use crate::crypto::{nonce, sha256};
 use crate::directory::{identities, resources};
 use crate::error::{Error, Reason, Result};
-use crate::federation::{self, KeySource, Wanted};
 use crate::jose::IdJag;
 use crate::model::event::Facts;
 use crate::model::{Issuer, id};
@@ -39,7 +38,8 @@ pub const PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 pub async fn grant(
     cx: &Cx<'_>,
     request: &TokenRequest<'_>,
-    (subject, grant_type): (Subject, &'static str),
+    subject: Subject,
+    grant_type: &'static str,
     facts: &mut Facts,
 ) -> Result<TokenResponse> {
     let (form, caller) = (request.form, request.caller()?);
@@ -65,7 +65,7 @@ pub async fn grant(
         // Without an actor too: `client_id` tells the other server who acts, so nobody is impersonated.
         action: Action::Exchange,
         target,
-        jkt: request.jkt,
+        jkt: request.jkt(),
         origin,
     };
     issue_id_jag(cx, issuance, audience, facts).await
@@ -102,20 +102,21 @@ async fn issue_id_jag(cx: &Cx<'_>, issuance: Issuance<'_>, audience: &str, facts
 pub async fn redeem(
     cx: &Cx<'_>,
     request: &TokenRequest<'_>,
-    (text, issuer): (&str, &Issuer),
+    text: &str,
+    issuer: &Issuer,
     facts: &mut Facts,
 ) -> Result<TokenResponse> {
     let caller = request.caller()?;
-    let audience = [cx.issuer()];
-    let keys = KeySource::Issuer(issuer);
-    let wanted = Wanted { keys, types: &[TYPE], audience: &audience, single_use: true, needs_iat: true };
-    let assertion = federation::verify(cx, text, &wanted).await?.map_err(no)?;
+    let (types, audience, reason) = (&[TYPE], [cx.issuer()], Reason::InvalidAssertion);
+    let taken = Taken { issuer, types, audience: &audience, single_use: true, needs_iat: true, reason };
+    let outside = outside::verify(cx, request, text, &taken).await?;
+    let assertion = &outside.assertion;
     if assertion.text("client_id") != Some(&caller.client.id) {
         return Err(no("it is for another client"));
     }
     let Some(told) = assertion.claims.get("resource") else {
         let requested = Requested::read(request.form, &caller.client, &["resource"])?;
-        return outside::about_user(cx, request, (issuer, &assertion, requested), facts).await;
+        return outside::about_user(cx, request, issuer, outside, requested, facts).await;
     };
     let told = told.as_str().and_then(ResourceUri::parse).ok_or_else(|| no("its `resource` is malformed"))?;
     if !request.form.all("resource").all(|asked| ResourceUri::parse(asked).is_some_and(|asked| asked.is_same(&told))) {
@@ -123,7 +124,7 @@ pub async fn redeem(
     }
     let requested =
         Requested { resource: told, scope: request.form.get("scope"), ceilings: vec![], authorization_server: None };
-    match outside::about_user(cx, request, (issuer, &assertion, requested), facts).await {
+    match outside::about_user(cx, request, issuer, outside, requested, facts).await {
         Err(Error::Refused(refusal)) if refusal.reason == Reason::UnknownResource => {
             Err(no("its `resource` is not registered here, or not for this client"))
         }

@@ -14,18 +14,16 @@
 //! 5. Whatever is wrong is `invalid_grant` in one wording; the event has the detail. There is no refresh token.
 
 use super::id_jag;
-use super::outside::{self, Told, about_user, no, prove};
-use super::request::{TokenRequest, allows, instead_of_stopped};
+use super::outside::{self, AsWorkload, Outside, Taken, about_user, no};
+use super::request::{TokenRequest, instead_of_stopped};
 use crate::authn::client;
-use crate::cedar::Action;
 use crate::context::Cx;
 use crate::error::{Reason, Result};
-use crate::federation::{self, Assertion, KeySource, Wanted};
 use crate::jose::Unverified;
+use crate::model::Issuer;
 use crate::model::event::Facts;
 use crate::model::issuer::Use;
-use crate::model::{Client, Issuer};
-use crate::tokens::{Issuance, Requested, TokenResponse, issue, target};
+use crate::tokens::{Requested, TokenResponse, target};
 
 pub use super::outside::JWT_BEARER as GRANT_TYPE;
 
@@ -39,71 +37,52 @@ async fn redeem(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> R
     let is_for = |wanted: Use| issuer.body.uses.contains(&wanted);
     let is_id_jag = Unverified::parse(text).is_ok_and(|token| token.typ() == id_jag::TYPE);
     if is_id_jag && is_for(Use::IdJag) {
-        return id_jag::redeem(cx, request, (text, &issuer), facts).await;
+        return id_jag::redeem(cx, request, text, &issuer, facts).await;
     }
     if !is_id_jag && is_for(Use::Workload) {
-        let assertion = verify(cx, text, &issuer, false).await?;
-        if let Some(client) = client::client_by_workload(cx, &assertion).await? {
-            return workload(cx, request, (&client, &assertion), facts).await;
+        let outside = verify(cx, request, text, &issuer, false).await?;
+        if let Some(client) = client::client_by_workload(cx, &outside.assertion).await? {
+            if request.caller.is_some_and(|caller| caller.client.id != client.id) {
+                return Err(no("it is about another client than the one that authenticated"));
+            }
+            let way = AsWorkload { grant_type: GRANT_TYPE, names: &["resource"], issued_token_type: None };
+            return outside::workload(cx, request, &client, outside.origin, way, facts).await;
         }
     }
     if !is_id_jag && is_for(Use::JwtBearer) {
-        return user(cx, request, (text, &issuer), facts).await;
+        return user(cx, request, text, &issuer, facts).await;
     }
     Err(no("its issuer is not registered for this, or no client is this workload"))
 }
 
-async fn verify(cx: &Cx<'_>, text: &str, issuer: &Issuer, single_use: bool) -> Result<Assertion> {
-    let (types, audience) = (outside::PLAIN, outside::audience(cx));
-    let wanted = Wanted { keys: KeySource::Issuer(issuer), types, audience: &audience, single_use, needs_iat: false };
-    federation::verify(cx, text, &wanted).await?.map_err(no)
-}
-
-/// A token for a workload that is a client.
-async fn workload(
+async fn verify(
     cx: &Cx<'_>,
     request: &TokenRequest<'_>,
-    (client, assertion): (&Client, &Assertion),
-    facts: &mut Facts,
-) -> Result<TokenResponse> {
-    facts.subject = Some(client.id.clone());
-    if request.caller.is_some_and(|caller| caller.client.id != client.id) {
-        return Err(no("it is about another client than the one that authenticated"));
-    }
-    if !allows(client, GRANT_TYPE) {
-        return Err(Reason::GrantNotAllowed.into());
-    }
-    let Told { origin, jkt, .. } = outside::told(assertion).map_err(no)?;
-    prove(request, jkt.as_deref())?;
-    let target = target(cx, client, &Requested::read(request.form, client, &["resource"])?, facts).await?;
-    let issuance = Issuance {
-        client,
-        method: request.caller.map(|caller| caller.method),
-        subject: &client.id,
-        grant_type: GRANT_TYPE,
-        action: Action::Issue,
-        target,
-        jkt: request.jkt,
-        origin,
-    };
-    issue(cx, issuance, facts).await
+    text: &str,
+    issuer: &Issuer,
+    single_use: bool,
+) -> Result<Outside> {
+    let (types, audience, reason) = (outside::PLAIN, outside::audience(cx), Reason::InvalidAssertion);
+    let taken = Taken { issuer, types, audience: &audience, single_use, needs_iat: false, reason };
+    outside::verify(cx, request, text, &taken).await
 }
 
 /// A token for the client that has authenticated, about a user.
 async fn user(
     cx: &Cx<'_>,
     request: &TokenRequest<'_>,
-    (text, issuer): (&str, &Issuer),
+    text: &str,
+    issuer: &Issuer,
     facts: &mut Facts,
 ) -> Result<TokenResponse> {
     let caller = request.caller()?;
     let requested = Requested::read(request.form, &caller.client, &["resource"])?;
-    // Before the assertion is spent: a client that asks for a wrong target may ask again with it.
+    // Before the assertion is redeemed: a client that asks for a wrong target may ask again with it.
     target(cx, &caller.client, &requested, facts).await?;
-    let assertion = verify(cx, text, issuer, true).await?;
-    let named = |name: &str| assertion.claims.get(name).is_none_or(|id| *id == *caller.client.id);
+    let outside = verify(cx, request, text, issuer, true).await?;
+    let named = |name: &str| outside.assertion.claims.get(name).is_none_or(|id| *id == *caller.client.id);
     if !named("client_id") || !named("azp") {
         return Err(no("it is for another client"));
     }
-    about_user(cx, request, (issuer, &assertion, requested), facts).await
+    about_user(cx, request, issuer, outside, requested, facts).await
 }

@@ -1,6 +1,6 @@
 //! May they have a token? One file per grant type; `tokens` decides and signs.
 //!
-//! A new grant is one file and one line in `GRANTS`; metadata follows from the table.
+//! A grant says which callers it takes. A new grant is one file and one line in `GRANTS`; metadata follows from the table.
 
 mod client_credentials;
 pub mod id_jag;
@@ -11,9 +11,9 @@ mod token_exchange;
 
 pub use request::TokenRequest;
 
+use crate::authn::client::Callers;
 use crate::context::Cx;
 use crate::error::{Reason, Result};
-use crate::model::AuthMethod;
 use crate::model::event::Facts;
 use crate::ports::Pending;
 use crate::tokens::TokenResponse;
@@ -23,26 +23,25 @@ type Run = for<'a> fn(&'a Cx<'a>, &'a TokenRequest<'a>, &'a mut Facts) -> Pendin
 
 struct Grant {
     grant_type: &'static str,
+    callers: Callers,
     run: Run,
-    /// Whether a public client, or no client at all, may use it.
-    open: bool,
 }
 
 const GRANTS: &[Grant] = &[
     Grant {
         grant_type: client_credentials::GRANT_TYPE,
+        callers: Callers::Confidential,
         run: |cx, request, facts| Box::pin(client_credentials::run(cx, request, facts)),
-        open: false,
     },
     Grant {
         grant_type: jwt_bearer::GRANT_TYPE,
+        callers: Callers::Anyone,
         run: |cx, request, facts| Box::pin(jwt_bearer::run(cx, request, facts)),
-        open: true,
     },
     Grant {
         grant_type: token_exchange::GRANT_TYPE,
+        callers: Callers::ConfidentialOrNone,
         run: |cx, request, facts| Box::pin(token_exchange::run(cx, request, facts)),
-        open: false,
     },
 ];
 
@@ -58,10 +57,15 @@ pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> 
     let grant = GRANTS.iter().find(|grant| grant.grant_type == wanted).ok_or(Reason::UnsupportedGrantType)?;
     facts.grant_type = Some(grant.grant_type.to_owned());
     match request.caller {
+        None if !grant.callers.may_be_none() => return Err(Reason::NoClientAuthentication.into()),
         Some(caller) if !allows(&caller.client, grant.grant_type) => return Err(Reason::GrantNotAllowed.into()),
-        Some(caller) if caller.method == AuthMethod::None && !grant.open => return Err(Reason::GrantNotAllowed.into()),
-        None if !grant.open => return Err(Reason::NoClientAuthentication.into()),
+        Some(_) if !request.is_proved() && !grant.callers.may_be_public() => {
+            return Err(Reason::GrantNotAllowed.into());
+        }
         _ => {}
+    }
+    if request.is_proved() {
+        request.redeem_proof(cx).await?;
     }
     (grant.run)(cx, request, facts).await
 }

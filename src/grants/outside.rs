@@ -6,20 +6,21 @@
 //! 2. A token that does not say when it was issued was issued before every stop there was: once a user, a client, an agentic
 //!    identity or the tenant has been stopped, it never counts again.
 //! 3. A user is known by (issuer, subject) alone.
+//! 4. No token made from one outlives it, whichever grant takes it; a token that was stopped does not count.
 
-use super::request::TokenRequest;
+use super::request::{TokenRequest, allows};
 use crate::authn::client::Authenticated;
 use crate::cedar::Action;
 use crate::context::Cx;
-use crate::crypto::sha256;
 use crate::directory::{issuers, users};
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Rejection, Result};
 use crate::federation::{self, Assertion, KeySource, Wanted};
 use crate::jose::{Confirmation, MayAct, numeric_date};
-use crate::model::Issuer;
 use crate::model::event::Facts;
 use crate::model::issuer::Use;
+use crate::model::{Client, Issuer};
 use crate::oauth::Scope;
+use crate::revocation::check;
 use crate::tokens::{Issuance, Origin, Requested, TokenResponse, issue, target};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -48,35 +49,77 @@ pub struct Subject {
     pub origin: Origin,
 }
 
-/// What a token tells.
-pub struct Told {
+/// A verified token of an outside issuer, as far as a grant may believe it.
+pub struct Outside {
+    /// The token.
+    pub assertion: Assertion,
     /// What comes of it.
     pub origin: Origin,
     /// What it is worth.
     pub scope: Option<Scope>,
-    /// The key that it is bound to.
+    /// The key that it is bound to, which was proved with the request.
     pub jkt: Option<String>,
 }
 
+/// How a grant wants a token of an outside issuer.
+pub struct Taken<'a> {
+    /// Who says it.
+    pub issuer: &'a Issuer,
+    /// The types that it may have.
+    pub types: &'a [&'a str],
+    /// Whom it may address.
+    pub audience: &'a [String],
+    /// Whether it counts once.
+    pub single_use: bool,
+    /// Whether it has to say when it was issued.
+    pub needs_iat: bool,
+    /// What its refusal is called.
+    pub reason: Reason,
+}
+
+/// Verifies a token of an outside issuer: the one place, whichever grant takes it. Once it is verified, the proof of the request is
+/// redeemed.
+pub async fn verify(cx: &Cx<'_>, request: &TokenRequest<'_>, text: &str, taken: &Taken<'_>) -> Result<Outside> {
+    let Taken { issuer, types, audience, single_use, needs_iat, reason } = *taken;
+    let wanted = Wanted { keys: KeySource::Issuer(issuer), types, audience, single_use, needs_iat };
+    let verified = async {
+        let assertion = federation::verify(cx, text, &wanted).await?;
+        let outside = read_all(assertion).map_err(Rejection::Because)?;
+        if check::is_stopped(cx, outside.assertion.digest().as_deref()).await? {
+            return Err(Rejection::Because("it was stopped"));
+        }
+        if outside.jkt.as_deref().is_some_and(|jkt| request.jkt() != Some(jkt)) {
+            return Err(Rejection::Because("it is bound to a key that was not proved"));
+        }
+        Ok(outside)
+    };
+    let outside = verified.await.map_err(|rejection| rejection.refuse(reason))?;
+    if !request.is_proved() {
+        request.redeem_proof(cx).await?;
+    }
+    Ok(outside)
+}
+
 /// Reads what grants need. The error says what cannot be honoured, for the log and the event only.
-pub fn told(assertion: &Assertion) -> Result<Told, &'static str> {
+fn read_all(assertion: Assertion) -> std::result::Result<Outside, &'static str> {
     if assertion.claims.contains_key("act") {
         return Err("it names actors of another issuer");
     }
     if assertion.claims.contains_key("authorization_details") {
         return Err("it has `authorization_details`");
     }
-    let cnf: Option<Confirmation> = read(assertion, "cnf").ok_or("it has a `cnf` that is not supported")?;
-    let scope: Option<Scope> = read(assertion, "scope").ok_or("its `scope` is malformed")?;
+    let cnf: Option<Confirmation> = read(&assertion, "cnf").ok_or("it has a `cnf` that is not supported")?;
+    let scope: Option<Scope> = read(&assertion, "scope").ok_or("its `scope` is malformed")?;
     let origin = Origin {
-        lineage: assertion.text("jti").map(|jti| sha256(jti).to_text()).into_iter().collect(),
+        lineage: assertion.digest().into_iter().collect(),
         issued_at: Some(assertion.iat.unwrap_or(BEFORE_EVERY_STOP)),
-        may_act: read(assertion, "may_act").filter(names_fit).ok_or("its `may_act` is malformed or too long")?,
-        acr: read(assertion, "acr").filter(acr_fits).ok_or("its `acr` is malformed or too long")?,
-        auth_time: auth_time(assertion)?,
+        expires_at: Some(assertion.exp),
+        may_act: read(&assertion, "may_act").filter(names_fit).ok_or("its `may_act` is malformed or too long")?,
+        acr: read(&assertion, "acr").filter(acr_fits).ok_or("its `acr` is malformed or too long")?,
+        auth_time: auth_time(&assertion)?,
         ..Origin::default()
     };
-    Ok(Told { origin, scope, jkt: cnf.map(|cnf| cnf.jkt) })
+    Ok(Outside { assertion, origin, scope, jkt: cnf.map(|cnf| cnf.jkt) })
 }
 
 /// The longest texts that are taken over into our own tokens, in bytes: they keep those below [`crate::jose::MAX_TOKEN`].
@@ -113,7 +156,7 @@ pub fn audience(cx: &Cx<'_>) -> Vec<String> {
 }
 
 /// The registered issuer that a token names, unverified: the one whose keys have to show that it does so rightly. We are
-/// nobody's outside issuer, not even if somebody registers us.
+/// no outside issuer, not even if an administrator registers us.
 pub async fn issuer(cx: &Cx<'_>, text: &str) -> Result<Option<Rc<Issuer>>> {
     // A JWT-SVID has no `iss`: its trust domain stands at the beginning of `sub`.
     let trust_domain = || {
@@ -129,25 +172,18 @@ pub async fn issuer(cx: &Cx<'_>, text: &str) -> Result<Option<Rc<Issuer>>> {
 
 /// A subject token of a registered outside issuer, about a user of ours. Beside us it may address the caller, as an ID token
 /// does.
-pub async fn subject(cx: &Cx<'_>, text: &str, caller: &Authenticated) -> Result<Subject> {
-    let no = |why: &'static str| Reason::InvalidExchangedToken.because(why);
+pub async fn subject(cx: &Cx<'_>, request: &TokenRequest<'_>, text: &str, caller: &Authenticated) -> Result<Subject> {
+    let reason = Reason::InvalidExchangedToken;
     let issuer = issuer(cx, text).await?.filter(|issuer| issuer.body.uses.contains(&Use::TokenExchange));
-    let issuer = issuer.ok_or_else(|| no("its issuer is not registered for this"))?;
+    let issuer = issuer.ok_or_else(|| reason.because("its issuer is not registered for this"))?;
     let mut audience = audience(cx);
     audience.push(caller.client.id.clone());
-    let wanted = Wanted {
-        keys: KeySource::Issuer(&issuer),
-        types: PLAIN,
-        audience: &audience,
-        single_use: false,
-        needs_iat: true,
-    };
-    let assertion = federation::verify(cx, text, &wanted).await?.map_err(no)?;
-    let Told { origin, scope, jkt } = told(&assertion).map_err(no)?;
+    let taken =
+        Taken { issuer: &issuer, types: PLAIN, audience: &audience, single_use: false, needs_iat: true, reason };
+    let Outside { assertion, origin, scope, jkt } = verify(cx, request, text, &taken).await?;
     let named = (assertion.sub.as_str(), &assertion.claims);
     let user = users::named(cx, &issuer, named, Some(&caller.client.id)).await?;
-    let user = user.ok_or_else(|| no("it is about nobody who is known here"))?;
-    let origin = Origin { expires_at: Some(assertion.exp), ..origin };
+    let user = user.ok_or_else(|| reason.because("it is about nobody who is known here"))?;
     Ok(Subject { id: user.id.clone(), scope, ceiling: issuer.body.scope.clone(), jkt, origin })
 }
 
@@ -160,12 +196,13 @@ pub fn no(why: &str) -> Error {
 pub async fn about_user(
     cx: &Cx<'_>,
     request: &TokenRequest<'_>,
-    (issuer, assertion, requested): (&Issuer, &Assertion, Requested<'_>),
+    issuer: &Issuer,
+    outside: Outside,
+    requested: Requested<'_>,
     facts: &mut Facts,
 ) -> Result<TokenResponse> {
     let Authenticated { client, method } = request.caller()?;
-    let Told { origin, scope, jkt } = told(assertion).map_err(no)?;
-    prove(request, jkt.as_deref())?;
+    let Outside { assertion, origin, scope, .. } = outside;
     let named = (assertion.sub.as_str(), &assertion.claims);
     let user = users::named(cx, issuer, named, Some(&client.id)).await?;
     let user = user.ok_or_else(|| no("it is about nobody who is known here"))?;
@@ -179,16 +216,49 @@ pub async fn about_user(
         grant_type: JWT_BEARER,
         action: Action::Issue,
         target,
-        jkt: request.jkt,
+        jkt: request.jkt(),
         origin,
     };
     issue(cx, issuance, facts).await
 }
 
-/// Holds if the key that an assertion is bound to was proved with the request.
-pub fn prove(request: &TokenRequest<'_>, jkt: Option<&str>) -> Result<()> {
-    match jkt.is_none_or(|jkt| request.jkt == Some(jkt)) {
-        true => Ok(()),
-        false => Err(no("it is bound to a key that was not proved")),
+/// How a grant lets a workload that is a client have a token.
+pub struct AsWorkload<'a> {
+    /// The grant.
+    pub grant_type: &'static str,
+    /// The parameters that may name the resource.
+    pub names: &'a [&'a str],
+    /// What the answer says of the token's type (RFC 8693 §2.2.1).
+    pub issued_token_type: Option<&'static str>,
+}
+
+/// A token for a workload that is a client.
+pub async fn workload(
+    cx: &Cx<'_>,
+    request: &TokenRequest<'_>,
+    client: &Client,
+    origin: Origin,
+    way: AsWorkload<'_>,
+    facts: &mut Facts,
+) -> Result<TokenResponse> {
+    let AsWorkload { grant_type, names, issued_token_type } = way;
+    facts.subject = Some(client.id.clone());
+    if request.caller.is_none() {
+        request.shown.get_or_init(|| client.id.clone());
     }
+    if !allows(client, grant_type) {
+        return Err(Reason::GrantNotAllowed.into());
+    }
+    let target = target(cx, client, &Requested::read(request.form, client, names)?, facts).await?;
+    let issuance = Issuance {
+        client,
+        method: request.caller.map(|caller| caller.method),
+        subject: &client.id,
+        grant_type,
+        action: Action::Issue,
+        target,
+        jkt: request.jkt(),
+        origin: Origin { issued_token_type, ..origin },
+    };
+    issue(cx, issuance, facts).await
 }

@@ -1,9 +1,12 @@
 //! A token request as grants see it.
 
 use crate::authn::client::Authenticated;
+use crate::authn::dpop::Proof;
+use crate::context::Cx;
 use crate::error::{Error, Reason, Refusal, Result};
-use crate::model::Client;
+use crate::model::{AuthMethod, Client};
 use crate::oauth::Form;
+use std::cell::OnceCell;
 
 /// A token request.
 pub struct TokenRequest<'a> {
@@ -11,21 +14,47 @@ pub struct TokenRequest<'a> {
     pub form: &'a Form,
     /// The client, if it has said who it is.
     pub caller: Option<&'a Authenticated>,
-    /// The thumbprint of the key that was proved with the request (RFC 9449 §5).
-    pub jkt: Option<&'a str>,
+    /// The proof of a key (RFC 9449 §5).
+    pub proof: Option<&'a Proof>,
+    /// The client that an assertion has shown, where nothing else did.
+    pub shown: &'a OnceCell<String>,
 }
 
 impl<'a> TokenRequest<'a> {
-    /// The client, for a grant that is for authenticated clients only.
+    /// The client, for a grant that needs one.
     pub fn caller(&self) -> Result<&'a Authenticated> {
         self.caller.ok_or_else(|| Reason::NoClientAuthentication.into())
     }
+
+    /// Whether the client has proved who it is.
+    pub fn is_proved(&self) -> bool {
+        self.caller.is_some_and(|caller| caller.method != AuthMethod::None)
+    }
+
+    /// The thumbprint of the key that was proved with the request.
+    pub fn jkt(&self) -> Option<&'a str> {
+        self.proof.map(Proof::jkt)
+    }
+
+    /// Redeems the proof, if there is one. Before it, the client has proved who it is, or an assertion has been verified: a stranger
+    /// makes us remember nothing.
+    pub async fn redeem_proof(&self, cx: &Cx<'_>) -> Result<()> {
+        match self.proof {
+            Some(proof) => proof.redeem(cx).await,
+            None => Ok(()),
+        }
+    }
 }
 
-/// That somebody in a token was stopped makes that token one that does not count: the grant says it as it always does.
+/// That a party of a token was stopped, or that it names another actor, makes it one that does not count: the grant says it as it always
+/// does.
 pub fn instead_of_stopped(error: Error, reason: Reason) -> Error {
     match error {
-        Error::Refused(refusal) if refusal.reason == Reason::Stopped => Error::Refused(Refusal { reason, ..refusal }),
+        Error::Refused(Refusal { reason: found @ (Reason::Stopped | Reason::ActorNotNamed), detail, .. })
+            if found == Reason::Stopped || reason == Reason::InvalidAssertion =>
+        {
+            reason.because(detail.unwrap_or_else(|| found.as_str().to_owned()))
+        }
         other => other,
     }
 }

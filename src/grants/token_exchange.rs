@@ -8,22 +8,24 @@
 //!    counts if it was issued to the caller, or for a resource that the caller serves.
 //! 2. `act` is built here, from verified tokens, the newest actor outermost (§4.1). A client that got the subject token for
 //!    somebody else has acted as well, and is put into the chain though no `act` named it.
-//! 3. The actor is the caller itself. Without an actor token nobody is added; that is impersonation and takes a permission
+//! 3. The lineage has the ancestors of both tokens, so that stopping any of them stops what is issued.
+//! 4. The actor is the caller itself. Without an actor token nobody is added; that is impersonation and takes a permission
 //!    of its own. Whom `may_act` does not name gets nothing either way (§4.4), and `may_act` stays in what is issued.
-//! 4. Scope and lifetime only shrink; the chain has the length that the tenant allows.
-//! 5. A token that is bound to a key takes the proof of that key, and what comes out is bound to it (RFC 9449 §6).
+//! 5. Scope and lifetime only shrink; the chain has the length that the tenant allows.
+//! 6. A token that is bound to a key takes the proof of that key, and what comes out is bound to it (RFC 9449 §6).
 
 use super::id_jag;
-use super::outside::{self, Subject};
+use super::outside::{self, AsWorkload, Outside, Subject, Taken};
 use super::request::{TokenRequest, instead_of_stopped};
-use crate::authn::client::Authenticated;
+use crate::authn::client::{self, Authenticated};
 use crate::cedar::Action;
 use crate::context::Cx;
 use crate::crypto::sha256;
 use crate::error::{Reason, Result};
 use crate::federation;
-use crate::jose::{AccessToken, Actor, MayAct};
+use crate::jose::{AccessToken, Actor};
 use crate::model::event::Facts;
+use crate::model::issuer::Use;
 use crate::oauth::{Form, Scope};
 use crate::tokens::{self, Accepted, Issuance, Origin, Requested, TokenResponse, issue, target};
 
@@ -42,24 +44,21 @@ pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> 
 }
 
 async fn exchange(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
-    let (form, caller) = (request.form, request.caller()?);
+    let form = request.form;
     let issued_token_type = match form.get("requested_token_type") {
         None | Some(ACCESS_TOKEN) => ACCESS_TOKEN,
         Some(JWT) => JWT,
         Some(id_jag::TOKEN_TYPE) => id_jag::TOKEN_TYPE,
         Some(_) => return Err(Reason::UnsupportedRequestedTokenType.into()),
     };
-    let mut subject = subject(cx, form, caller).await?;
+    let Some(caller) = request.caller else { return by_workload(cx, request, issued_token_type, facts).await };
+    let mut subject = subject(cx, request, caller).await?;
     facts.subject = Some(subject.id.clone());
     let actor = actor(cx, form, caller).await?;
-    let proved = |jkt: Option<&str>| jkt.is_none_or(|jkt| request.jkt == Some(jkt));
+    let proved = |jkt: Option<&str>| jkt.is_none_or(|jkt| request.jkt() == Some(jkt));
     let actor_key = actor.as_ref().and_then(|actor| actor.claims.cnf.as_ref()).map(|cnf| cnf.jkt.as_str());
     if !proved(subject.jkt.as_deref()) || !proved(actor_key) {
         return Err(Reason::InvalidExchangedToken.because("it is bound to a key that was not proved"));
-    }
-    let named = |may_act: &MayAct| may_act.names(&cx.issuer(), &caller.client.id);
-    if !subject.origin.may_act.as_ref().is_none_or(named) {
-        return Err(Reason::ActorNotNamed.into());
     }
     let action = match &actor {
         Some(actor) => {
@@ -74,7 +73,7 @@ async fn exchange(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) ->
     }
     subject.origin.issued_token_type = Some(issued_token_type);
     if issued_token_type == id_jag::TOKEN_TYPE {
-        return id_jag::grant(cx, request, (subject, GRANT_TYPE), facts).await;
+        return id_jag::grant(cx, request, subject, GRANT_TYPE, facts).await;
     }
 
     let Subject { id, scope, ceiling, origin, .. } = subject;
@@ -82,17 +81,46 @@ async fn exchange(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) ->
     let requested = Requested { ceilings, ..Requested::read(form, &caller.client, &["resource", "audience"])? };
     let target = target(cx, &caller.client, &requested, facts).await?;
     let method = Some(caller.method);
-    let (client, subject, jkt) = (&*caller.client, id.as_str(), request.jkt);
+    let (client, subject, jkt) = (&*caller.client, id.as_str(), request.jkt());
     issue(cx, Issuance { client, method, subject, grant_type: GRANT_TYPE, action, target, jkt, origin }, facts).await
 }
 
+/// A token for the one client that the subject token shows, for a workload that authenticates with nothing else.
+async fn by_workload(
+    cx: &Cx<'_>,
+    request: &TokenRequest<'_>,
+    issued_token_type: &'static str,
+    facts: &mut Facts,
+) -> Result<TokenResponse> {
+    let (form, reason) = (request.form, Reason::InvalidExchangedToken);
+    let text = form.get("subject_token").ok_or(Reason::MissingSubjectToken)?;
+    let is_jwt = matches!(form.get("subject_token_type"), Some(JWT | ID_TOKEN));
+    if !is_jwt || form.get("actor_token").is_some() || issued_token_type == id_jag::TOKEN_TYPE {
+        return Err(Reason::NoClientAuthentication.into());
+    }
+    let issuer = outside::issuer(cx, text).await?.filter(|issuer| issuer.body.uses.contains(&Use::Workload));
+    let issuer = issuer.ok_or_else(|| reason.because("its issuer is not registered for workloads"))?;
+    let (types, audience) = (outside::PLAIN, outside::audience(cx));
+    let taken = Taken { issuer: &issuer, types, audience: &audience, single_use: false, needs_iat: false, reason };
+    let Outside { assertion, origin, .. } = outside::verify(cx, request, text, &taken).await?;
+    let client = client::client_by_workload(cx, &assertion).await?;
+    let client = client.ok_or_else(|| reason.because("it is about no workload of a client, or of several"))?;
+    let way = AsWorkload {
+        grant_type: GRANT_TYPE,
+        names: &["resource", "audience"],
+        issued_token_type: Some(issued_token_type),
+    };
+    outside::workload(cx, request, &client, origin, way, facts).await
+}
+
 /// The subject token, if it holds for the caller.
-async fn subject(cx: &Cx<'_>, form: &Form, caller: &Authenticated) -> Result<Subject> {
+async fn subject(cx: &Cx<'_>, request: &TokenRequest<'_>, caller: &Authenticated) -> Result<Subject> {
+    let form = request.form;
     let text = form.get("subject_token").ok_or(Reason::MissingSubjectToken)?;
     let outside = federation::claimed_issuer(text).is_some_and(|issuer| issuer != cx.issuer());
     match form.get("subject_token_type") {
-        Some(ID_TOKEN) => outside::subject(cx, text, caller).await,
-        Some(JWT) if outside => outside::subject(cx, text, caller).await,
+        Some(ID_TOKEN) => outside::subject(cx, request, text, caller).await,
+        Some(JWT) if outside => outside::subject(cx, request, text, caller).await,
         Some(ACCESS_TOKEN | JWT) => own(cx, text, caller).await,
         _ => Err(Reason::UnsupportedTokenType.into()),
     }
@@ -102,7 +130,7 @@ async fn subject(cx: &Cx<'_>, form: &Form, caller: &Authenticated) -> Result<Sub
 async fn own(cx: &Cx<'_>, text: &str, caller: &Authenticated) -> Result<Subject> {
     let caller = &*caller.client;
     let Accepted { claims, iat, exp, .. } =
-        tokens::verify(cx, text, |_| true).await?.ok_or(Reason::InvalidExchangedToken)?;
+        tokens::verify(cx, text, |_| true).await.map_err(|why| why.refuse(Reason::InvalidExchangedToken))?;
     if claims.client_id != caller.id && !tokens::serves(cx, caller, &claims.aud) {
         return Err(
             Reason::InvalidExchangedToken.because("it is neither the caller's nor for a resource of the caller")
@@ -148,7 +176,7 @@ async fn actor(cx: &Cx<'_>, form: &Form, caller: &Authenticated) -> Result<Optio
         (Some(_), Some(_)) => return Err(Reason::UnsupportedTokenType.into()),
         _ => return Err(Reason::UnpairedActorToken.into()),
     };
-    let actor = tokens::verify(cx, text, |_| true).await?.ok_or(Reason::InvalidExchangedToken)?;
+    let actor = tokens::verify(cx, text, |_| true).await.map_err(|why| why.refuse(Reason::InvalidExchangedToken))?;
     let (claims, caller) = (&actor.claims, &caller.client.id);
     match claims.sub == *caller && claims.client_id == *caller && claims.act.is_none() {
         true => Ok(Some(actor)),
@@ -160,7 +188,11 @@ async fn actor(cx: &Cx<'_>, form: &Form, caller: &Authenticated) -> Result<Optio
 fn delegate(origin: &mut Origin, actor: &Accepted) {
     let act = origin.act.take().map(Box::new);
     origin.act = Some(Actor { sub: actor.claims.sub.clone(), act });
-    origin.lineage.push(sha256(&actor.claims.jti).to_text());
+    for digest in std::iter::once(sha256(&actor.claims.jti).to_text()).chain(actor.claims.lineage.iter().cloned()) {
+        if !origin.lineage.contains(&digest) {
+            origin.lineage.push(digest);
+        }
+    }
     origin.issued_at = origin.issued_at.map(|iat| iat.min(actor.iat));
     origin.expires_at = origin.expires_at.map(|exp| exp.min(actor.exp));
 }

@@ -3,6 +3,7 @@
 use super::PublicJwk;
 use super::strict::object;
 use crate::crypto::{b64, unb64};
+use crate::error::{Fault, Rejection};
 use crate::ports::{Alg, Keys, Unavailable};
 use chrono::DateTime;
 use jwt_compact::{Algorithm, AlgorithmExt, AlgorithmSignature, Claims, Header};
@@ -67,6 +68,15 @@ impl Problem {
 impl From<Unavailable> for Problem {
     fn from(port: Unavailable) -> Self {
         Self::Unavailable(port.0)
+    }
+}
+
+impl From<Problem> for Rejection {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::Unavailable(port) => Self::Fault(Fault::Unavailable(port).into()),
+            other => Self::Because(other.as_str()),
+        }
     }
 }
 

@@ -73,6 +73,8 @@ event_types! {
     TokenRevoked = "token.revoked",
     /// A request to introspect or to revoke a token was refused.
     TokenQueryRefused = "token.query_refused",
+    /// Requests that prove nobody, of a client or from an address, have reached their limit: for a while they are 429 and no events.
+    AuthenticationLimited = "authentication.limited",
     /// A client got another secret.
     SecretCreated = "client.secret_created",
     /// A client lost a secret.
@@ -105,6 +107,8 @@ event_types! {
     ConnectionDeleted = "connection.deleted",
     /// Signing keys were made or moved on.
     KeyRotated = "key.rotated",
+    /// A signing key was withdrawn at once.
+    KeyRevoked = "key.revoked",
     /// A client has reached its expiry and was suspended.
     ClientExpired = "client.expired",
     /// A client was suspended because it got no token for too long.

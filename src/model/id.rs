@@ -32,7 +32,7 @@ pub fn client_id(now: Now, entropy: &dyn Entropy) -> String {
 }
 
 /// The longest id in bytes: what is longer names nothing, and is not looked up.
-const MAX_ID: usize = 64;
+pub const MAX_ID: usize = 64;
 
 /// Whether text could be the id of anything here.
 pub fn is_plausible(id: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Stopping: what can be stopped, and the receipt of it.
 
 use super::Status;
+use crate::crypto::sha256;
 use serde::{Deserialize, Serialize};
 
 /// What can be stopped.
@@ -36,6 +37,15 @@ impl Stoppable {
             Self::Tenant => "tenant",
         }
     }
+}
+
+/// How long a token of an outside issuer that may be used again can still live when it is taken, in seconds: a day, the longest that the
+/// platforms issue.
+pub const OUTSIDE_SECONDS: i64 = 86_400;
+
+/// The digest by which a token of an outside issuer is stopped: of both, for each issuer names its tokens for itself.
+pub fn outside_digest(issuer: &str, jti: &str) -> String {
+    sha256(format!("{}\0{issuer}\0{jti}", issuer.len())).to_text()
 }
 
 /// What stopping has stopped, and from when on that holds everywhere.

@@ -17,6 +17,11 @@ impl Basic {
         header.split_once(' ').map_or(header, |(scheme, _)| scheme).eq_ignore_ascii_case("basic")
     }
 
+    /// The client that a header names, if it names one.
+    pub fn client_id(header: Option<&str>) -> Option<String> {
+        Self::parse(header?)?.readings.into_iter().next().map(|(id, _)| id)
+    }
+
     /// Reads `Basic …`; nothing if it is malformed.
     pub fn parse(header: &str) -> Option<Self> {
         let (_, encoded) = header.split_once(' ').filter(|_| Self::is(header))?;

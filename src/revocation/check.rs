@@ -8,7 +8,7 @@
 use crate::context::Cx;
 use crate::context::cache::key;
 use crate::directory::{clients, identities, users};
-use crate::error::{Fault, Result};
+use crate::error::{Checked, Fault, Rejection, Result};
 use crate::model::{Client, Status, User, id};
 use crate::store;
 use std::collections::HashSet;
@@ -42,32 +42,36 @@ pub struct Standing {
 }
 
 /// Passes if nobody is stopped; otherwise says who is, for the log and the event.
-pub async fn check(cx: &Cx<'_>, parties: &Parties<'_>) -> Result<Result<Standing, &'static str>> {
+pub async fn check(cx: &Cx<'_>, parties: &Parties<'_>) -> Checked<Standing> {
     let Parties { client: asked, subject, actors, chain, issued_at } = *parties;
     let lives = |status: Status, revoked_before: i64| {
         status == Status::Active && issued_at.is_none_or(|issued_at| issued_at > revoked_before)
     };
     if !lives(Status::Active, cx.tenant.revoked_before) {
-        return Ok(Err("its tenant was stopped"));
+        return Err(Rejection::Because("its tenant was stopped"));
     }
     let mut found = None;
     let subject_client = (!id::is_user(subject)).then_some(subject);
     for name in std::iter::once(asked).chain(actors.iter().copied()).chain(subject_client) {
-        let Some(one) = clients::load(cx, name).await? else { return Ok(Err("a client of it is gone")) };
+        let Some(one) = clients::load(cx, name).await? else {
+            return Err(Rejection::Because("a client of it is gone"));
+        };
         if !one.is_live(cx.now) || !lives(one.status, one.revoked_before) {
-            return Ok(Err("a client of it is stopped"));
+            return Err(Rejection::Because("a client of it is stopped"));
         }
         if let Some(identity) = identities::load(cx, name, subject).await?
             && !lives(identity.status, identity.revoked_before)
         {
-            return Ok(Err("an agentic identity of it is stopped"));
+            return Err(Rejection::Because("an agentic identity of it is stopped"));
         }
         found.get_or_insert(one);
     }
     let user = match id::is_user(subject) {
         true => match users::load(cx, subject).await? {
-            None => return Ok(Err("its user is gone")),
-            Some(user) if !lives(user.status, user.revoked_before) => return Ok(Err("its user is stopped")),
+            None => return Err(Rejection::Because("its user is gone")),
+            Some(user) if !lives(user.status, user.revoked_before) => {
+                return Err(Rejection::Because("its user is stopped"));
+            }
             user => user,
         },
         false => None,
@@ -75,11 +79,19 @@ pub async fn check(cx: &Cx<'_>, parties: &Parties<'_>) -> Result<Result<Standing
     if !chain.is_empty() {
         let stopped = stopped_chains(cx).await?;
         if chain.iter().any(|jti| stopped.contains(*jti)) {
-            return Ok(Err("its chain was stopped"));
+            return Err(Rejection::Because("its chain was stopped"));
         }
     }
     let client = found.ok_or(Fault::Broken("a token has no client"))?;
-    Ok(Ok(Standing { client, user }))
+    Ok(Standing { client, user })
+}
+
+/// Whether the token of that digest was stopped.
+pub async fn is_stopped(cx: &Cx<'_>, digest: Option<&str>) -> Result<bool> {
+    match digest {
+        Some(digest) => Ok(stopped_chains(cx).await?.contains(digest)),
+        None => Ok(false),
+    }
 }
 
 async fn stopped_chains(cx: &Cx<'_>) -> Result<Rc<HashSet<String>>> {

@@ -14,7 +14,7 @@
 use super::check::StoppedChainsKey;
 use crate::audit;
 use crate::context::{Change, Cx, TenantKey};
-use crate::crypto::{Digest, sha256};
+use crate::crypto::{Digest, is_nonce, sha256};
 use crate::directory::clients::ClientKey;
 use crate::directory::connections::{self, ConnectionKey, KeptTokensKey};
 use crate::directory::identities::{IdentityKey, StatusListKey};
@@ -23,33 +23,53 @@ use crate::error::{Fault, Reason, Result};
 use crate::jose::{AccessToken, LEEWAY_SECONDS};
 use crate::model::event::Facts;
 use crate::model::resource::MAX_LIFETIME;
-use crate::model::stop::{Receipt, Stopped};
+use crate::model::stop::{OUTSIDE_SECONDS, Receipt, Stopped, outside_digest};
 use crate::model::{Connection, EventType, Status, Stoppable, id};
-use crate::ports::Sql;
+use crate::ports::{Now, Sql};
 use crate::revocation::signals::{self, Subjects};
 use crate::store::stops::Census;
 use crate::store::{self, stops};
 use std::rc::Rc;
+
+/// The longest `jti` of an outside issuer, in bytes.
+const MAX_JTI: usize = 256;
 
 /// What shall be stopped or resumed, and who says so.
 #[derive(Clone, Copy)]
 pub struct Order<'a> {
     /// Which kind of thing.
     pub kind: Stoppable,
-    /// Its id or name; for a chain a `jti`, or its digest as events have it.
+    /// Its id or name; for a chain a `jti`, or the digest of one of our own as events have it.
     pub id: &'a str,
+    /// The outside issuer whose `jti` it is; nothing for our own.
+    pub issuer: Option<&'a str>,
     /// The administrator's client.
     pub admin: &'a str,
 }
 
 impl Order<'_> {
-    /// The thing as tables name it.
-    fn thing(&self) -> (Stoppable, String) {
-        let id = match self.kind {
-            Stoppable::Chain if Digest::from_text(self.id).is_none() => sha256(self.id).to_text(),
-            _ => self.id.to_owned(),
+    /// The thing as tables name it; refused if nothing can have that name.
+    fn thing(&self) -> Result<(Stoppable, String)> {
+        let Self { kind, id, issuer, .. } = *self;
+        let refuse = |why: &str| Err(Reason::InvalidField.because(format!("`{}`: {why}", kind.as_str())));
+        let name = match (kind, issuer) {
+            (Stoppable::Chain, Some(issuer)) if (1..=MAX_JTI).contains(&id.len()) && !issuer.is_empty() => {
+                outside_digest(issuer, id)
+            }
+            (Stoppable::Chain, Some(_)) => return refuse("a `jti` of the outside token, and its `issuer`"),
+            (Stoppable::Chain, None) if Digest::from_text(id).is_some() => id.to_owned(),
+            (Stoppable::Chain, None) if is_nonce(id) => sha256(id).to_text(),
+            (Stoppable::Chain, None) => {
+                return refuse(
+                    "the `jti` of a token of this tenant, or its digest; for the token of another, send `issuer` too",
+                );
+            }
+            (_, Some(_)) => return refuse("`issuer` goes with `chain` alone"),
+            (Stoppable::Connection | Stoppable::Tenant, None) if id::is_slug(id) => id.to_owned(),
+            (Stoppable::Client | Stoppable::User | Stoppable::Identity, None) if id::is_plausible(id) => id.to_owned(),
+            _ => return refuse("nothing can have this name"),
         };
-        (self.kind, id)
+        Ok((kind, name))
     }
 }
 
@@ -59,12 +79,15 @@ pub async fn suspend(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
     let event = match census.status {
         Status::Suspended => None,
         from => {
-            let told = told(cx, order, &census).await;
+            let told = told(cx, order, &census).await?;
             Some(turn(cx, order, from, Status::Suspended, told).await?)
         }
     };
-    let at = if event.is_some() { cx.now.seconds() } else { census.updated_at };
-    Ok(receipt(cx, order, (Status::Suspended, at), &census, event))
+    let at = match event.is_some() {
+        true => Moment::of(cx.now),
+        false => Moment::within(census.updated_at),
+    };
+    Ok(receipt(cx, order.thing()?, (Status::Suspended, at), &census, event))
 }
 
 /// Lets a suspended thing go on; one that is active goes on as it was.
@@ -81,8 +104,9 @@ async fn turn(cx: &Cx<'_>, order: Order<'_>, from: Status, to: Status, signals: 
         return Err(Reason::Conflict.because("it was stopped for good"));
     }
     let kind = event_type(order.kind, to).ok_or(Reason::NotFound)?;
-    let event = audit::event(cx, kind, Some(order.admin), facts(order));
-    let guard = stops::set_status(&cx.tenant.id, (order.kind, order.id), (from, to), cx.now.seconds());
+    let event = audit::event(cx, kind, Some(order.admin), facts(&order.thing()?));
+    let (kind_of, thing) = order.thing()?;
+    let guard = stops::set_status(&cx.tenant.id, (kind_of, &thing), (from, to), cx.now.seconds());
     let (id, change) = (event.id.clone(), Change::guard(guard.ok_or(Reason::NotFound)?));
     match cx.commit(invalidates(cx, change, order).await?.event(event).signals(signals)).await? {
         true => Ok(id),
@@ -92,7 +116,7 @@ async fn turn(cx: &Cx<'_>, order: Order<'_>, from: Status, to: Status, signals: 
 
 /// Adds the keys of all that is cached of the thing.
 async fn invalidates(cx: &Cx<'_>, change: Change, order: Order<'_>) -> Result<Change> {
-    let (kind, id) = order.thing();
+    let (kind, id) = order.thing()?;
     let leased_from = match stops::leased_from(&cx.tenant.id, (kind, &id)) {
         Some(query) => cx.all(query).await?,
         None => vec![],
@@ -142,17 +166,18 @@ pub async fn kill(cx: &Cx<'_>, order: Order<'_>) -> Result<Killed> {
 async fn stop(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
     let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
     let census = census(cx, order).await?;
-    let (kind, id) = order.thing();
+    let (kind, id) = order.thing()?;
     let wire = event_type(kind, Status::Retired).ok_or(Fault::Broken("a kill has no event"))?;
-    let event = audit::event(cx, wire, Some(order.admin), facts(order));
+    let event = audit::event(cx, wire, Some(order.admin), facts(&order.thing()?));
     let status = if kind == Stoppable::Tenant { Status::Suspended } else { Status::Retired };
-    let receipt = receipt(cx, order, (status, now), &census, Some(event.id.clone()));
+    let receipt = receipt(cx, (kind, id.clone()), (status, Moment::of(cx.now)), &census, Some(event.id.clone()));
     let body = serde_json::to_string(&receipt).map_err(|_| Fault::Broken("a receipt has no JSON"))?;
-    let until = receipt.stopped.tokens_expire_by.saturating_add(LEEWAY_SECONDS);
+    // Whatever can be made from a token of an outside issuer is made while that lives.
+    let until = receipt.stopped.tokens_expire_by.saturating_add(OUTSIDE_SECONDS).saturating_add(2 * LEEWAY_SECONDS);
     let change = Change::guard(stops::retire(tenant, (kind, &id), now, (receipt.not_honoured_after, until)))
         .then(stops::keep(tenant, &receipt, body))
         .event(event)
-        .signals(told(cx, order, &census).await);
+        .signals(told(cx, order, &census).await?);
     let change = stops::cascade(tenant, (kind, &id)).into_iter().fold(change, Change::always);
     if cx.commit(invalidates(cx, change, order).await?).await? {
         return Ok(receipt);
@@ -162,25 +187,30 @@ async fn stop(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
 }
 
 /// What tells the receivers of signals. A chain that is named by its digest cannot be told of: a receiver knows a `jti`.
-async fn told(cx: &Cx<'_>, order: Order<'_>, census: &Census) -> Vec<Sql> {
-    let (kind, id) = order.thing();
+async fn told(cx: &Cx<'_>, order: Order<'_>, census: &Census) -> Result<Vec<Sql>> {
+    let (kind, id) = order.thing()?;
     let subjects = match kind {
         Stoppable::Client => Subjects { client: Some(&id), ..Subjects::default() },
         Stoppable::User => Subjects { user: Some(&id), ..Subjects::default() },
         Stoppable::Identity => {
-            let Some((client, subject)) = &census.parties else { return vec![] };
+            let Some((client, subject)) = &census.parties else { return Ok(vec![]) };
             let user = Some(subject.as_str()).filter(|subject| id::is_user(subject));
             Subjects { client: Some(client), user, identity: Some(&id), ..Subjects::default() }
         }
-        Stoppable::Chain if id != order.id => Subjects { chain: Some(order.id), ..Subjects::default() },
+        Stoppable::Chain if id != order.id && order.issuer.is_none() => {
+            Subjects { chain: Some(order.id), ..Subjects::default() }
+        }
         Stoppable::Tenant => {
             let subjects = Subjects { tenant: true, ..Subjects::default() };
             // One that is suspended already delivers nothing.
-            return cx.beside(&id).await.map_or_else(|_| vec![], |there| signals::session_revoked(&there, &subjects));
+            return Ok(cx
+                .beside(&id)
+                .await
+                .map_or_else(|_| vec![], |there| signals::session_revoked(&there, &subjects)));
         }
-        Stoppable::Chain | Stoppable::Connection => return vec![],
+        Stoppable::Chain | Stoppable::Connection => return Ok(vec![]),
     };
-    signals::session_revoked(cx, &subjects)
+    Ok(signals::session_revoked(cx, &subjects))
 }
 
 /// Stops a token and whatever was made from it, because the client that it was issued to says so (RFC 7009 §2.1).
@@ -196,46 +226,67 @@ pub async fn revoke(cx: &Cx<'_>, token: &AccessToken, exp: i64) -> Result<()> {
     };
     let event = audit::event(cx, EventType::TokenRevoked, Some(&token.client_id), facts);
     // No token that is made from it lives longer.
-    let guard = stops::stop_chain(&cx.tenant.id, &jti, exp.saturating_add(LEEWAY_SECONDS));
+    let guard = stops::stop_chain(&cx.tenant.id, &jti, exp.saturating_add(2 * LEEWAY_SECONDS));
     let told = signals::session_revoked(cx, &Subjects { chain: Some(&token.jti), ..Subjects::default() });
     let change = Change::guard(guard).invalidates(&StoppedChainsKey).event(event).signals(told);
     cx.commit(change).await.map(drop)
 }
 
 async fn census(cx: &Cx<'_>, order: Order<'_>) -> Result<Census> {
-    let (kind, id) = order.thing();
+    let (kind, id) = order.thing()?;
     let (things, leases) = cx.batch(stops::census(&cx.tenant.id, (kind, &id), cx.now.seconds())).await?;
     let thing = things.into_iter().next().ok_or(Reason::NotFound)?;
     Ok(thing.with_leases(leases.into_iter().next().ok_or(Fault::Broken("a count has a row"))?))
 }
 
-fn facts(order: Order<'_>) -> Facts {
-    let id = order.thing().1;
-    let connection = (order.kind == Stoppable::Connection).then(|| id.clone());
-    let jti_hash = (order.kind == Stoppable::Chain).then(|| id.clone());
-    let subject = (order.kind == Stoppable::User).then(|| id.clone());
-    Facts { target: Some(id), connection, jti_hash, subject, ..Facts::default() }
+fn facts((kind, id): &(Stoppable, String)) -> Facts {
+    let of = |wanted: Stoppable| (*kind == wanted).then(|| id.clone());
+    Facts {
+        target: Some(id.clone()),
+        connection: of(Stoppable::Connection),
+        jti_hash: of(Stoppable::Chain),
+        subject: of(Stoppable::User),
+        ..Facts::default()
+    }
+}
+
+/// When something was stopped: the second, and the last millisecond that it can have been.
+#[derive(Clone, Copy)]
+struct Moment {
+    seconds: i64,
+    millis: u64,
+}
+
+impl Moment {
+    fn of(now: Now) -> Self {
+        Self { seconds: now.seconds(), millis: now.millis() }
+    }
+
+    /// Some moment within a second.
+    fn within(seconds: i64) -> Self {
+        Self { seconds, millis: u64::try_from(seconds).unwrap_or_default().saturating_mul(1_000).saturating_add(999) }
+    }
 }
 
 fn receipt(
     cx: &Cx<'_>,
-    order: Order<'_>,
-    (status, at): (Status, i64),
+    (kind, id): (Stoppable, String),
+    (status, at): (Status, Moment),
     census: &Census,
     event: Option<String>,
 ) -> Receipt {
-    let (kind, id) = order.thing();
-    let bound = i64::try_from(cx.config.freshness_millis().div_ceil(1000)).unwrap_or(i64::MAX);
-    let not_honoured_after = at.saturating_add(bound);
+    // Rounded up: an isolate may have read just before the moment, and the bound counts milliseconds.
+    let bound = at.millis.saturating_add(cx.config.freshness_millis()).div_ceil(1_000);
+    let not_honoured_after = i64::try_from(bound).unwrap_or(i64::MAX);
     let stopped = Stopped {
         secrets: census.secrets,
         identities: census.identities,
         leases: census.leases,
         leases_expire_by: census.leases_expire_by,
-        tokens_issued_until: at,
+        tokens_issued_until: at.seconds,
         tokens_expire_by: not_honoured_after.saturating_add(MAX_LIFETIME.into()),
     };
-    Receipt { kind, id, status, at, not_honoured_after, stopped, event }
+    Receipt { kind, id, status, at: at.seconds, not_honoured_after, stopped, event }
 }
 
 /// What tells that a thing has moved to a status; nothing where it cannot.

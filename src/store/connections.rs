@@ -86,6 +86,42 @@ pub fn erase_credential(tenant: &str, name: &str) -> Sql {
     )
 }
 
+/// A data key that lies under another version of the key-encryption key.
+pub struct Wrapped {
+    /// The connection.
+    pub connection: String,
+    /// The credential's id.
+    pub credential: String,
+    /// The key as it is wrapped.
+    pub wrapped_key: String,
+}
+
+/// Data keys of a tenant that are not wrapped under that version.
+pub fn wrapped_otherwise(tenant: &str, version: u32, limit: i64) -> Query<Wrapped> {
+    query!(
+        |row| Ok(Wrapped {
+            connection: row.text("connection")?,
+            credential: row.text("id")?,
+            wrapped_key: row.text("wrapped_key")?,
+        }),
+        "SELECT connection, id, wrapped_key FROM credentials WHERE tenant = ?1 AND wrapped_key NOT LIKE ?2 || '.%' LIMIT ?3",
+        tenant,
+        version.to_string(),
+        limit
+    )
+}
+
+/// Keeps a data key that was wrapped anew, if it still is as it was.
+pub fn rewrap(tenant: &str, old: &Wrapped, wrapped_key: &str) -> Sql {
+    sql!(
+        "UPDATE credentials SET wrapped_key = ?4 WHERE tenant = ?1 AND connection = ?2 AND wrapped_key = ?3",
+        tenant,
+        old.connection.as_str(),
+        old.wrapped_key.as_str(),
+        wrapped_key
+    )
+}
+
 /// Reads a row.
 pub fn read(row: &Reader<'_>) -> Result<Connection> {
     let credential = match row.optional_text("credential") {

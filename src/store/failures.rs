@@ -22,18 +22,40 @@ pub struct Failures {
     pub until: i64,
 }
 
+macro_rules! count {
+    ($row:literal) => {
+        concat!(
+            "INSERT INTO failures (tenant, key, since, count) ",
+            $row,
+            " ON CONFLICT (tenant, key) DO UPDATE SET \
+             count = CASE WHEN since > ?4 THEN count + 1 ELSE 1 END, since = CASE WHEN since > ?4 THEN since ELSE ?3 END \
+             RETURNING key, since, count"
+        )
+    };
+}
+
 /// Counts one failure of `key` and answers how many there have been in its period.
 pub fn count(tenant: &str, key: &str, now: i64) -> Query<Failures> {
+    let since = now.saturating_sub(PERIOD_SECONDS);
+    query!(read, count!("VALUES (?1, ?2, ?3, 1)"), tenant, key, now, since)
+}
+
+/// Counts one failure of a client, if it is there: names that nobody has fill no table.
+pub fn count_client(tenant: &str, id: &str, now: i64) -> Query<Failures> {
     query!(
         read,
-        "INSERT INTO failures (tenant, key, since, count) VALUES (?1, ?2, ?3, 1) ON CONFLICT (tenant, key) DO UPDATE SET \
-         count = CASE WHEN since > ?4 THEN count + 1 ELSE 1 END, since = CASE WHEN since > ?4 THEN since ELSE ?3 END \
-         RETURNING key, since, count",
+        count!("SELECT ?1, ?2, ?3, 1 WHERE EXISTS (SELECT 1 FROM clients WHERE tenant = ?1 AND id = ?5)"),
         tenant,
-        key,
+        client_key(id),
         now,
-        now.saturating_sub(PERIOD_SECONDS)
+        now.saturating_sub(PERIOD_SECONDS),
+        id
     )
+}
+
+/// What the failures of a client count under.
+pub fn client_key(id: &str) -> String {
+    ["client/", id].concat()
 }
 
 /// Those of a tenant that are locked.

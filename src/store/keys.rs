@@ -71,6 +71,16 @@ pub fn promote(tenant: &str, alg: &str, now: i64) -> Sql {
     )
 }
 
+/// Removes a key that is still in that state; the guard of a chain.
+pub fn revoke(tenant: &str, kid: &str, state: &str) -> Sql {
+    sql!("DELETE FROM signing_keys WHERE tenant = ?1 AND kid = ?2 AND state = ?3", tenant, kid, state)
+}
+
+/// Seals the private half anew, if nothing else has meanwhile.
+pub fn reseal(tenant: &str, kid: &str, old: &str, new: &str) -> Sql {
+    sql!("UPDATE signing_keys SET sealed = ?4 WHERE tenant = ?1 AND kid = ?2 AND sealed = ?3", tenant, kid, old, new)
+}
+
 /// Forgets keys whose last token has died.
 pub fn forget(tenant: &str, before: i64) -> Sql {
     sql!("DELETE FROM signing_keys WHERE tenant = ?1 AND state = 'retired' AND changed_at <= ?2", tenant, before)

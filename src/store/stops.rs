@@ -202,7 +202,16 @@ pub fn retire(tenant: &str, (kind, id): (Stoppable, &str), now: i64, (held, unti
         Client => sql!(retire!("clients", ", version = version + 1"), tenant, id, now),
         Identity => sql!(retire!("identities", ""), tenant, id, now),
         User => sql!(retire!("users", ", version = version + 1"), tenant, id, now),
-        Chain => stop_chain(tenant, id, until),
+        // One that its client has revoked is stopped already, but has no receipt.
+        Chain => sql!(
+            "INSERT INTO stopped_chains (tenant, jti, until) VALUES (?1, ?2, ?3) ON CONFLICT (tenant, jti) DO UPDATE SET \
+             until = max(until, excluded.until) WHERE NOT EXISTS \
+             (SELECT 1 FROM receipts r WHERE r.tenant = ?1 AND r.kind = ?4 AND r.id = ?2)",
+            tenant,
+            id,
+            until,
+            kind.as_str()
+        ),
         Connection => sql!(
             "UPDATE connections SET status = 'retired', updated_at = ?3, version = version + 1 \
              WHERE tenant = ?1 AND name = ?2 AND status <> 'retired'",

@@ -1,4 +1,7 @@
-//! Whether a token is issued: nobody in it has been stopped, and policy permits it.
+//! Whether a token is issued: no party of it has been stopped, and policy permits it.
+//!
+//! 1. Both are asked at the end, and on fresh records if the request has waited for another service: a kill during a wait is not
+//!    escaped.
 
 use super::target::Target;
 use crate::cedar::{Action, Circumstance, Target as PolicyTarget, Verdict};
@@ -6,11 +9,10 @@ use crate::context::Cx;
 use crate::error::{Reason, Result};
 use crate::jose::{Actor, MayAct};
 use crate::model::event::Facts;
-use crate::model::{AuthMethod, Client, User};
+use crate::model::{AuthMethod, Client};
 use crate::oauth::Scope;
 use crate::policy;
-use crate::revocation::check::{self, Parties};
-use std::rc::Rc;
+use crate::revocation::check::{self, Parties, Standing};
 
 /// A token that is to be minted if policy agrees.
 pub struct Issuance<'a> {
@@ -76,25 +78,36 @@ pub async fn decide(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts) -> 
     }
     facts.subject = Some(issuance.subject.to_owned());
     facts.chain = issuance.origin.act.iter().flat_map(Actor::chain).map(str::to_owned).collect();
-    let user = pass(cx, issuance).await?;
-    permitted(cx, issuance, user.as_deref(), facts).await
+    let named = |may_act: &MayAct| may_act.names(&cx.issuer(), &issuance.client.id);
+    if !issuance.origin.may_act.as_ref().is_none_or(named) {
+        return Err(Reason::ActorNotNamed.into());
+    }
+    let fresh = cx.refreshed_after_wait().await?;
+    let cx = fresh.as_ref().unwrap_or(cx);
+    let standing = standing(cx, issuance).await?;
+    if !standing.client.may_ask_for(&issuance.target.resource) {
+        return Err(Reason::UnknownResource.into());
+    }
+    permitted(cx, issuance, &standing, facts).await
 }
 
-/// Nobody in the issuance has been stopped. Answers the user, if it is about one.
-async fn pass(cx: &Cx<'_>, Issuance { client, subject, origin, .. }: &Issuance<'_>) -> Result<Option<Rc<User>>> {
+/// The parties of the issuance, if none of them has been stopped.
+async fn standing(cx: &Cx<'_>, Issuance { client, subject, origin, .. }: &Issuance<'_>) -> Result<Standing> {
     let actors: Vec<&str> = origin.act.iter().flat_map(Actor::chain).collect();
     let chain: Vec<&str> = origin.lineage.iter().map(String::as_str).collect();
     let issued_at = origin.issued_at;
     let parties = Parties { client: &client.id, subject, actors: &actors, chain: &chain, issued_at };
-    match check::check(cx, &parties).await? {
-        Ok(standing) => Ok(standing.user),
-        Err(why) => Err(Reason::Stopped.because(why)),
-    }
+    check::check(cx, &parties).await.map_err(|rejection| rejection.refuse(Reason::Stopped))
 }
 
 /// What policy leaves of the issuance, and for how long.
-async fn permitted(cx: &Cx<'_>, issuance: &Issuance<'_>, user: Option<&User>, facts: &mut Facts) -> Result<Decision> {
-    let Issuance { client, target, origin, .. } = issuance;
+async fn permitted(
+    cx: &Cx<'_>,
+    issuance: &Issuance<'_>,
+    Standing { client, user }: &Standing,
+    facts: &mut Facts,
+) -> Result<Decision> {
+    let Issuance { target, origin, .. } = issuance;
     let circumstance = Circumstance {
         grant_type: Some(issuance.grant_type.to_owned()),
         auth_method: issuance.method.map(|method| method.as_str().to_owned()),
@@ -103,7 +116,7 @@ async fn permitted(cx: &Cx<'_>, issuance: &Issuance<'_>, user: Option<&User>, fa
         scopes: target.scope.to_vec(),
         chain: facts.chain.clone(),
         chain_tags: policy::shared_tags(cx, &client.id, issuance.subject, &facts.chain).await?,
-        subject: user.map(policy::subject),
+        subject: user.as_deref().map(policy::subject),
         ..policy::circumstance(cx)
     };
     let targets = as_policy_targets(target);
@@ -113,7 +126,7 @@ async fn permitted(cx: &Cx<'_>, issuance: &Issuance<'_>, user: Option<&User>, fa
         let others = policy::ask(cx, Action::Exchange, client, (&targets, &circumstance), facts).await?;
         verdicts = verdicts.into_iter().zip(others).map(|(one, other)| both(one, other)).collect();
     }
-    let granted = left(target, &verdicts);
+    let granted = left(client, target, &verdicts);
     if facts.scope_asked.is_some() || granted.is_none() {
         for (scope, verdict) in target.scope.iter().zip(&verdicts) {
             if let Some(because) = policy::refusal(verdict) {
@@ -121,7 +134,11 @@ async fn permitted(cx: &Cx<'_>, issuance: &Issuance<'_>, user: Option<&User>, fa
             }
         }
     }
-    let mut granted = granted.ok_or_else(|| Reason::NoScopeLeft.decided(facts.decision.clone().unwrap_or_default()))?;
+    let denied = match issuance.action {
+        Action::Impersonate => Reason::ImpersonationDenied,
+        _ => Reason::PolicyDenied,
+    };
+    let mut granted = granted.ok_or_else(|| denied.decided(facts.decision.clone().unwrap_or_default()))?;
     if let Some(left) = origin.expires_at.map(|exp| exp.saturating_sub(cx.now.seconds())) {
         let left = u32::try_from(left).ok().filter(|left| *left > 0);
         granted.lifetime = granted.lifetime.min(left.ok_or(Reason::Stopped.because("it expires now"))?);
@@ -155,8 +172,9 @@ fn both(one: Verdict, other: Verdict) -> Verdict {
 }
 
 /// What is left of the target after policy; the shortest `@ttl` of what was permitted bounds the life of the token.
-fn left(target: &Target, verdicts: &[Verdict]) -> Option<Decision> {
-    let permitted = || target.scope.iter().zip(verdicts).filter(|(_, verdict)| policy::refusal(verdict).is_none());
+fn left(client: &Client, target: &Target, verdicts: &[Verdict]) -> Option<Decision> {
+    let asked = || target.scope.iter().zip(verdicts).filter(|(name, _)| client.may_have(name));
+    let permitted = || asked().filter(|(_, verdict)| policy::refusal(verdict).is_none());
     let scope: Scope = permitted().map(|(name, _)| name).collect();
     let lifetime = permitted().filter_map(|(_, verdict)| u32::try_from(verdict.ttl?).ok()).min();
     let longest = target.resource.body.access_token_lifetime;

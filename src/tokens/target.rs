@@ -65,9 +65,10 @@ pub async fn target(cx: &Cx<'_>, client: &Client, requested: &Requested<'_>, fac
         let refused = wanted.iter().filter_map(|scope| Some((scope, cause(scope)?)));
         refused.for_each(|(scope, because)| facts.refuse_scope(scope, because, &[]));
     }
-    match scope.is_empty() {
-        true => Err(Reason::NoScopeLeft.into()),
-        false => Ok(Target { resource, scope }),
+    match (scope.is_empty(), wanted.iter().any(|scope| registered.contains(scope))) {
+        (false, _) => Ok(Target { resource, scope }),
+        (true, true) => Err(Reason::ScopeBeyondCeiling.into()),
+        (true, false) => Err(Reason::UnknownScope.into()),
     }
 }
 

@@ -3,11 +3,11 @@
 //! 1. Signature by a key of this tenant that is still honoured, `typ` `at+jwt`, our issuer, our tenant, the wanted
 //!    audience, live times.
 //! 2. Nobody in it has been stopped: see [`crate::revocation::check`].
-//! 3. Whatever is wrong, the caller learns only that something is; the log learns what.
+//! 3. Whatever is wrong, the caller learns only that something is; the log and the event learn what.
 
 use crate::context::Cx;
 use crate::crypto::sha256;
-use crate::error::{Error, Fault, Result};
+use crate::error::{Checked, Rejection, Result};
 use crate::jose::{AccessToken, Problem, Unverified, Verified};
 use crate::keys;
 use crate::model::{Client, User};
@@ -28,52 +28,21 @@ pub struct Accepted {
     pub exp: i64,
 }
 
-/// Verifies an access token for an audience that `wanted` accepts; nothing if it does not hold.
-pub async fn verify(cx: &Cx<'_>, text: &str, wanted: impl Fn(&str) -> bool) -> Result<Option<Accepted>> {
-    match check(cx, text, wanted).await {
-        Ok(accepted) => Ok(Some(accepted)),
-        Err(Rejected::Because(why)) => {
-            cx.world.log.line(&format!("{}: an access token was rejected: {why}", cx.request_id));
-            Ok(None)
-        }
-        Err(Rejected::Fault(fault)) => Err(fault),
-    }
-}
-
 /// What a token says and when it expires, if it is ours and has not: for who wants to end it, whoever in it is stopped.
 pub async fn read_to_revoke(cx: &Cx<'_>, text: &str) -> Result<Option<(AccessToken, i64)>> {
     match read(cx, text).await {
         Ok(Verified { claims, exp, .. }) => Ok(Some((claims, exp))),
-        Err(Rejected::Because(_)) => Ok(None),
-        Err(Rejected::Fault(fault)) => Err(fault),
+        Err(Rejection::Fault(fault)) => Err(fault),
+        Err(_) => Ok(None),
     }
 }
 
-enum Rejected {
-    Because(&'static str),
-    Fault(Error),
-}
-
-impl From<Error> for Rejected {
-    fn from(error: Error) -> Self {
-        Self::Fault(error)
-    }
-}
-
-impl From<Problem> for Rejected {
-    fn from(problem: Problem) -> Self {
-        match problem {
-            Problem::Unavailable(port) => Self::Fault(Fault::Unavailable(port).into()),
-            other => Self::Because(other.as_str()),
-        }
-    }
-}
-
-async fn check(cx: &Cx<'_>, text: &str, wanted: impl Fn(&str) -> bool) -> Result<Accepted, Rejected> {
+/// Verifies an access token for an audience that `wanted` accepts.
+pub async fn verify(cx: &Cx<'_>, text: &str, wanted: impl Fn(&str) -> bool) -> Checked<Accepted> {
     let Verified { claims, iat, exp, .. } = read(cx, text).await?;
     let iat = iat.ok_or(Problem::BadClaims)?;
     if !wanted(&claims.aud) {
-        return Err(Rejected::Because("another audience"));
+        return Err(Rejection::Because("another audience"));
     }
     let jti = sha256(&claims.jti).to_text();
     let chain: Vec<&str> = std::iter::once(jti.as_str()).chain(claims.lineage.iter().map(String::as_str)).collect();
@@ -84,18 +53,18 @@ async fn check(cx: &Cx<'_>, text: &str, wanted: impl Fn(&str) -> bool) -> Result
         chain: &chain,
         issued_at: Some(iat),
     };
-    let Standing { client, user } = check::check(cx, &parties).await?.map_err(Rejected::Because)?;
+    let Standing { client, user } = check::check(cx, &parties).await?;
     Ok(Accepted { claims, client, user, iat, exp })
 }
 
 /// What the token says, if it is ours and has not expired.
-async fn read(cx: &Cx<'_>, text: &str) -> Result<Verified<AccessToken>, Rejected> {
+async fn read(cx: &Cx<'_>, text: &str) -> Checked<Verified<AccessToken>> {
     let token = Unverified::parse(text)?;
     let keys = keys::all(cx).await?;
-    let key = token.kid().and_then(|kid| keys.find(kid)).ok_or(Rejected::Because("unknown `kid`"))?;
+    let key = token.kid().and_then(|kid| keys.find(kid)).ok_or(Rejection::Because("unknown `kid`"))?;
     let verified: Verified<AccessToken> = token.verify(&*cx.world.keys, &key.public, "at+jwt", cx.now).await?;
     match verified.claims.iss == cx.issuer() && verified.claims.tenant == cx.tenant.id {
         true => Ok(verified),
-        false => Err(Rejected::Because("another issuer")),
+        false => Err(Rejection::Because("another issuer")),
     }
 }

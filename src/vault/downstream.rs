@@ -161,7 +161,7 @@ impl Errand<'_> {
         let (tenant, connection, scope) = self.key();
         let mut pause = FIRST_PAUSE_MILLIS;
         while self.waited_millis.get() < PATIENCE_MILLIS {
-            self.cx.world.timer.sleep(pause).await;
+            self.cx.sleep(pause).await;
             self.waited_millis.set(self.waited_millis.get().saturating_add(pause));
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE_MILLIS);
             if let Some(token) = self.kept.outliving(&self.pointer.id, self.scope, self.reusable_after()) {

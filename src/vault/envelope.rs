@@ -58,6 +58,11 @@ impl Place<'_> {
         opened.as_slice().try_into().ok().map(Secret::new)
     }
 
+    /// The data key wrapped anew under the current key-encryption key.
+    pub fn rewrap(&self, ring: &Keyring, wrapped: &str, entropy: &dyn Entropy) -> Option<String> {
+        ring.reseal(&self.associated("data-key"), wrapped, entropy)
+    }
+
     /// Opens a credential.
     pub fn open(&self, key: &Key, ciphertext: &str) -> Option<Opened> {
         crypto::open(key, &self.associated("credential"), ciphertext)

@@ -5,7 +5,9 @@
 //!    like any other and refused like a forbidden one, so names cannot be probed (R54).
 //! 3. What a permit requires and nobody can give denies. A `@ttl` denies nothing and shortens nothing: how long a
 //!    downstream token lives is its provider's to say.
-//! 4. One event per lease, durable before the token leaves, however the token was come by (R67).
+//! 4. All that is asked again, on fresh records, if the lease has waited for the provider or for another lease: a kill meanwhile is
+//!    not escaped.
+//! 5. One event per lease, durable before the token leaves, however the token was come by (R67).
 
 use super::downstream;
 use super::provider;
@@ -15,6 +17,7 @@ use crate::cedar::{Action, Circumstance, Target};
 use crate::context::Cx;
 use crate::context::cache::key;
 use crate::crypto::sha256;
+use crate::directory::clients;
 use crate::directory::connections::{self, Downstream};
 use crate::error::{Error, Fault, Reason, Refusal, Result};
 use crate::model::event::Facts;
@@ -82,18 +85,30 @@ pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Res
     trail.facts.scope_asked = asked.filter(|text| text.len() <= MAX_ASKED).map(str::to_owned);
     let asked = asked.map(|text| Scope::parse(text).ok_or(Reason::MalformedScope)).transpose()?;
 
-    let accepted = verify(cx, request).await?;
-    describe(&accepted, trail);
-    let connection = permitted(cx, request, &accepted, &mut trail.facts).await?;
+    let (accepted, connection) = permitted(cx, request, trail).await?;
     let scope = narrow(&connection, asked.as_ref())?.to_string();
-
     let downstream::Obtained { token, expires_in } = downstream::obtain(cx, &connection, &scope).await?;
     note_use(cx, &accepted, &connection, token.expires_at).await?;
+    if let Some(fresh) = cx.refreshed_after_wait().await? {
+        permitted(&fresh, request, trail).await?;
+    }
     trail.facts.scope_given = Some(scope.clone());
     trail.facts.expires_at = Some(token.expires_at);
     let event = audit::event(cx, EventType::LeaseGranted, trail.agent.as_deref(), trail.facts.clone());
     audit::record(cx, &event).await?;
     Ok(Granted { token, expires_in, scope })
+}
+
+/// The agent's token and the connection, if neither party has been stopped and policy lets the agent lease it here and now.
+async fn permitted(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Result<(Accepted, Rc<Connection>)> {
+    let server = clients::load(cx, &request.caller.client.id).await?;
+    if !server.is_some_and(|server| server.is_live(cx.now)) {
+        return Err(Reason::ClientNotActive.into());
+    }
+    let accepted = verify(cx, request).await?;
+    describe(&accepted, trail);
+    let connection = decide(cx, request, &accepted, &mut trail.facts).await?;
+    Ok((accepted, connection))
 }
 
 /// Writes down, once a token and isolate, that the agent has it: a kill finds it there.
@@ -115,7 +130,7 @@ async fn note_use(cx: &Cx<'_>, accepted: &Accepted, connection: &Connection, exp
 async fn verify(cx: &Cx<'_>, Request { form, caller, .. }: &Request<'_>) -> Result<Accepted> {
     let token = form.get("subject_token").ok_or(Reason::MissingSubjectToken)?;
     let wanted = |aud: &str| tokens::serves(cx, &caller.client, aud);
-    tokens::verify(cx, token, wanted).await?.ok_or_else(|| Reason::InvalidSubjectToken.into())
+    tokens::verify(cx, token, wanted).await.map_err(|rejection| rejection.refuse(Reason::InvalidSubjectToken))
 }
 
 fn describe(accepted: &Accepted, trail: &mut Trail) {
@@ -128,7 +143,7 @@ fn describe(accepted: &Accepted, trail: &mut Trail) {
 }
 
 /// The connection, if it is there and policy lets the agent lease it here and now.
-async fn permitted(
+async fn decide(
     cx: &Cx<'_>,
     Request { connection: name, form, caller }: &Request<'_>,
     accepted: &Accepted,
@@ -155,7 +170,7 @@ async fn permitted(
         (Some(verdict), _) if verdict.allow => Some(format!("policy requires: {}", verdict.require.join(", "))),
         _ => None,
     };
-    Err(Error::Refused(Refusal { reason: Reason::LeaseDenied, detail, decision: facts.decision.clone() }))
+    Err(Error::Refused(Refusal { reason: Reason::LeaseDenied, detail, decision: facts.decision.clone(), scope: None }))
 }
 
 /// What is asked for, all of which the connection has to offer; by default everything. In the order of the connection, so

@@ -17,6 +17,7 @@ mod envelope;
 mod keep;
 mod lease;
 mod provider;
+pub mod rewrap;
 
 pub use keep::{Draft, create, kill, remove, update};
 pub use lease::{Granted, Request, Trail, lease};

@@ -1,18 +1,91 @@
-//! Who may use an API of our own: a bearer of an access token for it, who holds the key that the token is bound to.
+//! Who may call: a client at the endpoints of OAuth, and the bearer of an access token at an API of the tenant itself.
 //!
-//! 1. A token comes in the `Authorization` header alone (RFC 6750 §2.1), as `Bearer`, or as `DPoP` if it is bound to a key.
+//! 1. A refusal of a request that proves nobody is counted, limited and recorded in one place (`authn::client::Unproved`); a
+//!    refusal of a proved client or bearer is one event.
+//! 2. A token comes in the `Authorization` header alone (RFC 6750 §2.1), as `Bearer`, or as `DPoP` if it is bound to a key.
 //!    A bound token is refused as a bearer token, and an unbound one as a bound one (RFC 9449 §7.1, §7.2).
+//! 3. An API of the tenant asks policy and the client's registration at each call: what a token was issued for is no promise.
 
 use super::{Method, Request};
+use crate::audit;
+use crate::authn::client::{Authenticated, Callers, Claim, Unproved};
 use crate::authn::dpop;
+use crate::cedar::{Action, Circumstance, Target};
 use crate::context::Cx;
-use crate::error::{Reason, Result};
-use crate::model::{Client, ClientKind};
-use crate::oauth::Scope;
+use crate::directory::{identities, resources};
+use crate::error::{Error, Fault, Reason, Refusal, Result};
+use crate::model::event::Facts;
+use crate::model::{AuthMethod, Client, ClientKind, EventType};
+use crate::oauth::basic::Basic;
+use crate::oauth::{Form, ResourceUri, Scope};
+use crate::policy;
 use crate::tokens::{self, Accepted};
 use std::rc::Rc;
 
-/// An administrator's client that may do what it asks for.
+/// A form of a client that has authenticated.
+pub struct ClientCall {
+    /// The form.
+    pub form: Form,
+    /// The client.
+    pub caller: Authenticated,
+}
+
+impl ClientCall {
+    /// Reads the form and authenticates the client. `kind` is the event of a refusal.
+    pub async fn read(cx: &Cx<'_>, request: &Request, callers: Callers, kind: EventType) -> Result<Self> {
+        let mut client = Basic::client_id(request.header("authorization"));
+        let call = async {
+            let form = form(request)?;
+            let claim = Claim::read(request.header("authorization"), &form)?;
+            client = claim.client_id().map(str::to_owned);
+            let caller = match callers.may_be_public() {
+                true => claim.accept(cx).await?,
+                false => claim.verify(cx).await?,
+            };
+            Ok(Self { form, caller })
+        };
+        match call.await {
+            Err(Error::Refused(refusal)) => {
+                let resource_server = client.clone().filter(|_| kind == EventType::LeaseRefused);
+                let facts = Facts { resource_server, ..Facts::default() };
+                let unproved = Unproved { kind, client: client.as_deref(), facts };
+                Err(unproved.refuse(cx, refusal).await?)
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Records that the request of an authenticated client was refused; answers what the client is told.
+    pub async fn refuse(&self, cx: &Cx<'_>, refusal: Refusal, kind: EventType) -> Result<Error> {
+        let client = Some(self.caller.client.id.as_str());
+        if self.caller.method == AuthMethod::None {
+            return Unproved { kind, client, facts: Facts::default() }.refuse(cx, refusal).await;
+        }
+        refused(cx, refusal, kind, client, Facts::default()).await
+    }
+}
+
+/// The form of a request.
+pub fn form(request: &Request) -> Result<Form> {
+    let body = request.body.as_deref().ok_or(Reason::BodyTooLarge)?;
+    Form::parse(request.header("content-type"), body)
+}
+
+/// Records the refusal of a request whose sender is known; answers what the sender is told.
+pub async fn refused(
+    cx: &Cx<'_>,
+    refusal: Refusal,
+    kind: EventType,
+    client: Option<&str>,
+    mut facts: Facts,
+) -> Result<Error> {
+    facts.reason = Some(refusal.reason.as_str().to_owned());
+    facts.detail.clone_from(&refusal.detail);
+    audit::record(cx, &audit::event(cx, kind, client, facts)).await?;
+    Ok(Error::Refused(refusal))
+}
+
+/// An administrator's client.
 pub struct Admin(Accepted);
 
 impl Admin {
@@ -22,9 +95,9 @@ impl Admin {
     }
 
     /// Checks the scope: reading takes `admin:read` or `admin`, everything else `admin`.
-    pub fn may(&self, method: Method) -> Result<()> {
-        let enough: &[&str] = if method == Method::Get { &["admin", "admin:read"] } else { &["admin"] };
-        expect_scope(&self.0, enough)
+    pub async fn may(&self, cx: &Cx<'_>, method: Method) -> Result<()> {
+        let enough: &[&'static str] = if method == Method::Get { &["admin:read", "admin"] } else { &["admin"] };
+        expect(cx, &self.0, enough).await
     }
 
     /// The client that acts.
@@ -35,9 +108,9 @@ impl Admin {
 
 /// The resource server that manages or reads its event stream: its token has to be for `{issuer}/ssf`, with one of the
 /// scopes that are `enough`.
-pub async fn receiver(cx: &Cx<'_>, request: &Request, enough: &[&str]) -> Result<Rc<Client>> {
+pub async fn receiver(cx: &Cx<'_>, request: &Request, enough: &[&'static str]) -> Result<Rc<Client>> {
     let accepted = accept(cx, request, "ssf").await?;
-    expect_scope(&accepted, enough)?;
+    expect(cx, &accepted, enough).await?;
     match accepted.client.metadata.kind {
         ClientKind::ResourceServer => Ok(accepted.client),
         ClientKind::Autonomous | ClientKind::Delegated => Err(Reason::NoReceiver.into()),
@@ -53,7 +126,8 @@ async fn accept(cx: &Cx<'_>, request: &Request, api: &str) -> Result<Accepted> {
     }
     let audience = format!("{}/{api}", cx.issuer());
     let invalid = if bound { Reason::InvalidBoundToken } else { Reason::InvalidToken };
-    let accepted = tokens::verify(cx, token, |aud| aud == audience).await?.ok_or(invalid)?;
+    let accepted = tokens::verify(cx, token, |aud| aud == audience).await;
+    let accepted = accepted.map_err(|rejection| rejection.refuse(invalid))?;
     match &accepted.claims.cnf {
         Some(cnf) if bound => {
             let url = [cx.config.origin(), &request.path].concat();
@@ -65,10 +139,37 @@ async fn accept(cx: &Cx<'_>, request: &Request, api: &str) -> Result<Accepted> {
     Ok(accepted)
 }
 
-fn expect_scope(accepted: &Accepted, enough: &[&str]) -> Result<()> {
-    let scope = Scope::parse(&accepted.claims.scope).unwrap_or_default();
-    match enough.iter().any(|name| scope.contains(name)) {
+/// Holds if the token has one of the scopes that are `enough`, and registration and policy would give it to the client now.
+async fn expect(cx: &Cx<'_>, accepted: &Accepted, enough: &[&'static str]) -> Result<()> {
+    let Accepted { claims, client, user, .. } = accepted;
+    let scope = Scope::parse(&claims.scope).unwrap_or_default();
+    let held: Vec<&str> = enough.iter().copied().filter(|name| scope.contains(name)).collect();
+    if held.is_empty() {
+        return Err(Reason::InsufficientScope.without(enough.first().copied().unwrap_or_default()));
+    }
+    let uri = ResourceUri::parse(&claims.aud).ok_or(Fault::Broken("an API of the tenant has no URI"))?;
+    let resource = resources::load(cx, &uri).await?.ok_or(Fault::Broken("an API of the tenant is not there"))?;
+    let actors: Vec<String> = claims.actors().into_iter().map(str::to_owned).collect();
+    let identity = identities::load(cx, &client.id, &claims.sub).await?;
+    let about = Circumstance {
+        grant_type: identity.map(|identity| identity.registered_by.clone()),
+        auth_method: Some(client.metadata.token_endpoint_auth_method.as_str().to_owned()),
+        acr: claims.acr.clone(),
+        dpop: claims.cnf.is_some(),
+        scopes: scope.to_vec(),
+        chain_tags: policy::shared_tags(cx, &client.id, &claims.sub, &actors).await?,
+        chain: actors,
+        subject: user.as_deref().map(policy::subject),
+        ..policy::circumstance(cx)
+    };
+    let action = if about.chain.is_empty() { Action::Issue } else { Action::Exchange };
+    let allowed = held.into_iter().filter(|name| client.may_have(name));
+    let targets: Vec<Target> =
+        allowed.map(|name| Target::Scope { resource: uri.to_string(), name: name.to_owned(), tool: None }).collect();
+    let verdicts = policy::decide(cx, action, client, (&targets, &about)).await?;
+    let permits = verdicts.iter().any(|verdict| verdict.allow && verdict.require.is_empty());
+    match client.may_ask_for(&resource) && permits {
         true => Ok(()),
-        false => Err(Reason::InsufficientScope.into()),
+        false => Err(Reason::NoLongerPermitted.into()),
     }
 }

@@ -35,7 +35,7 @@ pub fn error(error: &Error, style: Style, issuer: Option<&str>) -> Response {
     match wire.status {
         503 => response.with("retry-after", "1"),
         429 => response.with("retry-after", PERIOD_SECONDS.to_string()),
-        401 | 403 => match challenge(&wire, refusal.map(|refusal| refusal.reason), issuer) {
+        401 | 403 => match challenge(&wire, refusal, issuer) {
             Some(challenge) => response.with("www-authenticate", challenge),
             None => response,
         },
@@ -64,16 +64,22 @@ fn problem(wire: &Wire, refusal: Option<&Refusal>) -> Value {
     body
 }
 
-/// What the caller should authenticate with (RFC 6749 §5.2, RFC 6750 §3, RFC 9449 §7.1).
-fn challenge(wire: &Wire, reason: Option<Reason>, issuer: Option<&str>) -> Option<String> {
-    let realm = issuer.unwrap_or("writ");
+/// What the caller should authenticate with (RFC 6749 §5.2, RFC 6750 §3, RFC 9449 §7.1). A request that has tried nothing is told no
+/// error (RFC 6750 §3.1).
+fn challenge(wire: &Wire, refusal: Option<&Refusal>, issuer: Option<&str>) -> Option<String> {
+    let (realm, reason) = (issuer.unwrap_or("writ"), refusal.map(|refusal| refusal.reason));
+    let scope = refusal.and_then(|refusal| refusal.scope).map(|scope| format!(", scope=\"{scope}\""));
+    let scope = scope.unwrap_or_default();
     match (wire.status, wire.code) {
         (401, "invalid_client") => Some(format!("Basic realm=\"{realm}\"")),
+        (401, _) if reason == Some(Reason::MissingToken) => Some(format!("Bearer realm=\"{realm}\"{scope}")),
         (401, code) if matches!(reason, Some(Reason::InvalidBoundToken | Reason::InvalidTokenProof)) => {
             let algs = Alg::NAMES.join(" ");
-            Some(format!("DPoP realm=\"{realm}\", error=\"{code}\", algs=\"{algs}\""))
+            Some(format!("DPoP realm=\"{realm}\", error=\"{code}\", algs=\"{algs}\"{scope}"))
         }
-        (401, code) | (403, code @ "insufficient_scope") => Some(format!("Bearer realm=\"{realm}\", error=\"{code}\"")),
+        (401, code) | (403, code @ "insufficient_scope") => {
+            Some(format!("Bearer realm=\"{realm}\", error=\"{code}\"{scope}"))
+        }
         _ => None,
     }
 }

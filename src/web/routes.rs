@@ -17,7 +17,7 @@ use super::router::Gives::{Document, Jwt, Made, Many, One, OneOrJwt, OneOrList, 
 use super::router::Takes::{Form, Json, JsonOrNothing, Page, Query};
 use super::router::{Endpoint, Gives, Row, Takes};
 use super::schema::objects::{
-    HEALTH, INTROSPECTION, KEY_SET, LEASE, LEASE_REQUEST, OAUTH_ERROR, RECEIPT, RESOURCE_METADATA, SERVER_METADATA,
+    EMPTY, HEALTH, INTROSPECTION, KEY_SET, LEASE, LEASE_REQUEST, OAUTH_ERROR, RECEIPT, RESOURCE_METADATA, SERVER_METADATA,
     TOKEN, TOKEN_QUERY, TOKEN_REQUEST,
 };
 use super::ssf::{self, MANAGE, READ};
@@ -52,7 +52,7 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/token" Token Client(token::post), Form(&TOKEN_REQUEST) => 200 One(&TOKEN), [400, 401, 413, 429], "Issue a token (RFC 6749)";
     Post "/t/{tenant}/introspect" Token Client(introspect::post), Form(&TOKEN_QUERY) => 200 OneOrJwt(&INTROSPECTION, introspect::SIGNED), [400, 401, 413, 429], "Introspect a token (RFC 7662), signed where `Accept` asks so (RFC 9701)";
     Post "/t/{tenant}/connections/{name}/token" Broker Client(lease::lease), Form(&LEASE_REQUEST) => 200 One(&LEASE), [400, 401, 413, 429, 502, 504], "Lease a downstream token for one use";
-    Post "/t/{tenant}/revoke" Token Client(revoke::post), Form(&TOKEN_QUERY) => 200 Gives::Nothing, [400, 401, 413, 429], "Revoke one's own token and what was made from it (RFC 7009)";
+    Post "/t/{tenant}/revoke" Token Client(revoke::post), Form(&TOKEN_QUERY) => 200 One(&EMPTY), [400, 401, 413, 429], "Revoke one's own token and what was made from it (RFC 7009)";
     Get "/t/{tenant}/status-list" Token Public(status_list::get), Takes::Nothing => 200 Jwt("application/statuslist+jwt"), [], "Where every agentic identity stands (Token Status List)";
     Get "/health" Any Site(health::get), Takes::Nothing => 200 One(&HEALTH), [503], "Whether the database answers";
     Get "/openapi.json" Any Site(openapi::get), Takes::Nothing => 200 Document, [], "This document";
@@ -137,6 +137,7 @@ pub static ROUTES: &[Row] = routes! {
 
     Get "/t/{tenant}/admin/keys" Token Admin(keys::list), Takes::Nothing => 200 Many(&keys::KEY), [], "List the signing keys that are published";
     Post "/t/{tenant}/admin/keys/rotate" Token Admin(keys::rotate), Takes::Nothing => 200 Many(&keys::KEY), [409], "Let the next keys sign";
+    Post "/t/{tenant}/admin/keys/{kid}/revoke" Token Admin(keys::revoke), Takes::Nothing => 200 Many(&keys::KEY), [409], "Withdraw a key at once; where it signed, the next one signs";
     Get "/t/{tenant}/admin/events" Audit Admin(events::list), Page(events::PARAMETERS) => 200 Many(&events::EVENT), [], "Query the audit trail, newest first";
     Get "/t/{tenant}/admin/dead-letters" Audit Admin(events::dead_letters), Takes::Nothing => 200 One(&events::DEAD_LETTERS), [], "Count what could not be recorded; in `main` only";
 };

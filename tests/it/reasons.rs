@@ -95,7 +95,24 @@ impl Scene {
             "may_act": {"sub": "somebody else"},
         });
         let token = idp.jwt(json!({"kid": "k"}), &claims);
-        self.exchange(&[("subject_token", &token), ("subject_token_type", ID_TOKEN)])
+        self.exchange(&[("subject_token", &token), ("subject_token_type", ID_TOKEN), ("resource", RESOURCE)])
+    }
+
+    /// A client that signs for itself asks for a token with one and the same assertion.
+    fn assertion(&self, other: Value, times: usize) -> Reply {
+        let key = Signer::new(Alg::Es256, 1);
+        let body = json!({
+            "client_name": "signer", "token_endpoint_auth_method": "private_key_jwt", "jwks": key.jwks("k"),
+            "allowed_resources": [RESOURCE],
+        });
+        let id = self.create(body).expect(201).json()["client_id"].clone();
+        let now = self.hub.clock.seconds();
+        let mut claims = json!({"iss": id, "sub": id, "aud": ISSUER, "iat": now, "exp": now + 60, "jti": "1"});
+        claims.as_object_mut().unwrap().extend(other.as_object().unwrap().clone());
+        let assertion = key.jwt(json!({"kid": "k"}), &claims);
+        let send = || crate::routes::client_assertions::with_assertion(&self.hub, &assertion, &[]).send();
+        (1..times).for_each(|_| drop(send()));
+        send()
     }
 
     fn create(&self, client: Value) -> Reply {
@@ -139,10 +156,23 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::ClientAuthenticationFailed => {
             hub.token(&Credentials { client_secret: "x".to_owned(), ..agent.clone() }, &[])
         }
+        Reason::MissingClientId => hub.call("POST", "/t/main/token").form(&[("client_secret", "x")]).send(),
+        Reason::ClientNotActive => {
+            hub.admin("POST", &format!("clients/{}/suspend", agent.client_id)).send().expect(200);
+            scene.token(&[])
+        }
+        Reason::OtherMethod => {
+            hub.db.execute("UPDATE clients SET metadata = json_set(metadata, '$.token_endpoint_auth_method', 'none')");
+            hub.restart();
+            scene.token(&[])
+        }
+        Reason::AssertionAudience => scene.assertion(json!({"aud": RESOURCE}), 1),
+        Reason::AssertionExpired => scene.assertion(json!({"exp": hub.clock.seconds() - 60}), 1),
+        Reason::AssertionReplayed => scene.assertion(json!({}), 2),
         Reason::TooManyFailures => {
             let wrong = Credentials { client_secret: "x".to_owned(), ..agent.clone() };
             (0..100).for_each(|_| drop(hub.token(&wrong, &[])));
-            hub.token(agent, &[])
+            hub.token(&wrong, &[])
         }
         Reason::GrantNotAllowed => {
             hub.db.execute("UPDATE clients SET metadata = json_set(metadata, '$.grant_types', json('[]'))");
@@ -186,7 +216,6 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
             scene.form(&[("grant_type", "client_credentials")]).header("dpop", &key.proof(&claims)).send()
         }
         Reason::MalformedScope => scene.token(&[("scope", "\"")]),
-        Reason::NoScopeLeft => scene.token(&[("scope", "mcp:write")]),
         Reason::TokenTooLarge => {
             // Registered when there was another bound.
             let scopes = (0..100).map(|n| json!({"name": format!("{n}{}", "s".repeat(200)), "description": "x"}));
@@ -197,6 +226,13 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
             hub.put_policy("all", &permit(&client.client_id, RESOURCE));
             hub.token(&client, &[])
         }
+        Reason::UnknownScope => scene.token(&[("scope", "mcp:typo")]),
+        Reason::ScopeBeyondCeiling => scene.token(&[("scope", "mcp:write")]),
+        Reason::PolicyDenied => {
+            hub.put_policy("agent", r#"forbid(principal, action == Action::"issue", resource);"#);
+            scene.token(&[])
+        }
+        Reason::ImpersonationDenied => scene.exchange(&[("actor_token", ""), ("actor_token_type", "")]),
         Reason::MalformedResource => scene.token(&[("resource", "mcp")]),
         Reason::UnknownResource => scene.token(&[("resource", "https://unknown.example")]),
         Reason::SeveralResources => scene.token(&[("resource", RESOURCE), ("resource", RESOURCE)]),
@@ -215,6 +251,11 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::InsufficientScope => {
             let reader = hub.token(&hub.admin_client("main"), &[("scope", "admin:read")]).access_token();
             hub.call("POST", "/t/main/admin/clients").bearer(&reader).json(&json!({})).send()
+        }
+        Reason::NoLongerPermitted => {
+            let token = hub.admin_token();
+            hub.put_policy("no", &format!(r#"forbid(principal, action, resource in Resource::"{ISSUER}/admin");"#));
+            hub.call("GET", "/t/main/admin/clients").bearer(&token).send()
         }
         Reason::MissingTokenParameter => hub.call("POST", "/t/main/introspect").basic(agent).form(&[]).send(),
         Reason::MissingSubjectToken => scene.lease_with(&[]),
@@ -312,9 +353,10 @@ fn a_challenge_names_the_realm_and_the_error() {
     let scene = Scene::new();
     let challenge = |reason| provoke(&scene, reason).header("www-authenticate").unwrap_or_default().to_owned();
     assert_eq!(challenge(Reason::ClientAuthenticationFailed), format!("Basic realm=\"{ISSUER}\""));
+    assert_eq!(challenge(Reason::MissingToken), format!("Bearer realm=\"{ISSUER}\""), "it has tried nothing");
     assert_eq!(challenge(Reason::InvalidToken), format!("Bearer realm=\"{ISSUER}\", error=\"invalid_token\""));
     assert_eq!(
         challenge(Reason::InsufficientScope),
-        format!("Bearer realm=\"{ISSUER}\", error=\"insufficient_scope\"")
+        format!("Bearer realm=\"{ISSUER}\", error=\"insufficient_scope\", scope=\"admin\"")
     );
 }

@@ -3,7 +3,7 @@
 use super::{private_key, workload};
 use crate::context::Cx;
 use crate::directory::clients;
-use crate::error::Result;
+use crate::error::{Checked, Rejection};
 use crate::federation;
 use crate::model::{AuthMethod, Client};
 use std::rc::Rc;
@@ -40,28 +40,29 @@ impl Presented {
         self.client_id.as_deref()
     }
 
-    /// The client that it proves, and how. The inner error says why it proves none.
-    pub async fn verify(&self, cx: &Cx<'_>) -> Result<Result<(Rc<Client>, AuthMethod), &'static str>> {
+    /// The client that it proves, and how.
+    pub async fn verify(&self, cx: &Cx<'_>) -> Checked<(Rc<Client>, AuthMethod)> {
         let named = match &self.client_id {
             None => None,
             Some(id) => match clients::load(cx, id).await? {
                 Some(client) => Some(client),
                 None => {
                     federation::decoy(cx, &self.text).await?;
-                    return Ok(Err("no such client"));
+                    return Err(Rejection::Because("no such client"));
                 }
             },
         };
-        let method = named.as_ref().map(|client| client.metadata.token_endpoint_auth_method);
-        Ok(match (named, method) {
-            (Some(client), Some(AuthMethod::PrivateKeyJwt)) if !self.is_svid => {
-                let verdict = private_key::verify(cx, &client, &self.text).await?;
-                verdict.map(|()| (client, AuthMethod::PrivateKeyJwt))
+        match named {
+            Some(client)
+                if !self.is_svid && client.metadata.token_endpoint_auth_method == AuthMethod::PrivateKeyJwt =>
+            {
+                private_key::verify(cx, &client, &self.text).await?;
+                Ok((client, AuthMethod::PrivateKeyJwt))
             }
-            (named, _) => {
+            named => {
                 let method = if self.is_svid { AuthMethod::SpiffeJwt } else { AuthMethod::FederatedJwt };
-                workload::verify(cx, method, &self.text, named).await?.map(|client| (client, method))
+                Ok((workload::verify(cx, method, &self.text, named).await?, method))
             }
-        })
+        }
     }
 }

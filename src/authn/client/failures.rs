@@ -1,43 +1,60 @@
-//! Failed authentications are limited, per client and per address.
+//! Refusals of requests whose sender has proved nothing are limited, per client and per address.
 //!
-//! 1. Every failure is counted in D1, under the client that the request named, known or not, and under the address that it
-//!    came from (of IPv6 the network, /64): so the count holds across locations, and neither many addresses against one
-//!    client nor one address against many clients get further than [`crate::store::failures::LIMIT`].
-//!    Where an assertion stands in for a client, its failure counts under the address alone.
-//! 2. What is locked is refused before its credentials are looked at, right ones too, until the period is over.
-//! 3. Who authenticates pays nothing for it: what is locked comes along when the tenant is read anyway. So another isolate
-//!    learns of a lock within the freshness bound, and an isolate of its own at once.
+//! 1. A right secret, assertion or token always passes: a limit is looked at only once a request is refused. It turns the refusal
+//!    into 429 (RFC 6585 §4), with neither a write nor an event.
+//! 2. Until then a refusal is counted in D1, so that the count holds across locations: under the address that it came from (of IPv6
+//!    the network, /64; requests without an address count as one), and under the client that it names, if there is such a client.
+//! 3. The refusal with which a count reaches [`crate::store::failures::LIMIT`] is one event `authentication.limited`. Before it, a
+//!    refusal that names a client of the tenant is an event of its own. A refusal that belongs to no client is none.
+//! 4. A request for a nonce (RFC 9449 §8) is no failure: it is neither counted nor limited.
 
-use crate::context::Cx;
-use crate::error::{Reason, Result};
+use crate::audit;
+use crate::context::{Counts, Cx};
+use crate::error::{Error, Reason, Refusal, Result};
+use crate::model::event::Facts;
+use crate::model::{EventType, id};
 use std::net::IpAddr;
 
-/// What a request counts under.
-pub struct Counted(Vec<String>);
+/// A refusal of a request whose sender has proved nothing.
+pub struct Unproved<'a> {
+    /// The event of such a refusal.
+    pub kind: EventType,
+    /// The client that the request names.
+    pub client: Option<&'a str>,
+    /// What else the event tells.
+    pub facts: Facts,
+}
 
-impl Counted {
-    /// Of a request that names that client.
-    pub fn of(cx: &Cx<'_>, client: Option<&str>) -> Self {
-        let client = client.map(|id| ["client/", id].concat());
-        let address = cx.peer.ip.map(|ip| ["address/", &network(ip).to_string()].concat());
-        Self(client.into_iter().chain(address).collect())
-    }
-
-    /// Passes if nothing of it is locked.
-    pub fn pass(&self, cx: &Cx<'_>) -> Result<()> {
-        match self.0.iter().any(|key| cx.is_locked(key)) {
-            true => Err(Reason::TooManyFailures.into()),
-            false => Ok(()),
+impl Unproved<'_> {
+    /// Counts and records the refusal; answers what its sender is told.
+    pub async fn refuse(self, cx: &Cx<'_>, refusal: Refusal) -> Result<Error> {
+        if refusal.reason == Reason::NonceRequired {
+            return Ok(Error::Refused(refusal));
         }
-    }
-
-    /// Counts a failure; refuses if there were too many before it.
-    pub async fn count(&self, cx: &Cx<'_>) -> Result<()> {
-        match cx.count_failure(&self.0).await?.over {
-            true => Err(Reason::TooManyFailures.into()),
-            false => Ok(()),
+        let Self { kind, client, mut facts } = self;
+        let client = client.filter(|client| id::is_plausible(client));
+        let address = address(cx.peer.ip);
+        let Some(Counts { over: false, reached, is_client }) = cx.count_failure(&address, client).await? else {
+            return Ok(Reason::TooManyFailures.into());
+        };
+        let client = client.filter(|_| is_client);
+        if let Some(why) = refusal.detail.as_deref().filter(|_| !is_client) {
+            cx.world.log.line(&format!("{}: {}: {why}", cx.request_id, refusal.reason.as_str()));
         }
+        if reached || is_client {
+            facts.reason = Some(refusal.reason.as_str().to_owned());
+            facts.detail.clone_from(&refusal.detail);
+            let kind = if reached { EventType::AuthenticationLimited } else { kind };
+            audit::record(cx, &audit::event(cx, kind, client, facts)).await?;
+        }
+        Ok(Error::Refused(refusal))
     }
+}
+
+/// What an address counts under.
+fn address(ip: Option<IpAddr>) -> String {
+    let network = ip.map(|ip| network(ip).to_string());
+    ["address/", network.as_deref().unwrap_or("none")].concat()
 }
 
 /// The address, or of IPv6 the network that one customer has.

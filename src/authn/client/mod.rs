@@ -3,13 +3,13 @@
 //! In scope: the mechanisms, one file each, the limit of failures, and whether a client can be registered with one. Out of
 //! scope: what the client may have.
 //!
-//! 1. Two mechanisms in one request are refused (RFC 6749 §2.3); the registered method is enforced exactly: an assertion
-//!    that fails never falls back to a secret, nor to nothing.
-//! 2. An unknown client, whatever is wrong with its credentials, a wrong method and a suspended client get one answer
-//!    (RFC 6749 §5.2); a client that is not there costs the same digest or the same signature.
+//! 1. Two mechanisms in one request are refused (RFC 6749 §2.3). The registered method is enforced: an assertion that fails never
+//!    falls back to a secret, nor to nothing. A secret may come in the header or in the form, whichever of the two is registered.
+//! 2. An unknown client and whatever proves nothing get one answer (RFC 6749 §5.2); a client that is not there costs the same digest or
+//!    the same signature. A client that has proved itself by a good secret or signature is told what else is wrong.
 //! 3. A public client has proved nothing: it passes [`Claim::accept`] alone, whose callers ask the grant whether that is
 //!    enough.
-//! 4. Failures are limited: see `failures`.
+//! 4. Refusals are limited: see `failures`. An id that is longer than any is refused before a look-up.
 //! 5. An [`Authenticated`] can be made only here.
 
 mod assertion;
@@ -19,13 +19,14 @@ mod registration;
 mod secret;
 mod workload;
 
-pub use failures::Counted;
+pub use failures::Unproved;
 pub use registration::problems;
 pub use workload::client_by_workload;
 
 use crate::context::Cx;
 use crate::directory::clients;
-use crate::error::{Reason, Result};
+use crate::error::{Checked, Reason, Rejection, Result};
+use crate::model::id::MAX_ID;
 use crate::model::{AuthMethod, Client};
 use crate::oauth::Form;
 use crate::oauth::basic::Basic;
@@ -47,6 +48,31 @@ pub struct Authenticated {
     pub client: Rc<Client>,
     /// How it did.
     pub method: AuthMethod,
+}
+
+/// Which clients an endpoint or a grant takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Callers {
+    /// Clients that have proved who they are.
+    Confidential,
+    /// Those, or no client at all: an assertion shows it.
+    ConfidentialOrNone,
+    /// Those that are registered, public clients too.
+    Registered,
+    /// Registered clients, or no client at all.
+    Anyone,
+}
+
+impl Callers {
+    /// Whether a public client, which proves nothing, is taken.
+    pub const fn may_be_public(self) -> bool {
+        matches!(self, Self::Registered | Self::Anyone)
+    }
+
+    /// Whether a request without a client is taken.
+    pub const fn may_be_none(self) -> bool {
+        matches!(self, Self::ConfidentialOrNone | Self::Anyone)
+    }
 }
 
 /// What the request presents as its client, still to be believed.
@@ -84,7 +110,7 @@ impl Claim {
                 Presented::Secret(secret::Presented::basic(basic))
             }
             (None, Some(secret), _) => {
-                Presented::Secret(secret::Presented::post(id.ok_or(Reason::NoClientAuthentication)?, secret))
+                Presented::Secret(secret::Presented::post(id.ok_or(Reason::MissingClientId)?, secret))
             }
             (None, None, true) => {
                 let both = kind.zip(assertion);
@@ -101,14 +127,13 @@ impl Claim {
         Ok(Some(Self(presented)))
     }
 
-    /// The client that the request says it is, if that could be one: for the event of a refusal.
+    /// The client that the request says it is: for counting a refusal and for its event.
     pub fn client_id(&self) -> Option<&str> {
-        let id = match &self.0 {
+        match &self.0 {
             Presented::Secret(secret) => secret.client_id(),
             Presented::Assertion(assertion) => assertion.client_id(),
             Presented::Name(id) => Some(id.as_str()),
-        };
-        id.filter(|id| id.len() <= 64 && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+        }
     }
 
     /// Checks it. A public client has proved nothing and does not pass.
@@ -121,32 +146,36 @@ impl Claim {
 
     /// Checks it, for an endpoint that has a use for public clients too.
     pub async fn accept(self, cx: &Cx<'_>) -> Result<Authenticated> {
-        let counted = Counted::of(cx, self.client_id());
-        counted.pass(cx)?;
-        match self.check(cx).await? {
-            Ok((client, method)) => Ok(Authenticated { client, method }),
-            Err(why) => {
-                counted.count(cx).await?;
-                Err(Reason::ClientAuthenticationFailed.because(why))
-            }
+        if self.client_id().is_some_and(|id| id.len() > MAX_ID) {
+            return Err(Reason::ClientAuthenticationFailed.because("no client has an id as long as this"));
         }
+        self.check(cx).await.map_err(|rejection| rejection.tell(Reason::ClientAuthenticationFailed))
     }
 
-    async fn check(&self, cx: &Cx<'_>) -> Result<Result<(Rc<Client>, AuthMethod), &'static str>> {
-        let proved = match &self.0 {
+    async fn check(&self, cx: &Cx<'_>) -> Checked<Authenticated> {
+        let (client, method) = match &self.0 {
             Presented::Secret(secret) => {
-                secret.verify(cx).await?.map(|client| (client, secret.method())).ok_or("no such client and secret")
+                let client = secret.verify(cx).await?.ok_or(Rejection::Because("no such client and secret"))?;
+                (client, secret.method())
             }
             Presented::Assertion(assertion) => assertion.verify(cx).await?,
             Presented::Name(id) => {
-                clients::load(cx, id).await?.map(|client| (client, AuthMethod::None)).ok_or("no such client")
+                let client = clients::load(cx, id).await?.ok_or(Rejection::Because("no such client"))?;
+                (client, AuthMethod::None)
             }
         };
-        Ok(proved.and_then(|(client, method)| {
-            if client.metadata.token_endpoint_auth_method != method {
-                return Err("it is registered for another method");
-            }
-            if client.is_live(cx.now) { Ok((client, method)) } else { Err("it is stopped or expired") }
-        }))
+        // Who only names a client has shown nothing, and is told nothing of it.
+        let tell = |reason: Reason| match method {
+            AuthMethod::None => Rejection::Because(reason.as_str()),
+            _ => Rejection::Told(reason),
+        };
+        let registered = client.metadata.token_endpoint_auth_method;
+        if registered != method && !(registered.uses_secret() && method.uses_secret()) {
+            return Err(tell(Reason::OtherMethod));
+        }
+        match client.is_live(cx.now) {
+            true => Ok(Authenticated { client, method }),
+            false => Err(tell(Reason::ClientNotActive)),
+        }
     }
 }

@@ -5,14 +5,14 @@
 //! 3. Each assertion counts once.
 
 use crate::context::Cx;
-use crate::error::Result;
+use crate::error::Checked;
 use crate::federation::{self, KeySource, Wanted};
 use crate::model::Client;
 
 const TYPES: &[&str] = &["", "jwt", "client-authentication+jwt"];
 
-/// Whether the client has made the assertion, for us and now. The inner error says why not.
-pub async fn verify(cx: &Cx<'_>, client: &Client, text: &str) -> Result<Result<(), &'static str>> {
+/// Holds if the client has made the assertion, for us and now.
+pub async fn verify(cx: &Cx<'_>, client: &Client, text: &str) -> Checked<()> {
     let issuer = cx.issuer();
     let endpoint = client.metadata.token_endpoint_as_audience.then(|| [&issuer, "/token"].concat());
     let audience: Vec<String> = std::iter::once(issuer).chain(endpoint).collect();
@@ -23,5 +23,5 @@ pub async fn verify(cx: &Cx<'_>, client: &Client, text: &str) -> Result<Result<(
         single_use: true,
         needs_iat: false,
     };
-    Ok(federation::verify(cx, text, &wanted).await?.map(drop))
+    federation::verify(cx, text, &wanted).await.map(drop)
 }

@@ -8,43 +8,39 @@
 
 use crate::context::Cx;
 use crate::directory::{clients, issuers};
-use crate::error::Result;
+use crate::error::{Checked, Rejection, Result};
 use crate::federation::{self, Assertion, KeySource, Wanted, presets, rules_hold};
 use crate::model::issuer::{Use, WorkloadIdentity};
 use crate::model::{AuthMethod, Client};
+use crate::revocation::check;
 use std::rc::Rc;
 
 const SVID_TYPES: &[&str] = &["", "jwt", "jose"];
 const TYPES: &[&str] = &["", "jwt"];
 
-/// The client that is the workload of the assertion. The inner error says why there is none.
-pub async fn verify(
-    cx: &Cx<'_>,
-    method: AuthMethod,
-    text: &str,
-    named: Option<Rc<Client>>,
-) -> Result<Result<Rc<Client>, &'static str>> {
+/// The client that is the workload of the assertion.
+pub async fn verify(cx: &Cx<'_>, method: AuthMethod, text: &str, named: Option<Rc<Client>>) -> Checked<Rc<Client>> {
     let is_svid = method == AuthMethod::SpiffeJwt;
     let iss = if is_svid { trust_domain(text) } else { federation::claimed_issuer(text) };
-    let Some(iss) = iss else { return Ok(Err("it names no issuer")) };
-    let Some(issuer) = issuers::load(cx, &iss).await? else { return Ok(Err("its issuer is not registered")) };
+    let iss = iss.ok_or(Rejection::Because("it names no issuer"))?;
+    let issuer = issuers::load(cx, &iss).await?.ok_or(Rejection::Because("its issuer is not registered"))?;
     if !issuer.body.uses.contains(&Use::Workload) || (issuer.body.preset == presets::SPIFFE) != is_svid {
-        return Ok(Err("its issuer is registered for something else"));
+        return Err(Rejection::Because("its issuer is registered for something else"));
     }
     let types = if is_svid { SVID_TYPES } else { TYPES };
     let audience = [cx.issuer()];
     let wanted =
         Wanted { keys: KeySource::Issuer(&issuer), types, audience: &audience, single_use: false, needs_iat: false };
-    let assertion = match federation::verify(cx, text, &wanted).await? {
-        Ok(assertion) => assertion,
-        Err(why) => return Ok(Err(why)),
-    };
+    let assertion = federation::verify(cx, text, &wanted).await?;
+    if check::is_stopped(cx, assertion.digest().as_deref()).await? {
+        return Err(Rejection::Because("it was stopped"));
+    }
     let found = match named {
         Some(client) => Some(client)
             .filter(|client| client.metadata.workload_identities.iter().any(|identity| is_of(identity, &assertion))),
         None => client_by_workload(cx, &assertion).await?,
     };
-    Ok(found.ok_or("it is about no workload of this client, or of no one client"))
+    found.ok_or(Rejection::Because("it is about no workload of this client, or of no one client"))
 }
 
 /// The one client whose rules hold for a verified assertion about a workload; nothing if there is none, or two.

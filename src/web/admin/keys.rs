@@ -52,3 +52,9 @@ pub async fn rotate(call: AdminCall<'_>) -> Result<Response> {
     keys::rotate(call.cx, Some(call.admin)).await?;
     list(call).await
 }
+
+/// Withdraws a key at once and answers the new list.
+pub async fn revoke(call: AdminCall<'_>) -> Result<Response> {
+    keys::revoke(call.cx, call.call.id(0)?, call.admin).await?;
+    list(call).await
+}

@@ -18,6 +18,7 @@ object!(
         may "identity" ID,
         may "user" ID,
         may "chain" ID,
+        may "issuer" ID,
         may "connection" ID,
         may "tenant" ID,
     ]]
@@ -32,17 +33,19 @@ struct Body {
     identity: Option<String>,
     user: Option<String>,
     chain: Option<String>,
+    /// With `chain`: the outside issuer whose `jti` it is.
+    issuer: Option<String>,
     connection: Option<String>,
     tenant: Option<String>,
 }
 
 fn order(call: AdminCall<'_>, kind: Stoppable) -> Result<Order<'_>> {
-    Ok(Order { kind, id: call.call.id(0)?, admin: call.admin })
+    Ok(Order { kind, id: call.call.id(0)?, issuer: None, admin: call.admin })
 }
 
 /// Stops what the body names for good.
 pub async fn any(call: AdminCall<'_>) -> Result<Response> {
-    let Body { client, identity, user, chain, connection, tenant } = sent(call.request)?.read_plain(&KILL).await?;
+    let Body { client, identity, user, chain, issuer, connection, tenant } = sent(call.request)?.read_plain(&KILL).await?;
     let named = [
         (Stoppable::Client, client),
         (Stoppable::Identity, identity),
@@ -56,7 +59,7 @@ pub async fn any(call: AdminCall<'_>) -> Result<Response> {
         return Err(Reason::InvalidField
             .because("name exactly one of `client`, `identity`, `user`, `chain`, `connection` and `tenant`"));
     };
-    let receipt = vault::kill(call.cx, Order { kind, id: &id, admin: call.admin }).await?;
+    let receipt = vault::kill(call.cx, Order { kind, id: &id, issuer: issuer.as_deref(), admin: call.admin }).await?;
     Ok(Response::json(200, &receipt))
 }
 

@@ -25,39 +25,34 @@ pub mod users;
 
 pub use page::{Page, items, page, parameters};
 
-use super::guard::Admin;
+use super::guard::{Admin, refused};
 use super::{AdminCall, Answer, Call, Method, Response};
-use crate::audit;
+use crate::authn::client::Unproved;
 use crate::error::{Error, Reason, Result};
 use crate::model::EventType;
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
 
-/// Answers a request to the admin API if its bearer may make it; a refusal of either is one event.
+/// Answers a request to the admin API if its bearer may make it. A refusal of a known administrator is one event; any other is
+/// counted under its address.
 pub async fn answer(call: Call<'_>, run: for<'a> fn(AdminCall<'a>) -> Answer<'a>) -> Result<Response> {
-    let method = Method::parse(&call.request.method);
-    let mut client = None;
-    let answer = match Admin::of(call.cx, call.request).await {
-        Ok(admin) => {
-            client = Some(admin.client_id().to_owned());
-            match admin.may(method) {
-                Ok(()) => run(AdminCall { call, admin: admin.client_id() }).await,
-                Err(refused) => Err(refused),
-            }
+    let (method, kind) = (Method::parse(&call.request.method), EventType::AdminRefused);
+    let facts = || Facts { target: Some(target(call, method)), ..Facts::default() };
+    let admin = match Admin::of(call.cx, call.request).await {
+        Ok(admin) => admin,
+        Err(Error::Refused(refusal)) => {
+            return Err(Unproved { kind, client: None, facts: facts() }.refuse(call.cx, refusal).await?);
         }
+        Err(fault) => return Err(fault),
+    };
+    let answer = match admin.may(call.cx, method).await {
+        Ok(()) => run(AdminCall { call, admin: admin.client_id() }).await,
         Err(refused) => Err(refused),
     };
-    if let Err(Error::Refused(refusal)) = &answer {
-        let facts = Facts {
-            reason: Some(refusal.reason.as_str().to_owned()),
-            detail: refusal.detail.clone(),
-            target: Some(target(call, method)),
-            ..Facts::default()
-        };
-        let event = audit::event(call.cx, EventType::AdminRefused, client.as_deref(), facts);
-        audit::record(call.cx, &event).await?;
+    match answer {
+        Err(Error::Refused(refusal)) => Err(refused(call.cx, refusal, kind, Some(admin.client_id()), facts()).await?),
+        answer => answer,
     }
-    answer
 }
 
 /// Where no endpoint is: told to administrators alone.

@@ -5,18 +5,16 @@
 //! 2. The answer is as fresh as D1: what is revoked is inactive at the next question, from whatever location.
 //! 3. No answer is cached.
 
-use crate::audit;
-use crate::authn::client::{Authenticated, Claim};
-use crate::context::Cx;
-use crate::error::{Error, Reason, Refusal, Result};
+use crate::authn::client::Callers;
+use crate::directory::clients;
+use crate::error::{Error, Reason, Rejection, Result};
 use crate::jose::Unsigned;
 use crate::keys;
 use crate::model::EventType;
-use crate::model::event::Facts;
-use crate::oauth::Form;
 use crate::ports::Alg;
 use crate::tokens::{self, Accepted};
 use crate::web::negotiation::weight;
+use crate::web::guard::ClientCall;
 use crate::web::{Call, Request, Response};
 use serde_json::{Value, json};
 
@@ -28,16 +26,34 @@ pub const SIGNING_ALG: Alg = Alg::Es256;
 
 /// Answers an introspection request.
 pub async fn post(call: Call<'_>) -> Result<Response> {
+    let client_call =
+        ClientCall::read(call.cx, call.request, Callers::Confidential, EventType::TokenQueryRefused).await?;
+    match answer(call, &client_call).await {
+        Err(Error::Refused(refusal)) => Err(client_call.refuse(call.cx, refusal, EventType::TokenQueryRefused).await?),
+        answer => answer,
+    }
+}
+
+async fn answer(call: Call<'_>, ClientCall { form, caller }: &ClientCall) -> Result<Response> {
+    let token = form.get("token").ok_or(Reason::MissingTokenParameter)?;
+    // Fresh only once the client is known: a stranger makes D1 read nothing.
     let cx = call.cx.refreshed().await?;
-    let Query { token, caller } = Query::read(&cx, call.request, Claim::verify).await?;
-    let wanted = |aud: &str| tokens::serves(&cx, &caller.client, aud);
-    let accepted = tokens::verify(&cx, &token, wanted).await?;
-    let answer = accepted.map_or_else(|| json!({"active": false}), |accepted| active(&accepted));
+    let client = clients::load(&cx, &caller.client.id).await?.filter(|client| client.is_live(cx.now));
+    let client = client.ok_or(Reason::ClientNotActive)?;
+    let wanted = |aud: &str| tokens::serves(&cx, &client, aud);
+    let answer = match tokens::verify(&cx, token, wanted).await {
+        Ok(accepted) => active(&accepted),
+        Err(Rejection::Fault(fault)) => return Err(fault),
+        Err(rejection) => {
+            cx.world.log.line(&format!("{}: a token is not active: {rejection:?}", cx.request_id));
+            json!({"active": false})
+        }
+    };
     let response = Response::json(200, &answer).with("pragma", "no-cache");
     if !wants_signed(call.request) {
         return Ok(response);
     }
-    let claims = json!({"iss": cx.issuer(), "aud": caller.client.id, "token_introspection": answer});
+    let claims = json!({"iss": cx.issuer(), "aud": client.id, "token_introspection": answer});
     let iat = cx.now.seconds();
     let shape = |kid: &str| Unsigned::without_end(SIGNING_ALG, "token-introspection+jwt", kid, &claims, iat);
     let body = keys::sign(&cx, SIGNING_ALG, shape).await?;
@@ -60,38 +76,4 @@ fn active(accepted: &Accepted) -> Value {
         members.extend(more.as_object().cloned().unwrap_or_default());
     }
     answer
-}
-
-/// What is asked about a token, and by whom.
-pub(super) struct Query {
-    pub token: String,
-    pub caller: Authenticated,
-}
-
-impl Query {
-    /// Reads the form and authenticates the client as `prove` does; a refusal is one event.
-    pub async fn read<'a, F: Future<Output = Result<Authenticated>>>(
-        cx: &'a Cx<'a>,
-        request: &Request,
-        prove: impl FnOnce(Claim, &'a Cx<'a>) -> F,
-    ) -> Result<Self> {
-        let mut client = None;
-        let query = async {
-            let body = request.body.as_deref().ok_or(Reason::BodyTooLarge)?;
-            let form = Form::parse(request.header("content-type"), body)?;
-            let claim = Claim::read(request.header("authorization"), &form)?;
-            client = claim.client_id().map(str::to_owned);
-            let caller = prove(claim, cx).await?;
-            let token = form.get("token").ok_or(Reason::MissingTokenParameter)?.to_owned();
-            Ok(Self { token, caller })
-        };
-        let query = query.await;
-        if let Err(Error::Refused(Refusal { reason, detail, .. })) = &query {
-            let reason = Some(reason.as_str().to_owned());
-            let facts = Facts { reason, detail: detail.clone(), ..Facts::default() };
-            let event = audit::event(cx, EventType::TokenQueryRefused, client.as_deref(), facts);
-            audit::record(cx, &event).await?;
-        }
-        query
-    }
 }

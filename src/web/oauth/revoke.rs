@@ -5,20 +5,31 @@
 //! 2. The answer is 200 whatever the token is (§2.2), so it tells nothing. `token_type_hint` may be anything.
 //! 3. Not cached, and 200 only once it is durable.
 
-use super::introspect::Query;
-use crate::authn::client::Claim;
-use crate::error::Result;
+use crate::authn::client::Callers;
+use crate::error::{Error, Reason, Result};
+use crate::model::EventType;
 use crate::revocation::kill;
 use crate::tokens;
+use crate::web::guard::ClientCall;
 use crate::web::{Call, Response};
+use serde_json::json;
 
 /// Answers a revocation request.
 pub async fn post(call: Call<'_>) -> Result<Response> {
-    let cx = call.cx;
-    let Query { token, caller } = Query::read(cx, call.request, Claim::accept).await?;
-    let told = tokens::read_to_revoke(cx, &token).await?;
-    if let Some((claims, exp)) = told.filter(|(claims, _)| claims.client_id == caller.client.id) {
-        kill::revoke(cx, &claims, exp).await?;
+    let client_call =
+        ClientCall::read(call.cx, call.request, Callers::Registered, EventType::TokenQueryRefused).await?;
+    match revoke(call, &client_call).await {
+        Err(Error::Refused(refusal)) => Err(client_call.refuse(call.cx, refusal, EventType::TokenQueryRefused).await?),
+        answer => answer,
     }
-    Ok(Response::empty(200).with("cache-control", "no-store").with("pragma", "no-cache"))
+}
+
+async fn revoke(call: Call<'_>, ClientCall { form, caller }: &ClientCall) -> Result<Response> {
+    let token = form.get("token").ok_or(Reason::MissingTokenParameter)?;
+    let read = tokens::read_to_revoke(call.cx, token).await?;
+    if let Some((claims, exp)) = read.filter(|(claims, _)| claims.client_id == caller.client.id) {
+        kill::revoke(call.cx, &claims, exp).await?;
+    }
+    // Some clients read every answer as JSON.
+    Ok(Response::json(200, &json!({})).with("pragma", "no-cache"))
 }

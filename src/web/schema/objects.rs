@@ -154,6 +154,11 @@ object!(
 );
 
 object!(
+    /// An answer that says nothing, for clients that read every answer as JSON.
+    EMPTY = "Empty" [members![]]
+);
+
+object!(
     /// RFC 7662 §2.2.
     INTROSPECTION = "Introspection" [members![
         must "active" Kind::Boolean,

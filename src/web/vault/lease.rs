@@ -3,12 +3,11 @@
 //! 1. Form, client, token, policy, provider, in this order; each refusal is an OAuth error and one `lease.refused` event.
 //! 2. No answer is cached, and nothing in one is a provider's but the token.
 
-use crate::audit;
-use crate::authn::client::Claim;
-use crate::error::{Error, Reason, Result};
+use crate::authn::client::Callers;
+use crate::error::{Error, Result};
 use crate::model::EventType;
-use crate::oauth::Form;
 use crate::vault::{self, Granted, Trail};
+use crate::web::guard::{ClientCall, refused};
 use crate::web::{Call, Response};
 use serde::Serialize;
 
@@ -23,8 +22,13 @@ struct Lease<'a> {
 
 /// Answers a lease request.
 pub async fn lease(call: Call<'_>) -> Result<Response> {
+    let ClientCall { form, caller } =
+        ClientCall::read(call.cx, call.request, Callers::Confidential, EventType::LeaseRefused).await?;
     let mut trail = Trail::default();
-    match run(call, &mut trail).await {
+    trail.facts.resource_server = Some(caller.client.id.clone());
+    trail.facts.auth_method = Some(caller.method.as_str().to_owned());
+    let request = vault::Request { connection: call.id(0)?, form: &form, caller: &caller };
+    match vault::lease(call.cx, &request, &mut trail).await {
         Ok(Granted { token, expires_in, scope }) => {
             let access_token = token.access_token.expose();
             let expires_at = token.expires_at;
@@ -32,24 +36,9 @@ pub async fn lease(call: Call<'_>) -> Result<Response> {
             Ok(Response::json(200, &lease).with("pragma", "no-cache"))
         }
         Err(Error::Refused(refusal)) => {
-            let Trail { agent, mut facts } = trail;
-            facts.reason = Some(refusal.reason.as_str().to_owned());
-            facts.detail = refusal.detail.clone();
-            let event = audit::event(call.cx, EventType::LeaseRefused, agent.as_deref(), facts);
-            audit::record(call.cx, &event).await?;
-            Err(Error::Refused(refusal))
+            let Trail { agent, facts } = trail;
+            Err(refused(call.cx, refusal, EventType::LeaseRefused, agent.as_deref(), facts).await?)
         }
         Err(fault) => Err(fault),
     }
-}
-
-async fn run(call: Call<'_>, trail: &mut Trail) -> Result<Granted> {
-    let body = call.request.body.as_deref().ok_or(Reason::BodyTooLarge)?;
-    let form = Form::parse(call.request.header("content-type"), body)?;
-    let claim = Claim::read(call.request.header("authorization"), &form)?;
-    trail.facts.resource_server = claim.client_id().map(str::to_owned);
-    let caller = claim.verify(call.cx).await?;
-    trail.facts.auth_method = Some(caller.method.as_str().to_owned());
-    let request = vault::Request { connection: call.id(0)?, form: &form, caller: &caller };
-    vault::lease(call.cx, &request, trail).await
 }

@@ -165,7 +165,7 @@ fn an_issuance_and_a_refusal_can_be_looked_up() {
     assert_eq!(issued["resource"], hub.resource);
     assert!(issued["decision"].is_string() && issued["policies"].is_array());
     let event = hub.eventually("the event of the refusal", || find("token.refused"));
-    assert_eq!(event["reason"], "NoScopeLeft");
+    assert_eq!(event["reason"], "UnknownScope");
     assert!(!issued.to_string().contains(&client.credentials().client_secret));
 }
 

@@ -96,7 +96,7 @@ fn a_new_resource_gets_tokens_for_itself_in_the_algorithm_and_with_the_lifetime_
 }
 
 #[test]
-fn credentials_in_the_form_work_for_a_client_registered_so_and_for_no_other() {
+fn a_secret_works_in_the_form_and_in_the_header() {
     let hub = Hub::open();
     let (client, _policy) = hub.agent_for(&hub.resource, &json!({"token_endpoint_auth_method": "client_secret_post"}));
     let post = |client: &Credentials| {
@@ -104,8 +104,8 @@ fn credentials_in_the_form_work_for_a_client_registered_so_and_for_no_other() {
         hub.ask("POST", "/t/main/token").form(&form).send()
     };
     hub.within_the_bound("a token", || (post(&client.credentials()).status == 200).then_some(()));
-    refused(&hub.token(&client.credentials(), &[]), 401, "invalid_client");
-    refused(&post(&hub.agent.client), 401, "invalid_client");
+    hub.token(&client.credentials(), &[]).expect(200);
+    assert_ne!(post(&hub.agent.client).status, 401);
 }
 
 #[test]

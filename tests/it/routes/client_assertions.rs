@@ -5,6 +5,7 @@ use crate::support::{Credentials, Effect, Port, Reply, Scripted, Setup, Signer};
 use serde_json::{Value, json};
 use std::cell::Cell;
 use writ::crypto::b64;
+use writ::error::Reason;
 use writ::ports::{Alg, FetchError, Now, Pending};
 
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
@@ -624,18 +625,37 @@ fn an_assertion_proves_its_client_at_every_endpoint_where_a_client_authenticates
 #[test]
 fn nobody_learns_from_the_answer_what_was_wrong_and_the_event_tells() {
     let scene = Scene::new();
+    let stranger = Signer::new(Alg::Es256, 2);
     let replies = [
-        scene.try_claims(json!({"aud": "https://other.example"})),
-        scene.try_claims(json!({"exp": NOW - 100})),
+        scene.send(&stranger.jwt(json!({}), &scene.claims(json!({"aud": "https://other.example"})))),
+        scene.send(&stranger.jwt(json!({}), &scene.claims(json!({"exp": NOW - 100})))),
         scene.try_claims(json!({"iss": "client_nobody", "sub": "client_nobody"})),
         scene.send("junk"),
     ];
     assert!(replies.iter().all(|reply| reply == &replies[0]), "{replies:?}");
     let events = scene.hub.events_of("token.refused");
     let details: Vec<&str> = events.iter().filter_map(|event| event["detail"].as_str()).collect();
-    for detail in ["another audience", "expired", "no such client"] {
-        assert!(details.contains(&detail), "{details:?}");
+    assert_eq!(details, ["bad signature", "bad signature"], "the others belong to no client");
+}
+
+/// A good signature shows who asks: it is told what to mend.
+#[test]
+fn a_client_whose_signature_is_good_is_told_what_else_is_wrong() {
+    let scene = Scene::new();
+    let used = scene.assertion(json!({}));
+    scene.send(&used).expect(200);
+    for (reply, reason) in [
+        (scene.try_claims(json!({"aud": "https://other.example"})), Reason::AssertionAudience),
+        (scene.try_claims(json!({"aud": format!("{ISSUER}/token")})), Reason::AssertionAudience),
+        (scene.try_claims(json!({"exp": NOW - 100})), Reason::AssertionExpired),
+        (scene.send(&used), Reason::AssertionReplayed),
+    ] {
+        assert_eq!((reply.status, reply.error().as_str()), (401, "invalid_client"));
+        assert_eq!(reply.json()["error_description"], reason.wire().description);
     }
+    let events = scene.hub.events_of("token.refused");
+    let reasons: Vec<&str> = events.iter().filter_map(|event| event["reason"].as_str()).collect();
+    assert_eq!(reasons, ["AssertionAudience", "AssertionAudience", "AssertionExpired", "AssertionReplayed"]);
 }
 
 // ── `jwks_uri` ──

@@ -298,6 +298,7 @@ fn where_nonces_are_wanted_every_proof_needs_a_fresh_one_of_ours_and_gets_the_ne
     assert!(asked.header("access-control-expose-headers").unwrap().contains("DPoP-Nonce"));
     let nonce = asked.header("dpop-nonce").unwrap().to_owned();
 
+    scene.hub.clock.advance(1);
     let answered = scene.send(&scene.proof(&json!({"nonce": nonce}))).expect(200);
     let next = answered.header("dpop-nonce").unwrap().to_owned();
     assert_ne!(next, nonce);

@@ -1,7 +1,9 @@
 //! Failed authentications are limited, per client and per address, wherever they happen.
 
-use crate::support::{Credentials, Port, Reply, Setup};
+use crate::support::hub::{Call, ISSUER, RESOURCE};
+use crate::support::{Credentials, Port, Reply, Setup, Signer};
 use serde_json::json;
+use writ::ports::Alg;
 use writ::store::failures::{LIMIT, PERIOD_SECONDS};
 
 fn wrong(client: &Credentials) -> Credentials {
@@ -29,27 +31,92 @@ fn fail(hub: &Setup, client: &Credentials, times: i64) {
     }
 }
 
+type Stranger = fn(&Setup, usize) -> Call<'_>;
+
+fn count(hub: &Setup, kind: &str) -> usize {
+    hub.events_of(kind).len()
+}
+
 #[test]
-fn a_client_with_too_many_failures_is_locked_even_with_its_right_secret_and_heals() {
+fn a_right_secret_passes_whatever_has_failed_and_a_wrong_one_is_429_without_a_write_or_an_event() {
     let hub = Setup::new();
     let client = hub.agent("agent", "mcp:read");
-    let bystander = hub.agent("bystander", "mcp:read");
-    fail(&hub, &wrong(&client), LIMIT - 1);
+    fail(&hub, &wrong(&client), LIMIT);
     hub.token(&client, &[]).expect(200);
-    fail(&hub, &wrong(&client), 1);
-    locked(&hub.token(&wrong(&client), &[]));
-    locked(&hub.token(&client, &[]));
-    hub.token(&bystander, &[]).expect(200);
-    hub.clock.advance(PERIOD_SECONDS.unsigned_abs() - 1);
-    locked(&hub.token(&client, &[]));
-    hub.clock.advance(1);
+    let (events, guess) = (hub.events().len(), wrong(&client));
+    let before = [Port::Db, Port::Queue].map(|port| hub.faults.calls(port));
+    for _ in 0..5 {
+        locked(&hub.token(&guess, &[]));
+    }
+    assert_eq!([Port::Db, Port::Queue].map(|port| hub.faults.calls(port)), before);
+    assert_eq!(hub.events().len(), events);
     hub.token(&client, &[]).expect(200);
-    let refusals = hub.events_of("token.refused");
-    assert!(
-        refusals
-            .iter()
-            .any(|event| event["reason"] == "TooManyFailures" && event["client"] == client.client_id.as_str())
-    );
+    hub.clock.advance(PERIOD_SECONDS.unsigned_abs());
+    hub.token(&guess, &[]).expect(401);
+}
+
+#[test]
+fn a_failed_or_a_good_assertion_is_limited_as_a_secret_is() {
+    let scene = super::client_assertions::Scene::new();
+    let hub = &scene.hub;
+    let send = |assertion: &str| super::client_assertions::with_assertion(hub, assertion, &[]).send();
+    for _ in 0..LIMIT {
+        send(&scene.assertion(json!({"aud": RESOURCE}))).expect(401);
+    }
+    locked(&send(&scene.assertion(json!({"aud": RESOURCE}))));
+    send(&scene.assertion(json!({}))).expect(200);
+}
+
+#[test]
+fn the_refusal_that_reaches_the_limit_is_one_event_with_its_address() {
+    let hub = Setup::new();
+    let client = hub.agent("agent", "mcp:read");
+    let guess = wrong(&client);
+    for _ in 0..LIMIT + 5 {
+        hub.token_call(&guess, &[]).ip("203.0.113.7").send();
+    }
+    let [limited] = hub.events_of("authentication.limited").try_into().unwrap();
+    assert_eq!((limited["ip"].as_str(), limited["client"].as_str()), (Some("203.0.113.7"), Some(&*client.client_id)));
+    assert_eq!(limited["reason"], "ClientAuthenticationFailed");
+    assert_eq!(count(&hub, "token.refused"), (LIMIT - 1) as usize, "those before it belong to a client");
+}
+
+/// What belongs to no client of the tenant is counted under its address and is no event, at every endpoint.
+#[test]
+fn requests_of_strangers_are_one_event_for_an_address_and_one_row() {
+    let strangers: [(&str, Stranger); 8] = [
+        ("token, empty", |hub, _| hub.call("POST", "/t/main/token").form(&[])),
+        ("token, no form", |hub, _| hub.call("POST", "/t/main/token").body("x")),
+        ("token, unknown client", |hub, n| {
+            let unknown = Credentials { client_id: format!("client_{n}"), client_secret: "x".to_owned() };
+            hub.token_call(&unknown, &[])
+        }),
+        ("token, assertion", |hub, n| {
+            let grant = ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
+            hub.call("POST", "/t/main/token").form(&[grant, ("assertion", &n.to_string())])
+        }),
+        ("introspection", |hub, _| hub.call("POST", super::introspection::PATH).form(&[("token", "x")])),
+        ("revocation", |hub, _| hub.call("POST", "/t/main/revoke").form(&[("token", "x")])),
+        ("lease", |hub, _| hub.call("POST", "/t/main/connections/x/token").form(&[("subject_token", "x")])),
+        ("admin", |hub, _| hub.call("GET", "/t/main/admin/clients").bearer("x")),
+    ];
+    for (name, stranger) in strangers {
+        let hub = Setup::new();
+        hub.token(&hub.admin_client("main"), &[]).expect(200);
+        let events = hub.events().len();
+        for n in 0..LIMIT as usize + 20 {
+            let reply = stranger(&hub, n).send();
+            match n < LIMIT as usize {
+                true => assert!((400..=415).contains(&reply.status), "{name}: {reply:?}"),
+                false => assert_eq!(reply.status, 429, "{name}: {reply:?}"),
+            }
+        }
+        assert_eq!(hub.db.query("SELECT key, count FROM failures").len(), 1, "{name}");
+        assert_eq!(hub.db.query("SELECT count FROM failures")[0]["count"], LIMIT, "{name}");
+        let new = hub.events().split_off(events);
+        assert_eq!(new.len(), 1, "{name}: {new:?}");
+        assert_eq!(new[0]["type"], "authentication.limited", "{name}");
+    }
 }
 
 #[test]
@@ -60,19 +127,19 @@ fn failures_spread_over_isolates_are_one_count() {
     let isolates: Vec<_> = (0..10).map(|_| hub.isolate()).collect();
     let guesses = || (0..LIMIT).map(|n| hub.token_call(&guess, &[]).on(&isolates[n as usize % 10]).send().status);
     assert!(guesses().all(|status| status == 401));
-    // Whoever was asked before the lock still learns of it from the count, and everybody does within the freshness bound.
+    // An isolate that was asked before learns of it from the count, and every isolate does within the freshness bound.
     for isolate in &isolates {
         locked(&hub.token_call(&guess, &[]).on(isolate).send());
-        locked(&hub.token_call(&client, &[]).on(isolate).send());
+        hub.token_call(&client, &[]).on(isolate).send().expect(200);
     }
-    locked(&hub.token_call(&client, &[]).on(&hub.isolate()).send());
+    assert_eq!(count(&hub, "authentication.limited"), 1);
     let late = hub.isolate();
     hub.clock.advance(5);
-    locked(&hub.token_call(&client, &[]).on(&late).send());
+    locked(&hub.token_call(&guess, &[]).on(&late).send());
 }
 
 #[test]
-fn an_address_that_guesses_at_many_clients_is_locked_and_others_are_not() {
+fn an_address_that_guesses_at_many_clients_is_limited_and_others_are_not() {
     let hub = Setup::new();
     let client = hub.agent("agent", "mcp:read");
     let from = |ip: &str, client: &Credentials| hub.token_call(client, &[]).ip(ip).send();
@@ -80,11 +147,9 @@ fn an_address_that_guesses_at_many_clients_is_locked_and_others_are_not() {
         let guess = Credentials { client_id: format!("client_{n}"), ..wrong(&client) };
         from("203.0.113.7", &guess).expect(401);
     }
-    locked(&from("203.0.113.7", &client));
-    from("203.0.113.8", &client).expect(200);
-    hub.token(&client, &[]).expect(200);
-    hub.clock.advance(PERIOD_SECONDS.unsigned_abs());
+    locked(&from("203.0.113.7", &wrong(&client)));
     from("203.0.113.7", &client).expect(200);
+    from("203.0.113.8", &wrong(&client)).expect(401);
 }
 
 #[test]
@@ -95,47 +160,70 @@ fn many_addresses_that_guess_at_one_client_are_one_count_too() {
     for n in 0..LIMIT {
         hub.token_call(&guess, &[]).ip(&format!("2001:db8:{n:x}::1")).send().expect(401);
     }
-    locked(&hub.token_call(&client, &[]).ip("2001:db8:ffff::1").send());
+    locked(&hub.token_call(&guess, &[]).ip("2001:db8:ffff::1").send());
+    hub.token_call(&client, &[]).ip("2001:db8:ffff::1").send().expect(200);
 }
 
 #[test]
-fn an_unknown_client_is_counted_and_locked_as_a_known_one_is() {
-    let hub = Setup::new();
-    let known = hub.agent("agent", "mcp:read");
-    let unknown = Credentials { client_id: "client_nobody".to_owned(), ..wrong(&known) };
-    let answers = |client: &Credentials| (0..=LIMIT).map(|_| hub.token(client, &[])).collect::<Vec<_>>();
-    assert_eq!(answers(&unknown), answers(&wrong(&known)));
-}
-
-#[test]
-fn a_name_without_a_proof_and_a_failed_assertion_count_as_a_failed_secret_does() {
+fn a_client_id_longer_than_any_is_refused_before_a_look_up() {
     let hub = Setup::new();
     let client = hub.agent("agent", "mcp:read");
-    let id = &*client.client_id;
-    let kind = crate::routes::client_assertions::JWT_BEARER;
-    let send = |more: &[(&str, &str)]| {
-        let form = [&[("grant_type", "client_credentials"), ("client_id", id)], more].concat();
-        hub.call("POST", "/t/main/token").form(&form).send()
-    };
-    for _ in 0..LIMIT / 2 {
-        send(&[]).expect(401);
-        send(&[("client_assertion_type", kind), ("client_assertion", "x")]).expect(401);
-    }
-    locked(&hub.token(&client, &[]));
-}
-
-#[test]
-fn an_assertion_in_the_place_of_a_client_counts_under_its_address() {
-    let hub = Setup::new();
-    let client = hub.agent("agent", "mcp:read");
-    let grant = ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
-    let send = || hub.call("POST", "/t/main/token").form(&[grant, ("assertion", "x")]).ip("203.0.113.7").send();
-    for _ in 0..LIMIT {
-        assert_eq!(send().expect(400).error(), "invalid_grant");
-    }
-    locked(&send());
-    locked(&hub.token_call(&client, &[]).ip("203.0.113.7").send());
     hub.token(&client, &[]).expect(200);
+    let long = Credentials { client_id: "c".repeat(60_000), ..client };
+    let looked = || hub.faults.texts(Port::Db).iter().filter(|text| text.contains("FROM clients")).count();
+    let before = looked();
+    for form in [
+        vec![("client_id", &*long.client_id), ("client_secret", &long.client_secret)],
+        vec![("client_id", &long.client_id)],
+        vec![
+            ("client_id", &long.client_id),
+            ("client_assertion_type", crate::routes::client_assertions::JWT_BEARER),
+            ("client_assertion", "x"),
+        ],
+    ] {
+        let form = [&[("grant_type", "client_credentials")], &*form].concat();
+        hub.call("POST", "/t/main/token").form(&form).send().expect(401);
+    }
+    assert_eq!(looked(), before);
+}
+
+#[test]
+fn an_administrator_whose_address_is_flooded_still_kills() {
+    let hub = Setup::new();
+    let client = hub.agent("agent", "mcp:read");
+    let (token, ip) = (hub.admin_token(), "203.0.113.7");
+    for _ in 0..=LIMIT {
+        hub.call("GET", "/t/main/admin/clients").bearer("x").ip(ip).send();
+        hub.token_call(&wrong(&hub.admin_client("main")), &[]).ip(ip).send();
+    }
+    let kill = |token: &str| {
+        let body = json!({"client": client.client_id});
+        hub.call("POST", "/t/main/admin/kill").bearer(token).ip(ip).json(&body).send()
+    };
+    locked_problem(&kill("x"));
+    kill(&token).expect(200);
+    hub.token_call(&hub.admin_client("main"), &[]).ip(ip).send().expect(200);
+}
+
+#[track_caller]
+fn locked_problem(reply: &Reply) {
+    assert_eq!((reply.status, reply.json()["code"].as_str()), (429, Some("too_many_requests")), "{reply:?}");
+}
+
+#[test]
+fn a_request_for_a_nonce_is_no_failure() {
+    let hub = Setup::new();
+    let client = hub.agent("agent", "mcp:read");
+    hub.db.execute("UPDATE tenants SET settings = '{\"dpop_nonce\":true}'");
+    hub.restart();
+    let key = Signer::new(Alg::Es256, 1);
+    let claims = json!({"jti": "1", "htm": "POST", "htu": format!("{ISSUER}/token"), "iat": hub.clock.seconds()});
+    let proof = key.proof(&claims);
+    for _ in 0..LIMIT + 5 {
+        let reply = hub.token_call(&client, &[]).header("dpop", &proof).send().expect(400);
+        assert_eq!(reply.error(), "use_dpop_nonce");
+    }
+    assert!(hub.db.query("SELECT key FROM failures").is_empty());
 }
 
 #[test]
@@ -143,21 +231,12 @@ fn a_lock_of_one_tenant_locks_nobody_in_another() {
     let hub = Setup::new();
     let client = hub.agent("agent", "mcp:read");
     hub.create_tenant("second");
-    for _ in 0..LIMIT {
-        hub.token_call(&wrong(&client), &[]).ip("203.0.113.7").send().expect(401);
+    for _ in 0..=LIMIT {
+        hub.token_call(&wrong(&client), &[]).ip("203.0.113.7").send();
     }
-    let admin = hub.admin_client("second");
+    let admin = wrong(&hub.admin_client("second"));
     let form = [("grant_type", "client_credentials"), ("scope", "admin")];
-    hub.call("POST", "/t/second/token").basic(&admin).form(&form).ip("203.0.113.7").send().expect(200);
-}
-
-#[test]
-fn a_lease_is_locked_with_the_rest() {
-    let hub = Setup::new();
-    let client = hub.agent("agent", "mcp:read");
-    fail(&hub, &wrong(&client), LIMIT);
-    let lease = hub.call("POST", "/t/main/connections/warehouse/token").basic(&client).form(&[("subject_token", "x")]);
-    locked(&lease.send());
+    hub.call("POST", "/t/second/token").basic(&admin).form(&form).ip("203.0.113.7").send().expect(401);
 }
 
 #[test]
@@ -191,7 +270,7 @@ fn periods_that_are_over_are_forgotten() {
     let hub = Setup::new();
     let client = hub.agent("agent", "mcp:read");
     fail(&hub, &wrong(&client), 3);
-    assert_eq!(hub.db.query("SELECT key FROM failures").len(), 1);
+    assert_eq!(hub.db.query("SELECT key FROM failures").len(), 2);
     hub.clock.advance(PERIOD_SECONDS.unsigned_abs());
     hub.tick().unwrap();
     assert!(hub.db.query("SELECT key FROM failures").is_empty());

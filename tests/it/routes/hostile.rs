@@ -240,7 +240,7 @@ fn a_thousand_random_bodies_break_nothing() {
         let length = random.below(200);
         let body: Vec<u8> = (0..length).map(|_| alphabet[random.below(alphabet.len())]).collect();
         let reply = hub.token_call(&client, &[]).body(body).send();
-        assert!((400..=401).contains(&reply.status), "{reply:?}");
+        assert!(matches!(reply.status, 400 | 401 | 429), "{reply:?}");
     }
     hub.events();
     assert_eq!(truth(&hub), before);

@@ -318,3 +318,82 @@ fn a_sealed_key_is_base64url_behind_its_version() {
         assert!(unb64(sealed).is_some());
     }
 }
+
+// ── Withdrawal ──
+
+#[test]
+fn a_revoked_key_is_gone_at_once_and_the_next_one_signs() {
+    let hub = Setup::new();
+    let agent = agent(&hub, "ES256");
+    let token = hub.access_token(&agent, "mcp:read");
+    let server = super::introspection::Server::new(&hub, RESOURCE);
+    assert!(server.is_active(&token));
+    let (old, next) = (kid(&token), in_state(&hub, "ES256", "next"));
+    let far = hub.isolate();
+    hub.token_call(&agent, &[]).on(&far).send().expect(200);
+    let revoke = |kid: &str| hub.admin("POST", &format!("keys/{kid}/revoke")).send();
+    let listed = revoke(&old).expect(200).json();
+    assert!(!listed.to_string().contains(&old));
+    assert!(!published(&hub).contains(&old) && !hub.db.dump().contains(&format!("\"{old}\"")));
+    assert!(!server.is_active(&token), "no token that it signed is honoured");
+    assert_eq!(kid(&hub.access_token(&agent, "mcp:read")), next[0], "verifiers know it");
+    assert_eq!(in_state(&hub, "ES256", "next").len(), 1);
+    hub.clock.advance(5);
+    assert_eq!(kid(&hub.token_call(&agent, &[]).on(&far).send().access_token()), next[0]);
+    let [event] = hub.events_of("key.revoked").try_into().unwrap();
+    assert_eq!((event["target"].as_str(), event["detail"].as_str()), (Some(&*old), Some("current")));
+    revoke(&old).expect(404);
+}
+
+#[test]
+fn a_next_and_a_retired_key_can_be_revoked_too() {
+    let hub = Setup::new();
+    let agent = agent(&hub, "ES256");
+    let first = kid(&hub.access_token(&agent, "mcp:read"));
+    let revoke = |kid: &str| hub.admin("POST", &format!("keys/{kid}/revoke")).send().expect(200);
+    let next = in_state(&hub, "ES256", "next").remove(0);
+    revoke(&next);
+    assert_ne!(in_state(&hub, "ES256", "next"), [next]);
+    hub.clock.advance(600);
+    hub.admin("POST", "keys/rotate").send().expect(200);
+    assert_eq!(in_state(&hub, "ES256", "retired"), [&*first]);
+    revoke(&first);
+    assert!(in_state(&hub, "ES256", "retired").is_empty() && !published(&hub).contains(&first));
+    hub.access_token(&agent, "mcp:read");
+}
+
+#[test]
+fn the_cron_seals_anew_what_lies_under_an_older_key_encryption_key() {
+    let hub = Setup::new();
+    let agent = agent(&hub, "ES256");
+    hub.admin("PUT", "connections/warehouse")
+        .json(&super::connections::body(0, &[super::connections::READ]))
+        .send()
+        .expect(201);
+    hub.token(&agent, &[]).expect(200);
+    let (signing, vault) =
+        ("2:AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8", "2:AgECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+    let both = hub.isolate_with(&[
+        ("SIGNING_KEK", &format!("{signing} {}", crate::support::hub::SIGNING_KEK)),
+        ("VAULT_KEK", &format!("{vault} {}", crate::support::hub::VAULT_KEK)),
+    ]);
+    hub.clock.block_on(both.app().tick(hub.clock.now())).unwrap();
+    let old = "SELECT sealed FROM signing_keys WHERE sealed NOT LIKE '2.%' UNION ALL \
+               SELECT wrapped_key FROM credentials WHERE wrapped_key NOT LIKE '2.%'";
+    assert!(hub.db.query(old).is_empty());
+    let new = hub.isolate_with(&[("SIGNING_KEK", signing), ("VAULT_KEK", vault)]);
+    hub.token_call(&agent, &[]).on(&new).send().expect(200);
+    hub.fetch.answer(|_| {
+        crate::support::Scripted::json(
+            200,
+            json!({"access_token": "ya29.x", "expires_in": 600, "token_type": "Bearer"}),
+        )
+    });
+    hub.put_policy("lease", "permit(principal, action == Action::\"lease\", resource);");
+    let server = super::introspection::Server::new(&hub, RESOURCE).client;
+    let token = hub.access_token(&agent, "mcp:read");
+    hub.clock.advance(5);
+    let form = [("subject_token", &*token)];
+    let lease = hub.call("POST", "/t/main/connections/warehouse/token").basic(&server).form(&form);
+    lease.on(&new).send().expect(200);
+}

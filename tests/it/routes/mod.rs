@@ -3,7 +3,7 @@
 mod admin;
 mod audit;
 mod chain;
-mod client_assertions;
+pub mod client_assertions;
 mod connections;
 mod discovery;
 mod dpop;
@@ -23,5 +23,6 @@ mod policies;
 mod revocation;
 mod signals;
 mod status_list;
+mod stops;
 mod token;
 mod workloads;

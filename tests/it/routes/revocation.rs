@@ -11,7 +11,7 @@ const PATH: &str = "/t/main/revoke";
 
 fn revoke(hub: &Setup, client: &Credentials, token: &str) -> Reply {
     let reply = hub.call("POST", PATH).basic(client).form(&[("token", token)]).send().expect(200);
-    assert_eq!((reply.text.as_str(), reply.header("cache-control")), ("", Some("no-store")));
+    assert_eq!((reply.text.as_str(), reply.header("cache-control")), ("{}", Some("no-store")));
     reply
 }
 
@@ -100,7 +100,7 @@ fn a_client_has_to_say_who_it_is_and_hints_are_ignored() {
     let post = || hub.call("POST", PATH);
     assert_eq!(post().form(&[("token", &token)]).send().expect(401).error(), "invalid_client");
     assert_eq!(post().basic(&agent).form(&[]).send().expect(400).error(), "invalid_request");
-    assert_eq!(hub.events_of("token.query_refused").len(), 2);
+    assert_eq!(hub.events_of("token.query_refused").len(), 1, "a stranger is counted");
     hub.call("GET", PATH).send().expect(405);
     assert!(server.is_active(&token));
     post().basic(&agent).form(&[("token", &*token), ("token_type_hint", "refresh_token")]).send().expect(200);

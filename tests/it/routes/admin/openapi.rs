@@ -191,6 +191,10 @@ fn every_answer_has_the_shape_that_the_document_says() {
         check("GET", one, call(&hub, &things, ("GET", one)));
     }
     check("POST", "keys/rotate", call(&hub, &things, ("POST", "keys/rotate")));
+    let keys = hub.admin("GET", "keys").send().json();
+    let retired = keys["items"].as_array().unwrap().iter().find(|key| key["state"] == "retired").unwrap();
+    let revoke = format!("keys/{}/revoke", retired["kid"].as_str().unwrap());
+    check("POST", "keys/{kid}/revoke", call(&hub, &things, ("POST", &revoke)));
     check("GET", "identities/{id}", call(&hub, &things, ("GET", "identities/{id}")));
     for thing in ["identities/{id}", "users/{id}", "connections/{name}", "clients/{id}"] {
         for action in ["suspend", "resume", "kill"] {
@@ -198,7 +202,7 @@ fn every_answer_has_the_shape_that_the_document_says() {
             check("POST", &path, call(&hub, &things, ("POST", &path)));
         }
     }
-    check("POST", "kill", call(&hub, &things, ("POST", "kill")).json(&json!({"chain": "any"})));
+    check("POST", "kill", call(&hub, &things, ("POST", "kill")).json(&json!({"chain": "AQEBAQEBAQEBAQEBAQEBAQ"})));
     hub.token(&things.client, &[]);
     hub.events();
     for list in [
