@@ -17,8 +17,8 @@ use super::router::Gives::{Document, Jwt, Made, Many, One, OneOrJwt, OneOrList, 
 use super::router::Takes::{Form, Json, JsonOrNothing, Page, Query};
 use super::router::{Endpoint, Gives, Row, Takes};
 use super::schema::objects::{
-    EMPTY, HEALTH, INTROSPECTION, KEY_SET, LEASE, LEASE_REQUEST, OAUTH_ERROR, RECEIPT, RESOURCE_METADATA, SERVER_METADATA,
-    TOKEN, TOKEN_QUERY, TOKEN_REQUEST,
+    EMPTY, HEALTH, INTROSPECTION, KEY_SET, LEASE, LEASE_REQUEST, OAUTH_ERROR, RECEIPT, RESOURCE_METADATA,
+    SERVER_METADATA, TOKEN, TOKEN_QUERY, TOKEN_REQUEST,
 };
 use super::ssf::{self, MANAGE, READ};
 use super::vault::lease;

@@ -45,7 +45,8 @@ fn order(call: AdminCall<'_>, kind: Stoppable) -> Result<Order<'_>> {
 
 /// Stops what the body names for good.
 pub async fn any(call: AdminCall<'_>) -> Result<Response> {
-    let Body { client, identity, user, chain, issuer, connection, tenant } = sent(call.request)?.read_plain(&KILL).await?;
+    let Body { client, identity, user, chain, issuer, connection, tenant } =
+        sent(call.request)?.read_plain(&KILL).await?;
     let named = [
         (Stoppable::Client, client),
         (Stoppable::Identity, identity),

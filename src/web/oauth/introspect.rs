@@ -13,8 +13,8 @@ use crate::keys;
 use crate::model::EventType;
 use crate::ports::Alg;
 use crate::tokens::{self, Accepted};
-use crate::web::negotiation::weight;
 use crate::web::guard::ClientCall;
+use crate::web::negotiation::weight;
 use crate::web::{Call, Request, Response};
 use serde_json::{Value, json};
 
