@@ -232,7 +232,9 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
             hub.put_policy("agent", r#"forbid(principal, action == Action::"issue", resource);"#);
             scene.token(&[])
         }
-        Reason::ImpersonationDenied => scene.exchange(&[("actor_token", ""), ("actor_token_type", "")]),
+        Reason::ImpersonationDenied => {
+            scene.exchange(&[("actor_token", ""), ("actor_token_type", ""), ("resource", RESOURCE)])
+        }
         Reason::MalformedResource => scene.token(&[("resource", "mcp")]),
         Reason::UnknownResource => scene.token(&[("resource", "https://unknown.example")]),
         Reason::SeveralResources => scene.token(&[("resource", RESOURCE), ("resource", RESOURCE)]),

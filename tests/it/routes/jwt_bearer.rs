@@ -144,10 +144,8 @@ fn an_assertion_that_does_not_say_when_it_was_issued_counts_as_issued_before_eve
 fn what_an_assertion_says_about_its_user_is_taken_over_within_bounds_or_not_at_all() {
     let chain = Chain::new();
     let long = "x".repeat(256);
-    for fine in [json!({"acr": long}), json!({"may_act": {"sub": long}}), json!({"may_act": {"sub": "a", "iss": long}})]
-    {
-        ask(&chain, &chain.assertion(fine)).expect(200);
-    }
+    ask(&chain, &chain.assertion(json!({"acr": long}))).expect(200);
+    ask(&chain, &chain.assertion(json!({"may_act": {"sub": chain.planner.client_id}}))).expect(200);
     let moment = chain.assertion(json!({"auth_time": 1_767_700_000.75}));
     assert_eq!(claims(&ask(&chain, &moment))["auth_time"], 1_767_700_000);
     let longer = "x".repeat(257);
