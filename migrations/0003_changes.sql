@@ -11,10 +11,13 @@ CREATE INDEX changes_by_time ON changes (at);
 -- Counts the changes of a tenant's policies, so that other changes do not stand in their way.
 ALTER TABLE tenants ADD COLUMN policy_version INTEGER NOT NULL DEFAULT 0;
 
--- When a cron last looked after a tenant, in the Worker with the role `token` and in one without it: the longest ago comes first.
+-- When a cron last looked after a tenant, in the Worker with the role `token`, in one with `broker`, and in others: the longest ago
+-- comes first.
 ALTER TABLE tenants ADD COLUMN visited_by_token INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE tenants ADD COLUMN visited_by_broker INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE tenants ADD COLUMN visited_by_others INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX tenants_by_visit_of_token ON tenants (visited_by_token, id);
+CREATE INDEX tenants_by_visit_of_broker ON tenants (visited_by_broker, id);
 CREATE INDEX tenants_by_visit_of_others ON tenants (visited_by_others, id);
 
 -- How often the queue refused an event while it took others.
@@ -38,3 +41,6 @@ DROP TABLE events;
 
 CREATE INDEX failures_by_time ON failures (since);
 CREATE INDEX stopped_chains_by_end ON stopped_chains (until);
+
+-- Data keys by the version of the key-encryption key that wrapped them.
+CREATE INDEX credentials_by_version ON credentials (tenant, CAST(wrapped_key AS INTEGER));

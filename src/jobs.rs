@@ -85,7 +85,11 @@ impl Jobs<'_> {
     }
 
     fn visitor(self) -> Visitor {
-        if self.config.mounts(Role::Token) { Visitor::Token } else { Visitor::Other }
+        match (self.config.mounts(Role::Token), self.config.mounts(Role::Broker)) {
+            (true, _) => Visitor::Token,
+            (false, true) => Visitor::Broker,
+            (false, false) => Visitor::Other,
+        }
     }
 
     async fn look_after(self, tenant: &Visited, now: Now) -> Result<()> {
@@ -103,6 +107,7 @@ impl Jobs<'_> {
         if self.config.mounts(Role::Token) {
             keys::tick(&cx).await?;
             signals::sweep(&cx).await?;
+            signals::rewrap(&cx).await?;
         }
         if self.config.mounts(Role::Broker) && self.config.vault().is_some() {
             vault::rewrap::tick(&cx).await?;

@@ -104,9 +104,9 @@ pub fn wrapped_otherwise(tenant: &str, version: u32, limit: i64) -> Query<Wrappe
             credential: row.text("id")?,
             wrapped_key: row.text("wrapped_key")?,
         }),
-        "SELECT connection, id, wrapped_key FROM credentials WHERE tenant = ?1 AND wrapped_key NOT LIKE ?2 || '.%' LIMIT ?3",
+        "SELECT connection, id, wrapped_key FROM credentials WHERE tenant = ?1 AND CAST(wrapped_key AS INTEGER) < ?2 LIMIT ?3",
         tenant,
-        version.to_string(),
+        i64::from(version),
         limit
     )
 }

@@ -21,6 +21,19 @@ pub fn of(tenant: &str, client: &str) -> Query<Stream> {
     query!(read, concat!(columns!(), " WHERE tenant = ?1 AND client = ?2"), tenant, client)
 }
 
+/// Streams whose signals are pushed.
+pub fn pushed_streams(tenant: &str, limit: i64) -> Query<Stream> {
+    query!(
+        read,
+        concat!(
+            columns!(),
+            " WHERE tenant = ?1 AND json_extract(body, '$.delivery.method') = 'urn:ietf:rfc:8935' ORDER BY id LIMIT ?2"
+        ),
+        tenant,
+        limit
+    )
+}
+
 /// Makes a stream unless its client has one; the guard of a chain.
 pub fn insert(tenant: &str, stream: &Stream, body: String, now: i64) -> Sql {
     sql!(

@@ -54,7 +54,9 @@ pub fn update(tenant: &Tenant, settings: String, now: i64) -> Sql {
 pub enum Visitor {
     /// A Worker with the role `token`.
     Token,
-    /// A Worker without it.
+    /// A Worker with the role `broker` and without `token`.
+    Broker,
+    /// A Worker without both.
     Other,
 }
 
@@ -75,6 +77,11 @@ pub fn least_visited(visitor: Visitor, limit: i64) -> Query<Visited> {
             "SELECT id, visited_by_token AS visited_at FROM tenants ORDER BY visited_by_token, id LIMIT ?1",
             limit
         ),
+        Visitor::Broker => query!(
+            read,
+            "SELECT id, visited_by_broker AS visited_at FROM tenants ORDER BY visited_by_broker, id LIMIT ?1",
+            limit
+        ),
         Visitor::Other => query!(
             read,
             "SELECT id, visited_by_others AS visited_at FROM tenants ORDER BY visited_by_others, id LIMIT ?1",
@@ -87,6 +94,7 @@ pub fn least_visited(visitor: Visitor, limit: i64) -> Query<Visited> {
 pub fn visit(visitor: Visitor, Visited { id, visited_at }: &Visited, now: i64) -> Sql {
     let text = match visitor {
         Visitor::Token => "UPDATE tenants SET visited_by_token = ?3 WHERE id = ?1 AND visited_by_token = ?2",
+        Visitor::Broker => "UPDATE tenants SET visited_by_broker = ?3 WHERE id = ?1 AND visited_by_broker = ?2",
         Visitor::Other => "UPDATE tenants SET visited_by_others = ?3 WHERE id = ?1 AND visited_by_others = ?2",
     };
     sql!(text, id.as_str(), *visited_at, now)

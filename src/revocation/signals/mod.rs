@@ -18,13 +18,16 @@ pub use deliver::{Asked, Handed, poll, push, sweep, tenants_due};
 
 use crate::context::Cx;
 use crate::error::{Fault, Reason, Result};
-use crate::model::stream::{SESSION_REVOKED, Stream};
+use crate::model::stream::{Delivery, SESSION_REVOKED, Stream};
 use crate::ports::Sql;
 use crate::store;
 use serde_json::{Value, json};
 
 /// The event type by which a receiver checks its stream (SSF 1.0 §8.1.4.1).
 const VERIFICATION: &str = "https://schemas.openid.net/secevent/ssf/event-type/verification";
+
+/// How many streams of a tenant are looked at for headers to seal anew.
+const STREAMS: i64 = 200;
 
 /// How many signals wait in a stream before its receiver gets no more verification events.
 const MOST_WAITING: i64 = 1_000;
@@ -111,6 +114,23 @@ pub fn seal_authorization(cx: &Cx<'_>, stream: &str, header: &str) -> Result<Str
     let ring = cx.config.signing().ok_or(Fault::Broken("this Worker seals nothing"))?;
     let sealed = ring.seal(&place(cx, stream), header.as_bytes(), &*cx.world.entropy);
     sealed.ok_or_else(|| Fault::Broken("a header cannot be sealed").into())
+}
+
+/// Seals anew the headers of streams that an older key has sealed, so that it can be taken away.
+pub async fn rewrap(cx: &Cx<'_>) -> Result<()> {
+    let Some(ring) = cx.config.signing() else { return Ok(()) };
+    for mut stream in cx.all(store::signals::pushed_streams(&cx.tenant.id, STREAMS)).await? {
+        let place = place(cx, &stream.id);
+        let Delivery::Push { sealed_authorization: Some(sealed), .. } = &mut stream.body.delivery else { continue };
+        if ring.is_current(sealed) {
+            continue;
+        }
+        let Some(anew) = ring.reseal(&place, sealed, &*cx.world.entropy) else { continue };
+        *sealed = anew;
+        let body = serde_json::to_string(&stream.body).map_err(|_| Fault::Broken("a stream has no JSON"))?;
+        cx.run(vec![store::signals::update(&cx.tenant.id, &stream, body, cx.now.seconds())]).await?;
+    }
+    Ok(())
 }
 
 fn open_authorization(cx: &Cx<'_>, stream: &str, sealed: &str) -> Result<String> {

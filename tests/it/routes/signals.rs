@@ -388,6 +388,27 @@ fn a_kill_is_pushed_after_the_answer_with_the_header_that_the_receiver_wants() {
     assert_eq!(scene.pushes().len(), 1, "what was taken does not come again");
 }
 
+#[test]
+fn the_cron_seals_the_header_of_a_stream_anew_under_the_newest_key() {
+    let scene = Scene::new();
+    let hub = &scene.hub;
+    hub.fetch.answer(|_| Scripted::answer(202, "text/plain", ""));
+    let delivery = json!({"method": PUSH, "endpoint_url": RECEIVER, "authorization_header": "Bearer canary"});
+    scene.create(&json!({"delivery": delivery}));
+    scene.kill(&scene.agent);
+    let newest = "2:AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+    let rings = [format!("{newest} {}", crate::support::hub::SIGNING_KEK), newest.to_owned()];
+    let [both, alone] = rings.map(|ring| hub.isolate_with(&[("SIGNING_KEK", &ring)]));
+    // The push comes after the cron of the same run, so it is left to the other isolate.
+    hub.fetch.answer(|_| Scripted::answer(503, "text/plain", ""));
+    hub.clock.block_on(both.app().tick(hub.clock.now())).unwrap();
+    hub.clock.advance(3_600);
+    let before = scene.pushes().len();
+    hub.clock.block_on(alone.app().relay(hub.clock.now())).unwrap();
+    let push = scene.pushes().split_off(before).pop().unwrap();
+    assert!(push.headers.contains(&("authorization", "Bearer canary".to_owned())), "{push:?}");
+}
+
 /// The gate is asked at each push, whatever it said when the stream was made.
 #[test]
 fn what_may_not_be_called_any_more_is_not_pushed_to() {
