@@ -4,9 +4,10 @@ use super::chain::{ACCESS_TOKEN, Chain, EXCHANGE, IDP, JWT, JWT_BEARER, TASKS, c
 use super::connections;
 use super::introspection::Server;
 use crate::support::hub::{ISSUER, RESOURCE, decode, permit};
-use crate::support::{Port, Reply, Scripted, Setup, Signer};
+use crate::support::{Effect, Port, Reply, Scripted, Setup, Signer};
 use serde_json::{Value, json};
-use writ::crypto::b64;
+use std::task::{Context, Waker};
+use writ::crypto::{b64, sha256};
 use writ::ports::{Alg, Pending, Timer};
 
 fn kill(hub: &Setup, what: &Value) -> Reply {
@@ -402,5 +403,71 @@ fn an_administrator_who_is_demoted_or_forbidden_loses_the_api_within_the_bound()
         assert_eq!(refused.json()["reason"], "NoLongerPermitted", "{change}");
         assert_eq!(hub.events_of("admin.refused").pop().unwrap()["client"], second.client_id.as_str());
         hub.admin("GET", "clients").send().expect(200);
+    }
+}
+
+// ── Faults ──
+
+/// Every grant that deals in the tokens of others, with each call of each port failing or losing its reply in turn.
+#[test]
+fn whichever_call_of_a_grant_fails_there_is_a_503_or_a_token_whose_event_is_kept() {
+    for grant in [JWT_BEARER, EXCHANGE] {
+        for port in [Port::Db, Port::Queue, Port::Keys] {
+            for effect in [Effect::Fails, Effect::LosesReply] {
+                let chain = Chain::new();
+                let (user, own) =
+                    (chain.user_token(&chain.planner, TASKS, "mcp:read"), chain.own_token(&chain.worker, RESOURCE));
+                let ask = || {
+                    let actor = [("actor_token", &*own), ("actor_token_type", JWT), ("resource", RESOURCE)];
+                    match grant {
+                        EXCHANGE => chain.exchange(&chain.worker, &user, &actor).send(),
+                        _ => {
+                            let assertion = chain.assertion(json!({}));
+                            chain.by_assertion(&chain.worker, &assertion, &[("resource", RESOURCE)]).send()
+                        }
+                    }
+                };
+                chain.hub.restart();
+                let before = chain.hub.faults.calls(port);
+                ask().expect(200);
+                for nth in 0..chain.hub.faults.calls(port) - before {
+                    chain.hub.restart();
+                    chain.hub.faults.fail_nth(port, nth, effect);
+                    let reply = ask();
+                    chain.hub.faults.heal();
+                    if reply.status == 200 {
+                        let jti = sha256(claims(&reply)["jti"].as_str().unwrap()).to_text();
+                        let kept = chain.hub.events_of("token.issued").iter().any(|event| event["jti_hash"] == *jti);
+                        assert!(kept, "{grant} {port:?} {nth} {effect:?}");
+                    } else {
+                        assert_eq!(reply.status, 503, "{grant} {port:?} {nth} {effect:?}: {reply:?}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A client that hangs up at any moment spoils nothing for the next request of the same isolate.
+#[test]
+fn a_request_that_is_dropped_at_any_moment_leaves_the_isolate_as_it_was() {
+    let chain = Chain::new();
+    let user = chain.user_token(&chain.planner, TASKS, "mcp:read");
+    let own = chain.own_token(&chain.worker, RESOURCE);
+    let actor = [("actor_token", &*own), ("actor_token_type", JWT), ("resource", RESOURCE)];
+    let ask = || chain.exchange(&chain.worker, &user, &actor);
+    for polls in 0.. {
+        chain.hub.restart();
+        chain.hub.faults.jitter(Some(polls));
+        let mut dropped = ask().future();
+        let mut cx = Context::from_waker(Waker::noop());
+        let done = (0..polls).any(|_| dropped.as_mut().poll(&mut cx).is_ready());
+        drop(dropped);
+        chain.hub.faults.jitter(None);
+        ask().send().expect(200);
+        if done {
+            assert!(polls > 5, "it waits for its ports");
+            break;
+        }
     }
 }
