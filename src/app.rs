@@ -81,6 +81,10 @@ impl App {
         let answer = answer.and_then(|response| conditional(request, response));
         let response = answer.unwrap_or_else(|error| {
             let response = render::error(&error, route.style(), issuer.as_deref());
+            let response = match route.scope(method) {
+                Some(scope) => render::with_scope(response, scope),
+                None => response,
+            };
             match response.status {
                 405 => response.with("allow", route.allow()),
                 _ => response,

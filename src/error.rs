@@ -145,9 +145,9 @@ reasons! {
     /// No bearer token in the `Authorization` header.
     MissingToken => 401 "invalid_token" "a bearer token is required: send `Authorization: Bearer` and a token for this API" ["RFC 6750 §3"];
     /// The token is malformed, forged, expired, for someone else, or revoked: one answer.
-    InvalidToken => 401 "invalid_token" "the token is not valid here" ["RFC 6750 §3.1"];
+    InvalidToken => 401 "invalid_token" "the token is malformed, expired, revoked or for another API: ask for a new one" ["RFC 6750 §3.1"];
     /// A bound token without its scheme, or that scheme with a token that is none.
-    InvalidBoundToken => 401 "invalid_token" "the token is not valid here under this scheme" ["RFC 9449 §7.2"];
+    InvalidBoundToken => 401 "invalid_token" "send a bound token as `DPoP` with its proof, and any other as `Bearer`" ["RFC 9449 §7.2"];
     /// The proof that goes with a token is missing, malformed, forged, for another request or token, or was used before: one
     /// answer.
     InvalidTokenProof => 401 "invalid_dpop_proof" "the DPoP proof is not valid for this request and token" ["RFC 9449 §7.1"];
@@ -195,11 +195,11 @@ reasons! {
     /// What only administrators of the first tenant may do.
     FirstTenantOnly => 403 "access_denied" "only administrators of the tenant `main` may do this" ["docs/requirements.md R80"];
     /// The name is taken, or two writers met.
-    Conflict => 409 "conflict" "this name or URI is taken, or another change came first" ["RFC 9110 §15.5.10"];
+    Conflict => 409 "conflict" "this is in conflict with what is there: read it, and decide anew" ["RFC 9110 §15.5.10"];
     /// `If-Match` is missing on an update.
     PreconditionRequired => 428 "precondition_required" "send `If-Match` with the `ETag` that you read" ["RFC 6585 §3"];
     /// `If-Match` does not match any more.
-    PreconditionFailed => 412 "precondition_failed" "it has changed since you read it; read it again" ["RFC 9110 §13.1.1"];
+    PreconditionFailed => 412 "precondition_failed" "the record is not as the condition says: read it again" ["RFC 9110 §13.1.1"];
     /// A query parameter has a value that it may not have.
     InvalidQuery => 400 "invalid_request" "a query parameter is unknown or invalid" ["docs/requirements.md R77"];
 }

@@ -115,6 +115,13 @@ impl<'a> Cx<'a> {
         Self::open(self.world, self.config, self.memory, tenant, (self.now, self.peer.clone())).await
     }
 
+    /// The same request as if it came at another moment and from another place: for telling what would be.
+    pub fn imagined(&self, now: Now, peer: Peer) -> Self {
+        let (world, config, memory) = (self.world, self.config, self.memory);
+        let (request_id, tenant) = (self.request_id.clone(), self.tenant.clone());
+        Self { world, config, now, request_id, peer, tenant, memory, waited: Cell::new(self.waited.get()) }
+    }
+
     /// The issuer of the tenant.
     pub fn issuer(&self) -> String {
         issuer(self.config.origin(), &self.tenant.id)

@@ -4,6 +4,11 @@ use crate::context::{Change, Cx};
 use crate::error::{Reason, Result};
 use crate::ports::Sql;
 
+/// How many referrers a refusal names.
+const NAMED: usize = 10;
+/// How many referrers are looked for.
+pub const LOOKED_FOR: i64 = 11;
+
 /// A record with the change that makes it. Who makes it can add to the change before it is committed.
 #[must_use = "what is not committed is not made"]
 pub struct Creation<T> {
@@ -32,6 +37,18 @@ impl<T> Creation<T> {
             false => Err(Reason::Conflict.because(self.taken)),
         }
     }
+}
+
+/// Refuses to remove what clients refer to, and names the first of them.
+pub fn unreferenced(mut clients: Vec<String>, what: &str) -> Result<()> {
+    clients.dedup();
+    if clients.is_empty() {
+        return Ok(());
+    }
+    let more = if clients.len() > NAMED { ", …" } else { "" };
+    clients.truncate(NAMED);
+    Err(Reason::Conflict
+        .because(format!("{what} is named by clients; change or remove them first: {}{more}", clients.join(", "))))
 }
 
 /// Which members differ between two versions of a record: for the event of its change.

@@ -3,7 +3,7 @@
 //! 1. Two issuers of a tenant never have one `issuer`; the tenant's own is taken.
 //! 2. What trusts an issuer names it by its `issuer`: once that changes, or the issuer is removed, nothing that it says counts.
 
-use super::{Creation, changes};
+use super::{Creation, changes, unreferenced};
 use crate::audit;
 use crate::context::cache::key;
 use crate::context::{Change, Cx};
@@ -76,8 +76,10 @@ pub async fn update(cx: &Cx<'_>, present: Issuer, body: IssuerBody, by: &str) ->
     Ok(Issuer { body, version: present.version.saturating_add(1), updated_at: now, ..present })
 }
 
-/// Removes an issuer.
+/// Removes an issuer that no client names.
 pub async fn delete(cx: &Cx<'_>, present: &Issuer, by: &str) -> Result<()> {
+    let named_by = cx.all(store::issuers::workloads(&cx.tenant.id, &present.body.issuer)).await?;
+    unreferenced(named_by.into_iter().map(|(client, _)| client).collect(), "this issuer")?;
     let facts = facts(&present.id, present.body.issuer.clone());
     let event = audit::event(cx, EventType::IssuerDeleted, Some(by), facts);
     let guard = store::issuers::delete(&cx.tenant.id, &present.id, present.version);

@@ -16,4 +16,4 @@ pub mod tenants;
 pub mod users;
 
 pub use creation::Creation;
-use creation::changes;
+use creation::{LOOKED_FOR, changes, unreferenced};

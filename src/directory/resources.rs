@@ -2,7 +2,7 @@
 //!
 //! 1. Two resources of a tenant never have one URI, whatever its spelling; the URIs of the tenant's own APIs are taken.
 
-use super::{Creation, changes};
+use super::{Creation, LOOKED_FOR, changes, unreferenced};
 use crate::audit;
 use crate::context::cache::key;
 use crate::context::{Change, Cx};
@@ -80,8 +80,15 @@ pub async fn update(cx: &Cx<'_>, present: Resource, body: ResourceBody, by: &str
     Ok(Resource { body, version: present.version.saturating_add(1), updated_at: now, ..present })
 }
 
-/// Removes a resource.
+/// Removes a resource that no client names.
 pub async fn delete(cx: &Cx<'_>, present: &Resource, by: &str) -> Result<()> {
+    let uri = &present.body.resource;
+    let with_slash = [uri.canonical(), "/"].concat();
+    let spellings = [uri.as_str(), uri.canonical(), &with_slash];
+    unreferenced(
+        cx.all(store::clients::naming_resource(&cx.tenant.id, spellings, LOOKED_FOR)).await?,
+        "this resource",
+    )?;
     let facts = facts(&present.id, &present.body, None);
     let event = audit::event(cx, EventType::ResourceDeleted, Some(by), facts);
     let guard = store::resources::delete(&cx.tenant.id, &present.id, present.version);

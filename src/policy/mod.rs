@@ -216,5 +216,5 @@ pub async fn change(
             return Ok(());
         }
     }
-    Err(Reason::Conflict.into())
+    Err(Reason::Conflict.because("other changes of policies came first, several times: try again"))
 }

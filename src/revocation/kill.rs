@@ -110,7 +110,7 @@ async fn turn(cx: &Cx<'_>, order: Order<'_>, from: Status, to: Status, signals: 
     let (id, change) = (event.id.clone(), Change::guard(guard.ok_or(Reason::NotFound)?));
     match cx.commit(invalidates(cx, change, order).await?.event(event).signals(signals)).await? {
         true => Ok(id),
-        false => Err(Reason::Conflict.into()),
+        false => Err(Reason::Conflict.because("another change of its status came first: try again")),
     }
 }
 

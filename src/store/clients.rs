@@ -21,9 +21,40 @@ pub fn get(tenant: &str, client: &str) -> Query<Client> {
     query!(read, concat!(columns!(), " WHERE c.tenant = ?1 AND c.id = ?2"), tenant, client)
 }
 
+/// Clients of that name after `after`, by id.
+pub fn named(tenant: &str, name: &str, after: &str, limit: i64) -> Query<Client> {
+    query!(
+        read,
+        concat!(
+            columns!(),
+            " WHERE c.tenant = ?1 AND json_extract(c.metadata, '$.client_name') = ?4 AND c.id > ?2 ORDER BY c.id LIMIT ?3"
+        ),
+        tenant,
+        after,
+        limit,
+        name
+    )
+}
+
 /// Clients after `after`, by id, each with its secrets.
 pub fn list(tenant: &str, after: &str, limit: i64) -> Query<Client> {
     query!(read, concat!(columns!(), " WHERE c.tenant = ?1 AND c.id > ?2 ORDER BY c.id LIMIT ?3"), tenant, after, limit)
+}
+
+/// Clients whose `allowed_resources` or `serves` have a URI in one of these spellings, `limit` at the most. It reads the clients of the
+/// tenant, which a removal of a resource is rare enough for.
+pub fn naming_resource(tenant: &str, [one, other, third]: [&str; 3], limit: i64) -> Query<String> {
+    query!(
+        |row| row.text("id"),
+        "SELECT id FROM clients WHERE tenant = ?1 AND (EXISTS (SELECT 1 FROM json_each(metadata, '$.allowed_resources') \
+         WHERE value IN (?2, ?3, ?4)) OR EXISTS (SELECT 1 FROM json_each(metadata, '$.serves') WHERE value IN (?2, ?3, ?4))) \
+         ORDER BY id LIMIT ?5",
+        tenant,
+        one,
+        other,
+        third,
+        limit
+    )
 }
 
 /// Registers a client; the guard of a chain.

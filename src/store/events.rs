@@ -45,7 +45,7 @@ pub fn count_attempt(id: &str) -> Sql {
 /// Keeps an event; a second delivery changes nothing.
 pub fn keep(event: &Event, body: String) -> Sql {
     sql!(
-        "INSERT INTO events (tenant, id, at, type, client, subject, refused, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8) \
+        "INSERT INTO events (tenant, id, at, type, client, subject, refused, body, target) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
          ON CONFLICT DO NOTHING",
         event.tenant.as_str(),
         event.id.as_str(),
@@ -54,7 +54,8 @@ pub fn keep(event: &Event, body: String) -> Sql {
         event.client.as_deref(),
         event.facts.subject.as_deref(),
         i64::from(event.facts.reason.is_some()),
-        body
+        body,
+        event.facts.target.as_deref()
     )
 }
 
@@ -94,6 +95,8 @@ pub fn count_dead() -> Query<i64> {
 pub struct Filter {
     /// Of this client.
     pub client: Option<String>,
+    /// About this record: an id or a name.
+    pub target: Option<String>,
     /// Of this type.
     pub kind: Option<String>,
     /// Those that tell of a refusal alone.
@@ -116,8 +119,24 @@ macro_rules! page {
 
 /// Events, newest first. Each filter has a statement of its own, so that each has its index.
 pub fn list(tenant: &str, filter: &Filter, limit: i64) -> Query<serde_json::Value> {
-    let Filter { client, kind, refused, from, before } = filter;
+    let Filter { client, target, kind, refused, from, before } = filter;
     let (from, before) = (from.as_str(), before.as_str());
+    if let Some(target) = target {
+        return query!(
+            read,
+            page!(
+                "target = ?5 AND (?6 IS NULL OR +client = ?6) AND (?7 IS NULL OR +type = ?7) AND (?8 = 0 OR refused = 1)"
+            ),
+            tenant,
+            from,
+            before,
+            limit,
+            target.as_str(),
+            client.as_deref(),
+            kind.as_deref(),
+            i64::from(*refused)
+        );
+    }
     match (client.as_deref(), kind.as_deref(), *refused) {
         (None, None, false) => query!(read, page!("true"), tenant, from, before, limit),
         (None, None, true) => query!(read, page!("refused = 1"), tenant, from, before, limit),
@@ -173,7 +192,11 @@ pub fn forget(tenant: &str, before: &str, limit: i64) -> Sql {
     )
 }
 
-/// Reads the body of an event as it was recorded.
+/// Reads the body of an event as it is shown: times are seconds, while the record has milliseconds.
 fn read(row: &Reader<'_>) -> Result<serde_json::Value> {
-    row.json("body")
+    let mut event: serde_json::Value = row.json("body")?;
+    if let Some(at) = event.get_mut("at") {
+        *at = at.as_i64().map(|millis| millis.div_euclid(1_000)).into();
+    }
+    Ok(event)
 }

@@ -22,6 +22,21 @@ pub fn get(tenant: &str, id: &str) -> Query<Issuer> {
     query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, id)
 }
 
+/// Issuers of that name after `after`, by id.
+pub fn named(tenant: &str, name: &str, after: &str, limit: i64) -> Query<Issuer> {
+    query!(
+        read,
+        concat!(
+            columns!(),
+            " WHERE tenant = ?1 AND json_extract(body, '$.name') = ?4 AND id > ?2 ORDER BY id LIMIT ?3"
+        ),
+        tenant,
+        after,
+        limit,
+        name
+    )
+}
+
 /// Issuers after `after`, by id.
 pub fn list(tenant: &str, after: &str, limit: i64) -> Query<Issuer> {
     query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)

@@ -15,6 +15,7 @@ pub mod identities;
 pub mod issuers;
 pub mod keys;
 pub mod leases;
+pub mod metrics;
 pub mod policies;
 pub mod resources;
 mod row;

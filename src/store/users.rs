@@ -33,6 +33,21 @@ pub fn by_account(tenant: &str, issuer: &str, subject: &str) -> Query<User> {
     )
 }
 
+/// Users of that name after `after`, by id.
+pub fn named(tenant: &str, name: &str, after: &str, limit: i64) -> Query<User> {
+    query!(
+        read,
+        concat!(
+            columns!(),
+            " WHERE tenant = ?1 AND json_extract(body, '$.name') = ?4 AND id > ?2 ORDER BY id LIMIT ?3"
+        ),
+        tenant,
+        after,
+        limit,
+        name
+    )
+}
+
 /// Users after `after`, by id.
 pub fn list(tenant: &str, after: &str, limit: i64) -> Query<User> {
     query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)

@@ -84,6 +84,15 @@ fn challenge(wire: &Wire, refusal: Option<&Refusal>, issuer: Option<&str>) -> Op
     }
 }
 
+/// The same response, whose challenge says which scope the endpoint needs (RFC 6750 §3).
+pub fn with_scope(mut response: Response, scope: &str) -> Response {
+    let challenges = response.headers.iter_mut().filter(|(name, _)| *name == "www-authenticate");
+    for (_, challenge) in challenges.filter(|(_, challenge)| !challenge.contains(" scope=")) {
+        challenge.push_str(&format!(", scope=\"{scope}\""));
+    }
+    response
+}
+
 /// The log line of an error.
 pub fn log(cx: &Cx<'_>, error: &Error) {
     cx.world.log.line(&format!("{}: {error}", cx.request_id));

@@ -118,6 +118,15 @@ impl Route {
         self.rows.first().map_or(NOTHING, |row| row.endpoint)
     }
 
+    /// The scope that a token needs for a method; nothing where no token is asked for.
+    pub fn scope(&self, method: Method) -> Option<&'static str> {
+        match self.endpoint(method).ok()? {
+            Endpoint::Admin(_) => Some(if method == Method::Get { "admin:read" } else { "admin" }),
+            Endpoint::Receiver(scopes, _) => scopes.first().copied(),
+            Endpoint::Site(_) | Endpoint::Public(_) | Endpoint::Client(_) | Endpoint::Page(_) => None,
+        }
+    }
+
     /// The endpoint for a method.
     pub fn endpoint(&self, method: Method) -> Result<Endpoint> {
         match self.rows {

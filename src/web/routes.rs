@@ -11,9 +11,9 @@ use super::admin::policies::{self, Policies};
 use super::admin::resources::{self, Resources};
 use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
-use super::admin::{events, identities, keys, kill};
+use super::admin::{events, identities, keys, kill, metrics};
 use super::oauth::{authorize, discovery, introspect, revoke, status_list, token};
-use super::router::Gives::{Document, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged};
+use super::router::Gives::{Document, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged, Text};
 use super::router::Takes::{Form, Json, JsonOrNothing, Page, Query};
 use super::router::{Endpoint, Gives, Row, Takes};
 use super::schema::objects::{
@@ -95,7 +95,7 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/admin/clients/{id}/kill" Admin Admin(|call| kill::kill(call, Stoppable::Client)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a client for good, with all its tokens";
 
     Get "/t/{tenant}/admin/identities" Admin Admin(identities::list), Page(identities::PARAMETERS) => 200 Many(&identities::IDENTITY), [], "List agentic identities";
-    Get "/t/{tenant}/admin/identities/{id}" Admin Admin(identities::get), Takes::Nothing => 200 One(&identities::DETAIL), [], "Show an agentic identity, what it can reach, and what it did last";
+    Get "/t/{tenant}/admin/identities/{id}" Admin Admin(identities::get), Query(identities::VANTAGE, false) => 200 One(&identities::DETAIL), [], "Show an agentic identity, what it can reach, and what it did last";
     Post "/t/{tenant}/admin/identities/{id}/suspend" Admin Admin(|call| kill::suspend(call, Stoppable::Identity)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop an agentic identity until it is resumed";
     Post "/t/{tenant}/admin/identities/{id}/resume" Admin Admin(identities::resume), Takes::Nothing => 200 One(&identities::IDENTITY), [409], "Let a suspended agentic identity go on";
     Post "/t/{tenant}/admin/identities/{id}/kill" Admin Admin(|call| kill::kill(call, Stoppable::Identity)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop an agentic identity for good";
@@ -105,7 +105,7 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/admin/resources" Admin Admin(post::<Resources>), Json(&Resources::NEW) => 201 Tagged(&resources::RESOURCE), [409], "Register a resource";
     Get "/t/{tenant}/admin/resources/{id}" Admin Admin(get::<Resources>), Takes::Nothing => 200 Tagged(&resources::RESOURCE), [], "Show a resource";
     Put "/t/{tenant}/admin/resources/{id}" Admin Admin(put::<Resources>), Json(&Resources::BODY) => 200 Tagged(&resources::RESOURCE), [409, 412, 428], "Replace a resource";
-    Delete "/t/{tenant}/admin/resources/{id}" Admin Admin(delete::<Resources>), Takes::Nothing => 204 Gives::Nothing, [412], "Remove a resource";
+    Delete "/t/{tenant}/admin/resources/{id}" Admin Admin(delete::<Resources>), Takes::Nothing => 204 Gives::Nothing, [409, 412], "Remove a resource";
 
     Get "/t/{tenant}/admin/users" Admin Admin(list::<Users>), Page(Users::FILTERS) => 200 Many(&users::USER), [], "List users, the oldest first";
     Post "/t/{tenant}/admin/users" Admin Admin(post::<Users>), Json(&Users::NEW) => 201 Tagged(&users::USER), [409], "Make a user";
@@ -120,7 +120,7 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/admin/issuers" Admin Admin(post::<Issuers>), Json(&Issuers::NEW) => 201 Tagged(&issuers::ISSUER), [409], "Register an outside issuer";
     Get "/t/{tenant}/admin/issuers/{id}" Admin Admin(get::<Issuers>), Takes::Nothing => 200 Tagged(&issuers::ISSUER), [], "Show an outside issuer";
     Put "/t/{tenant}/admin/issuers/{id}" Admin Admin(put::<Issuers>), Json(&Issuers::BODY) => 200 Tagged(&issuers::ISSUER), [409, 412, 428], "Replace an outside issuer";
-    Delete "/t/{tenant}/admin/issuers/{id}" Admin Admin(delete::<Issuers>), Takes::Nothing => 204 Gives::Nothing, [412], "Remove an outside issuer; nothing that it says counts any more";
+    Delete "/t/{tenant}/admin/issuers/{id}" Admin Admin(delete::<Issuers>), Takes::Nothing => 204 Gives::Nothing, [409, 412], "Remove an outside issuer; nothing that it says counts any more";
 
     Get "/t/{tenant}/admin/policies" Admin Admin(list::<Policies>), Page(Policies::FILTERS) => 200 Many(&policies::POLICY), [], "List policies by id";
     Get "/t/{tenant}/admin/policies/{id}" Admin Admin(get::<Policies>), Takes::Nothing => 200 Tagged(&policies::POLICY), [], "Show a policy";
@@ -140,4 +140,5 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/admin/keys/{kid}/revoke" Token Admin(keys::revoke), Takes::Nothing => 200 Many(&keys::KEY), [409], "Withdraw a key at once; where it signed, the next one signs";
     Get "/t/{tenant}/admin/events" Audit Admin(events::list), Page(events::PARAMETERS) => 200 Many(&events::EVENT), [], "Query the audit trail, newest first";
     Get "/t/{tenant}/admin/dead-letters" Audit Admin(events::dead_letters), Takes::Nothing => 200 One(&events::DEAD_LETTERS), [], "Count what could not be recorded; in `main` only";
+    Get "/t/{tenant}/admin/metrics" Admin Admin(metrics::get), Takes::Nothing => 200 Text(metrics::MEDIA), [], "Counts in the text format of Prometheus";
 };

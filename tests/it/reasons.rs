@@ -351,12 +351,15 @@ fn a_refusal_by_the_admin_api_names_its_reason_for_the_administrator() {
 }
 
 #[test]
-fn a_challenge_names_the_realm_and_the_error() {
+fn a_challenge_names_the_realm_the_error_and_the_scope_and_no_error_where_no_token_was_sent() {
     let scene = Scene::new();
     let challenge = |reason| provoke(&scene, reason).header("www-authenticate").unwrap_or_default().to_owned();
+    assert_eq!(challenge(Reason::MissingToken), format!("Bearer realm=\"{ISSUER}\", scope=\"admin:read\""));
     assert_eq!(challenge(Reason::ClientAuthenticationFailed), format!("Basic realm=\"{ISSUER}\""));
-    assert_eq!(challenge(Reason::MissingToken), format!("Bearer realm=\"{ISSUER}\""), "it has tried nothing");
-    assert_eq!(challenge(Reason::InvalidToken), format!("Bearer realm=\"{ISSUER}\", error=\"invalid_token\""));
+    assert_eq!(
+        challenge(Reason::InvalidToken),
+        format!("Bearer realm=\"{ISSUER}\", error=\"invalid_token\", scope=\"admin:read\"")
+    );
     assert_eq!(
         challenge(Reason::InsufficientScope),
         format!("Bearer realm=\"{ISSUER}\", error=\"insufficient_scope\", scope=\"admin\"")

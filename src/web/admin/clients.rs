@@ -140,7 +140,7 @@ impl Aggregate for Clients {
 
     const PATH: &'static str = "clients";
     const BODY: Object = PUT_BODY;
-    const FILTERS: &'static [&'static str] = &[];
+    const FILTERS: &'static [&'static str] = &["client_name"];
 
     fn id(client: &Client) -> (&str, i64) {
         (&client.id, client.version)
@@ -165,7 +165,11 @@ impl Aggregate for Clients {
     }
 
     async fn list(cx: &Cx<'_>, page: &Page) -> Result<Vec<Client>> {
-        cx.all(store::clients::list(&cx.tenant.id, page.after(), page.rows())).await
+        let (tenant, after, rows) = (&cx.tenant.id, page.after(), page.rows());
+        match page.get("client_name") {
+            Some(name) => cx.all(store::clients::named(tenant, name, after, rows)).await,
+            None => cx.all(store::clients::list(tenant, after, rows)).await,
+        }
     }
 
     async fn problems(cx: &Cx<'_>, metadata: &ClientMetadata) -> Result<Vec<String>> {

@@ -14,7 +14,7 @@ use chrono::DateTime;
 use serde_json::{Value, json};
 
 /// What a query may say besides `limit` and `cursor`.
-pub const PARAMETERS: &[&str] = &["client_id", "type", "decision", "since", "until", "refused"];
+pub const PARAMETERS: &[&str] = &["client_id", "target", "type", "decision", "since", "until", "refused"];
 
 const WORDS: Kind = Kind::List(&Kind::Word, ANY);
 
@@ -23,7 +23,7 @@ object!(
     EVENT = "Event" [members![
         must "id" Kind::Word,
         must "tenant" Kind::Word,
-        must "at" Kind::Count,
+        must "at" Kind::Time,
         must "type" Kind::Words("EventType", || EventType::ALL.iter().map(|kind| kind.as_str()).collect()),
         must "request_id" Kind::Word,
         may "client" Kind::Word,
@@ -88,7 +88,8 @@ pub async fn list(call: AdminCall<'_>) -> Result<Response> {
         Some("true") => true,
         Some(_) => return Err(Reason::InvalidQuery.because("`refused` may only be `true`")),
     };
-    let mut filter = Filter { client: text("client_id"), kind, refused, from: String::new(), before: LAST.to_owned() };
+    let (client, target) = (text("client_id"), text("target"));
+    let mut filter = Filter { client, target, kind, refused, from: String::new(), before: LAST.to_owned() };
     if let Some(since) = time("since")? {
         filter.from = first_at(since);
     }
@@ -108,6 +109,12 @@ pub async fn list(call: AdminCall<'_>) -> Result<Response> {
 
 fn not_a_moment(name: &str) -> Error {
     Reason::InvalidQuery.because(format!("`{name}` must be seconds since the epoch, or as in 2026-07-01T02:00:00Z"))
+}
+
+/// The moment that a parameter names, in seconds since the epoch.
+pub fn seconds(name: &str, text: &str) -> Result<i64> {
+    let millis = moment(text).ok_or_else(|| not_a_moment(name))?;
+    Ok(millis.div_euclid(1_000))
 }
 
 /// Milliseconds since the epoch of a moment in seconds, or as RFC 3339 writes it.

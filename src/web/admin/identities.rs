@@ -1,17 +1,23 @@
 //! `admin/identities`: the directory of agentic identities, and stopping one.
 
-use super::events::EVENT;
-use super::{kill, page};
+use super::events::{EVENT, seconds};
+use super::{kill, page, parameters};
+use crate::context::Peer;
 use crate::directory::identities::{self, Recent};
 use crate::error::{Reason, Result};
 use crate::model::identity::{Entry, Filter};
 use crate::model::{Status, Stoppable};
 use crate::policy::reach::{self, Reach};
+use crate::ports::Now;
 use crate::web::schema::objects::STATUS;
 use crate::web::schema::{ANY, Kind, Member, members, object};
 use crate::web::{AdminCall, Response};
 use serde::Serialize;
 use serde_json::Value;
+use std::net::IpAddr;
+
+/// From where and when the reach of an identity may be asked.
+pub const VANTAGE: &[&str] = &["ip", "at"];
 
 /// What a query may say besides `limit` and `cursor`.
 pub const PARAMETERS: &[&str] = &["client", "subject", "status"];
@@ -50,6 +56,8 @@ object!(
 object!(
     /// What an agentic identity can reach.
     REACH = "Reach" [members![
+        may "ip" Kind::Word,
+        must "at" Kind::Time,
         must "scopes" Kind::List(&Kind::Object(&REACHABLE), ANY),
         must "connections" Kind::List(&Kind::Object(&REACHABLE), ANY),
     ]]
@@ -99,11 +107,30 @@ struct View {
     updated_at: i64,
 }
 
+/// What can be reached, as asked from that address, or from nowhere, at that moment.
+#[derive(Serialize)]
+struct From {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ip: Option<String>,
+    at: i64,
+    #[serde(flatten)]
+    reach: Reach,
+}
+
+/// The address and the moment that the query names.
+fn vantage(query: &[(String, String)]) -> Result<(Option<IpAddr>, Option<i64>)> {
+    let text = |name: &str| query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
+    let ip =
+        text("ip").map(|text| text.parse().map_err(|_| Reason::InvalidQuery.because("`ip` must be an IP address")));
+    let at = text("at").map(|text| seconds("at", text));
+    Ok((ip.transpose()?, at.transpose()?))
+}
+
 #[derive(Serialize)]
 struct Detail {
     #[serde(flatten)]
     identity: View,
-    reach: Reach,
+    reach: From,
     /// Newest first.
     events: Vec<Value>,
     /// Tokens that it got last and that have not expired, newest first.
@@ -178,8 +205,12 @@ pub async fn list(call: AdminCall<'_>) -> Result<Response> {
 /// Shows an identity: who it is, what it can reach, what it did last.
 pub async fn get(call: AdminCall<'_>) -> Result<Response> {
     let (cx, now) = (call.cx, call.cx.now.seconds());
+    let (ip, at) = vantage(&parameters(call, VANTAGE)?)?;
     let entry = identities::find(cx, call.id(0)?).await?;
-    let reach = reach::reach(cx, &entry).await?;
+    let moment = at.and_then(|at| u64::try_from(at.checked_mul(1_000)?).ok()).map_or(cx.now, Now::from_millis);
+    let asking = cx.imagined(moment, Peer { ip, ..Peer::default() });
+    let reach =
+        From { ip: ip.map(|ip| ip.to_string()), at: moment.seconds(), reach: reach::reach(&asking, &entry).await? };
     let Recent { events, issued } = identities::recent(cx, &entry).await?;
     let chains = issued.iter().filter_map(|event| chain(event, now)).collect();
     Ok(Response::json(200, &Detail { identity: view(entry), reach, events, chains }))

@@ -61,7 +61,7 @@ impl Aggregate for Issuers {
 
     const PATH: &'static str = "issuers";
     const BODY: Object = PUT_BODY;
-    const FILTERS: &'static [&'static str] = &[];
+    const FILTERS: &'static [&'static str] = &["issuer", "name"];
 
     fn id(issuer: &Issuer) -> (&str, i64) {
         (&issuer.id, issuer.version)
@@ -83,7 +83,16 @@ impl Aggregate for Issuers {
     }
 
     async fn list(cx: &Cx<'_>, page: &Page) -> Result<Vec<Issuer>> {
-        cx.all(store::issuers::list(&cx.tenant.id, page.after(), page.rows())).await
+        let (tenant, after, rows) = (&cx.tenant.id, page.after(), page.rows());
+        match (page.get("issuer"), page.get("name")) {
+            (Some(iss), name) => {
+                let mut found = cx.all(store::issuers::by_issuer(tenant, iss)).await?;
+                found.retain(|one| one.id.as_str() > after && name.is_none_or(|name| one.body.name == name));
+                Ok(found)
+            }
+            (None, Some(name)) => cx.all(store::issuers::named(tenant, name, after, rows)).await,
+            (None, None) => cx.all(store::issuers::list(tenant, after, rows)).await,
+        }
     }
 
     async fn problems(cx: &Cx<'_>, body: &IssuerBody) -> Result<Vec<String>> {

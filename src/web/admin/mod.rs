@@ -6,7 +6,8 @@
 //! 1. A body is one strict JSON object; unknown fields and unknown query parameters are refused by name.
 //! 2. Lists are `{items, next_cursor}` in a fixed order, so that walking them shows everything that was there all along.
 //! 3. A client secret leaves once, in the answer to the request that made it. Nothing sealed or hashed ever leaves.
-//! 4. Every change is one event in its own transaction, and every refused request is one event (see [`answer`]).
+//! 4. Every change is one event in its own transaction, and every refused request is one event (see [`answer`]); a look-up that finds
+//!    nothing is none.
 //! 5. No answer is cached, or changed on its way (RFC 9111 §5.2.2.5, §5.2.2.6): its `ETag` is that of its bytes.
 
 pub mod aggregate;
@@ -17,6 +18,7 @@ pub mod identities;
 pub mod issuers;
 pub mod keys;
 pub mod kill;
+pub mod metrics;
 mod page;
 pub mod policies;
 pub mod resources;
@@ -49,7 +51,10 @@ pub async fn answer(call: Call<'_>, run: for<'a> fn(AdminCall<'a>) -> Answer<'a>
         Ok(()) => run(AdminCall { call, admin: admin.client_id() }).await,
         Err(refused) => Err(refused),
     };
+    // Who looks for what is not there has been refused nothing.
+    let is_lookup = |reason| method == Method::Get && matches!(reason, Reason::NotFound | Reason::NoSuchPath);
     match answer {
+        Err(Error::Refused(refusal)) if is_lookup(refusal.reason) => Err(Error::Refused(refusal)),
         Err(Error::Refused(refusal)) => Err(refused(call.cx, refusal, kind, Some(admin.client_id()), facts()).await?),
         answer => answer,
     }

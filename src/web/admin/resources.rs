@@ -4,9 +4,10 @@ use super::Page;
 use super::aggregate::{Aggregate, Posted, Posting, Shown, optional};
 use crate::context::Cx;
 use crate::directory::resources;
-use crate::error::Result;
+use crate::error::{Reason, Result};
 use crate::model::resource::{MAX_LIFETIME, MAX_TEXT, MIN_LIFETIME};
 use crate::model::{Resource, ResourceBody};
+use crate::oauth::ResourceUri;
 use crate::oauth::scope::MAX_TOKENS;
 use crate::store;
 use crate::web::AdminCall;
@@ -69,7 +70,7 @@ impl Aggregate for Resources {
 
     const PATH: &'static str = "resources";
     const BODY: Object = PUT_BODY;
-    const FILTERS: &'static [&'static str] = &[];
+    const FILTERS: &'static [&'static str] = &["resource", "name"];
 
     fn id(resource: &Resource) -> (&str, i64) {
         (&resource.id, resource.version)
@@ -91,7 +92,19 @@ impl Aggregate for Resources {
     }
 
     async fn list(cx: &Cx<'_>, page: &Page) -> Result<Vec<Resource>> {
-        cx.all(store::resources::list(&cx.tenant.id, page.after(), page.rows())).await
+        let (tenant, after, rows) = (&cx.tenant.id, page.after(), page.rows());
+        match (page.get("resource"), page.get("name")) {
+            (Some(uri), name) => {
+                let uri = ResourceUri::parse(uri).ok_or_else(|| {
+                    Reason::InvalidQuery.because("`resource` must be an absolute URI without a fragment")
+                })?;
+                let mut found = cx.all(store::resources::by_uri(tenant, uri.canonical())).await?;
+                found.retain(|one| one.id.as_str() > after && name.is_none_or(|name| one.body.name == name));
+                Ok(found)
+            }
+            (None, Some(name)) => cx.all(store::resources::named(tenant, name, after, rows)).await,
+            (None, None) => cx.all(store::resources::list(tenant, after, rows)).await,
+        }
     }
 
     async fn problems(_: &Cx<'_>, body: &ResourceBody) -> Result<Vec<String>> {

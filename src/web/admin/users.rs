@@ -69,7 +69,7 @@ impl Aggregate for Users {
 
     const PATH: &'static str = "users";
     const BODY: Object = PUT_BODY;
-    const FILTERS: &'static [&'static str] = &[];
+    const FILTERS: &'static [&'static str] = &["name"];
 
     fn id(user: &User) -> (&str, i64) {
         (&user.id, user.version)
@@ -91,7 +91,11 @@ impl Aggregate for Users {
     }
 
     async fn list(cx: &Cx<'_>, page: &Page) -> Result<Vec<User>> {
-        cx.all(store::users::list(&cx.tenant.id, page.after(), page.rows())).await
+        let (tenant, after, rows) = (&cx.tenant.id, page.after(), page.rows());
+        match page.get("name") {
+            Some(name) => cx.all(store::users::named(tenant, name, after, rows)).await,
+            None => cx.all(store::users::list(tenant, after, rows)).await,
+        }
     }
 
     async fn problems(_: &Cx<'_>, body: &UserBody) -> Result<Vec<String>> {

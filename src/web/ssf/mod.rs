@@ -257,7 +257,7 @@ async fn save(call: ReceiverCall<'_>, stream: &Stream, detail: &str) -> Result<(
     }
     match cx.commit(change).await? {
         true => Ok(()),
-        false => Err(Reason::Conflict.into()),
+        false => Err(Reason::Conflict.because("another change of this stream came first: try again")),
     }
 }
 

@@ -4,6 +4,8 @@
 mod bodies;
 #[path = "admin/clients.rs"]
 mod clients;
+#[path = "admin/lookups.rs"]
+mod lookups;
 #[path = "admin/openapi.rs"]
 mod openapi;
 #[path = "admin/things.rs"]
@@ -203,7 +205,7 @@ fn every_refused_request_is_one_event_that_tells_who_asked_for_what_and_why_not(
     refused("InvalidToken", false, with(&hub, "x.y.z", "GET", "clients"));
     let event = refused("InsufficientScope", true, with(&hub, &reader, "POST", "keys/rotate"));
     assert_eq!(event["target"], "POST keys/rotate");
-    refused("NotFound", true, with(&hub, &token, "GET", "clients/nobody"));
+    refused("NotFound", true, with(&hub, &token, "POST", "clients/nobody/kill"));
     refused("InvalidQuery", true, with(&hub, &token, "GET", "clients?colour=red"));
     refused("MalformedJson", true, with(&hub, &token, "POST", "clients").body("{"));
     let event =

@@ -446,7 +446,7 @@ fn a_bound_token_opens_the_admin_api_with_a_proof_for_the_request_and_the_token(
     for reply in replies {
         assert_eq!((reply.status, reply.error().as_str()), (401, "invalid_dpop_proof"), "{reply:?}");
         let challenge = format!(
-            "DPoP realm=\"{ISSUER}\", error=\"invalid_dpop_proof\", algs=\"ES256 ES384 Ed25519 EdDSA RS256 PS256\""
+            "DPoP realm=\"{ISSUER}\", error=\"invalid_dpop_proof\", algs=\"ES256 ES384 Ed25519 EdDSA RS256 PS256\", scope=\"admin:read\""
         );
         assert_eq!(reply.header("www-authenticate"), Some(challenge.as_str()));
     }

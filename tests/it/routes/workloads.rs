@@ -397,6 +397,9 @@ fn an_issuer_that_is_unknown_removed_or_registered_for_something_else_vouches_fo
     let users = json!({"issuer": GITHUB, "name": "GitHub", "preset": "github_actions", "uses": ["jwt_bearer"]});
     hub.admin("PUT", &path).header("if-match", "*").json(&users).send().expect(200);
     refused(&send(&hub, JWT_BEARER, &token, &[]));
+    // A client that names it keeps it from being removed.
+    hub.admin("DELETE", &path).send().expect(409);
+    hub.db.execute("UPDATE clients SET metadata = json_remove(metadata, '$.workload_identities')");
     hub.admin("DELETE", &path).send().expect(204);
     refused(&send(&hub, JWT_BEARER, &token, &[]));
     let types: Vec<String> = hub

@@ -1,0 +1,128 @@
+//! Finding records by what they are called, what refers to them, what happened to them, and how many there are.
+
+use super::{Things, detail, ids};
+use crate::support::Setup;
+use crate::support::hub::RESOURCE;
+use serde_json::json;
+
+#[test]
+fn records_are_found_by_name_uri_and_issuer() {
+    let hub = Setup::new();
+    let things = Things::make(&hub);
+    hub.create_client(json!({"client_name": "other"}));
+    hub.create_resource(json!({"id": "other", "resource": "https://other.example/", "name": "Other"}));
+    let find = |query: &str, name: &str| ids(&hub.admin("GET", query).send().expect(200).json(), name);
+    assert_eq!(find("clients?client_name=agent", "client_id"), [things.client.client_id.as_str()]);
+    assert!(find("clients?client_name=nobody", "client_id").is_empty());
+    assert_eq!(find("users?name=Alice", "id"), [things.user.as_str()]);
+    let uri: String = form_urlencoded::byte_serialize(b"HTTPS://MCP.example:443/mcp/").collect();
+    assert_eq!(find(&format!("resources?resource={uri}"), "id"), [things.resource.as_str()]);
+    assert_eq!(find("resources?name=Other", "id"), ["other"]);
+    assert!(find(&format!("resources?resource={uri}&name=Other"), "id").is_empty());
+    assert_eq!(find("issuers?issuer=https%3A%2F%2Fidp.example", "id"), ["agent"]);
+    assert_eq!(find("issuers?name=IdP", "id"), ["agent"]);
+    hub.admin("GET", "resources?resource=none").send().expect(400);
+    for n in 0..3 {
+        hub.create_client(json!({"client_name": "twin", "owner": n.to_string()}));
+    }
+    let first = hub.admin("GET", "clients?client_name=twin&limit=2").send().expect(200).json();
+    let next = format!("clients?client_name=twin&limit=2&cursor={}", first["next_cursor"].as_str().unwrap());
+    assert_eq!(ids(&first, "client_id").len() + find(&next, "client_id").len(), 3);
+}
+
+#[test]
+fn what_clients_refer_to_cannot_be_removed_and_the_refusal_names_them() {
+    let hub = Setup::new();
+    let things = Things::make(&hub);
+    let resource = format!("resources/{}", things.resource);
+    let refused = hub.admin("DELETE", &resource).send().expect(409);
+    assert!(detail(&refused).contains(&things.client.client_id), "{refused:?}");
+    let rules = json!([{"claim": "sub", "equals": "x"}]);
+    let metadata = json!({
+        "token_endpoint_auth_method": "federated_jwt", "client_name": "workload",
+        "workload_identities": [{"issuer": "https://idp.example", "rules": rules}],
+    });
+    let made = hub.admin("POST", "clients").json(&metadata).send().expect(201).json();
+    let workload = made["client_id"].as_str().unwrap().to_owned();
+    let refused = hub.admin("DELETE", "issuers/agent").send().expect(409);
+    assert!(detail(&refused).contains(&workload), "{refused:?}");
+    for client in [&things.client.client_id, &workload] {
+        hub.admin("DELETE", &format!("clients/{client}")).send().expect(204);
+    }
+    hub.admin("DELETE", &resource).send().expect(204);
+    hub.admin("DELETE", "issuers/agent").send().expect(204);
+}
+
+#[test]
+fn a_look_up_that_finds_nothing_is_no_event() {
+    let hub = Setup::new();
+    hub.admin("GET", "clients/nobody").send().expect(404);
+    hub.admin("GET", "nothing").send().expect(404);
+    assert!(hub.events_of("admin.refused").is_empty());
+    hub.admin("DELETE", "clients/nobody").send().expect(404);
+    assert_eq!(hub.events_of("admin.refused").len(), 1);
+}
+
+#[test]
+fn the_history_of_a_client_has_what_administrators_did_to_it_and_times_are_seconds() {
+    let hub = Setup::new();
+    let client = hub.create_client(json!({"client_name": "one"})).client_id;
+    hub.create_client(json!({"client_name": "two"}));
+    let path = format!("clients/{client}");
+    hub.admin("PUT", &path).header("if-match", "*").json(&json!({"client_name": "new"})).send().expect(200);
+    hub.admin("POST", &format!("{path}/suspend")).send().expect(200);
+    hub.events();
+    let history = |more: &str| hub.admin("GET", &format!("events?target={client}{more}")).send().expect(200).json();
+    let events = history("");
+    let mut kinds = ids(&events, "type");
+    kinds.sort();
+    assert_eq!(kinds, ["client.created", "client.suspended", "client.updated"]);
+    assert_eq!(events["items"][0]["at"], hub.clock.seconds());
+    assert_eq!(ids(&history("&type=client.updated"), "type"), ["client.updated"]);
+    assert!(ids(&history("&refused=true"), "id").is_empty());
+    assert!(ids(&history("&client_id=nobody"), "id").is_empty());
+}
+
+#[test]
+fn what_an_identity_can_reach_is_told_from_nowhere_or_from_where_and_when_the_query_says() {
+    let hub = Setup::new();
+    let agent = hub.agent("agent", "mcp:read");
+    let cedar = format!(
+        "permit(principal == Client::\"{}\", action == Action::\"issue\", resource in Resource::\"{RESOURCE}\") \
+         when {{ context has ip && context.ip.isInRange(ip(\"192.0.2.0/24\")) }};",
+        agent.client_id
+    );
+    hub.access_token(&agent, "mcp:read");
+    hub.put_policy("agent", &cedar);
+    let listed = hub.admin("GET", &format!("identities?client={}", agent.client_id)).send().expect(200).json();
+    let path = format!("identities/{}", listed["items"][0]["id"].as_str().unwrap());
+    let ask = |query: &str| hub.admin("GET", &format!("{path}{query}")).ip("192.0.2.7").send();
+    let allowed = |query: &str| {
+        let reach = ask(query).expect(200).json()["reach"].clone();
+        let scopes = reach["scopes"].as_array().unwrap();
+        (scopes.iter().any(|scope| scope["allowed"] == true), reach)
+    };
+    // The administrator's own address is in the range.
+    let (reached, from) = allowed("");
+    assert_eq!((reached, from.get("ip"), &from["at"]), (false, None, &json!(hub.clock.seconds())));
+    let (reached, from) = allowed("?ip=192.0.2.9&at=1767700000");
+    assert_eq!((reached, &from["ip"], &from["at"]), (true, &json!("192.0.2.9"), &json!(1_767_700_000)));
+    assert!(!allowed("?ip=198.51.100.1").0);
+    for bad in ["?ip=nowhere", "?at=soon", "?colour=red"] {
+        ask(bad).expect(400);
+    }
+}
+
+#[test]
+fn metrics_count_what_a_tenant_has_and_the_first_tenant_sees_what_is_of_all() {
+    let hub = Setup::new();
+    Things::make(&hub);
+    hub.create_tenant("acme");
+    let of_main = hub.admin("GET", "metrics").send().expect(200);
+    assert!(of_main.header("content-type").unwrap().starts_with("text/plain; version=0.0.4"));
+    for line in ["writ_clients{tenant=\"main\"} 2", "writ_users{tenant=\"main\"} 1", "writ_dead_letters 0"] {
+        assert!(of_main.text.lines().any(|one| one == line), "{line}: {}", of_main.text);
+    }
+    let of_acme = hub.admin_of("acme", "GET", "metrics").send().expect(200).text;
+    assert!(of_acme.contains("writ_clients{tenant=\"acme\"} 1") && !of_acme.contains("outbox"), "{of_acme}");
+}
