@@ -20,12 +20,11 @@ use crate::vault;
 
 /// How many tenants one run visits.
 const VISITED: i64 = 40;
-/// How many rows one statement of a clean-up removes.
+/// How many rows one statement of a clean-up removes, and how often it runs while there are more: 20,000 rows in a run.
 const REMOVED: i64 = 1_000;
+const ROUNDS: usize = 20;
 /// How long the change log reaches back, in seconds: far longer than the freshness bound.
 const LOGGED_SECONDS: i64 = 900;
-/// How long events are kept where the tenant does not say, in days.
-const KEPT_DAYS: i64 = 400;
 const DAY_MILLIS: i64 = 86_400_000;
 
 /// The parts of an isolate that jobs need.
@@ -65,6 +64,9 @@ impl Jobs<'_> {
     }
 
     async fn push(self, tenant: &str, now: Now) -> Result<()> {
+        // Before anything can go wrong: a tenant that fails has had its turn.
+        let millis = i64::try_from(now.millis()).unwrap_or(i64::MAX);
+        Database(&*self.world.db).run(vec![store::signals::take_turn(tenant, millis)]).await?;
         let at = (now, Peer::default());
         let cx = Cx::open_even_suspended(self.world, self.config, self.memory, tenant, at).await?;
         signals::push(&cx).await
@@ -116,8 +118,9 @@ impl Jobs<'_> {
             expiry::tick(&cx).await?;
         }
         if self.config.mounts(Role::Audit) {
-            let before = id::first_at(now.seconds().saturating_mul(1_000).saturating_sub(KEPT_DAYS * DAY_MILLIS));
-            cx.trail().run(vec![store::events::forget(&cx.tenant.id, &before, REMOVED)]).await?;
+            let kept = i64::from(cx.tenant.settings.event_retention_days).saturating_mul(DAY_MILLIS);
+            let before = id::first_at(now.seconds().saturating_mul(1_000).saturating_sub(kept));
+            remove(cx.trail(), || vec![store::events::forget(&cx.tenant.id, &before, REMOVED)]).await?;
         }
         Ok(())
     }
@@ -128,19 +131,30 @@ impl Jobs<'_> {
             return Ok(());
         }
         let now = now.seconds();
-        let statements: Vec<Sql> = store::stops::forget(now, REMOVED)
-            .into_iter()
-            .chain([
+        let statements = || {
+            let others = [
                 store::spent::forget(now, REMOVED),
                 store::failures::forget(now, REMOVED),
                 store::changes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
                 store::leases::forget_uses(now, REMOVED),
-            ])
-            .collect();
-        Database(&*self.world.db).run(statements).await.map(drop)
+            ];
+            store::stops::forget(now, REMOVED).into_iter().chain(others).collect()
+        };
+        remove(Database(&*self.world.db), statements).await
     }
 
     fn log(self, what: &str, tenant: &str, error: &Error) {
         self.world.log.line(&format!("{what} of {tenant}: {error}"));
     }
+}
+
+/// Runs a clean-up until it has removed all, a bounded number of times.
+async fn remove(database: Database<'_>, statements: impl Fn() -> Vec<Sql>) -> Result<()> {
+    let most = u64::try_from(REMOVED).unwrap_or_default();
+    for _ in 0..ROUNDS {
+        if database.run(statements()).await?.iter().all(|rows| *rows < most) {
+            break;
+        }
+    }
+    Ok(())
 }

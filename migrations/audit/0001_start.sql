@@ -15,7 +15,12 @@ CREATE INDEX events_by_client ON events (tenant, client, id);
 CREATE INDEX events_by_type ON events (tenant, type, id);
 CREATE INDEX events_by_identity ON events (tenant, client, subject, id);
 CREATE INDEX events_issued ON events (tenant, client, subject, id) WHERE type = 'token.issued';
+CREATE INDEX events_by_client_and_type ON events (tenant, client, type, id);
+-- Refusals are few beside what was granted: without indexes of their own, finding them would walk over all the rest.
 CREATE INDEX events_refused ON events (tenant, id) WHERE refused = 1;
+CREATE INDEX events_refused_by_type ON events (tenant, type, id) WHERE refused = 1;
+CREATE INDEX events_refused_by_client ON events (tenant, client, id) WHERE refused = 1;
+CREATE INDEX events_refused_by_client_and_type ON events (tenant, client, type, id) WHERE refused = 1;
 
 -- When a client last got a token, in milliseconds: it outlives the events that tell so.
 CREATE TABLE last_tokens (

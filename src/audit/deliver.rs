@@ -1,7 +1,7 @@
 //! The other end of the queue, and the relay of the outbox.
 //!
-//! 1. A message that the queue refuses while it takes others goes to the end of the outbox, and after [`ATTEMPTS`] of them to the
-//!    dead letters: it stands in nobody's way.
+//! 1. A message that the queue refuses goes to the end of the outbox: it stands in nobody's way. One that it refuses [`ATTEMPTS`] times
+//!    while it takes others goes to the dead letters. While the queue takes nothing at all, nothing counts against any message.
 
 use crate::context::database::Database;
 use crate::crypto::sha256;
@@ -67,15 +67,14 @@ pub async fn relay(world: &World, now: Now) -> Result<()> {
     if !refused.is_empty() {
         world.log.line("audit: the queue refuses; events wait in the outbox");
     }
-    // Where the queue takes nothing at all, it is the queue that is in trouble.
     let takes = !sent.is_empty();
     for event in refused {
-        if takes && event.attempts >= ATTEMPTS {
+        if takes && event.attempts.saturating_add(1) >= ATTEMPTS {
             world.log.line("audit: the queue refuses an event for good; kept as a dead letter");
             sent.push(bury_one(&event.body, now));
             sent.push(store::events::unstage(&event.id));
         } else {
-            sent.push(store::events::count_attempt(&event.id));
+            sent.push(store::events::put_back(&event.id, takes));
         }
     }
     Database(&*world.db).run(sent).await.map(drop)

@@ -1,8 +1,11 @@
 //! Making an event durable before its answer leaves.
+//!
+//! 1. An event is bounded when it is made, whatever was sent: a text is cut at a character and a list after some entries, and both say
+//!    so. An event with everything at its bound fits the queue and D1 twice over.
 
 use crate::context::Cx;
 use crate::error::{Fault, Result};
-use crate::model::event::Facts;
+use crate::model::event::{Facts, RefusedScope};
 use crate::model::{Event, EventType};
 use crate::store;
 
@@ -11,6 +14,7 @@ pub fn event(cx: &Cx<'_>, kind: EventType, client: Option<&str>, mut facts: Fact
     // A decision of policy has already named the event that will tell of it.
     let id = facts.decision.clone().unwrap_or_else(|| cx.new_id());
     facts.ip = facts.ip.or_else(|| cx.peer.ip.map(|ip| ip.to_string()));
+    bound(&mut facts);
     Event {
         id,
         tenant: cx.tenant.id.clone(),
@@ -19,6 +23,102 @@ pub fn event(cx: &Cx<'_>, kind: EventType, client: Option<&str>, mut facts: Fact
         request_id: cx.request_id.clone(),
         client: client.map(str::to_owned),
         facts,
+    }
+}
+
+/// How many bytes a text takes at most, as JSON has it; a scope, a resource and a detail may be longer.
+const TEXT: usize = 512;
+const LONG_TEXT: usize = 2_048;
+const SCOPE: usize = 4_096;
+/// How many entries a list has at most, and how many bytes a name in it takes.
+const ENTRIES: usize = 32;
+const NAME: usize = 128;
+const LONG_NAME: usize = 256;
+
+/// Cuts what is too long. Every member is named here, so that none is forgotten.
+fn bound(facts: &mut Facts) {
+    let Facts {
+        subject,
+        chain,
+        grant_type,
+        auth_method,
+        resource,
+        scope_asked,
+        scope_given,
+        scope_refused,
+        scope_refused_more: _,
+        connection,
+        tool,
+        resource_server,
+        ip,
+        decision,
+        policies,
+        policy_errors,
+        shadow_policies,
+        policy_version,
+        jti_hash,
+        expires_at: _,
+        reason,
+        detail,
+        target,
+    } = facts;
+    for text in [subject, grant_type, auth_method, connection, tool, resource_server, ip, decision] {
+        cut_optional(text, TEXT);
+    }
+    for text in [policy_version, jti_hash, reason, target] {
+        cut_optional(text, TEXT);
+    }
+    for text in [resource, detail] {
+        cut_optional(text, LONG_TEXT);
+    }
+    for text in [scope_asked, scope_given] {
+        cut_optional(text, SCOPE);
+    }
+    for list in [chain, policies, shadow_policies] {
+        cut_list(list, NAME);
+    }
+    cut_list(policy_errors, LONG_NAME);
+    for RefusedScope { scope, policies, .. } in scope_refused {
+        cut(scope, NAME);
+        policies.iter_mut().for_each(|policy| cut(policy, NAME));
+    }
+}
+
+fn cut_optional(text: &mut Option<String>, most: usize) {
+    if let Some(text) = text {
+        cut(text, most);
+    }
+}
+
+/// Cuts a text so that its JSON takes no more than `most` bytes; what was cut ends in `…`.
+fn cut(text: &mut String, most: usize) {
+    const END: &str = "…";
+    let room = most.saturating_sub(END.len());
+    let (mut taken, mut whole_at) = (0_usize, 0);
+    for (at, c) in text.char_indices() {
+        if taken <= room {
+            whole_at = at;
+        }
+        taken = taken.saturating_add(match c {
+            '"' | '\\' => 2,
+            '\0'..='\u{1f}' => 6,
+            c => c.len_utf8(),
+        });
+        if taken > most {
+            text.truncate(whole_at);
+            text.push_str(END);
+            return;
+        }
+    }
+}
+
+/// Cuts a list; the last entry of what was cut says how many there were more.
+fn cut_list(list: &mut Vec<String>, most: usize) {
+    let more = list.len().saturating_sub(ENTRIES);
+    list.truncate(ENTRIES);
+    list.iter_mut().for_each(|name| cut(name, most));
+    if more > 0 {
+        list.push(format!("… {more} more"));
     }
 }
 
@@ -32,4 +132,75 @@ pub async fn record(cx: &Cx<'_>, event: &Event) -> Result<()> {
     // The queue has just refused it, so the event waits for the cron: to try again after every answer would only burden D1 while the
     // queue is down.
     cx.run(vec![store::events::stage(&event.id, body)]).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::event::Because;
+
+    /// An event with `length` characters of that kind in every text, and as many entries in every list.
+    fn large(c: char, length: usize, entries: usize) -> Event {
+        let text = || c.to_string().repeat(length);
+        let list = || vec![text(); entries];
+        let mut facts = Facts {
+            subject: Some(text()),
+            chain: list(),
+            grant_type: Some(text()),
+            auth_method: Some(text()),
+            resource: Some(text()),
+            scope_asked: Some(text()),
+            scope_given: Some(text()),
+            connection: Some(text()),
+            tool: Some(text()),
+            resource_server: Some(text()),
+            ip: Some(text()),
+            decision: Some(text()),
+            policies: list(),
+            policy_errors: list(),
+            shadow_policies: list(),
+            policy_version: Some(text()),
+            jti_hash: Some(text()),
+            expires_at: Some(i64::MAX),
+            reason: Some(text()),
+            detail: Some(text()),
+            target: Some(text()),
+            ..Facts::default()
+        };
+        for _ in 0..100 {
+            facts.refuse_scope(&text(), Because::Requirement, &vec!["p".repeat(64); 16]);
+        }
+        bound(&mut facts);
+        let (id, tenant, request_id) = ("i".repeat(26), "t".repeat(64), "r".repeat(26));
+        Event {
+            id,
+            tenant,
+            at: u64::MAX,
+            kind: EventType::TokenRefused,
+            request_id,
+            client: Some("c".repeat(64)),
+            facts,
+        }
+    }
+
+    #[test]
+    fn an_event_with_everything_at_its_bound_stays_below_64_kb_whatever_its_characters() {
+        for c in ['a', '"', '\\', '\0', '\n', 'é', '€', '😀'] {
+            let json = serde_json::to_string(&large(c, 10_000, 1_000)).unwrap();
+            assert!(json.len() < 64 * 1024, "{c:?}: {}", json.len());
+            assert_eq!(serde_json::to_string(&serde_json::from_str::<Event>(&json).unwrap()).unwrap(), json);
+        }
+    }
+
+    #[test]
+    fn what_is_cut_says_so_and_what_fits_stays_as_it_is() {
+        let facts = large('é', 257, 33).facts;
+        assert_eq!(facts.subject.unwrap(), format!("{}…", "é".repeat(254)), "512 bytes, and no half of a character");
+        assert_eq!(facts.scope_given.unwrap(), "é".repeat(257));
+        assert_eq!((facts.chain.len(), facts.chain[32].as_str()), (33, "… 1 more"));
+        let fits = large('a', 128, 32).facts;
+        assert_eq!((fits.chain, fits.subject), (vec!["a".repeat(128); 32], Some("a".repeat(128))));
+        assert_eq!(large('a', 512, 1).facts.subject.unwrap().len(), 512);
+        assert_eq!(large('a', 513, 1).facts.subject.unwrap().len(), 512);
+    }
 }

@@ -122,13 +122,15 @@ pub(super) struct Known {
     era: u64,
     /// How often records were dropped.
     drops: u64,
+    /// How often this isolate changed the tenant itself.
+    own_changes: u64,
     /// What is locked because of failed authentications, and until which second.
     locks: HashMap<String, i64>,
 }
 
 /// Where a load began: what comes of it is kept only if nothing was dropped since.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Stamp {
+pub struct Stamp {
     era: u64,
     drops: u64,
 }
@@ -167,7 +169,11 @@ impl Memory {
         if !id::is_slug(tenant) {
             return Err(Reason::UnknownTenant.into());
         }
-        let seq = self.known(tenant).borrow().tenant.as_ref().map(|tenant| tenant.epoch);
+        let (seq, own_changes) = {
+            let known = self.known(tenant);
+            let known = known.borrow();
+            (known.tenant.as_ref().map(|tenant| tenant.epoch), known.own_changes)
+        };
         let (found, locked, changes) = Database(&*world.db)
             .batch((
                 store::tenants::get(tenant),
@@ -178,7 +184,8 @@ impl Memory {
         let found = found.into_iter().next().map(Rc::new);
         let known = self.known(tenant);
         let mut known = known.borrow_mut();
-        known.checked = Some(now);
+        // What was read before a change of this isolate does not show it: the next request reads again.
+        known.checked = (known.own_changes == own_changes).then_some(now);
         match (&found, &known.tenant) {
             (Some(new), Some(old)) if new.epoch == old.epoch => {}
             // Another request has caught up meanwhile, with newer changes than these. Where none has, the database was restored to an
@@ -209,6 +216,7 @@ impl Memory {
         let known = self.known(tenant);
         let mut known = known.borrow_mut();
         known.checked = None;
+        known.own_changes = known.own_changes.wrapping_add(1);
         known.drops = known.drops.wrapping_add(1);
         self.drop_keys(known.era, keys.iter().map(String::as_str));
     }
@@ -320,7 +328,10 @@ impl Generations {
     fn put(&mut self, key: String, value: Rc<dyn Any>, weight: usize) {
         self.remove(&key);
         let weight = weight.saturating_add(key.len()).saturating_add(ENTRY);
-        self.insert(key, Entry { value, weight });
+        // What would push out all the rest, and itself with it, is not kept.
+        if weight <= GENERATION {
+            self.insert(key, Entry { value, weight });
+        }
     }
 
     fn insert(&mut self, key: String, entry: Entry) {
@@ -368,6 +379,16 @@ mod tests {
                 generations.young.values().chain(generations.old.values()).map(|entry| entry.weight).sum();
             assert!(held <= 2 * GENERATION);
         }
+    }
+
+    #[test]
+    fn an_entry_that_is_larger_than_a_generation_is_not_kept_and_pushes_nothing_out() {
+        let mut generations = Generations::default();
+        put(&mut generations, "small", 1);
+        put(&mut generations, "large", GENERATION);
+        put(&mut generations, "larger", usize::MAX);
+        assert!(generations.get("small").is_some());
+        assert!(generations.get("large").is_none() && generations.get("larger").is_none());
     }
 
     #[test]

@@ -9,7 +9,7 @@ pub mod database;
 mod lockout;
 mod single_use;
 
-pub use cache::{Key, Memory, TenantKey};
+pub use cache::{Key, Memory, Stamp, TenantKey};
 pub use change::Change;
 pub use lockout::Counts;
 
@@ -172,9 +172,14 @@ impl<'a> Cx<'a> {
         Ok(Some(loaded))
     }
 
-    /// Remembers a value that was just made, as [`Self::cached`] would.
-    pub fn keep<K: Key>(&self, key: &K, value: K::Value) {
-        self.memory.keep(&self.tenant.id, self.memory.stamp(&self.tenant.id), key, Rc::new(value));
+    /// Where a load begins whose outcome [`Self::keep`] is to remember.
+    pub fn stamp(&self) -> Stamp {
+        self.memory.stamp(&self.tenant.id)
+    }
+
+    /// Remembers a value that was loaded or made since `stamp`, as [`Self::cached`] would.
+    pub fn keep<K: Key>(&self, stamp: Stamp, key: &K, value: K::Value) {
+        self.memory.keep(&self.tenant.id, stamp, key, Rc::new(value));
     }
 
     /// What `load` gave for this key, which never names anything else, such as a content hash. No change drops it.

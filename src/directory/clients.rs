@@ -31,12 +31,13 @@ pub async fn load(cx: &Cx<'_>, id: &str) -> Result<Option<Rc<Client>>> {
         return Ok(None);
     }
     let read = async || {
+        let stamp = cx.stamp();
         // Nearly always the client is asked about on its own next; its identity comes along.
         let (client, own) =
             cx.batch((store::clients::get(&cx.tenant.id, id), store::identities::of(&cx.tenant.id, id, id))).await?;
         let client = client.into_iter().next();
         if client.is_some() {
-            cx.keep(&IdentityKey(id, id), own.into_iter().next());
+            cx.keep(stamp, &IdentityKey(id, id), own.into_iter().next());
         }
         Ok(client)
     };
@@ -91,7 +92,8 @@ pub async fn delete(cx: &Cx<'_>, client: &Client, by: &str) -> Result<()> {
     let change = invalidates(Change::guard(guard), &client.metadata, &client.metadata, &client.id)
         .invalidates(&StatusListKey)
         .event(event)
-        .always(store::clients::delete_orphaned_secrets(&cx.tenant.id, &client.id));
+        .always(store::clients::delete_orphaned_secrets(&cx.tenant.id, &client.id))
+        .always(store::identities::retire_of_client(&cx.tenant.id, &client.id, cx.now.seconds()));
     match cx.commit(change).await? {
         true => Ok(()),
         false => Err(Reason::PreconditionFailed.into()),

@@ -43,7 +43,7 @@ pub async fn register(cx: &Cx<'_>, client: &str, subject: &str, registered_by: &
     if let Some(known) = load(cx, client, subject).await? {
         return Ok(known);
     }
-    let tenant = &cx.tenant.id;
+    let (tenant, stamp) = (&cx.tenant.id, cx.stamp());
     let (_, made) = cx
         .batch((
             store::identities::ensure(tenant, &cx.new_id(), (client, subject), registered_by, cx.now.seconds()),
@@ -51,7 +51,7 @@ pub async fn register(cx: &Cx<'_>, client: &str, subject: &str, registered_by: &
         ))
         .await?;
     let made = made.into_iter().next().ok_or(Fault::Broken("an identity was not made"))?;
-    cx.keep(&IdentityKey(client, subject), Some(made.clone()));
+    cx.keep(stamp, &IdentityKey(client, subject), Some(made.clone()));
     Ok(Rc::new(made))
 }
 

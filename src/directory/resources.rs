@@ -8,7 +8,7 @@ use crate::context::cache::key;
 use crate::context::{Change, Cx};
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::Facts;
-use crate::model::{EventType, Resource, ResourceBody};
+use crate::model::{EventType, Resource, ResourceBody, id};
 use crate::oauth::ResourceUri;
 use crate::store;
 use std::rc::Rc;
@@ -17,6 +17,41 @@ key!(
     /// A resource by the canonical form of its URI.
     ResourceKey(uri) -> Resource = "resource", weighs Resource::weight
 );
+
+key!(
+    /// A resource by its id.
+    ResourceIdKey(id) -> Resource = "resource-id", weighs Resource::weight
+);
+
+key!(
+    /// The first resources by id: what metadata lists.
+    FirstResourcesKey -> Vec<Resource> = "first-resources", weighs |all| all.iter().map(Resource::weight).sum()
+);
+
+/// How many resources metadata lists.
+const LISTED: i64 = 100;
+
+/// Adds all keys under which a resource is cached.
+pub fn invalidates(change: Change, id: &str, body: &ResourceBody) -> Change {
+    change
+        .invalidates(&ResourceKey(body.resource.canonical()))
+        .invalidates(&ResourceIdKey(id))
+        .invalidates(&FirstResourcesKey)
+}
+
+/// The resource of that id, at most as old as the freshness bound.
+pub async fn get(cx: &Cx<'_>, id: &str) -> Result<Option<Rc<Resource>>> {
+    if !id::is_plausible(id) {
+        return Ok(None);
+    }
+    cx.cached(&ResourceIdKey(id), async || cx.one(store::resources::get(&cx.tenant.id, id)).await).await
+}
+
+/// The first resources by id, at most as old as the freshness bound.
+pub async fn first(cx: &Cx<'_>) -> Result<Rc<Vec<Resource>>> {
+    let read = async || cx.all(store::resources::list(&cx.tenant.id, "", LISTED)).await.map(Some);
+    Ok(cx.cached(&FirstResourcesKey, read).await?.unwrap_or_default())
+}
 
 /// The registered resource that `uri` names, at most as old as the freshness bound.
 pub async fn load(cx: &Cx<'_>, uri: &ResourceUri) -> Result<Option<Rc<Resource>>> {
@@ -51,7 +86,7 @@ pub fn create(cx: &Cx<'_>, body: ResourceBody, by: &str) -> Result<Creation<Reso
     let (id, now) = (body.id.clone().unwrap_or_else(|| cx.new_id()), cx.now.seconds());
     let event = audit::event(cx, EventType::ResourceCreated, Some(by), facts(&id, &body, None));
     let guard = store::resources::insert(&cx.tenant.id, &id, &body, json(&body)?, now);
-    let change = Change::guard(guard).invalidates(&ResourceKey(body.resource.canonical())).event(event);
+    let change = invalidates(Change::guard(guard), &id, &body).event(event);
     let resource = Resource { id, body, version: 1, created_at: now, updated_at: now };
     Ok(Creation::new(resource, change, "another resource has this `id` or this `resource`"))
 }
@@ -67,10 +102,8 @@ pub async fn update(cx: &Cx<'_>, present: Resource, body: ResourceBody, by: &str
     let event = audit::event(cx, EventType::ResourceUpdated, Some(by), facts);
     let (at, now) = ((present.id.as_str(), present.version), cx.now.seconds());
     let guard = store::resources::update(&cx.tenant.id, at, &body, json(&body)?, now);
-    let change = Change::guard(guard)
-        .invalidates(&ResourceKey(present.body.resource.canonical()))
-        .invalidates(&ResourceKey(body.resource.canonical()))
-        .event(event);
+    let change = invalidates(Change::guard(guard), &present.id, &present.body);
+    let change = invalidates(change, &present.id, &body).event(event);
     if !cx.commit(change).await? {
         return Err(match find(cx, &present.id).await?.version == present.version {
             true => Reason::Conflict.because("another resource has this `resource`"),
@@ -92,7 +125,7 @@ pub async fn delete(cx: &Cx<'_>, present: &Resource, by: &str) -> Result<()> {
     let facts = facts(&present.id, &present.body, None);
     let event = audit::event(cx, EventType::ResourceDeleted, Some(by), facts);
     let guard = store::resources::delete(&cx.tenant.id, &present.id, present.version);
-    let change = Change::guard(guard).invalidates(&ResourceKey(present.body.resource.canonical())).event(event);
+    let change = invalidates(Change::guard(guard), &present.id, &present.body).event(event);
     match cx.commit(change).await? {
         true => Ok(()),
         false => Err(Reason::PreconditionFailed.into()),

@@ -113,7 +113,9 @@ pub async fn update(cx: &Cx<'_>, user: User, body: UserBody, by: &str) -> Result
 pub async fn delete(cx: &Cx<'_>, user: &User, by: &str) -> Result<()> {
     let event = audit::event(cx, EventType::UserDeleted, Some(by), facts(user, None));
     let guard = store::users::delete(&cx.tenant.id, &user.id, user.version);
-    match cx.commit(change(cx, guard, user, None).invalidates(&StatusListKey).event(event)).await? {
+    let identities = store::identities::retire_of_user(&cx.tenant.id, &user.id, cx.now.seconds());
+    let change = change(cx, guard, user, None).invalidates(&StatusListKey).event(event).always(identities);
+    match cx.commit(change).await? {
         true => Ok(()),
         false => Err(Reason::PreconditionFailed.into()),
     }

@@ -39,19 +39,26 @@ pub struct Settings {
     pub max_actors: u8,
     /// Whether every DPoP proof at the token endpoint needs a nonce of ours (RFC 9449 §8).
     pub dpop_nonce: bool,
+    /// For how many days events are kept, 1 to 3650.
+    pub event_retention_days: u16,
 }
 
 impl Settings {
     /// Everything that is wrong with it beyond its shape; each problem names the member.
     pub fn problems(&self) -> Vec<String> {
-        let wrong = !(1..=10).contains(&self.max_actors);
-        wrong.then(|| "`settings.max_actors` must be 1 to 10".to_owned()).into_iter().collect()
+        let actors = !(1..=10).contains(&self.max_actors);
+        let days = !(1..=3_650).contains(&self.event_retention_days);
+        let problems = [
+            (actors, "`settings.max_actors` must be 1 to 10"),
+            (days, "`settings.event_retention_days` must be 1 to 3650"),
+        ];
+        problems.into_iter().filter(|(wrong, _)| *wrong).map(|(_, problem)| problem.to_owned()).collect()
     }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_actors: 5, dpop_nonce: false }
+        Self { max_actors: 5, dpop_nonce: false, event_retention_days: 400 }
     }
 }
 

@@ -22,15 +22,17 @@ use crate::store::{self, clients::Unchanged};
 use std::collections::HashMap;
 
 /// How many clients of a tenant one run suspends at most, of either kind.
-const SUSPENDED: i64 = 10;
-/// How many clients one run looks at.
+const EXPIRED: i64 = 10;
+const SUSPENDED: usize = 10;
+/// How many clients one run looks at, and how many of them at a time.
 const LOOKED_AT: i64 = 500;
+const PAGE: i64 = 100;
 const DAY_MILLIS: i64 = 86_400_000;
 
 /// Suspends what has expired and what is not used.
 pub async fn tick(cx: &Cx<'_>) -> Result<()> {
     let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
-    for client in cx.all(store::clients::expired(tenant, now, SUSPENDED)).await? {
+    for client in cx.all(store::clients::expired(tenant, now, EXPIRED)).await? {
         let guard = store::clients::suspend_expired(tenant, &client, now);
         suspend(cx, &client, EventType::ClientExpired, guard).await?;
     }
@@ -41,25 +43,40 @@ pub async fn tick(cx: &Cx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Clients that were neither changed nor given a token for as long as they may stay unused.
+/// Clients that were neither changed nor given a token for as long as they may stay unused. A run goes on after the client that the
+/// last one looked at: clients that are used, but not changed, do not hide the others.
 async fn unused(cx: &Cx<'_>) -> Result<Vec<Unchanged>> {
     let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
+    let began = cx.one(store::tenants::looked_at_client(tenant)).await?.unwrap_or_default();
+    let mut after = began.clone();
     let mut found = Vec::new();
-    let mut after = String::new();
-    for _ in 0..LOOKED_AT / 100 {
-        let page = cx.all(store::clients::unchanged(tenant, &after, now, 100)).await?;
-        let Some(last) = page.last() else { break };
+    for _ in 0..LOOKED_AT / PAGE {
+        let page = cx.all(store::clients::unchanged(tenant, &after, now, PAGE)).await?;
+        let Some(last) = page.last() else {
+            // From the beginning, next time.
+            after.clear();
+            break;
+        };
         after.clone_from(&last.id);
         let ids: Vec<&str> = page.iter().map(|client| client.id.as_str()).collect();
         let last = cx.trail().all(store::events::last_tokens(tenant, serde_json::Value::from(ids).to_string())).await?;
         let last: HashMap<String, i64> = last.into_iter().collect();
-        found.extend(page.into_iter().filter(|client| {
+        for client in page {
             let idle = client.days.saturating_mul(DAY_MILLIS);
             let used = last.get(&client.id).copied().unwrap_or_default();
-            used.saturating_add(idle) <= now.saturating_mul(1_000)
-        }));
+            if used.saturating_add(idle) <= now.saturating_mul(1_000) {
+                found.push(client);
+            }
+        }
+        if found.len() >= SUSPENDED {
+            found.truncate(SUSPENDED);
+            after = found.last().map(|client| client.id.clone()).unwrap_or_default();
+            break;
+        }
     }
-    found.truncate(usize::try_from(SUSPENDED).unwrap_or_default());
+    if after != began {
+        cx.run(vec![store::tenants::look_at_client(tenant, &after)]).await?;
+    }
     Ok(found)
 }
 

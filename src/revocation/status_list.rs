@@ -17,7 +17,7 @@ const LEAST: i64 = 1 << 17;
 /// How many it has at most: a quarter of a megabyte before it is compressed.
 const MOST: i64 = 1 << 20;
 /// How many rows one statement reads.
-const ROWS: i64 = 5_000;
+const ROWS: i64 = 20_000;
 
 /// The `lst` of now. Where an identity stands is a change that drops it; a new identity is valid and needs no new list while there is
 /// room.
@@ -27,12 +27,13 @@ pub async fn lst(cx: &Cx<'_>) -> Result<Rc<String>> {
     while size < taken && size < MOST {
         size = size.saturating_mul(2);
     }
+    let stamp = cx.stamp();
     let load = async || Ok(Some(Encoded { size, lst: Rc::new(encode(cx, size).await?) }));
     match cx.cached(&StatusListKey, load).await? {
         Some(known) if known.size == size => Ok(known.lst.clone()),
         _ => {
             let lst = Rc::new(encode(cx, size).await?);
-            cx.keep(&StatusListKey, Encoded { size, lst: lst.clone() });
+            cx.keep(stamp, &StatusListKey, Encoded { size, lst: lst.clone() });
             Ok(lst)
         }
     }

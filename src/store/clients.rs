@@ -128,14 +128,7 @@ pub fn update(tenant: &str, client: &str, metadata: String, version: i64, now: i
     )
 }
 
-/// Active clients to which something happens by itself: the index `clients_with_an_end` has them.
-macro_rules! with_an_end {
-    () => {
-        "tenant = ?1 AND status = 'active' AND (json_extract(metadata, '$.expires_at') IS NOT NULL \
-         OR json_extract(metadata, '$.suspend_unused_after_days') IS NOT NULL)"
-    };
-}
-
+/// The index `clients_by_expiry` has the active ones.
 macro_rules! is_expired {
     () => {
         "json_extract(metadata, '$.expires_at') <= ?2"
@@ -146,7 +139,7 @@ macro_rules! is_expired {
 pub fn expired(tenant: &str, now: i64, limit: i64) -> Query<String> {
     query!(
         |row| row.text("id"),
-        concat!("SELECT id FROM clients WHERE ", with_an_end!(), " AND ", is_expired!(), " ORDER BY id LIMIT ?3"),
+        concat!("SELECT id FROM clients WHERE tenant = ?1 AND status = 'active' AND ", is_expired!(), " LIMIT ?3"),
         tenant,
         now,
         limit
@@ -167,12 +160,10 @@ pub struct Unchanged {
 pub fn unchanged(tenant: &str, after: &str, now: i64, limit: i64) -> Query<Unchanged> {
     query!(
         |row| Ok(Unchanged { id: row.text("id")?, version: row.int("version")?, days: row.int("days")? }),
-        concat!(
-            "SELECT id, version, json_extract(metadata, '$.suspend_unused_after_days') AS days FROM clients WHERE ",
-            with_an_end!(),
-            " AND id > ?3 AND updated_at + 86400 * json_extract(metadata, '$.suspend_unused_after_days') <= ?2 \
-             ORDER BY id LIMIT ?4"
-        ),
+        "SELECT id, version, json_extract(metadata, '$.suspend_unused_after_days') AS days \
+         FROM clients INDEXED BY clients_that_lapse WHERE tenant = ?1 AND status = 'active' AND id > ?3 \
+         AND json_extract(metadata, '$.suspend_unused_after_days') IS NOT NULL \
+         AND updated_at + 86400 * json_extract(metadata, '$.suspend_unused_after_days') <= ?2 ORDER BY id LIMIT ?4",
         tenant,
         now,
         after,

@@ -29,7 +29,7 @@ pub fn stage_if_changed(id: &str, body: String) -> Sql {
 pub fn staged(limit: i64) -> Query<Staged> {
     let read =
         |row: &Reader<'_>| Ok(Staged { id: row.text("id")?, body: row.text("body")?, attempts: row.int("attempts")? });
-    query!(read, "SELECT id, body, attempts FROM outbox ORDER BY attempts, id LIMIT ?1", limit)
+    query!(read, "SELECT id, body, attempts FROM outbox ORDER BY tries, id LIMIT ?1", limit)
 }
 
 /// Takes an event out of the outbox once the queue has it.
@@ -37,9 +37,9 @@ pub fn unstage(id: &str) -> Sql {
     sql!("DELETE FROM outbox WHERE id = ?1", id)
 }
 
-/// Counts that the queue refused an event.
-pub fn count_attempt(id: &str) -> Sql {
-    sql!("UPDATE outbox SET attempts = attempts + 1 WHERE id = ?1", id)
+/// Puts an event that the queue refused behind the others; `counts` says whether the queue took others.
+pub fn put_back(id: &str, counts: bool) -> Sql {
+    sql!("UPDATE outbox SET tries = tries + 1, attempts = attempts + ?2 WHERE id = ?1", id, i64::from(counts))
 }
 
 /// Keeps an event; a second delivery changes nothing.
@@ -85,9 +85,9 @@ pub fn bury(id: &str, body: String, now: i64) -> Sql {
     sql!("INSERT INTO dead_letters (id, body, received_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING", id, body, now)
 }
 
-/// How many dead letters there are.
+/// How many dead letters there are; counted up to 100,000.
 pub fn count_dead() -> Query<i64> {
-    query!(|row| row.int("n"), "SELECT count(*) AS n FROM dead_letters")
+    query!(|row| row.int("n"), "SELECT count(*) AS n FROM (SELECT 1 FROM dead_letters LIMIT 100000)")
 }
 
 /// Which events are asked for; ids bound moments, for they sort by time.
@@ -108,9 +108,11 @@ pub struct Filter {
 }
 
 macro_rules! page {
-    ($which:literal) => {
+    ($index:literal, $which:literal) => {
         concat!(
-            "SELECT body FROM events WHERE tenant = ?1 AND id >= ?2 AND id < ?3 AND ",
+            "SELECT body FROM events INDEXED BY ",
+            $index,
+            " WHERE tenant = ?1 AND id >= ?2 AND id < ?3 AND ",
             $which,
             " ORDER BY id DESC LIMIT ?4"
         )
@@ -138,19 +140,43 @@ pub fn list(tenant: &str, filter: &Filter, limit: i64) -> Query<serde_json::Valu
         );
     }
     match (client.as_deref(), kind.as_deref(), *refused) {
-        (None, None, false) => query!(read, page!("true"), tenant, from, before, limit),
-        (None, None, true) => query!(read, page!("refused = 1"), tenant, from, before, limit),
-        (None, Some(kind), false) => query!(read, page!("type = ?5"), tenant, from, before, limit, kind),
-        (None, Some(kind), true) => query!(read, page!("type = ?5 AND refused = 1"), tenant, from, before, limit, kind),
-        (Some(client), None, false) => query!(read, page!("client = ?5"), tenant, from, before, limit, client),
+        (None, None, false) => query!(
+            read,
+            "SELECT body FROM events WHERE tenant = ?1 AND id >= ?2 AND id < ?3 ORDER BY id DESC LIMIT ?4",
+            tenant,
+            from,
+            before,
+            limit
+        ),
+        (None, None, true) => query!(read, page!("events_refused", "refused = 1"), tenant, from, before, limit),
+        (None, Some(kind), false) => {
+            query!(read, page!("events_by_type", "type = ?5"), tenant, from, before, limit, kind)
+        }
+        (None, Some(kind), true) => {
+            query!(
+                read,
+                page!("events_refused_by_type", "type = ?5 AND refused = 1"),
+                tenant,
+                from,
+                before,
+                limit,
+                kind
+            )
+        }
+        (Some(client), None, false) => {
+            query!(read, page!("events_by_client", "client = ?5"), tenant, from, before, limit, client)
+        }
         (Some(client), None, true) => {
-            query!(read, page!("client = ?5 AND refused = 1"), tenant, from, before, limit, client)
+            let text = page!("events_refused_by_client", "client = ?5 AND refused = 1");
+            query!(read, text, tenant, from, before, limit, client)
         }
         (Some(client), Some(kind), false) => {
-            query!(read, page!("client = ?5 AND +type = ?6"), tenant, from, before, limit, client, kind)
+            let text = page!("events_by_client_and_type", "client = ?5 AND type = ?6");
+            query!(read, text, tenant, from, before, limit, client, kind)
         }
         (Some(client), Some(kind), true) => {
-            query!(read, page!("client = ?5 AND +type = ?6 AND refused = 1"), tenant, from, before, limit, client, kind)
+            let text = page!("events_refused_by_client_and_type", "client = ?5 AND type = ?6 AND refused = 1");
+            query!(read, text, tenant, from, before, limit, client, kind)
         }
     }
 }
@@ -159,7 +185,8 @@ pub fn list(tenant: &str, filter: &Filter, limit: i64) -> Query<serde_json::Valu
 pub fn recent(tenant: &str, client: &str, subject: &str, limit: i64) -> Query<serde_json::Value> {
     query!(
         read,
-        "SELECT body FROM events WHERE tenant = ?1 AND client = ?2 AND subject = ?3 ORDER BY id DESC LIMIT ?4",
+        "SELECT body FROM events INDEXED BY events_by_identity WHERE tenant = ?1 AND client = ?2 AND subject = ?3 \
+         ORDER BY id DESC LIMIT ?4",
         tenant,
         client,
         subject,

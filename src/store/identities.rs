@@ -22,11 +22,15 @@ pub fn get(tenant: &str, id: &str) -> Query<Identity> {
     query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, id)
 }
 
-/// Makes the identity if it is not there, with the next free place in the status list.
+/// Makes the identity if it is not there, with the next free place in the status list. One whose client or user has just been removed
+/// is retired from the start.
 pub fn ensure(tenant: &str, id: &str, (client, subject): (&str, &str), registered_by: &str, now: i64) -> Sql {
     sql!(
-        "INSERT INTO identities (tenant, id, place, client, subject, registered_by, created_at, updated_at) \
-         SELECT ?1, ?2, (SELECT coalesce(max(place), -1) + 1 FROM identities WHERE tenant = ?1), ?3, ?4, ?5, ?6, ?6 \
+        "INSERT INTO identities (tenant, id, place, client, subject, registered_by, status, created_at, updated_at) \
+         SELECT ?1, ?2, (SELECT coalesce(max(place), -1) + 1 FROM identities WHERE tenant = ?1), ?3, ?4, ?5, \
+         CASE WHEN EXISTS (SELECT 1 FROM clients WHERE tenant = ?1 AND id = ?3) \
+         AND (EXISTS (SELECT 1 FROM clients WHERE tenant = ?1 AND id = ?4) \
+         OR EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND id = ?4)) THEN 'active' ELSE 'retired' END, ?6, ?6 \
          WHERE true ON CONFLICT (tenant, client, subject) DO NOTHING",
         tenant,
         id,
@@ -37,24 +41,49 @@ pub fn ensure(tenant: &str, id: &str, (client, subject): (&str, &str), registere
     )
 }
 
+/// Retires the identities of a client that is not there any more, also those in which it is the subject.
+pub fn retire_of_client(tenant: &str, client: &str, now: i64) -> Sql {
+    sql!(
+        "UPDATE identities SET status = 'retired', updated_at = ?3 WHERE tenant = ?1 AND id IN (\
+         SELECT id FROM identities WHERE tenant = ?1 AND client = ?2 UNION \
+         SELECT id FROM identities WHERE tenant = ?1 AND subject = ?2) AND status <> 'retired' \
+         AND NOT EXISTS (SELECT 1 FROM clients WHERE tenant = ?1 AND id = ?2)",
+        tenant,
+        client,
+        now
+    )
+}
+
+/// Retires the identities of a user who is not there any more.
+pub fn retire_of_user(tenant: &str, user: &str, now: i64) -> Sql {
+    sql!(
+        "UPDATE identities SET status = 'retired', updated_at = ?3 WHERE tenant = ?1 AND subject = ?2 AND status <> 'retired' \
+         AND NOT EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND id = ?2)",
+        tenant,
+        user,
+        now
+    )
+}
+
 /// The digests of the chains that were stopped and whose tokens could still live.
 pub fn stopped_chains(tenant: &str, now: i64) -> Query<String> {
     query!(|row| row.text("jti"), "SELECT jti FROM stopped_chains WHERE tenant = ?1 AND until > ?2", tenant, now)
 }
 
-/// Where an identity stands with everyone in it: as the worst of identity, client and user.
+/// Where an identity stands with everyone in it: as the worst of identity, client and subject, a user or a client.
 macro_rules! standing {
     () => {
         "CASE WHEN i.status = 'retired' OR coalesce(c.status, 'retired') = 'retired' \
-         OR coalesce(u.status, CASE WHEN i.subject = i.client THEN 'active' ELSE 'retired' END) = 'retired' THEN 'retired' \
-         WHEN 'suspended' IN (i.status, c.status, u.status) THEN 'suspended' ELSE 'active' END"
+         OR coalesce(u.status, s.status, 'retired') = 'retired' THEN 'retired' \
+         WHEN 'suspended' IN (i.status, c.status, coalesce(u.status, s.status)) THEN 'suspended' ELSE 'active' END"
     };
 }
 
 macro_rules! joined {
     () => {
         " FROM identities i LEFT JOIN clients c ON c.tenant = i.tenant AND c.id = i.client \
-         LEFT JOIN users u ON u.tenant = i.tenant AND u.id = i.subject WHERE i.tenant = ?1 AND "
+         LEFT JOIN users u ON u.tenant = i.tenant AND u.id = i.subject \
+         LEFT JOIN clients s ON s.tenant = i.tenant AND s.id = i.subject WHERE i.tenant = ?1 AND "
     };
 }
 
@@ -62,7 +91,7 @@ macro_rules! entries {
     ($which:literal) => {
         concat!(
             "SELECT i.id, i.place, i.client, i.subject, i.registered_by, i.status, i.revoked_before, i.created_at, \
-             i.updated_at, c.metadata, c.status AS client_status, u.status AS user_status, ",
+             i.updated_at, c.metadata, c.status AS client_status, coalesce(u.status, CASE WHEN i.subject <> i.client THEN s.status END) AS user_status, ",
             standing!(),
             " AS standing",
             joined!(),
@@ -120,17 +149,23 @@ pub fn places(tenant: &str) -> Query<i64> {
     )
 }
 
-/// The next places after `after` that do not stand as active.
+/// The next places after `after` that do not stand as active: those of stopped identities, and of stopped clients and users. Each has
+/// its index, so that what is active is not looked at.
 pub fn stopped_places(tenant: &str, after: i64, limit: i64) -> Query<(i64, Status)> {
     query!(
         read_place,
-        concat!(
-            "SELECT place, standing FROM (SELECT i.place, ",
-            standing!(),
-            " AS standing",
-            joined!(),
-            "i.place > ?2) WHERE standing <> 'active' ORDER BY place LIMIT ?3"
-        ),
+        "SELECT place, CASE max(retired) WHEN 1 THEN 'retired' ELSE 'suspended' END AS standing FROM (\
+         SELECT place, status = 'retired' AS retired FROM identities INDEXED BY identities_stopped \
+         WHERE tenant = ?1 AND place > ?2 AND status <> 'active' UNION ALL \
+         SELECT i.place, c.status = 'retired' FROM clients c INDEXED BY clients_stopped \
+         CROSS JOIN identities i INDEXED BY identities_by_client ON i.tenant = ?1 AND i.client = c.id \
+         WHERE c.tenant = ?1 AND c.status <> 'active' AND i.place > ?2 UNION ALL \
+         SELECT i.place, c.status = 'retired' FROM clients c INDEXED BY clients_stopped \
+         CROSS JOIN identities i INDEXED BY identities_by_subject ON i.tenant = ?1 AND i.subject = c.id \
+         WHERE c.tenant = ?1 AND c.status <> 'active' AND i.place > ?2 UNION ALL \
+         SELECT i.place, u.status = 'retired' FROM users u INDEXED BY users_stopped \
+         CROSS JOIN identities i INDEXED BY identities_by_subject ON i.tenant = ?1 AND i.subject = u.id \
+         WHERE u.tenant = ?1 AND u.status <> 'active' AND i.place > ?2) GROUP BY place ORDER BY place LIMIT ?3",
         tenant,
         after,
         limit

@@ -85,11 +85,14 @@ pub fn delete_orphaned_streams(tenant: &str) -> Sql {
     )
 }
 
-/// Removes signals whose stream is gone or disabled.
+/// Removes signals whose stream is gone or disabled. It steps from stream to stream: their signals are not looked at.
 pub fn delete_orphaned_signals(tenant: &str) -> Sql {
     sql!(
-        "DELETE FROM signals WHERE tenant = ?1 AND stream NOT IN \
-         (SELECT id FROM streams WHERE tenant = ?1 AND status <> 'disabled')",
+        "WITH RECURSIVE found (stream) AS (SELECT min(stream) FROM signals WHERE tenant = ?1 UNION ALL \
+         SELECT (SELECT min(stream) FROM signals WHERE tenant = ?1 AND stream > found.stream) FROM found \
+         WHERE found.stream IS NOT NULL) \
+         DELETE FROM signals WHERE tenant = ?1 AND stream IN (SELECT stream FROM found WHERE stream IS NOT NULL \
+         AND NOT EXISTS (SELECT 1 FROM streams t WHERE t.tenant = ?1 AND t.id = found.stream AND t.status <> 'disabled'))",
         tenant
     )
 }
@@ -132,24 +135,33 @@ pub fn insert_signal(tenant: &str, stream: &Stream, (id, body): (&str, String), 
 
 macro_rules! can_be_pushed {
     () => {
-        " FROM signals s JOIN streams t ON t.tenant = s.tenant AND t.id = s.stream \
-         JOIN clients c ON c.tenant = t.tenant AND c.id = t.client \
+        " FROM signals s CROSS JOIN streams t ON t.tenant = s.tenant AND t.id = s.stream \
+         CROSS JOIN clients c ON c.tenant = t.tenant AND c.id = t.client \
          WHERE t.status = 'enabled' AND c.status = 'active' AND s.not_before <= ?1 AND s.attempts < ?2"
     };
 }
 
-/// Tenants with signals to push.
+/// Tenants with signals to push, those whose turn was longest ago first: one with many signals does not keep the others waiting.
 pub fn tenants_due(now: i64, attempts: i64, limit: i64) -> Query<String> {
     query!(
-        |row| row.text("tenant"),
-        concat!("SELECT DISTINCT s.tenant", can_be_pushed!(), " LIMIT ?3"),
+        |row| row.text("id"),
+        concat!(
+            "SELECT id FROM tenants WHERE EXISTS (SELECT 1 FROM signals WHERE not_before <= ?1) AND EXISTS (SELECT 1",
+            can_be_pushed!(),
+            " AND s.tenant = tenants.id) ORDER BY pushed_at, id LIMIT ?3"
+        ),
         now,
         attempts,
         limit
     )
 }
 
-/// Signals to push, the oldest first, each with its stream.
+/// Notes that it was a tenant's turn, in milliseconds.
+pub fn take_turn(tenant: &str, now_millis: i64) -> Sql {
+    sql!("UPDATE tenants SET pushed_at = ?2 WHERE id = ?1", tenant, now_millis)
+}
+
+/// Signals to push, those that are due for longest first, each with its stream.
 pub fn due(tenant: &str, now: i64, attempts: i64, limit: i64) -> Query<(Stream, Signal)> {
     query!(
         |row| Ok((read(row)?, read_signal(row)?)),
@@ -157,7 +169,7 @@ pub fn due(tenant: &str, now: i64, attempts: i64, limit: i64) -> Query<(Stream, 
             "SELECT s.stream, s.id AS signal, s.body AS claims, s.attempts, s.created_at, \
              t.id, t.client, t.body, t.status, t.version",
             can_be_pushed!(),
-            " AND s.tenant = ?3 ORDER BY s.created_at, s.id LIMIT ?4"
+            " AND s.tenant = ?3 ORDER BY s.not_before LIMIT ?4"
         ),
         now,
         attempts,
@@ -184,7 +196,7 @@ pub fn waiting(tenant: &str, stream: &str, limit: i64) -> Query<Signal> {
     query!(
         read_signal,
         "SELECT id AS signal, body AS claims, attempts, created_at FROM signals WHERE tenant = ?1 AND stream = ?2 \
-         ORDER BY created_at, id LIMIT ?3",
+         ORDER BY id LIMIT ?3",
         tenant,
         stream,
         limit
@@ -205,8 +217,9 @@ pub fn remove(tenant: &str, stream: &str, ids: String) -> Sql {
 pub fn count_stale(tenant: &str, (now, attempts, created_before): (i64, i64, i64)) -> Query<(String, i64)> {
     query!(
         |row| Ok((row.text("stream")?, row.int("n")?)),
-        "SELECT stream, count(*) AS n FROM signals WHERE tenant = ?1 \
-         AND ((attempts >= ?3 AND not_before <= ?2) OR created_at < ?4) GROUP BY stream",
+        "SELECT stream, count(*) AS n FROM (\
+         SELECT stream, id FROM signals WHERE tenant = ?1 AND not_before <= ?2 AND attempts >= ?3 UNION \
+         SELECT stream, id FROM signals WHERE tenant = ?1 AND created_at < ?4) GROUP BY stream",
         tenant,
         now,
         attempts,

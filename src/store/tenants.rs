@@ -100,6 +100,16 @@ pub fn visit(visitor: Visitor, Visited { id, visited_at }: &Visited, now: i64) -
     sql!(text, id.as_str(), *visited_at, now)
 }
 
+/// Up to which client the cron has looked for those that are not used.
+pub fn looked_at_client(tenant: &str) -> Query<String> {
+    query!(|row| row.text("looked_at_client"), "SELECT looked_at_client FROM tenants WHERE id = ?1", tenant)
+}
+
+/// Notes up to which client it has looked.
+pub fn look_at_client(tenant: &str, client: &str) -> Sql {
+    sql!("UPDATE tenants SET looked_at_client = ?2 WHERE id = ?1", tenant, client)
+}
+
 /// Reads a row.
 pub fn read(row: &Reader<'_>) -> Result<Tenant> {
     Ok(Tenant {

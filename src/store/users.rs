@@ -57,7 +57,7 @@ pub fn list(tenant: &str, after: &str, limit: i64) -> Query<User> {
 pub fn insert(tenant: &str, user: &User, body: String) -> Sql {
     sql!(
         "INSERT INTO users (tenant, id, body, created_at, updated_at) SELECT ?1, ?2, ?3, ?4, ?4 \
-         WHERE NOT EXISTS (SELECT 1 FROM json_each(?3, '$.accounts') AS told JOIN accounts ON accounts.tenant = ?1 \
+         WHERE NOT EXISTS (SELECT 1 FROM json_each(?3, '$.accounts') AS told CROSS JOIN accounts ON accounts.tenant = ?1 \
          AND accounts.issuer = told.value ->> 'issuer' AND accounts.subject = told.value ->> 'subject')",
         tenant,
         user.id.as_str(),
@@ -72,7 +72,7 @@ pub fn update(tenant: &str, id: &str, version: i64, body: String, now: i64) -> S
     sql!(
         "UPDATE users SET body = ?4, version = version + 1, updated_at = ?5 \
          WHERE tenant = ?1 AND id = ?2 AND version = ?3 AND status <> 'retired' \
-         AND NOT EXISTS (SELECT 1 FROM json_each(?4, '$.accounts') AS told JOIN accounts ON accounts.tenant = ?1 \
+         AND NOT EXISTS (SELECT 1 FROM json_each(?4, '$.accounts') AS told CROSS JOIN accounts ON accounts.tenant = ?1 \
          AND accounts.issuer = told.value ->> 'issuer' AND accounts.subject = told.value ->> 'subject' \
          AND accounts.user <> ?2)",
         tenant,

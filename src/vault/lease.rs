@@ -119,10 +119,11 @@ async fn note_use(cx: &Cx<'_>, accepted: &Accepted, connection: &Connection, exp
     if noted.is_some_and(|until| *until >= expires_at) {
         return Ok(());
     }
+    let stamp = cx.stamp();
     let statement =
         store::leases::note_use(&cx.tenant.id, &claims.client_id, &claims.sub, &connection.name, expires_at);
     cx.run(vec![statement]).await?;
-    cx.keep(&key, expires_at);
+    cx.keep(stamp, &key, expires_at);
     Ok(())
 }
 

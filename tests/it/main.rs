@@ -2,12 +2,13 @@
 //!
 //! | module | what it tests |
 //! | --- | --- |
-//! | [`architecture`] | the text of the project: who imports whom, what may stand where |
+//! | [`architecture`], [`graph`] | the text of the project: who imports whom, what may stand where |
 //! | [`jose`], [`wycheproof`] | tokens, keys and proofs with real signatures |
 //! | [`routes`] | every URL, over doubles that can fail, lag and race |
 //! | [`faults`], [`reasons`] | what is lost, slow or down; every refusal |
 //! | [`conformance`] | what anybody can check from outside: in process, or at `BASE_URL` |
 //! | [`cookbook`] | the page about policies, and the policies on it |
+//! | [`store`] | the guards of statements |
 //! | [`vendor`] | the stand-ins in `vendor/` |
 //! | [`support`] | the doubles and fixtures of all of them |
 
@@ -24,9 +25,11 @@ mod architecture;
 mod conformance;
 mod cookbook;
 mod faults;
+mod graph;
 mod jose;
 mod reasons;
 mod routes;
+mod store;
 mod support;
 mod vendor;
 mod wycheproof;

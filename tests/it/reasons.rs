@@ -279,7 +279,7 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
             let [stream] = hub.db.query("SELECT id FROM streams").try_into().unwrap();
             let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000) \
                         INSERT INTO signals (tenant, stream, id, body, created_at) \
-                        SELECT 'main', s.id, i, '{}', 0 FROM n, streams s";
+                        SELECT 'main', s.id, i, '{}', 0 FROM n, streams s WHERE s.tenant = 'main'";
             hub.db.execute(many);
             let server = hub.db.query("SELECT client FROM streams")[0]["client"].as_str().unwrap().to_owned();
             let secret = hub.admin("POST", &format!("clients/{server}/secrets")).json(&json!({})).send().expect(201);

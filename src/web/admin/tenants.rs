@@ -26,6 +26,7 @@ object!(
     SETTINGS = "Settings" [members![
         may "max_actors" Kind::Whole(1, 10),
         may "dpop_nonce" Kind::Boolean,
+        may "event_retention_days" Kind::Whole(1, 3_650),
     ]]
 );
 

@@ -6,17 +6,15 @@
 
 use super::introspect;
 use crate::authn::client::METHODS;
+use crate::directory::resources;
 use crate::error::{Reason, Result};
 use crate::grants;
 use crate::keys::{self, JWKS_MAX_AGE};
 use crate::model::AuthMethod;
 use crate::oauth::metadata::{ResourceMetadata, ServerMetadata};
 use crate::ports::Alg;
-use crate::store;
 use crate::web::{Call, Response};
 use serde_json::{Value, json};
-
-const LISTED: i64 = 100;
 
 /// A public document: readable and cacheable by anybody.
 pub fn public(body: &impl serde::Serialize) -> Response {
@@ -26,8 +24,8 @@ pub fn public(body: &impl serde::Serialize) -> Response {
 /// Authorization server metadata (RFC 8414, OpenID Connect Discovery).
 pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
     let issuer = cx.issuer();
-    let resources = cx.all(store::resources::list(&cx.tenant.id, "", LISTED)).await?;
-    let ours = resources.into_iter().filter(|resource| resource.body.authorization_server.is_none());
+    let resources = resources::first(cx).await?;
+    let ours = resources.iter().filter(|resource| resource.body.authorization_server.is_none());
     let protected_resources = ours.map(|resource| resource.body.resource.to_string()).collect();
     Ok(public(&ServerMetadata {
         authorization_endpoint: format!("{issuer}/authorize"),
@@ -79,12 +77,12 @@ pub async fn jwks(Call { cx, .. }: Call<'_>) -> Result<Response> {
 /// Protected resource metadata (RFC 9728 §2), ready for the resource to serve as it is.
 pub async fn protected_resource(call: Call<'_>) -> Result<Response> {
     let (cx, id) = (call.cx, call.id(0)?);
-    let resource = cx.one(store::resources::get(&cx.tenant.id, id)).await?.ok_or(Reason::NotFound)?;
+    let resource = resources::get(cx, id).await?.ok_or(Reason::NotFound)?;
     Ok(public(&ResourceMetadata {
         resource: resource.body.resource.to_string(),
-        authorization_servers: [resource.body.authorization_server.unwrap_or_else(|| cx.issuer())],
+        authorization_servers: [resource.body.authorization_server.clone().unwrap_or_else(|| cx.issuer())],
         scopes_supported: resource.body.scopes.iter().map(|scope| scope.name.clone()).collect(),
         bearer_methods_supported: ["header"],
-        resource_name: resource.body.name,
+        resource_name: resource.body.name.clone(),
     }))
 }

@@ -4,6 +4,7 @@
 //!    is unknown, malformed, expired or stopped, gets exactly `{"active":false}` (RFC 7662 §2.2, §4).
 //! 2. The answer is as fresh as D1: what is revoked is inactive at the next question, from whatever location.
 //! 3. No answer is cached.
+//! 4. The caller is authenticated before D1 is read for it: a stranger costs no more here than at the token endpoint.
 
 use crate::authn::client::Callers;
 use crate::directory::clients;

@@ -510,16 +510,23 @@ fn the_settings_of_a_tenant_are_shown_changed_and_checked() {
     let hub = Setup::new();
     let shown = |reply: Reply| reply.expect(200).json()["settings"].clone();
     let get = || shown(hub.admin("GET", "tenants/main").send());
-    assert_eq!(get(), json!({"max_actors": 5, "dpop_nonce": false}));
+    assert_eq!(get(), json!({"max_actors": 5, "dpop_nonce": false, "event_retention_days": 400}));
     let put = |more: Value| {
         let body = changed(json!({"name": "Main", "zone": "UTC"}), &more);
         hub.admin("PUT", "tenants/main").header("if-match", "*").json(&body).send()
     };
     assert_eq!(shown(put(json!({"settings": {"max_actors": 10, "dpop_nonce": true}}))), get());
-    assert_eq!(get(), json!({"max_actors": 10, "dpop_nonce": true}));
+    assert_eq!(get(), json!({"max_actors": 10, "dpop_nonce": true, "event_retention_days": 400}));
     put(json!({"name": "Renamed"})).expect(200);
-    assert_eq!(get(), json!({"max_actors": 10, "dpop_nonce": true}), "what is not sent stays");
-    assert_eq!(shown(put(json!({"settings": {"max_actors": 1}}))), json!({"max_actors": 1, "dpop_nonce": false}));
+    assert_eq!(
+        get(),
+        json!({"max_actors": 10, "dpop_nonce": true, "event_retention_days": 400}),
+        "what is not sent stays"
+    );
+    assert_eq!(
+        shown(put(json!({"settings": {"max_actors": 1}}))),
+        json!({"max_actors": 1, "dpop_nonce": false, "event_retention_days": 400})
+    );
     for (bad, why) in [
         (json!({"max_actors": 0}), "max_actors"),
         (json!({"max_actors": 11}), "max_actors"),

@@ -164,7 +164,11 @@ fn an_identity_outlives_its_client_and_shows_that_it_is_gone() {
     let (hub, client, id) = scene();
     hub.admin("DELETE", &format!("clients/{client}")).send().expect(204);
     let shown = hub.admin("GET", &format!("identities/{id}")).send().expect(200).json();
-    assert_eq!((&shown["status"], &shown["stopped"]), (&json!("retired"), &json!(["client"])));
+    assert_eq!(
+        (&shown["status"], &shown["stopped"]),
+        (&json!("retired"), &json!(["identity", "client"])),
+        "retired with its client"
+    );
     assert_eq!((&shown["reach"]["scopes"], &shown["reach"]["connections"]), (&json!([]), &json!([])));
     assert_eq!(list(&hub, "status=retired")[0]["id"], json!(id));
 }

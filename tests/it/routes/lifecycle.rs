@@ -134,13 +134,42 @@ fn a_run_takes_a_bounded_number_and_the_next_ones_the_rest() {
 #[test]
 fn the_cron_looks_at_clients_with_an_end_alone() {
     let hub = Setup::new();
-    let index = "SELECT 1 FROM sqlite_master WHERE name = 'clients_with_an_end'";
-    assert_eq!(hub.db.query(index).len(), 1);
-    let plan = "EXPLAIN QUERY PLAN SELECT id FROM clients WHERE tenant = 'main' AND status = 'active' \
-                AND (json_extract(metadata, '$.expires_at') IS NOT NULL \
-                OR json_extract(metadata, '$.suspend_unused_after_days') IS NOT NULL) \
-                AND json_extract(metadata, '$.expires_at') <= 1 ORDER BY id LIMIT 10";
-    assert!(format!("{:?}", hub.db.query(plan)).contains("clients_with_an_end"));
+    for (index, condition) in [
+        ("clients_by_expiry", "json_extract(metadata, '$.expires_at') <= 1"),
+        ("clients_that_lapse", "json_extract(metadata, '$.suspend_unused_after_days') IS NOT NULL AND id > ''"),
+    ] {
+        let plan = format!(
+            "EXPLAIN QUERY PLAN SELECT id FROM clients WHERE tenant = 'main' AND status = 'active' AND {condition} LIMIT 10"
+        );
+        assert!(format!("{:?}", hub.db.query(&plan)).contains(index), "{index}");
+    }
+}
+
+#[test]
+fn clients_that_are_used_but_never_changed_do_not_hide_those_that_are_not_used() {
+    let hub = Setup::new();
+    let metadata = json!({"client_name": "n", "suspend_unused_after_days": 1}).to_string();
+    let client = "printf('client_%04d', i)";
+    let numbers = "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 1200)";
+    hub.db.execute(&format!(
+        "{numbers} INSERT INTO clients (tenant, id, metadata, created_at, updated_at) \
+         SELECT 'main', {client}, '{metadata}', 0, 0 FROM n"
+    ));
+    let used = hub.clock.seconds() * 1000;
+    hub.trail.execute(&format!(
+        "{numbers} INSERT INTO last_tokens (tenant, client, at) SELECT 'main', {client}, {used} FROM n WHERE i < 1200"
+    ));
+    let suspended = || hub.db.query("SELECT id FROM clients WHERE status = 'suspended'");
+    hub.tick().unwrap();
+    assert_eq!(suspended().len(), 0, "a run looks at a bounded number");
+    hub.tick().unwrap();
+    hub.tick().unwrap();
+    assert_eq!(suspended()[0]["id"], "client_1200");
+    // From the beginning again.
+    hub.clock.advance(DAY);
+    hub.tick().unwrap();
+    hub.tick().unwrap();
+    assert!(suspended().len() > 1, "{}", suspended().len());
 }
 
 #[test]

@@ -2,9 +2,11 @@
 
 mod admin;
 mod audit;
+mod cache;
 mod chain;
 pub mod client_assertions;
 mod connections;
+mod cron;
 mod discovery;
 mod dpop;
 mod exchange;

@@ -85,7 +85,8 @@ fn whoever_in_an_identity_is_stopped_shows_in_the_list_at_once_and_nobody_else_d
         let as_status = |status: u8| stopped.map(|stopped| if stopped { status } else { VALID });
         hub.admin("POST", &format!("{thing}/suspend")).send().expect(200);
         assert_eq!(show(), as_status(SUSPENDED), "{thing}");
-        // The clock stands still, so the other isolate has not heard of it yet; the list has.
+        // The other isolate has not heard of it yet; its list has, a second later.
+        hub.clock.advance(1);
         let there = elsewhere_fetch(hub, &elsewhere);
         assert_eq!(at(&there, index_of(&of_user)), SUSPENDED, "{thing}");
         hub.admin("POST", &format!("{thing}/resume")).send().expect(200);

@@ -21,6 +21,8 @@
 //! | other services | `hub.fetch.answer(\|request\| Scripted::json(200, json!({..})).after(300))`; `hub.fetch.requests()` |
 //! | at the same time | `hub.together(seed, vec![future, ..])` interleaves by the seed; `.future()` instead of `.send()` makes them |
 //! | the queue | `hub.queue.waiting()`, `hub.deliver()`; `hub.events()` relays, delivers and reads the trail |
+//! | tenant walls | every batch also runs beside a twin tenant with the same ids, and for the twin (`shadow.rs`) |
+//! | plans | every statement's plan is looked at once; one that walks a table needs a reason (`plans.rs`) |
 //! | canaries | `hub.dump_at_rest()` rows, KV, queue and log; `hub.dump_everything()` also every reply |
 
 pub mod call;
@@ -29,7 +31,9 @@ pub mod doubles;
 pub mod faults;
 pub mod hub;
 pub mod keys;
+pub mod plans;
 pub mod run;
+pub mod shadow;
 pub mod signer;
 pub mod sqlite;
 

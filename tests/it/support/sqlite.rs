@@ -1,6 +1,9 @@
-//! D1's stand-in: SQLite in memory, one transaction a batch, with D1's limits.
+//! D1's stand-in: SQLite in memory, one transaction a batch, with D1's limits. Beside it runs a [`Shadow`], which holds the walls
+//! between tenants, and the plan of every statement is looked at once (see [`plans`]).
 
 use super::faults::{Faults, Port};
+use super::plans;
+use super::shadow::Shadow;
 use rusqlite::types::{Value as Stored, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 use std::cell::RefCell;
@@ -16,6 +19,7 @@ const MAX_INTEGER: i64 = 1 << 53;
 /// A database with every migration of its folder applied.
 pub struct Sqlite {
     connection: RefCell<Connection>,
+    shadow: Shadow,
     port: Port,
     faults: Rc<Faults>,
 }
@@ -32,16 +36,13 @@ impl Sqlite {
     }
 
     fn of(folder: &str, port: Port, faults: Rc<Faults>) -> Self {
-        let connection = Connection::open_in_memory().unwrap();
-        for migration in migrations(folder) {
-            connection.execute_batch(&migration).unwrap();
-        }
-        Self { connection: RefCell::new(connection), port, faults }
+        Self { connection: RefCell::new(open(folder)), shadow: Shadow::new(folder), port, faults }
     }
 
     /// Runs text with literals, as an operator does with the command line of D1.
     pub fn execute(&self, sql: &str) {
         self.connection.borrow().execute_batch(sql).unwrap();
+        self.shadow.execute(sql);
     }
 
     /// The rows of a query, without passing the faults or the count.
@@ -77,11 +78,11 @@ impl Db for Sqlite {
 impl Sqlite {
     fn transaction(&self, statements: &[Sql]) -> Result<Vec<Outcome>, Unavailable> {
         let mut connection = self.connection.borrow_mut();
-        let transaction = connection.transaction().unwrap();
-        let outcomes: Result<_, _> = statements.iter().map(|one| run(&transaction, one.text, &one.args)).collect();
+        statements.iter().for_each(|one| plans::look(&connection, one.text));
+        let outcomes = transaction(&mut connection, statements);
+        self.shadow.mirror(statements, &outcomes);
         match outcomes {
             Ok(outcomes) => {
-                transaction.commit().unwrap();
                 for staged in statements.iter().filter(|one| one.text.contains("INTO outbox")) {
                     if let Some(Value::Text(id)) = staged.args.first() {
                         self.faults.record(id);
@@ -89,13 +90,30 @@ impl Sqlite {
                 }
                 Ok(outcomes)
             }
-            // Dropping the transaction rolls it back.
             Err(rusqlite::Error::SqliteFailure(error, _)) if error.code == rusqlite::ErrorCode::ConstraintViolation => {
                 Err(Unavailable("D1: a constraint"))
             }
             Err(error) => panic!("a statement that D1 would refuse: {error}"),
         }
     }
+}
+
+/// A database in memory with the migrations of a folder.
+pub fn open(folder: &str) -> Connection {
+    let connection = Connection::open_in_memory().unwrap();
+    connection.set_prepared_statement_cache_capacity(256);
+    for migration in migrations(folder) {
+        connection.execute_batch(&migration).unwrap();
+    }
+    connection
+}
+
+/// Runs all statements or, if one fails, none.
+pub fn transaction(connection: &mut Connection, statements: &[Sql]) -> rusqlite::Result<Vec<Outcome>> {
+    let transaction = connection.transaction()?;
+    let outcomes = statements.iter().map(|one| run(&transaction, one.text, &one.args)).collect::<Result<_, _>>()?;
+    transaction.commit()?;
+    Ok(outcomes)
 }
 
 fn run(connection: &Connection, text: &str, args: &[Value]) -> rusqlite::Result<Outcome> {

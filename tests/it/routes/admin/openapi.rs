@@ -134,7 +134,7 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
     other_issuer["issuer"] = json!("https://replaced.example");
     let mut other = user.clone();
     other["accounts"][0]["subject"] = json!("bob");
-    let settings = json!({"max_actors": 3, "dpop_nonce": false});
+    let settings = json!({"max_actors": 3, "dpop_nonce": false, "event_retention_days": 400});
     let mut replaced = resource.clone();
     replaced.as_object_mut().unwrap().remove("id");
     replaced["resource"] = json!("https://replaced.example/");

@@ -1,0 +1,483 @@
+//! Guards: a statement changes nothing where a row must refuse it, whatever a caller has checked before.
+
+use crate::support::faults::Faults;
+use crate::support::run::Clock;
+use crate::support::sqlite::Sqlite;
+use serde_json::json;
+use std::rc::Rc;
+use writ::cedar::{Mode, Source};
+use writ::crypto::sha256;
+use writ::model::connection::CredentialPointer;
+use writ::model::stop::{Receipt, Stopped};
+use writ::model::stream::{Delivery, Stream, StreamBody, StreamStatus};
+use writ::model::{Client, Status, Stoppable, StoredSecret, Tenant, User};
+use writ::ports::{Db, Sql};
+use writ::store::tenants::{Visited, Visitor};
+use writ::store::{
+    changes, clients, connections, events, identities, issuers, keys, leases, policies, resources, signals, spent,
+    stops, tenants, users,
+};
+
+const NOW: i64 = 1_000;
+const T: &str = "main";
+
+/// One of everything, as it is when nobody has touched it.
+const GIVEN: &str = r#"
+INSERT INTO clients (tenant, id, metadata, created_at, updated_at) VALUES ('main', 'c', '{"client_name":"c","expires_at":900}', 1, 1);
+INSERT INTO client_secrets (tenant, client, id, digest, created_at) VALUES ('main', 'c', 's', 'd', 1);
+INSERT INTO issuers (tenant, id, issuer, body, created_at, updated_at) VALUES ('main', 'i', 'https://i.example', '{}', 1, 1);
+INSERT INTO resources (tenant, id, uri, meeting_form, body, created_at, updated_at)
+  VALUES ('main', 'r', 'https://r.example/', 'https://r.example/', '{}', 1, 1);
+INSERT INTO users (tenant, id, body, created_at, updated_at) VALUES ('main', 'u', '{"accounts":[]}', 1, 1);
+INSERT INTO identities (tenant, id, place, client, subject, registered_by, created_at, updated_at) VALUES ('main', 'x', 0, 'c', 'u', 'g', 1, 1);
+INSERT INTO connections (tenant, name, kind, config, created_at, updated_at) VALUES ('main', 'k', 'kind', '{}', 1, 1);
+INSERT INTO credentials (tenant, connection, id, wrapped_key, created_at) VALUES ('main', 'k', 'd', 'w', 1);
+INSERT INTO leases (tenant, connection, scope, credential, sealed, expires_at, claim, claimed_until)
+  VALUES ('main', 'k', 'a', 'd', 'sealed', 900, 'mine', 900);
+INSERT INTO lease_uses (tenant, client, subject, connection, expires_at) VALUES ('main', 'c', 'u', 'k', 2000);
+INSERT INTO streams (tenant, id, client, body, created_at, updated_at) VALUES ('main', 't', 'c', '{"delivery":{"method":"urn:ietf:rfc:8936"}}', 1, 1);
+INSERT INTO signals (tenant, stream, id, body, attempts, not_before, created_at) VALUES ('main', 't', 'g', '{}', 12, 900, 1);
+INSERT INTO signing_keys (tenant, kid, alg, state, jwk, sealed, created_at, changed_at) VALUES
+  ('main', 'current', 'ES256', 'current', '{}', '', 1, 1), ('main', 'next', 'ES256', 'next', '{}', '', 1, 1),
+  ('main', 'retired', 'ES256', 'retired', '{}', '', 1, 1);
+INSERT INTO policies (tenant, id, description, cedar, mode, created_at, updated_at) VALUES ('main', 'p', '', '', 'enforce', 1, 1);
+"#;
+
+struct Case {
+    /// What refuses.
+    name: &'static str,
+    /// What has to be so that the statement changes a row.
+    given: &'static str,
+    /// What has to keep it from doing so.
+    spoil: &'static str,
+    statement: Sql,
+}
+
+fn case(name: &'static str, statement: Sql, given: &'static str, spoil: &'static str) -> Case {
+    Case { name, given, spoil, statement }
+}
+
+fn changed(case: &Case, more: &str) -> u64 {
+    let clock = Clock::new(1);
+    let db = Sqlite::new(Rc::new(Faults::new(clock.clone())));
+    db.execute(GIVEN);
+    db.execute(case.given);
+    db.execute(more);
+    let outcomes = clock.block_on(db.batch(vec![case.statement.clone()])).unwrap_or_else(|_| panic!("{}", case.name));
+    outcomes[0].changes
+}
+
+fn hold(cases: Vec<Case>) {
+    for case in cases {
+        assert!(changed(&case, "") > 0, "{}: it would refuse in any case", case.name);
+        assert_eq!(changed(&case, case.spoil), 0, "{}", case.name);
+    }
+}
+
+const RETIRED: &str = "UPDATE clients SET status = 'retired'; UPDATE users SET status = 'retired'; \
+    UPDATE connections SET status = 'retired'; UPDATE identities SET status = 'retired'";
+const MOVED: &str = "UPDATE clients SET version = 2; UPDATE users SET version = 2; UPDATE connections SET version = 2; \
+    UPDATE issuers SET version = 2; UPDATE resources SET version = 2; UPDATE streams SET version = 2; UPDATE tenants SET version = 2";
+const SUSPENDED: &str = "UPDATE clients SET status = 'suspended'";
+
+fn a_client(id: &str) -> Client {
+    Client {
+        id: id.to_owned(),
+        metadata: serde_json::from_value(json!({"client_name": "c"})).unwrap(),
+        status: Status::Active,
+        revoked_before: 0,
+        version: 1,
+        created_at: 1,
+        updated_at: 1,
+        secrets: vec![],
+    }
+}
+
+fn a_secret() -> StoredSecret {
+    StoredSecret { id: "s2".to_owned(), digest: sha256("x"), created_at: 1, expires_at: None }
+}
+
+#[test]
+fn changes_of_clients_are_refused_by_version_status_and_number() {
+    hold(vec![
+        case(
+            "insert: the id is taken",
+            clients::insert(T, &a_client("c2"), "{}".into()),
+            "",
+            "UPDATE clients SET id = 'c2'",
+        ),
+        case("update: version", clients::update(T, "c", "{}".into(), 1, NOW), "", MOVED),
+        case("update: retired", clients::update(T, "c", "{}".into(), 1, NOW), "", RETIRED),
+        case("delete: version", clients::delete(T, "c", 1), "", MOVED),
+        case("add_secret: retired", clients::add_secret(T, "c", &a_secret(), 2), "", RETIRED),
+        case("add_secret: gone", clients::add_secret(T, "c", &a_secret(), 2), "", "DELETE FROM clients"),
+        case(
+            "add_secret: too many",
+            clients::add_secret(T, "c", &a_secret(), 2),
+            "",
+            "INSERT INTO client_secrets VALUES ('main', 'c', 's3', 'd', 1, NULL)",
+        ),
+        case("suspend_expired: suspended", clients::suspend_expired(T, "c", NOW), "", SUSPENDED),
+        case("suspend_expired: retired", clients::suspend_expired(T, "c", NOW), "", RETIRED),
+        case(
+            "suspend_expired: not yet",
+            clients::suspend_expired(T, "c", NOW),
+            "",
+            "UPDATE clients SET metadata = json_set(metadata, '$.expires_at', 1001)",
+        ),
+        case("suspend_unused: version", clients::suspend_unused(T, "c", 1, NOW), "", MOVED),
+        case("suspend_unused: suspended", clients::suspend_unused(T, "c", 1, NOW), "", SUSPENDED),
+        case(
+            "delete_orphaned_secrets: the client is there",
+            clients::delete_orphaned_secrets(T, "c"),
+            "UPDATE clients SET id = 'other'",
+            "UPDATE clients SET id = 'c'",
+        ),
+        case(
+            "retire_of_client: the client is there",
+            identities::retire_of_client(T, "c", NOW),
+            "UPDATE clients SET id = 'other'",
+            "UPDATE clients SET id = 'c'",
+        ),
+    ]);
+}
+
+#[test]
+fn changes_of_users_are_refused_by_version_status_and_accounts() {
+    let body = json!({"accounts": [{"issuer": "i", "subject": "s"}]}).to_string();
+    let taken = "INSERT INTO accounts (tenant, issuer, subject, user) VALUES ('main', 'i', 's', 'somebody')";
+    let user = User { id: "u2".to_owned(), body: serde_json::from_value(json!({})).unwrap(), ..a_user() };
+    hold(vec![
+        case("insert: the account is taken", users::insert(T, &user, body.clone()), "", taken),
+        case("update: version", users::update(T, "u", 1, body.clone(), NOW), "", MOVED),
+        case("update: retired", users::update(T, "u", 1, body.clone(), NOW), "", RETIRED),
+        case("update: the account is taken", users::update(T, "u", 1, body, NOW), "", taken),
+        case("delete: version", users::delete(T, "u", 1), "", MOVED),
+        case(
+            "retire_of_user: the user is there",
+            identities::retire_of_user(T, "u", NOW),
+            "UPDATE users SET id = 'other'",
+            "UPDATE users SET id = 'u'",
+        ),
+    ]);
+}
+
+fn a_user() -> User {
+    User {
+        id: "u".to_owned(),
+        body: serde_json::from_value(json!({})).unwrap(),
+        status: Status::Active,
+        revoked_before: 0,
+        version: 1,
+        created_at: 1,
+        updated_at: 1,
+    }
+}
+
+#[test]
+fn changes_of_issuers_resources_and_tenants_are_refused_by_version_and_name() {
+    let issuer =
+        serde_json::from_value(json!({"issuer": "https://new.example", "name": "n", "uses": ["workload"]})).unwrap();
+    let resource: writ::model::ResourceBody = serde_json::from_value(
+        json!({"resource": "https://new.example/", "name": "n", "scopes": [{"name": "s", "description": "d"}]}),
+    )
+    .unwrap();
+    let tenant = Tenant {
+        id: "main".to_owned(),
+        name: "n".to_owned(),
+        zone: "UTC".to_owned(),
+        status: writ::model::tenant::TenantStatus::Active,
+        epoch: 0,
+        policy_hash: String::new(),
+        policy_version: 0,
+        settings: writ::model::Settings::default(),
+        revoked_before: 0,
+        version: 1,
+        created_at: 1,
+        updated_at: 1,
+    };
+    let other_issuer = "INSERT INTO issuers (tenant, id, issuer, body, created_at, updated_at) \
+                        VALUES ('main', 'o', 'https://new.example', '{}', 1, 1)";
+    let other_resource = format!(
+        "INSERT INTO resources (tenant, id, uri, meeting_form, body, created_at, updated_at) \
+         VALUES ('main', 'o', 'x', '{}', '{{}}', 1, 1)",
+        resource.resource.canonical()
+    );
+    let other_resource: &'static str = other_resource.leak();
+    hold(vec![
+        case("issuer insert: taken", issuers::insert(T, "n", &issuer, "{}".into(), NOW), "", other_issuer),
+        case("issuer update: version", issuers::update(T, ("i", 1), &issuer, "{}".into(), NOW), "", MOVED),
+        case("issuer update: taken", issuers::update(T, ("i", 1), &issuer, "{}".into(), NOW), "", other_issuer),
+        case("issuer delete: version", issuers::delete(T, "i", 1), "", MOVED),
+        case("resource insert: taken", resources::insert(T, "n", &resource, "{}".into(), NOW), "", other_resource),
+        case("resource update: version", resources::update(T, ("r", 1), &resource, "{}".into(), NOW), "", MOVED),
+        case("resource update: taken", resources::update(T, ("r", 1), &resource, "{}".into(), NOW), "", other_resource),
+        case("resource delete: version", resources::delete(T, "r", 1), "", MOVED),
+        case("tenant update: version", tenants::update(&tenant, "{}".into(), NOW), "", MOVED),
+        case(
+            "tenant visit: another cron was first",
+            tenants::visit(Visitor::Token, &Visited { id: "main".to_owned(), visited_at: 0 }, NOW),
+            "",
+            "UPDATE tenants SET visited_by_token = 5",
+        ),
+        case(
+            "policies point: another change came first",
+            policies::point(T, 0, "hash"),
+            "",
+            "UPDATE tenants SET policy_version = 1",
+        ),
+    ]);
+}
+
+#[test]
+fn changes_of_connections_and_leases_are_refused_by_version_status_claim_and_credential() {
+    let key = ("main", "k", "a");
+    hold(vec![
+        case("update: version", connections::update(T, ("k", 1), "kind", "{}".into(), NOW), "", MOVED),
+        case("update: retired", connections::update(T, ("k", 1), "kind", "{}".into(), NOW), "", RETIRED),
+        case("delete: version", connections::delete(T, "k", 1), "", MOVED),
+        case(
+            "insert: taken",
+            connections::insert(T, "k2", "kind", "{}".into(), NOW),
+            "",
+            "UPDATE connections SET name = 'k2'",
+        ),
+        case(
+            "erase_credential: the connection is there",
+            connections::erase_credential(T, "k"),
+            "UPDATE connections SET name = 'other'",
+            "UPDATE connections SET name = 'k'",
+        ),
+        case(
+            "claim: claimed",
+            leases::claim(key, "d", "n", NOW, (NOW, 1_100)),
+            "",
+            "UPDATE leases SET claimed_until = 1001",
+        ),
+        case(
+            "claim: still good",
+            leases::claim(key, "d", "n", NOW, (NOW, 1_100)),
+            "",
+            "UPDATE leases SET expires_at = 1001",
+        ),
+        case(
+            "fulfil: claimed by another",
+            leases::fulfil(key, "d", "mine", "s", 2_000),
+            "",
+            "UPDATE leases SET claim = 'x'",
+        ),
+        case("fulfil: not claimed", leases::fulfil(key, "d", "mine", "s", 2_000), "", "UPDATE leases SET claim = NULL"),
+        case("release: claimed by another", leases::release(key, "mine"), "", "UPDATE leases SET claim = 'x'"),
+        case(
+            "forget: of the present credential",
+            leases::forget(T, "k"),
+            "UPDATE leases SET credential = 'old'",
+            "UPDATE leases SET credential = 'd'",
+        ),
+    ]);
+}
+
+fn a_stream(client: &str) -> Stream {
+    let body = StreamBody { events_requested: None, description: None, delivery: Delivery::Poll, reason: None };
+    Stream { id: "t".to_owned(), client: client.to_owned(), body, status: StreamStatus::Enabled, version: 1 }
+}
+
+#[test]
+fn changes_of_streams_and_signals_are_refused_by_version_attempt_number_and_age() {
+    let new = Stream { id: "t2".to_owned(), ..a_stream("c2") };
+    hold(vec![
+        case(
+            "insert: the client has one",
+            signals::insert(T, &new, "{}".into(), NOW),
+            "",
+            "UPDATE streams SET client = 'c2'",
+        ),
+        case("update: version", signals::update(T, &a_stream("c"), "{}".into(), NOW), "", MOVED),
+        case(
+            "claim: another was first",
+            signals::claim(T, ("t", "g"), 12, NOW),
+            "",
+            "UPDATE signals SET attempts = 13",
+        ),
+        case(
+            "insert_signal: too many",
+            signals::insert_signal(T, &a_stream("c"), ("g2", "{}".into()), NOW, 2),
+            "",
+            "INSERT INTO signals (tenant, stream, id, body, created_at) VALUES ('main', 't', 'g3', '{}', 1)",
+        ),
+        case(
+            "drop_stale: not tried often",
+            signals::drop_stale(T, "t", (NOW, 12, 0)),
+            "",
+            "UPDATE signals SET attempts = 11",
+        ),
+        case(
+            "drop_stale: being tried",
+            signals::drop_stale(T, "t", (NOW, 12, 0)),
+            "",
+            "UPDATE signals SET not_before = 1001",
+        ),
+        case(
+            "drop_stale: too young",
+            signals::drop_stale(T, "t", (NOW, 13, 2)),
+            "",
+            "UPDATE signals SET created_at = 2",
+        ),
+        case(
+            "delete_orphaned_streams: the client is there",
+            signals::delete_orphaned_streams(T),
+            "UPDATE clients SET id = 'other'",
+            "UPDATE clients SET id = 'c'",
+        ),
+        case(
+            "delete_orphaned_signals: the stream is there",
+            signals::delete_orphaned_signals(T),
+            "UPDATE streams SET status = 'disabled'",
+            "UPDATE streams SET status = 'paused'",
+        ),
+        case(
+            "delete_orphaned_signals: its stream is there",
+            signals::delete_orphaned_signals(T),
+            "UPDATE streams SET id = 'other'",
+            "UPDATE streams SET id = 't'",
+        ),
+    ]);
+}
+
+#[test]
+fn signals_of_gone_streams_go_and_those_between_them_stay() {
+    let clock = Clock::new(1);
+    let db = Sqlite::new(Rc::new(Faults::new(clock.clone())));
+    db.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 99) \
+         INSERT INTO signals (tenant, stream, id, body, created_at) SELECT 'main', printf('%02d', i / 2), i, '{}', 1 FROM n; \
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 49) \
+         INSERT INTO streams (tenant, id, client, body, status, created_at, updated_at) \
+         SELECT 'main', printf('%02d', i), i, '{}', CASE i % 3 WHEN 0 THEN 'enabled' WHEN 1 THEN 'disabled' ELSE 'paused' END, 1, 1 FROM n",
+    );
+    db.execute("DELETE FROM streams WHERE id = '00'");
+    clock.block_on(db.batch(vec![signals::delete_orphaned_signals(T)])).unwrap();
+    let left: Vec<_> = db
+        .query("SELECT DISTINCT stream FROM signals ORDER BY stream")
+        .iter()
+        .map(|row| row["stream"].clone())
+        .collect();
+    let wanted: Vec<_> = (1..50).filter(|n| n % 3 != 1).map(|n| json!(format!("{n:02}"))).collect();
+    assert_eq!(left, wanted);
+}
+
+#[test]
+fn keys_move_on_only_from_where_they_are() {
+    let key = keys::StoredKey {
+        kid: "new".to_owned(),
+        alg: "RS256".to_owned(),
+        state: "next".to_owned(),
+        jwk: "{}".to_owned(),
+        sealed: String::new(),
+        created_at: 1,
+        changed_at: 1,
+    };
+    hold(vec![
+        case("insert: the place is taken", keys::insert(T, &key), "", "UPDATE signing_keys SET alg = 'RS256'"),
+        case("retire: no next", keys::retire(T, "ES256", 1, NOW), "", "DELETE FROM signing_keys WHERE state = 'next'"),
+        case(
+            "retire: published too late",
+            keys::retire(T, "ES256", 1, NOW),
+            "",
+            "UPDATE signing_keys SET changed_at = 2",
+        ),
+        case(
+            "retire: a next one of another algorithm",
+            keys::retire(T, "ES256", 1, NOW),
+            "",
+            "UPDATE signing_keys SET alg = 'RS256' WHERE state = 'next'",
+        ),
+        case("forget: not retired", keys::forget(T, 1), "", "DELETE FROM signing_keys WHERE state = 'retired'"),
+        case("forget: retired just now", keys::forget(T, 1), "", "UPDATE signing_keys SET changed_at = 2"),
+    ]);
+}
+
+#[test]
+fn stops_are_refused_by_the_status_and_hold_for_what_is_stopped_alone() {
+    let mut cases = vec![
+        case(
+            "stop_chain: stopped",
+            stops::stop_chain(T, "j", 1),
+            "",
+            "INSERT INTO stopped_chains VALUES ('main', 'j', 1)",
+        ),
+        case("spend: spent", spent::spend(T, "jti", "k", 1), "", "INSERT INTO spent VALUES ('main', 'jti', 'k', 1)"),
+    ];
+    for (kind, id) in
+        [(Stoppable::Client, "c"), (Stoppable::User, "u"), (Stoppable::Identity, "x"), (Stoppable::Connection, "k")]
+    {
+        let suspend = stops::set_status(T, (kind, id), (Status::Active, Status::Suspended), NOW).unwrap();
+        cases.push(case("suspend: retired", suspend, "", RETIRED));
+        cases.push(case("retire: retired", stops::retire(T, (kind, id), NOW, (NOW, NOW)), "", RETIRED));
+        let cascade = stops::cascade(T, (kind, id)).remove(0);
+        let alive = "UPDATE clients SET status = 'suspended'; UPDATE users SET status = 'active'; \
+                     UPDATE identities SET status = 'suspended'; UPDATE connections SET status = 'active'";
+        cases.push(case("cascade: it lives", cascade.clone(), RETIRED, alive));
+        cases.push(case("cascade: it is another", cascade, RETIRED, "UPDATE clients SET id = 'o'; UPDATE users SET id = 'o'; UPDATE identities SET id = 'o'; UPDATE connections SET name = 'o'"));
+    }
+    let tenant = stops::retire(T, (Stoppable::Tenant, "main"), NOW, (NOW, NOW));
+    let stopped = "UPDATE tenants SET status = 'suspended', revoked_before = 5, updated_at = 5";
+    cases.push(case("retire: the tenant is suspended", tenant, "", stopped));
+    let dropped = stops::cascade(T, (Stoppable::Tenant, "main")).remove(0);
+    cases.push(case(
+        "cascade: the tenant lives",
+        dropped,
+        "UPDATE tenants SET status = 'suspended'",
+        "UPDATE tenants SET status = 'active'",
+    ));
+    hold(cases);
+}
+
+/// A link of a chain changes nothing if the statement before it changed nothing.
+#[test]
+fn a_link_holds_only_if_the_one_before_it_changed_a_row() {
+    let nothing = || clients::delete(T, "nobody", 1);
+    let something = || spent::spend(T, "jti", "k", 1);
+    let source = Source { id: "p".to_owned(), cedar: String::new(), mode: Mode::Enforce };
+    let receipt = Receipt {
+        kind: Stoppable::Client,
+        id: "c".to_owned(),
+        status: Status::Retired,
+        at: 1,
+        not_honoured_after: 1,
+        stopped: Stopped {
+            secrets: 0,
+            identities: 0,
+            leases: 0,
+            leases_expire_by: None,
+            tokens_issued_until: 1,
+            tokens_expire_by: 1,
+        },
+        event: None,
+    };
+    let pointer = CredentialPointer { id: "d2".to_owned(), wrapped_key: "w".to_owned(), created_at: 1 };
+    let links = [
+        ("advance", changes::advance(T)),
+        ("log", changes::log(T, r#"["k"]"#.to_owned(), NOW)),
+        ("stage", events::stage_if_changed("e", "{}".to_owned())),
+        ("insert client", clients::insert_if_changed(T, &a_client("c2"), "{}".to_owned())),
+        ("insert secret", clients::insert_secret(T, "c", &a_secret())),
+        ("put policy", policies::put(T, &source, "", "", NOW)),
+        ("delete policy", policies::delete(T, "p")),
+        ("point to a credential", connections::point(T, "k", &pointer)),
+        ("promote a key", keys::promote(T, "RS256", NOW)),
+        ("broadcast", signals::broadcast(T, "g9", ("e", "{}".to_owned()), NOW)),
+        ("keep a receipt", stops::keep(T, &receipt, "{}".to_owned())),
+    ];
+    for (name, link) in links {
+        let run = |first: Sql| {
+            let clock = Clock::new(1);
+            let db = Sqlite::new(Rc::new(Faults::new(clock.clone())));
+            db.execute(GIVEN);
+            db.execute("UPDATE signing_keys SET alg = 'RS256' WHERE state = 'next'");
+            clock.block_on(db.batch(vec![first, link.clone()])).unwrap()[1].changes
+        };
+        assert!(run(something()) > 0, "{name}: it would refuse in any case");
+        assert_eq!(run(nothing()), 0, "{name}");
+    }
+}

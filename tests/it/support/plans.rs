@@ -1,0 +1,99 @@
+//! The plan of every statement that runs, without statistics: nothing walks a table, or all rows of a tenant, but for a reason.
+//!
+//! A plan is looked at once a process.
+
+use rusqlite::Connection;
+use std::collections::HashSet;
+use std::sync::{LazyLock, Mutex};
+
+/// How a statement begins, how the step of its plan begins, and why it may be so.
+const WALKS: &[(&str, &str, &str)] = &[
+    (
+        "SELECT id, body, attempts FROM outbox",
+        "SCAN outbox USING INDEX outbox_by_tries",
+        "the first few in their order",
+    ),
+    ("SELECT id, visited_by_token AS", "SCAN tenants USING COVERING INDEX", "the first few in their order"),
+    ("SELECT id, visited_by_broker AS", "SCAN tenants USING COVERING INDEX", "the first few in their order"),
+    ("SELECT id, visited_by_others AS", "SCAN tenants USING COVERING INDEX", "the first few in their order"),
+    (
+        "SELECT id FROM tenants WHERE EXISTS",
+        "SCAN tenants USING COVERING INDEX",
+        "in their order, while any signal is due",
+    ),
+    ("SELECT count(*) AS n FROM (SELECT 1 FROM dead_letters LIMIT", "SCAN dead_letters", "bounded"),
+    ("SELECT c.id, c.metadata", "SCAN s", "the secrets of one client, which are bounded"),
+    ("SELECT c.id, c.metadata", "USE TEMP B-TREE FOR ORDER BY", "the secrets of one client, which are bounded"),
+    ("SELECT stream, count(*)", "USE TEMP B-TREE FOR GROUP BY", "what is stale is counted before it goes"),
+    ("WITH RECURSIVE found (stream)", "SCAN found", "the streams of a tenant, a step each"),
+    (
+        "WITH RECURSIVE found (stream)",
+        "SEARCH signals USING PRIMARY KEY (tenant=?)",
+        "the least of an index is one step",
+    ),
+    ("DELETE FROM streams", "SEARCH streams", "one of each resource server"),
+    ("INSERT INTO signals", "SEARCH t", "every stream gets the signal; one of each resource server"),
+    ("SELECT place, CASE max(retired)", "SEARCH c USING INDEX clients_stopped", "those that are stopped are wanted"),
+    ("SELECT place, CASE max(retired)", "SEARCH u USING INDEX users_stopped", "those that are stopped are wanted"),
+    ("SELECT place, CASE max(retired)", "USE TEMP B-TREE FOR GROUP BY", "those that are stopped are wanted"),
+    ("SELECT coalesce(max(place)", "SEARCH identities", "the most of an index is one step"),
+    ("INSERT INTO identities", "SEARCH identities", "the most of an index is one step"),
+    (
+        "SELECT status, updated_at, (SELECT count(*) FROM client_secrets",
+        "SEARCH",
+        "killing a tenant counts what it has",
+    ),
+    ("SELECT count(*) AS leases, max(expires_at)", "SEARCH leases", "killing a tenant counts what it has"),
+    ("DELETE FROM leases WHERE tenant = ?1 AND EXISTS", "SEARCH leases", "killing a tenant drops what it has"),
+    ("SELECT n.key AS place", "SEARCH r", "a policy that is written looks for the resources and scopes that it names"),
+    ("SELECT n.key AS place", "USE TEMP B-TREE FOR ORDER BY", "the names in one policy"),
+    ("SELECT shard, hash", "SEARCH policy_shards", "193 at the most"),
+    (
+        "SELECT DISTINCT shard",
+        "SEARCH policies USING COVERING INDEX policies_by_shard",
+        "when all shards are written anew",
+    ),
+    ("SELECT id, description, cedar, mode", "SEARCH policies", "the bundle is made of all policies"),
+    (
+        "SELECT clients.id AS client, identity",
+        "SEARCH clients USING INDEX clients_with_workloads",
+        "workloads, remembered by issuer",
+    ),
+    ("SELECT kid, alg, state", "SEARCH signing_keys", "a handful"),
+    ("SELECT kid, alg, state", "USE TEMP B-TREE FOR ORDER BY", "a handful"),
+    ("UPDATE signing_keys", "SEARCH signing_keys", "a handful"),
+    ("DELETE FROM signing_keys", "SEARCH signing_keys", "a handful"),
+    (
+        "SELECT jti FROM stopped_chains",
+        "SEARCH stopped_chains",
+        "all are wanted; those whose tokens have died are removed",
+    ),
+];
+
+static LOOKED_AT: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
+
+/// Fails the test if the statement's plan walks a table.
+pub fn look(connection: &Connection, text: &'static str) {
+    if !LOOKED_AT.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).insert(text) {
+        return;
+    }
+    for step in walks(connection, text) {
+        let known = WALKS.iter().any(|(statement, walk, _)| text.starts_with(statement) && step.starts_with(walk));
+        assert!(known, "a plan walks a table, or sorts: {step}\n{text}");
+    }
+}
+
+/// The steps of its plan that look at every row of a table, or of a tenant, or that sort.
+pub fn walks(connection: &Connection, text: &str) -> Vec<String> {
+    let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
+    let nothing = vec![rusqlite::types::Null; statement.parameter_count()];
+    let steps = statement.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>("detail")).unwrap();
+    steps.map(Result::unwrap).filter(|step| is_walk(step)).collect()
+}
+
+fn is_walk(step: &str) -> bool {
+    let all = step.starts_with("SCAN ")
+        && !step.contains(" VIRTUAL TABLE ")
+        && !["SCAN CONSTANT ROW", "SCAN ("].iter().any(|harmless| step.starts_with(harmless));
+    all || step.ends_with("(tenant=?)") || step.contains("AUTOMATIC") || step.contains("USE TEMP B-TREE")
+}
