@@ -43,7 +43,7 @@ def test_a_refused_token_is_recorded_with_the_address(writ, shop):
     assert_common(event, shop, shop.writer)
     assert event["scope_asked"] == WRITE
     assert "scope_given" not in event
-    assert event["reason"] == "UnknownScope"
+    assert event["reason"] == "PolicyDenied"
     assert event["decision"] == answer.json()["decision"]
 
 
