@@ -77,3 +77,6 @@ UPDATE identities SET status = 'retired' WHERE status <> 'retired' AND (
   NOT EXISTS (SELECT 1 FROM clients c WHERE c.tenant = identities.tenant AND c.id = identities.client)
   OR (NOT EXISTS (SELECT 1 FROM clients c WHERE c.tenant = identities.tenant AND c.id = identities.subject)
     AND NOT EXISTS (SELECT 1 FROM users u WHERE u.tenant = identities.tenant AND u.id = identities.subject)));
+
+-- Streams whose signals are pushed.
+CREATE INDEX streams_pushed ON streams (tenant, id) WHERE json_extract(body, '$.delivery.method') = 'urn:ietf:rfc:8935';

@@ -127,6 +127,7 @@ pub fn list(tenant: &str, filter: &Filter, limit: i64) -> Query<serde_json::Valu
         return query!(
             read,
             page!(
+                "events_by_target",
                 "target = ?5 AND (?6 IS NULL OR +client = ?6) AND (?7 IS NULL OR +type = ?7) AND (?8 = 0 OR refused = 1)"
             ),
             tenant,

@@ -41,5 +41,5 @@ pub fn of(tenant: &str) -> Query<Counts> {
 
 /// Counts the events of all tenants that wait in the outbox.
 pub fn outbox() -> Query<i64> {
-    query!(|row| row.int("n"), "SELECT count(*) AS n FROM outbox")
+    query!(|row| row.int("n"), "SELECT count(*) AS n FROM (SELECT 1 FROM outbox LIMIT 10000)")
 }

@@ -48,6 +48,18 @@ const WALKS: &[(&str, &str, &str)] = &[
     ("SELECT n.key AS place", "SEARCH r", "a policy that is written looks for the resources and scopes that it names"),
     ("SELECT n.key AS place", "USE TEMP B-TREE FOR ORDER BY", "the names in one policy"),
     ("SELECT shard, hash", "SEARCH policy_shards", "193 at the most"),
+    ("SELECT count(*) AS n FROM (SELECT 1 FROM outbox LIMIT", "SCAN outbox", "bounded"),
+    ("SELECT (SELECT count(*) FROM clients", "SEARCH", "an administrator asks what the tenant has, over indexes"),
+    (
+        "SELECT id FROM clients WHERE tenant = ?1 AND (EXISTS",
+        "SEARCH clients",
+        "removing what clients refer to is rare",
+    ),
+    (
+        "SELECT id, client, body, status, version FROM streams WHERE tenant = ?1 AND json_extract",
+        "SEARCH streams",
+        "one of each resource server",
+    ),
     (
         "SELECT DISTINCT shard",
         "SEARCH policies USING COVERING INDEX policies_by_shard",

@@ -21,6 +21,7 @@ const OF_ALL_TENANTS: &[(&str, &str)] = &[
     ("UPDATE outbox", "the relay"),
     ("INSERT INTO dead_letters", "messages that are no events have no tenant"),
     ("SELECT count(*) AS n FROM (SELECT 1 FROM dead_letters", "dead letters are counted over all tenants"),
+    ("SELECT count(*) AS n FROM (SELECT 1 FROM outbox", "what waits is counted over all tenants"),
     (
         "SELECT id, name, zone, status, epoch, policy_hash, policy_version, settings, revoked_before, version, created_at, \
       updated_at FROM tenants WHERE id > ?1",
