@@ -32,17 +32,20 @@ function missing(text, split) {
     if (line.startsWith("[")) chosen = /^\[+env\./.test(line) === split;
     if (!chosen) return [];
     const where = `  line ${index + 1}: ${line}`;
-    if (/^(database_id|id) = "[0-]+"$/.test(line)) return [where];
+    if (/^(database_id|id) = "[0-]+1?"$/.test(line)) return [where];
     if (/^ORIGIN = /.test(line) && !/^ORIGIN = "https:\/\/[^/"]+"$/.test(line)) return [`${where}   (must be https://HOST)`];
     return [];
   });
 }
 
-/** Each database, with an environment that is bound to it. */
+/** Each database, with an environment that is bound to it. One id under two names is refused: their migrations would be taken for each other's. */
 async function databases(environments) {
   const { unstable_readConfig: read } = await import("wrangler");
-  return new Map(environments.flatMap((env) =>
-    read({ config, env: env || undefined }, { hideWarnings: true }).d1_databases.map(({ database_name: name }) => [name, env])));
+  const bound = environments.flatMap((env) =>
+    read({ config, env: env || undefined }, { hideWarnings: true }).d1_databases.map((database) => ({ ...database, env })));
+  const twice = bound.find((one) => bound.some((other) => other.database_id === one.database_id && other.database_name !== one.database_name));
+  if (twice) throw new Error(`wrangler.toml gives writ and writ-audit the same database_id ${twice.database_id}: each needs a database of its own.`);
+  return new Map(bound.map(({ database_name: name, env }) => [name, env]));
 }
 
 function wrangler(...words) {
