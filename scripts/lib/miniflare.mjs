@@ -70,7 +70,8 @@ export async function start({ port, state, split = false, vars = {}, consume = t
   return {
     origin,
     issuer: `${origin}/t/main`,
-    database: () => mf.getD1Database("DB", configs.find((config) => config.d1_databases.length > 0).name),
+    database: (binding = "DB") =>
+      mf.getD1Database(binding, configs.find((config) => config.d1_databases.some((database) => database.binding === binding)).name),
     /** Brings every database of wrangler.toml up to date. */
     async migrate() {
       const seen = new Set();

@@ -31,6 +31,10 @@ pub struct Tenant {
     pub updated_at: i64,
 }
 
+/// For how many days events are kept unless a tenant says otherwise, and at most.
+pub const RETENTION_DAYS: u16 = 400;
+pub const MAX_RETENTION_DAYS: u16 = 3_650;
+
 /// The bounds that a tenant sets itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -47,7 +51,7 @@ impl Settings {
     /// Everything that is wrong with it beyond its shape; each problem names the member.
     pub fn problems(&self) -> Vec<String> {
         let actors = !(1..=10).contains(&self.max_actors);
-        let days = !(1..=3_650).contains(&self.event_retention_days);
+        let days = !(1..=MAX_RETENTION_DAYS).contains(&self.event_retention_days);
         let problems = [
             (actors, "`settings.max_actors` must be 1 to 10"),
             (days, "`settings.event_retention_days` must be 1 to 3650"),
@@ -58,7 +62,7 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_actors: 5, dpop_nonce: false, event_retention_days: 400 }
+        Self { max_actors: 5, dpop_nonce: false, event_retention_days: RETENTION_DAYS }
     }
 }
 

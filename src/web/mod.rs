@@ -1,4 +1,4 @@
-//! Parse, call a verb, render. One file per endpoint, or per group of endpoints of one kind; every URL is a row of [`routes`].
+//! Parse, call a verb, render. One file per endpoint, or per group of endpoints of one kind; every URL is a row of `routes`.
 //!
 //! 1. An endpoint says in its type what has been checked before it runs: [`Call`] nothing, [`AdminCall`] the token of an administrator,
 //!    [`ReceiverCall`] the token of a resource server.

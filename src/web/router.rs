@@ -1,4 +1,4 @@
-//! Finding the endpoint of a path: every URL is a row of [`super::routes`], with its role, its guard, its handler and its part of the
+//! Finding the endpoint of a path: every URL is a row of `routes`, with its role, its guard, its handler and its part of the
 //! document.
 //!
 //! 1. Rows of one path stand together, and the first path that fits is the one.

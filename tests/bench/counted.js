@@ -1,4 +1,4 @@
-// The entry module of the counting run: Writ's own, with every call on its D1 and KV bindings counted. GET /calls answers the count.
+// The entry module of the counting run: Writ's own, with every call on its D1 databases and KV counted. GET /calls answers the count.
 
 import Writ from "./index.js";
 
@@ -18,6 +18,7 @@ const counted = (name, binding) => new Proxy(binding, {
 export default {
   fetch(request, env, ctx) {
     if (new URL(request.url).pathname === "/calls") return Response.json(calls);
-    return Writ.fetch(request, { ...env, DB: counted("DB", env.DB), KV: counted("KV", env.KV) }, ctx);
+    const [DB, AUDIT_DB, KV] = [counted("DB", env.DB), counted("DB", env.AUDIT_DB), counted("KV", env.KV)];
+    return Writ.fetch(request, { ...env, DB, AUDIT_DB, KV }, ctx);
   },
 };

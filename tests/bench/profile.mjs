@@ -6,7 +6,6 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
-import WebSocket from "ws";
 import { freePort, root, start } from "../../scripts/lib/miniflare.mjs";
 import { form, load } from "./load.mjs";
 import { google, grant, populate } from "./setup.mjs";
@@ -18,12 +17,15 @@ const seconds = Number(values.seconds);
 async function inspector(port) {
   const targets = await (await fetch(`http://127.0.0.1:${port}/json`)).json();
   const socket = new WebSocket(targets.find(({ id }) => id.includes("writ")).webSocketDebuggerUrl);
-  await new Promise((open, failed) => socket.once("open", open).once("error", failed));
+  await new Promise((open, failed) => {
+    socket.onopen = open;
+    socket.onerror = () => failed(new Error("the inspector does not answer"));
+  });
   const waiting = new Map();
-  socket.on("message", (data) => {
+  socket.onmessage = ({ data }) => {
     const { id, result, error } = JSON.parse(data);
     waiting.get(id)?.(error ?? result);
-  });
+  };
   let last = 0;
   return (method, params = {}) => new Promise((done) => {
     waiting.set(++last, done);

@@ -158,7 +158,7 @@ async function storageCalls({ how, url, agents }) {
 async function stored({ how, url, agents }) {
   const running = await start({ ...how, consume: true });
   try {
-    const database = await running.database();
+    const database = await running.database("AUDIT_DB");
     const events = () => database.prepare("SELECT count(*) FROM events WHERE type = 'token.issued'").first("count(*)");
     const before = await events();
     const { rate, requests } = await load(url, agents.map((agent) => form(agent, grant)), SECONDS);

@@ -40,6 +40,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/conformance.md",
     "docs/decisions.md",
     "docs/mechanisms.md",
+    "docs/open.md",
     "docs/operations.md",
     "docs/performance.md",
     "docs/policies.md",
