@@ -31,8 +31,9 @@ pub struct Tenant {
     pub updated_at: i64,
 }
 
-/// For how many days events are kept unless a tenant says otherwise, and at most.
+/// For how many days events are kept, unless the tenant says otherwise.
 pub const RETENTION_DAYS: u16 = 400;
+/// For how many days a tenant may have them kept.
 pub const MAX_RETENTION_DAYS: u16 = 3_650;
 
 /// The bounds that a tenant sets itself.
