@@ -111,6 +111,7 @@ Ctrl-C stops it.`;
 }
 
 main().then(() => process.exit(0), (error) => {
-  console.error(`\x1b[31m${error.message}\x1b[0m`);
+  // fetch says only that it failed; its cause says why.
+  console.error(`\x1b[31m${error.cause ? `${error.message}: ${error.cause.message}` : error.message}\x1b[0m`);
   process.exit(1);
 });
