@@ -70,11 +70,12 @@ async function main() {
   const text = readFileSync(config, "utf8");
   const open = missing(text, split);
   if (open.length > 0) throw new Error(`wrangler.toml is not filled in; its first lines say how:\n${open.join("\n")}`);
+  const environments = split ? SPLIT : [""];
+  const migrated = await databases(environments);
   if (words.includes("--check")) return;
 
   const dry = words.includes("--dry-run");
-  const environments = split ? SPLIT : [""];
-  for (const [name, environment] of dry ? [] : await databases(environments)) {
+  for (const [name, environment] of dry ? [] : migrated) {
     wrangler("d1", "migrations", "apply", name, "--remote", "--env", environment);
   }
   for (const environment of environments) {

@@ -86,9 +86,11 @@ test("writ deploy makes a wrangler.toml, says what to fill in, and wrangler take
   const text = await readFile(file, "utf8");
   assert.doesNotMatch(text, /scripts\//);
   await writeFile(file, text
-    .replace(/"0{8}-[0-]+"/g, '"11111111-1111-4111-8111-111111111111"')
+    .replace(/"0{8}-[0-]+([01])"/g, '"11111111-1111-4111-8111-11111111111$1"')
     .replace(/"0{32}"/g, `"${"1".repeat(32)}"`)
     .replace(/^ORIGIN = .*/gm, 'ORIGIN = "https://id.example.com"'));
   assert.match((await npx("writ", "deploy", "--dry-run")).stdout, /Total Upload/);
   assert.match((await npx("writ", "deploy", "split", "--dry-run")).stdout, /Deploying discovery/);
+  await writeFile(file, (await readFile(file, "utf8")).replaceAll("111110", "111111"));
+  await assert.rejects(npx("writ", "deploy", "--dry-run"), ({ stderr }) => /the same database_id/.test(stderr));
 });
