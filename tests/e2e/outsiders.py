@@ -67,6 +67,8 @@ class Service:
                     self.send_response(status)
                     self.send_header("Content-Type", "application/json")
                     self.send_header("Content-Length", str(len(text)))
+                    # Said, because workerd keeps what is not closed by a header, and fails if it is closed under its next request.
+                    self.send_header("Connection", "close")
                     self.end_headers()
                     self.wfile.write(text.encode())
 
