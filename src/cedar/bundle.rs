@@ -282,29 +282,8 @@ mod tests {
         Target::Scope { resource: MCP.into(), name: name.into(), tool: None }
     }
 
-    fn berlin(now: i64) -> Option<i32> {
-        let moment = jiff::Timestamp::from_second(now).ok()?;
-        Some(jiff::tz::TimeZone::get("Europe/Berlin").unwrap().to_offset(moment).seconds())
-    }
-
     fn at(now: i64) -> Circumstance {
-        Circumstance {
-            ip: None,
-            country: None,
-            asn: None,
-            now,
-            offset: berlin(now),
-            grant_type: Some("client_credentials".into()),
-            auth_method: None,
-            acr: None,
-            dpop: false,
-            scopes: vec![],
-            tool: None,
-            resource_server: None,
-            chain: vec![],
-            chain_tags: vec![],
-            subject: None,
-        }
+        Circumstance { grant_type: Some("client_credentials".into()), ..Circumstance::bare(now, "Europe/Berlin") }
     }
 
     fn from(ip: &str) -> Circumstance {

@@ -325,27 +325,27 @@ mod tests {
         }
     }
 
-    fn offset(now: i64, zone: &str) -> Option<i32> {
-        Some(TimeZone::get(zone).unwrap().to_offset(Timestamp::from_second(now).ok()?).seconds())
-    }
-
-    fn circumstance(now: i64, zone: &str) -> Circumstance {
-        Circumstance {
-            ip: None,
-            country: None,
-            asn: None,
-            now,
-            offset: offset(now, zone),
-            grant_type: None,
-            auth_method: None,
-            acr: None,
-            dpop: false,
-            scopes: vec![],
-            tool: None,
-            resource_server: None,
-            chain: vec![],
-            chain_tags: vec![],
-            subject: None,
+    impl Circumstance {
+        /// The moment and its offset, and nothing else that a fact could be made of.
+        pub(in crate::cedar) fn bare(now: i64, zone: &str) -> Self {
+            let offset = |moment| TimeZone::get(zone).unwrap().to_offset(moment).seconds();
+            Self {
+                ip: None,
+                country: None,
+                asn: None,
+                now,
+                offset: Timestamp::from_second(now).ok().map(offset),
+                grant_type: None,
+                auth_method: None,
+                acr: None,
+                dpop: false,
+                scopes: vec![],
+                tool: None,
+                resource_server: None,
+                chain: vec![],
+                chain_tags: vec![],
+                subject: None,
+            }
         }
     }
 
@@ -364,7 +364,7 @@ mod tests {
             chain: vec!["c1".into(), "c2".into()],
             chain_tags: vec!["verified".into()],
             subject: Some(Subject { id: "u1".into(), roles: vec!["admin".into()], groups: vec![] }),
-            ..circumstance(1_774_746_000, "Europe/Berlin")
+            ..Circumstance::bare(1_774_746_000, "Europe/Berlin")
         }
     }
 
@@ -384,7 +384,7 @@ mod tests {
 
     fn local(now: i64, zone: &str) -> (i64, i64, i64, String) {
         let words = Vocabulary::new().unwrap();
-        let context = words.context(&circumstance(now, zone), None).unwrap();
+        let context = words.context(&Circumstance::bare(now, zone), None).unwrap();
         let long = |key: &str| match context.get(key) {
             Some(EvalResult::Long(value)) => value,
             other => panic!("{key}: {other:?}"),
@@ -402,7 +402,7 @@ mod tests {
         let words = Vocabulary::new().unwrap();
         let nobody = Principal { owner: None, tags: vec![], resources: vec![], ..principal() };
         for action in ACTIONS {
-            for (principal, about) in [(principal(), everything()), (nobody.clone(), circumstance(0, "UTC"))] {
+            for (principal, about) in [(principal(), everything()), (nobody.clone(), Circumstance::bare(0, "UTC"))] {
                 let targets = targets(action);
                 let question = Question { action, principal: &principal, targets: &targets, circumstance: &about };
                 let context = words.context(&about, about.ip.map(address)).unwrap();
@@ -453,7 +453,7 @@ mod tests {
     #[test]
     fn a_time_out_of_range_is_no_fact_and_none_in_an_unknown_zone() {
         let words = Vocabulary::new().unwrap();
-        let stated = |now, offset| words.context(&Circumstance { offset, ..circumstance(now, "UTC") }, None);
+        let stated = |now, offset| words.context(&Circumstance { offset, ..Circumstance::bare(now, "UTC") }, None);
         for now in [i64::MIN, i64::MAX] {
             assert_eq!(stated(now, Some(0)).unwrap_err(), Unstated::Time);
         }

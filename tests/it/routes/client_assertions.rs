@@ -721,6 +721,23 @@ fn a_new_key_counts_at_once_but_invented_names_fetch_no_oftener_than_every_thirt
     by(&new, "new").expect(200);
 }
 
+/// An answer without a usable key set is a 503, is asked for once, and is left alone for a moment; then a good one counts.
+fn comes_back(key: &Signer, answer: Scripted) {
+    let scene = remote(key);
+    serve(&scene.hub, move || answer.clone());
+    let reply = scene.try_claims(json!({})).expect(503);
+    assert_eq!(reply.header("retry-after"), Some("1"));
+    assert_eq!(fetches(&scene.hub), 1, "nobody follows a redirect");
+    scene.try_claims(json!({})).expect(503);
+    assert_eq!(fetches(&scene.hub), 1, "a service in trouble is left alone for a moment");
+    serve(&scene.hub, {
+        let set = key.jwks("k");
+        move || Scripted::json(200, set.clone())
+    });
+    scene.hub.clock.advance(5);
+    scene.try_claims(json!({})).expect(200);
+}
+
 #[test]
 fn what_cannot_be_fetched_is_not_kept_and_the_client_is_told_to_come_back() {
     let key = Signer::new(Alg::Es256, 1);
@@ -730,18 +747,7 @@ fn what_cannot_be_fetched_is_not_kept_and_the_client_is_told_to_come_back() {
         Scripted::answer(500, "text/plain", "x"),
         Scripted::answer(429, "text/plain", "x"),
     ] {
-        let scene = remote(&key);
-        serve(&scene.hub, move || failure.clone());
-        let reply = scene.try_claims(json!({})).expect(503);
-        assert_eq!(reply.header("retry-after"), Some("1"));
-        scene.try_claims(json!({})).expect(503);
-        assert_eq!(fetches(&scene.hub), 1, "a service in trouble is left alone for a moment");
-        serve(&scene.hub, {
-            let set = key.jwks("k");
-            move || Scripted::json(200, set.clone())
-        });
-        scene.hub.clock.advance(5);
-        scene.try_claims(json!({})).expect(200);
+        comes_back(&key, failure);
     }
 }
 
@@ -769,18 +775,7 @@ fn what_is_no_key_set_is_not_kept_either_and_is_not_the_clients_fault() {
         Scripted::json(200, private),
         Scripted::json(200, json!({"keys": [{"kty": "oct", "k": "AAAA"}]})),
     ] {
-        let scene = remote(&key);
-        serve(&scene.hub, move || answer.clone());
-        scene.try_claims(json!({})).expect(503);
-        assert_eq!(fetches(&scene.hub), 1, "nobody follows a redirect");
-        scene.try_claims(json!({})).expect(503);
-        assert_eq!(fetches(&scene.hub), 1, "it is left alone for a moment");
-        serve(&scene.hub, {
-            let set = key.jwks("k");
-            move || Scripted::json(200, set.clone())
-        });
-        scene.hub.clock.advance(5);
-        scene.try_claims(json!({})).expect(200);
+        comes_back(&key, answer);
     }
 }
 
