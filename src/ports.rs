@@ -5,8 +5,10 @@
 //! Futures are boxed and not `Send`: an isolate has one thread.
 
 use std::any::Any;
+use std::cell::LazyCell;
 use std::fmt;
 use std::future::Future;
+use std::ops::Deref;
 use std::pin::Pin;
 use std::rc::Rc;
 
@@ -33,6 +35,51 @@ impl Now {
         (self.0 / 1000).cast_signed()
     }
 }
+
+/// What the platform knows of where an address is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    /// ISO 3166-1 alpha-2.
+    pub country: Option<String>,
+    /// Autonomous system.
+    pub asn: Option<u32>,
+}
+
+type Lookup = LazyCell<Place, Box<dyn FnOnce() -> Place>>;
+
+/// The place of the caller's address, looked up when a policy first reads it: the platform parses it for each request anew, which takes
+/// as long as a signature.
+#[derive(Clone, Debug)]
+pub struct Location(Rc<Lookup>);
+
+impl Location {
+    /// What this answers, if it is ever asked.
+    pub fn new(lookup: impl FnOnce() -> Place + 'static) -> Self {
+        Self(Rc::new(LazyCell::new(Box::new(lookup))))
+    }
+}
+
+impl Default for Location {
+    fn default() -> Self {
+        Self::new(Place::default)
+    }
+}
+
+impl Deref for Location {
+    type Target = Place;
+
+    fn deref(&self) -> &Place {
+        &self.0
+    }
+}
+
+impl PartialEq for Location {
+    fn eq(&self, other: &Self) -> bool {
+        **self == **other
+    }
+}
+
+impl Eq for Location {}
 
 /// The port has no answer now. Holds a constant word for the log and never what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

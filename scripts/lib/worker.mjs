@@ -20,6 +20,9 @@ const HANDLERS = ["fetch", "queue", "scheduled"];
 /** What workerd knows of WebAssembly is named, so that nothing newer is written. */
 const FEATURES = ["mutable-globals", "sign-ext", "nontrapping-float-to-int", "bulk-memory", "multivalue", "reference-types",
   "exception-handling"];
+/** Whether functions keep their names, for a profile: without them the compressed Worker is a tenth smaller. */
+const NAMES = Boolean(process.env.WRIT_NAMES);
+const MICROTASK = join(import.meta.dirname, "microtask.js");
 const WASM_IMPORT = /import source (\w+) from "\.\/index_bg\.wasm";/;
 
 /** The Worker's entry. After a panic the memory of the instance is not to be trusted: the next event gets a new one. */
@@ -88,8 +91,9 @@ async function main() {
         outfile: join(work, outfile),
         bundle: true,
         format: "esm",
-        minify: Boolean(release),
+        minify: Boolean(release) && !NAMES,
         external: ["./index_bg.wasm", "node:*"],
+        inject: [MICROTASK],
         plugins: [platform],
         logLevel: "warning",
       });
@@ -102,8 +106,7 @@ async function main() {
     await rm(join(work, "snippets"), { recursive: true, force: true });
 
     if (release) {
-      // The names of functions are a tenth of the compressed size, and nothing at run time reads them but a profile (WRIT_NAMES=1).
-      const names = process.env.WRIT_NAMES ? "--debuginfo" : "--strip-debug";
+      const names = NAMES ? "--debuginfo" : "--strip-debug";
       const wasm = join(work, "index_bg.wasm");
       const features = FEATURES.map((name) => `--enable-${name}`);
       await run("wasm-opt", ["-Oz", "--gufa", "-Oz", names, ...features, wasm, "-o", wasm]);

@@ -10,6 +10,7 @@ use std::rc::Rc;
 
 use cedar_policy::{Authorizer, Entities, EntityUid, ParseErrors, Policy, PolicyId, RestrictedExpression};
 
+use super::attributes::Attributes;
 use super::check;
 use super::decision::{self, Asking, Note, Obligations, Slice, Verdict, Zoned};
 use super::facts::{self, Circumstance, Question, Target, Unstated, Vocabulary};
@@ -60,6 +61,7 @@ impl Shard {
         let read = |source: &Source| Document {
             id: source.id.as_str().into(),
             shadow: source.mode == Mode::Shadow,
+            attributes: Attributes::read(&source.cedar),
             cedar: source.cedar.clone(),
             reaches: names.read(&source.cedar),
             statements: OnceCell::new(),
@@ -74,7 +76,7 @@ impl Shard {
         texts.saturating_mul(8)
     }
 
-    fn key(&self, question: &Question<'_>, (target, uid): &(&Target, EntityUid)) -> Key {
+    fn key(&self, question: &Question<'_>, (target, uid): (&Target, &EntityUid)) -> Key {
         self.names.key(question.action, &question.principal.id, target, uid.id().unescaped())
     }
 }
@@ -84,6 +86,8 @@ struct Document {
     id: Rc<str>,
     shadow: bool,
     cedar: String,
+    /// What its statements can read.
+    attributes: Attributes,
     /// One for each statement.
     reaches: Vec<Reach>,
     /// `None` if it cannot be read.
@@ -151,25 +155,27 @@ impl Bundle {
         slice: impl Fn(Vec<Part>) -> Result<Rc<Slice>, Unstated>,
     ) -> Result<Vec<Verdict>, Unstated> {
         let Engine { words, authorizer, .. } = &*self.engine;
-        let ip = question.circumstance.ip.map(|ip| self.engine.address(ip));
-        let context = words.context(question.circumstance, ip.clone())?;
-        let in_zone = |zone: &str| {
-            let about = Circumstance { offset: Some(offset(zone)?), ..question.circumstance.clone() };
-            words.context(&about, ip.clone()).ok()
-        };
-        let entities = self.engine.entities(question)?;
-        let mut verdicts = Vec::with_capacity(question.targets.len());
-        for target in question.targets {
-            let target = (target, words.target(target));
-            let part = |shard: &Rc<Shard>| (Rc::clone(&shard.name), shard.key(question, &target));
+        let slices = question.targets.iter().map(|target| {
+            let uid = words.target(target);
+            let part = |shard: &Rc<Shard>| (Rc::clone(&shard.name), shard.key(question, (target, &uid)));
             let slice = slice(self.shards.iter().map(part).collect())?;
+            Ok((uid, slice))
+        });
+        let slices = slices.collect::<Result<Vec<_>, Unstated>>()?;
+        let read = slices.iter().fold(Attributes::default(), |read, (_, slice)| read.and(slice.attributes));
+        let state = |about: &Circumstance| words.context(about, &|ip| self.engine.address(ip), read);
+        let context = state(question.circumstance)?;
+        let in_zone =
+            |zone: &str| state(&Circumstance { offset: Some(offset(zone)?), ..question.circumstance.clone() }).ok();
+        let entities = self.engine.entities(question, read)?;
+        let verdict = |(target, slice): (EntityUid, Rc<Slice>)| {
             let request = |zone: Option<&str>| {
                 let context = zone.map_or_else(|| Some(context.clone()), in_zone)?;
-                words.request(question, target.1.clone(), context).ok()
+                words.request(question, target.clone(), context).ok()
             };
-            verdicts.push(decision::decide(&Asking { authorizer, entities: &entities, request: &request }, &slice));
-        }
-        Ok(verdicts)
+            decision::decide(&Asking { authorizer, entities: &entities, request: &request }, &slice)
+        };
+        Ok(slices.into_iter().map(verdict).collect())
     }
 
     /// The statements for the parts, one of each shard, from the cache if they were gathered before.
@@ -202,6 +208,7 @@ impl Slice {
             }
             return Ok(());
         };
+        self.attributes = self.attributes.and(document.attributes);
         let mut shadow = Zoned::new();
         for (_, (policy, obligations)) in statements.filter(|(reach, _)| relevant(reach)) {
             let id = PolicyId::new(self.notes.len().to_string());
@@ -219,7 +226,7 @@ impl Slice {
 
 impl Engine {
     /// The entities of a question. There are many clients but few sets of targets: only these are kept.
-    fn entities(&self, question: &Question<'_>) -> Result<Entities, Unstated> {
+    fn entities(&self, question: &Question<'_>, read: Attributes) -> Result<Entities, Unstated> {
         let known = self.targets.borrow().get(question.targets).cloned();
         let targets = match known {
             Some(known) => known,
@@ -229,7 +236,7 @@ impl Engine {
                 targets
             }
         };
-        self.words.people(question, targets)
+        self.words.people(question, targets, read)
     }
 
     /// The address as Cedar has it, kept because Cedar takes as long to make one as to evaluate a policy.
@@ -254,6 +261,7 @@ fn keep<K: Ord, V>(cache: &mut BTreeMap<K, V>, key: K, value: V) {
 mod tests {
     use super::*;
     use crate::cedar::{Action, Home, Principal, Subject};
+    use crate::ports::{Location, Place};
 
     const MCP: &str = "https://mcp.example/a";
     const ALL: &str = "permit(principal, action, resource);";
@@ -758,12 +766,19 @@ mod tests {
             "when { context.dpop }",
             "unless { resource.name == \"read\" }",
             "when { context.now + 9223372036854775807 > 0 }",
+            "when { principal.name == \"c1\" }",
+            "unless { principal has owner || principal[\"kind\"] == \"delegated\" }",
+            "when { Client::\"c2\".name == \"c2\" }",
+            "when { context has ip && context.ip.isLoopback() } unless { (context).dpop }",
+            "when { context has country && context.country == \"DE\" && context.asn == 64496 }",
+            "when { context has subject && context.subject.groups.contains(\"g\") && context.hour > 0 }",
+            "when { User::\"u\".groups.contains(\"g\") }",
         ]);
         format!("{effect}({principal}, {action}, {resource}) {condition};")
     }
 
     #[test]
-    fn the_index_never_changes_a_verdict() {
+    fn neither_the_index_nor_what_is_stated_changes_a_verdict() {
         let mut choices = Choices(2026);
         let scope =
             |resource: &str, name: &str| Target::Scope { resource: resource.into(), name: name.into(), tool: None };
@@ -794,15 +809,24 @@ mod tests {
                 } else {
                     vec![scope(choices.of(&["r1", "r2", "r3"]), "read"), scope("r1", choices.of(&["write", "list"]))]
                 };
-                let circumstance = Circumstance { dpop: *choices.of(&[&true, &false]), ..at(*choices.of(&[&-1, &1])) };
+                let flip = |choices: &mut Choices| *choices.of(&[&true, &false]);
+                let place = || Place { country: Some("DE".into()), asn: Some(64_496) };
+                let user = Subject { id: "u".into(), roles: vec![], groups: vec!["g".into()] };
+                let circumstance = Circumstance {
+                    dpop: flip(&mut choices),
+                    ip: flip(&mut choices).then_some(IpAddr::from([127, 0, 0, 1])),
+                    location: if flip(&mut choices) { Location::new(place) } else { Location::default() },
+                    subject: flip(&mut choices).then_some(user),
+                    ..at(*choices.of(&[&-1, &1]))
+                };
                 let question =
                     Question { action, principal: &principal, targets: &targets, circumstance: &circumstance };
                 let verdicts = bundle.decide(&question);
-                assert_eq!(
-                    verdicts,
-                    bundle.decide_with(&question, &|_| None, |parts| bundle.gather(&parts, |_, _| true).map(Rc::new)),
-                    "{sources:?} {question:?}"
-                );
+                let everything = |parts: Vec<Part>| {
+                    let slice = bundle.gather(&parts, |_, _| true)?;
+                    Ok(Rc::new(Slice { attributes: Attributes::ALL, ..slice }))
+                };
+                assert_eq!(verdicts, bundle.decide_with(&question, &|_| None, everything), "{sources:?} {question:?}");
                 assert_eq!(verdicts, bundle.decide(&question), "asked twice");
                 // And so do those documents alone whose home the question reaches.
                 let reached = Home::reached(&principal.id, &targets);

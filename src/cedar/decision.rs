@@ -6,6 +6,8 @@ use std::rc::Rc;
 use cedar_policy::{AuthorizationError, Authorizer, Decision, Effect, Entities, Policy, PolicyId, PolicySet, Request};
 use serde::Serialize;
 
+use super::attributes::Attributes;
+
 /// What was decided about one target, and which stored documents decided it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
@@ -89,6 +91,8 @@ pub(super) type Zoned = BTreeMap<Option<Rc<str>>, PolicySet>;
 /// The statements that can have a say in a question.
 #[derive(Default)]
 pub(super) struct Slice {
+    /// What they can read.
+    pub(super) attributes: Attributes,
     pub(super) enforced: Zoned,
     /// Each shadow document by itself.
     pub(super) shadow: Vec<(Rc<str>, Zoned)>,

@@ -12,6 +12,9 @@ use cedar_policy::{
 };
 use chrono::{DateTime, Datelike, FixedOffset, Timelike};
 
+use super::attributes::Attributes;
+use crate::ports::Location;
+
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Action {
@@ -97,10 +100,8 @@ pub struct Subject {
 pub struct Circumstance {
     /// Where the request came from.
     pub ip: Option<IpAddr>,
-    /// The country of that address.
-    pub country: Option<String>,
-    /// The autonomous system of that address.
-    pub asn: Option<u32>,
+    /// The country and the autonomous system of that address.
+    pub location: Location,
     /// Seconds since 1970.
     pub now: i64,
     /// How many seconds the tenant's time zone is ahead of UTC at that time; nothing if the zone is unknown.
@@ -212,25 +213,40 @@ impl Vocabulary {
         Entities::from_entities(targets, None).map_err(|_| Unstated::Entities)
     }
 
-    /// The targets, and with them the client and the user.
-    pub(super) fn people(&self, question: &Question<'_>, targets: Entities) -> Result<Entities, Unstated> {
-        let mut people = vec![self.principal_entity(question.principal)?];
-        if let Some(subject) = &question.circumstance.subject {
+    /// The targets, and with them the client and the user, as far as they can be read.
+    pub(super) fn people(
+        &self,
+        question: &Question<'_>,
+        targets: Entities,
+        read: Attributes,
+    ) -> Result<Entities, Unstated> {
+        let mut people = Vec::with_capacity(2);
+        people.extend(self.principal_entity(question.principal, read)?);
+        if let Some(subject) = question.circumstance.subject.as_ref().filter(|_| read.subject()) {
             let attributes = vec![("roles", strings(&subject.roles)), ("groups", strings(&subject.groups))];
             people.push(entity(uid(&self.user, &subject.id), attributes, None)?);
+        }
+        if people.is_empty() {
+            return Ok(targets);
         }
         targets.add_entities(people, None).map_err(|_| Unstated::Entities)
     }
 
-    fn principal_entity(&self, principal: &Principal) -> Result<Entity, Unstated> {
-        let mut attributes = vec![
-            ("name", string(&principal.name)),
-            ("kind", string(&principal.kind)),
-            ("tags", strings(&principal.tags)),
-            ("resources", strings(&principal.resources)),
+    /// Nothing if none of its attributes can be read.
+    fn principal_entity(&self, principal: &Principal, read: Attributes) -> Result<Option<Entity>, Unstated> {
+        let facts: [(&str, &dyn Fn() -> Option<Value>); 5] = [
+            ("name", &|| Some(string(&principal.name))),
+            ("kind", &|| Some(string(&principal.kind))),
+            ("tags", &|| Some(strings(&principal.tags))),
+            ("resources", &|| Some(strings(&principal.resources))),
+            ("owner", &|| principal.owner.as_deref().map(string)),
         ];
-        attributes.extend(principal.owner.as_deref().map(|owner| ("owner", string(owner))));
-        entity(uid(&self.client, &principal.id), attributes, None)
+        let readable = facts.into_iter().filter(|(name, _)| read.principal(name));
+        let attributes: Vec<_> = readable.filter_map(|(name, value)| Some((name, value()?))).collect();
+        if attributes.is_empty() {
+            return Ok(None);
+        }
+        entity(uid(&self.client, &principal.id), attributes, None).map(Some)
     }
 
     fn target_entity(&self, target: &Target) -> Result<Entity, Unstated> {
@@ -245,36 +261,39 @@ impl Vocabulary {
         }
     }
 
-    /// The context, the same for every target of the question. `ip` is its [`address()`].
-    pub(super) fn context(&self, about: &Circumstance, ip: Option<Value>) -> Result<Context, Unstated> {
+    /// The context, the same for every target of the question, as far as it can be read. `ip` makes its [`address()`].
+    pub(super) fn context(
+        &self,
+        about: &Circumstance,
+        ip: &dyn Fn(IpAddr) -> Value,
+        read: Attributes,
+    ) -> Result<Context, Unstated> {
         let zone = about.offset.and_then(FixedOffset::east_opt).ok_or(Unstated::Zone)?;
         let local = DateTime::from_timestamp(about.now, 0).ok_or(Unstated::Time)?.with_timezone(&zone).naive_local();
-        let mut pairs = vec![
-            ("now", Value::new_long(about.now)),
-            ("hour", Value::new_long(local.hour().into())),
-            ("minute", Value::new_long(local.minute().into())),
-            ("weekday", Value::new_long(local.weekday().number_from_monday().into())),
-            ("date", Value::new_string(local.date().to_string())),
-            ("dpop", Value::new_bool(about.dpop)),
-            ("scopes", strings(&about.scopes)),
-            ("chain", strings(&about.chain)),
-            ("chain_tags", strings(&about.chain_tags)),
+        let number = |number: u32| Some(Value::new_long(number.into()));
+        let text = |text: &Option<String>| text.as_deref().map(string);
+        let facts: [(&str, &dyn Fn() -> Option<Value>); 18] = [
+            ("ip", &|| about.ip.map(ip)),
+            ("country", &|| text(&about.location.country)),
+            ("asn", &|| about.location.asn.and_then(number)),
+            ("now", &|| Some(Value::new_long(about.now))),
+            ("hour", &|| number(local.hour())),
+            ("minute", &|| number(local.minute())),
+            ("weekday", &|| number(local.weekday().number_from_monday())),
+            ("date", &|| Some(Value::new_string(local.date().to_string()))),
+            ("grant_type", &|| text(&about.grant_type)),
+            ("auth_method", &|| text(&about.auth_method)),
+            ("acr", &|| text(&about.acr)),
+            ("dpop", &|| Some(Value::new_bool(about.dpop))),
+            ("scopes", &|| Some(strings(&about.scopes))),
+            ("tool", &|| text(&about.tool)),
+            ("resource_server", &|| text(&about.resource_server)),
+            ("chain", &|| Some(strings(&about.chain))),
+            ("chain_tags", &|| Some(strings(&about.chain_tags))),
+            ("subject", &|| about.subject.as_ref().map(|user| Value::new_entity_uid(uid(&self.user, &user.id)))),
         ];
-        let optional = [
-            ("country", &about.country),
-            ("grant_type", &about.grant_type),
-            ("auth_method", &about.auth_method),
-            ("acr", &about.acr),
-            ("tool", &about.tool),
-            ("resource_server", &about.resource_server),
-        ];
-        pairs.extend(optional.into_iter().filter_map(|(key, value)| Some((key, string(value.as_deref()?)))));
-        pairs.extend(about.asn.map(|asn| ("asn", Value::new_long(asn.into()))));
-        pairs.extend(ip.map(|ip| ("ip", ip)));
-        if let Some(subject) = &about.subject {
-            pairs.push(("subject", Value::new_entity_uid(uid(&self.user, &subject.id))));
-        }
-        Context::from_pairs(pairs.into_iter().map(|(key, value)| (key.to_owned(), value)))
+        let readable = facts.into_iter().filter(|(name, _)| read.context(name));
+        Context::from_pairs(readable.filter_map(|(name, value)| Some((name.to_owned(), value()?))))
             .map_err(|_| Unstated::Context)
     }
 }
@@ -308,6 +327,7 @@ fn strings(values: &[String]) -> Value {
 mod tests {
     use super::*;
     use crate::cedar::SCHEMA;
+    use crate::ports::Place;
     use cedar_policy::{EvalResult, Schema};
     use jiff::{Timestamp, tz::TimeZone};
 
@@ -331,8 +351,7 @@ mod tests {
             let offset = |moment| TimeZone::get(zone).unwrap().to_offset(moment).seconds();
             Self {
                 ip: None,
-                country: None,
-                asn: None,
+                location: Location::default(),
                 now,
                 offset: Timestamp::from_second(now).ok().map(offset),
                 grant_type: None,
@@ -352,8 +371,7 @@ mod tests {
     fn everything() -> Circumstance {
         Circumstance {
             ip: Some("2001:db8::1".parse().unwrap()),
-            country: Some("DE".into()),
-            asn: Some(u32::MAX),
+            location: Location::new(|| Place { country: Some("DE".into()), asn: Some(u32::MAX) }),
             grant_type: Some("client_credentials".into()),
             auth_method: Some("client_secret_basic".into()),
             acr: Some("urn:mfa".into()),
@@ -384,7 +402,7 @@ mod tests {
 
     fn local(now: i64, zone: &str) -> (i64, i64, i64, String) {
         let words = Vocabulary::new().unwrap();
-        let context = words.context(&Circumstance::bare(now, zone), None).unwrap();
+        let context = words.context(&Circumstance::bare(now, zone), &address, Attributes::ALL).unwrap();
         let long = |key: &str| match context.get(key) {
             Some(EvalResult::Long(value)) => value,
             other => panic!("{key}: {other:?}"),
@@ -405,8 +423,8 @@ mod tests {
             for (principal, about) in [(principal(), everything()), (nobody.clone(), Circumstance::bare(0, "UTC"))] {
                 let targets = targets(action);
                 let question = Question { action, principal: &principal, targets: &targets, circumstance: &about };
-                let context = words.context(&about, about.ip.map(address)).unwrap();
-                let entities = words.people(&question, words.targets(&targets).unwrap()).unwrap();
+                let context = words.context(&about, &address, Attributes::ALL).unwrap();
+                let entities = words.people(&question, words.targets(&targets).unwrap(), Attributes::ALL).unwrap();
                 assert_eq!(entities.len(), 1 + targets.len() + usize::from(about.subject.is_some()));
                 Entities::from_entities(entities.iter().cloned(), Some(&schema)).unwrap();
                 for target in &targets {
@@ -453,7 +471,9 @@ mod tests {
     #[test]
     fn a_time_out_of_range_is_no_fact_and_none_in_an_unknown_zone() {
         let words = Vocabulary::new().unwrap();
-        let stated = |now, offset| words.context(&Circumstance { offset, ..Circumstance::bare(now, "UTC") }, None);
+        let stated = |now, offset| {
+            words.context(&Circumstance { offset, ..Circumstance::bare(now, "UTC") }, &address, Attributes::default())
+        };
         for now in [i64::MIN, i64::MAX] {
             assert_eq!(stated(now, Some(0)).unwrap_err(), Unstated::Time);
         }

@@ -17,7 +17,7 @@ use crate::config::Config;
 use crate::error::{Reason, Result};
 use crate::model::tenant::{TenantStatus, issuer};
 use crate::model::{Tenant, id};
-use crate::ports::{Now, Sql, World};
+use crate::ports::{Location, Now, Sql, World};
 use crate::store::Query;
 use database::{Batch, Database};
 use std::cell::Cell;
@@ -29,10 +29,8 @@ use std::rc::Rc;
 pub struct Peer {
     /// The address.
     pub ip: Option<IpAddr>,
-    /// ISO 3166-1 alpha-2.
-    pub country: Option<String>,
-    /// Autonomous system.
-    pub asn: Option<u32>,
+    /// Its country and autonomous system.
+    pub location: Location,
 }
 
 /// The context of one request to one tenant.

@@ -93,8 +93,7 @@ pub fn subject(user: &User) -> Subject {
 pub fn circumstance(cx: &Cx<'_>) -> Circumstance {
     Circumstance {
         ip: cx.peer.ip,
-        country: cx.peer.country.clone(),
-        asn: cx.peer.asn,
+        location: cx.peer.location.clone(),
         now: cx.now.seconds(),
         offset: offset(cx, &cx.tenant.zone),
         ..Circumstance::default()

@@ -1,18 +1,14 @@
 //! Requests and responses at the edge of the core.
 
-use crate::app::{HEADERS, MAX_BODY, Request, Response};
-use js_sys::{Object, Reflect, Uint8Array};
+use crate::app::{HEADERS, MAX_BODY, Peer, Request, Response};
+use crate::ports::{Location, Place};
+use js_sys::{Array, Reflect, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
 use worker::web_sys;
 
-/// The path of a URL that the platform has parsed already.
-pub fn path(url: &str) -> &str {
-    let (path, _) = split(url);
-    path
-}
-
-/// Path and query.
+/// Path and query of a URL that the platform has parsed already.
 fn split(url: &str) -> (&str, &str) {
     let after_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
     let path = after_scheme.find('/').and_then(|at| after_scheme.get(at..)).unwrap_or("/");
@@ -20,38 +16,57 @@ fn split(url: &str) -> (&str, &str) {
     path.split_once('?').unwrap_or((path, ""))
 }
 
-/// Reads a request: the headers that endpoints know, and a body within its limit.
-pub async fn read(request: &web_sys::Request, url: &str) -> worker::Result<Request> {
+#[wasm_bindgen(module = "/src/shell/http.js")]
+extern "C" {
+    fn head(request: &web_sys::Request, names: &Array) -> String;
+
+    #[wasm_bindgen(catch)]
+    fn respond(status: u16, lines: &str, body: &str) -> Result<web_sys::Response, JsValue>;
+}
+
+thread_local! {
+    static NAMES: Array = HEADERS.iter().map(|name| JsValue::from_str(name)).collect();
+}
+
+/// What comes before the body of a request, and the length that it declares.
+pub fn read_head(request: &web_sys::Request) -> (Request, Option<String>) {
+    let text = NAMES.with(|names| head(request, names));
+    let mut lines = text.split('\n');
+    let (method, url) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let mut present = lines.map(|line| line.strip_prefix(':'));
+    let mut next = || present.next().flatten();
     let (path, query) = split(url);
-    let headers = request.headers();
-    let header = |name: &str| headers.get(name).ok().flatten();
-    let cf = Reflect::get(request, &JsValue::from_str("cf")).ok().filter(JsValue::is_object);
-    let place = |name: &str| Reflect::get(cf.as_ref()?, &JsValue::from_str(name)).ok();
-    Ok(Request {
-        method: request.method(),
-        path: path.to_owned(),
-        query: query.to_owned(),
-        headers: HEADERS.iter().filter_map(|name| Some((*name, header(name)?))).collect(),
-        body: body(request, header("content-length")).await?,
-        peer: crate::app::Peer {
-            ip: header("cf-connecting-ip").and_then(|text| text.parse().ok()),
-            country: place("country").and_then(|value| value.as_string()),
-            asn: place("asn").and_then(|value| value.as_f64()).map(|asn| asn as u32),
-        },
-    })
+    let (declared, ip) = (next().map(str::to_owned), next().and_then(|text| text.parse().ok()));
+    let headers = HEADERS.iter().filter_map(|name| Some((*name, next()?.to_owned()))).collect();
+    let asked = Clone::clone(request);
+    let location = Location::new(move || place(&asked));
+    let (method, path, query) = (method.to_owned(), path.to_owned(), query.to_owned());
+    (Request { method, path, query, headers, body: None, peer: Peer { ip, location } }, declared)
+}
+
+/// What the platform says in `request.cf`.
+fn place(request: &web_sys::Request) -> Place {
+    let cf = Reflect::get(request, &"cf".into()).ok().filter(JsValue::is_object);
+    let member = |name: &str| Reflect::get(cf.as_ref()?, &name.into()).ok();
+    Place {
+        country: member("country").and_then(|value| value.as_string()),
+        asn: member("asn").and_then(|value| value.as_f64()).map(|asn| asn as u32),
+    }
 }
 
 /// The body, or nothing if it is larger than the limit: what is declared too large is not read, and what declares
 /// nothing is read up to the limit.
-async fn body(request: &web_sys::Request, declared: Option<String>) -> worker::Result<Option<Vec<u8>>> {
-    let Some(stream) = request.body() else { return Ok(Some(Vec::new())) };
+pub async fn read_body(request: &web_sys::Request, declared: Option<String>) -> worker::Result<Option<Vec<u8>>> {
     match declared.map(|length| length.parse::<usize>()) {
         Some(Ok(length)) if length <= MAX_BODY => {
             let buffer = JsFuture::from(request.array_buffer()?).await?;
             Ok(Some(Uint8Array::new(&buffer).to_vec()))
         }
         Some(_) => Ok(None),
-        None => capped(&stream, MAX_BODY).await,
+        None => match request.body() {
+            Some(stream) => capped(&stream, MAX_BODY).await,
+            None => Ok(Some(Vec::new())),
+        },
     }
 }
 
@@ -74,15 +89,14 @@ pub async fn capped(stream: &web_sys::ReadableStream, limit: usize) -> worker::R
     }
 }
 
-/// Hands a response to the platform.
-pub fn write(response: Response) -> worker::Result<web_sys::Response> {
-    let headers = Object::new();
+/// Hands a response to the platform. A header with a line break is refused, as the platform would refuse it.
+pub fn write(response: &Response) -> worker::Result<web_sys::Response> {
+    let mut lines = String::new();
     for (name, value) in &response.headers {
-        Reflect::set(&headers, &JsValue::from_str(name), &JsValue::from_str(value))?;
+        if value.contains(['\r', '\n']) {
+            return Err(worker::Error::RustError(format!("the header {name} has a line break")));
+        }
+        lines.extend([name, "\n", value, "\n"]);
     }
-    let init = web_sys::ResponseInit::new();
-    init.set_status(response.status);
-    init.set_headers(&headers);
-    let body = Some(response.body.as_str()).filter(|body| !body.is_empty());
-    Ok(web_sys::Response::new_with_opt_str_and_init(body, &init)?)
+    Ok(respond(response.status, &lines, &response.body)?)
 }

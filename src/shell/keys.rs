@@ -3,7 +3,7 @@
 
 use crate::ports::{Alg, KeyPair, Keys, Pending, PrivateKey, PublicKey, Unavailable};
 use js_sys::{Array, Object, Reflect, Uint8Array};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::collections::HashMap;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
@@ -14,11 +14,35 @@ const DOWN: Unavailable = Unavailable("WebCrypto");
 /// How many imported keys are kept of each sort; beyond that they are imported again.
 const KEPT: usize = 1_000;
 
-/// `crypto.subtle`, and the keys that it has imported.
+/// `crypto.subtle`, what it is told for each algorithm, and the keys that it has imported.
 #[derive(Default)]
 pub struct WebCrypto {
+    subtle: OnceCell<SubtleCrypto>,
+    params: RefCell<HashMap<Alg, Object>>,
     private: Kept,
     public: Kept,
+}
+
+impl WebCrypto {
+    fn subtle(&self) -> Result<&SubtleCrypto, JsValue> {
+        match self.subtle.get() {
+            Some(subtle) => Ok(subtle),
+            None => {
+                let subtle = subtle()?;
+                Ok(self.subtle.get_or_init(|| subtle))
+            }
+        }
+    }
+
+    /// Parameters of a signature.
+    fn params(&self, alg: Alg) -> Result<Object, JsValue> {
+        if let Some(known) = self.params.borrow().get(&alg) {
+            return Ok(known.clone());
+        }
+        let made = sign_params(alg)?;
+        self.params.borrow_mut().insert(alg, made.clone());
+        Ok(made)
+    }
 }
 
 type Kept = RefCell<HashMap<(Alg, String), CryptoKey>>;
@@ -31,22 +55,13 @@ impl Keys for WebCrypto {
     fn sign<'a>(&'a self, key: PrivateKey<'a>, input: &'a [u8]) -> Pending<'a, Result<Vec<u8>, Unavailable>> {
         Box::pin(async move {
             let signature = async {
+                let subtle = self.subtle()?;
                 let import = async || {
                     let pkcs8 = Uint8Array::from(key.pkcs8);
-                    subtle()?.import_key_with_object(
-                        "pkcs8",
-                        &pkcs8,
-                        &import_params(key.alg)?,
-                        false,
-                        &usages(&["sign"]),
-                    )
+                    subtle.import_key_with_object("pkcs8", &pkcs8, &import_params(key.alg)?, false, &usages(&["sign"]))
                 };
                 let imported = imported(&self.private, (key.alg, key.id), import).await?;
-                let promise = subtle()?.sign_with_object_and_js_u8_array(
-                    &sign_params(key.alg)?,
-                    &imported,
-                    &Uint8Array::from(input),
-                )?;
+                let promise = subtle.sign_with_object_and_u8_array(&self.params(key.alg)?, &imported, input)?;
                 let signature = JsFuture::from(promise).await?;
                 Ok::<_, JsValue>(Uint8Array::new(&signature).to_vec())
             };
@@ -61,18 +76,18 @@ impl Keys for WebCrypto {
         signature: &'a [u8],
     ) -> Pending<'a, Result<bool, Unavailable>> {
         Box::pin(async move {
-            let subtle = subtle().map_err(|_| DOWN)?;
+            let subtle = self.subtle().map_err(|_| DOWN)?;
             let verdict = async {
                 let import = async || {
                     let jwk = js_sys::JSON::parse(key.jwk)?.unchecked_into::<Object>();
                     subtle.import_key_with_object("jwk", &jwk, &import_params(key.alg)?, false, &usages(&["verify"]))
                 };
                 let imported = imported(&self.public, (key.alg, key.id), import).await?;
-                let promise = subtle.verify_with_object_and_js_u8_array_and_js_u8_array(
-                    &sign_params(key.alg)?,
+                let promise = subtle.verify_with_object_and_u8_array_and_u8_array(
+                    &self.params(key.alg)?,
                     &imported,
-                    &Uint8Array::from(signature),
-                    &Uint8Array::from(input),
+                    signature,
+                    input,
                 )?;
                 Ok::<_, JsValue>(JsFuture::from(promise).await?.is_truthy())
             };

@@ -42,7 +42,7 @@ fn world(env: &Env) -> World {
         db: Rc::new(d1::D1 { env: env.clone(), binding: "DB" }),
         trail: Rc::new(d1::D1 { env: env.clone(), binding: "AUDIT_DB" }),
         kv: Rc::new(kv::CloudflareKv(env.clone())),
-        queue: Rc::new(queue::CloudflareQueue(env.clone())),
+        queue: Rc::new(queue::CloudflareQueue::new(env.clone())),
         fetch: Rc::new(fetch::GlobalFetch),
         keys: Rc::new(keys::WebCrypto::default()),
         entropy: Rc::new(misc::Random),
@@ -54,7 +54,7 @@ fn world(env: &Env) -> World {
 }
 
 fn now() -> Now {
-    Now::from_millis(worker::Date::now().as_millis())
+    Now::from_millis(js_sys::Date::now() as u64)
 }
 
 /// The binding of the Worker that mounts a role, in a deployment of several Workers.
@@ -77,14 +77,14 @@ fn start() {
 async fn fetch(request: web_sys::Request, env: Env, ctx: Context) -> worker::Result<web_sys::Response> {
     let app = app(&env)?;
     let now = now();
-    let url = request.url();
-    if let Some(role) = app.elsewhere(http::path(&url))
+    let (mut message, length) = http::read_head(&request);
+    if let Some(role) = app.elsewhere(&message.path)
         && let Ok(binding) = env.service(service(role))
     {
         return Ok(binding.fetch_request(worker::Request::from(request)).await?.into());
     }
-    let request = http::read(&request, &url).await?;
-    let response = app.handle(&request, now).await;
+    message.body = http::read_body(&request, length).await?;
+    let response = app.handle(&message, now).await;
     if app.take_staged() {
         ctx.wait_until(async move {
             if let Err(error) = app.relay(now).await {
@@ -92,7 +92,7 @@ async fn fetch(request: web_sys::Request, env: Env, ctx: Context) -> worker::Res
             }
         });
     }
-    http::write(response)
+    http::write(&response)
 }
 
 #[event(queue)]

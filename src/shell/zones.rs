@@ -3,35 +3,52 @@
 
 use crate::ports::{Now, Zones};
 use js_sys::{Array, Function, Object, Reflect};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use wasm_bindgen::{JsCast, JsValue};
 
 /// How many formatters are kept; beyond that they are made again.
 const KEPT: usize = 100;
 
-/// `format` of a formatter for each zone.
+/// `format` of a formatter for each zone, and what it has answered last: a second's requests ask the same.
 #[derive(Default)]
-pub struct Intl(RefCell<HashMap<String, Function>>);
+pub struct Intl(RefCell<HashMap<String, Formatter>>);
+
+struct Formatter {
+    format: Function,
+    last: Cell<Option<(i64, Option<i32>)>>,
+}
 
 impl Zones for Intl {
     fn offset(&self, zone: &str, at: Now) -> Option<i32> {
-        let known = self.0.borrow().get(zone).cloned();
-        let format = match known {
-            Some(known) => known,
-            None => {
-                // An unknown zone throws.
-                let made = formatter(zone).ok()?;
-                let mut kept = self.0.borrow_mut();
-                if kept.len() >= KEPT {
-                    kept.clear();
-                }
-                kept.insert(zone.to_owned(), made.clone());
-                made
-            }
-        };
+        if let Some(known) = self.0.borrow().get(zone) {
+            return known.offset(at);
+        }
+        // An unknown zone throws.
+        let made = Formatter { format: formatter(zone).ok()?, last: Cell::new(None) };
+        let offset = made.offset(at);
+        let mut kept = self.0.borrow_mut();
+        if kept.len() >= KEPT {
+            kept.clear();
+        }
+        kept.insert(zone.to_owned(), made);
+        offset
+    }
+}
+
+impl Formatter {
+    fn offset(&self, at: Now) -> Option<i32> {
+        let second = at.seconds();
+        if let Some((asked, answer)) = self.last.get()
+            && asked == second
+        {
+            return answer;
+        }
         let millis = JsValue::from_f64(at.millis() as f64);
-        seconds(&format.call1(&JsValue::UNDEFINED, &millis).ok()?.as_string()?)
+        let text = self.format.call1(&JsValue::UNDEFINED, &millis).ok().and_then(|text| text.as_string());
+        let answer = text.and_then(|text| seconds(&text));
+        self.last.set(Some((second, answer)));
+        answer
     }
 }
 

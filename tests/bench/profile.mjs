@@ -1,4 +1,4 @@
-// Where the CPU time of a token goes: V8's CPU profile of the isolate while it is under load, self time by function. The build must have
+// Where the CPU time of a token goes: V8's CPU profile of the isolate while it is under load, by function. The build must have
 // kept the names of functions: `WRIT_NAMES=1 scripts/build`.
 //
 //   node tests/bench/profile.mjs [--seconds N] [--top N]
@@ -33,12 +33,19 @@ async function inspector(port) {
   });
 }
 
-/** Milliseconds of self time by function, largest first. */
-function selfTimes({ nodes, samples, timeDeltas }) {
-  const names = new Map(nodes.map(({ id, callFrame: { functionName, url } }) => [id, functionName || url || "(anonymous)"]));
-  const times = new Map();
-  samples.forEach((id, n) => times.set(names.get(id), (times.get(names.get(id)) ?? 0) + timeDeltas[n] / 1000));
-  return [...times].sort(([, a], [, b]) => b - a);
+/** Milliseconds by function, those with the most of their own first: its own, and with what it calls. */
+function times({ nodes, samples, timeDeltas }) {
+  const named = new Map(nodes.map(({ id, callFrame: { functionName, url, lineNumber } }) => [id, functionName || `${url}:${lineNumber + 1}`]));
+  const parents = new Map(nodes.flatMap(({ id, children = [] }) => children.map((child) => [child, id])));
+  const functions = new Map([...named.values()].map((name) => [name, { name, own: 0, all: 0 }]));
+  samples.forEach((sample, at) => {
+    const elapsed = timeDeltas[at] / 1000;
+    functions.get(named.get(sample)).own += elapsed;
+    const stack = new Set();
+    for (let id = sample; id !== undefined; id = parents.get(id)) stack.add(named.get(id));
+    for (const name of stack) functions.get(name).all += elapsed;
+  });
+  return [...functions.values()].sort((a, b) => b.own - a.own);
 }
 
 const state = join(root, "target/bench/profile");
@@ -59,10 +66,9 @@ try {
   await call("Profiler.start");
   const { requests: answered } = await load(url, requests, seconds);
   const { profile } = await call("Profiler.stop");
-  console.log(`${answered} tokens; microseconds a token:`);
-  for (const [name, ms] of selfTimes(profile).slice(0, Number(values.top))) {
-    console.log(`${((ms * 1000) / answered).toFixed(1).padStart(8)}  ${name}`);
-  }
+  const micros = (ms) => ((ms * 1000) / answered).toFixed(1).padStart(8);
+  console.log(`${answered} tokens; microseconds a token of its own, and with what it calls:`);
+  for (const { name, own, all } of times(profile).slice(0, Number(values.top))) console.log(`${micros(own)} ${micros(all)}  ${name}`);
 } finally {
   await running.stop();
   stand.close();

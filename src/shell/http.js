@@ -1,0 +1,33 @@
+// A request and a response in one call each: between WebAssembly and the platform it is the calls that cost.
+
+/** The head of a request in lines: method, URL, declared length, address, the headers of these names. A header that is there begins
+ *  with a colon. No value has a line break. */
+export function head(request, names) {
+  const { headers } = request;
+  const line = (name) => {
+    const value = headers.get(name);
+    return value === null ? "\n" : `\n:${value}`;
+  };
+  let text = `${request.method}\n${request.url}${line("content-length")}${line("cf-connecting-ip")}`;
+  for (const name of names) text += line(name);
+  return text;
+}
+
+/** Statuses and headers as the platform has them, for the few that most answers have. */
+const inits = new Map();
+const KEPT = 100;
+
+/** A response. Its headers are lines: a name, and then its value. */
+export function respond(status, lines, body) {
+  const key = `${status} ${lines}`;
+  let init = inits.get(key);
+  if (init === undefined) {
+    const headers = new Headers();
+    const parts = lines.split("\n");
+    for (let at = 0; at + 1 < parts.length; at += 2) headers.append(parts[at], parts[at + 1]);
+    init = { status, headers };
+    if (inits.size >= KEPT) inits.clear();
+    inits.set(key, init);
+  }
+  return new Response(body === "" ? null : body, init);
+}
