@@ -196,6 +196,10 @@ reasons! {
     FirstTenantOnly => 403 "access_denied" "only administrators of the tenant `main` may do this" ["docs/requirements.md R80"];
     /// The name is taken, or two writers met.
     Conflict => 409 "conflict" "this is in conflict with what is there: read it, and decide anew" ["RFC 9110 §15.5.10"];
+    /// `Idempotency-Key` is no key.
+    MalformedIdempotencyKey => 400 "invalid_request" "`Idempotency-Key` is malformed or too long; best send a new UUID" ["docs/requirements.md R134"];
+    /// An `Idempotency-Key` comes again with another request.
+    IdempotencyKeyReused => 422 "idempotency_key_reused" "this `Idempotency-Key` was sent with another request; send a new key" ["docs/requirements.md R134"];
     /// `If-Match` is missing on an update.
     PreconditionRequired => 428 "precondition_required" "send `If-Match` with the `ETag` that you read" ["RFC 6585 §3"];
     /// `If-Match` does not match any more.

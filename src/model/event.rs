@@ -31,6 +31,8 @@ event_types! {
     LeaseRefused = "lease.refused",
     /// An admin request was refused.
     AdminRefused = "admin.refused",
+    /// An answer of the admin API was given again, to a retry.
+    AdminRepeated = "admin.repeated",
     /// A tenant was made.
     TenantCreated = "tenant.created",
     /// A tenant was changed.

@@ -4,6 +4,8 @@
 mod bodies;
 #[path = "admin/clients.rs"]
 mod clients;
+#[path = "admin/idempotency.rs"]
+mod idempotency;
 #[path = "admin/lookups.rs"]
 mod lookups;
 #[path = "admin/openapi.rs"]
