@@ -102,9 +102,15 @@ fn changes_of_clients_are_refused_by_version_status_and_number() {
     hold(vec![
         case(
             "insert: the id is taken",
-            clients::insert(T, &a_client("c2"), "{}".into()),
+            clients::insert(T, &a_client("c2"), "{}".into(), None),
             "",
             "UPDATE clients SET id = 'c2'",
+        ),
+        case(
+            "insert: the quota",
+            clients::insert(T, &a_client("c2"), "{}".into(), Some(2)),
+            "",
+            "INSERT INTO clients (tenant, id, metadata, created_at, updated_at) VALUES ('main', 'c3', '{}', 1, 1)",
         ),
         case("update: version", clients::update(T, "c", "{}".into(), 1, NOW), "", MOVED),
         case("update: retired", clients::update(T, "c", "{}".into(), 1, NOW), "", RETIRED),
@@ -222,9 +228,15 @@ fn changes_of_issuers_resources_and_tenants_are_refused_by_version_and_name() {
         ),
         case(
             "policies point: another change came first",
-            policies::point(T, 0, "hash"),
+            policies::point(T, 0, "hash", None),
             "",
             "UPDATE tenants SET policy_version = 1",
+        ),
+        case(
+            "policies point: the quota",
+            policies::point(T, 0, "hash", Some(2)),
+            "",
+            "INSERT INTO policies (tenant, id, description, cedar, mode, created_at, updated_at) VALUES ('main', 'p2', '', '', 'off', 1, 1)",
         ),
     ]);
 }
@@ -238,9 +250,15 @@ fn changes_of_connections_and_leases_are_refused_by_version_status_claim_and_cre
         case("delete: version", connections::delete(T, "k", 1), "", MOVED),
         case(
             "insert: taken",
-            connections::insert(T, "k2", "kind", "{}".into(), NOW),
+            connections::insert(T, "k2", ("kind", "{}".into()), NOW, None),
             "",
             "UPDATE connections SET name = 'k2'",
+        ),
+        case(
+            "insert: the quota",
+            connections::insert(T, "k2", ("kind", "{}".into()), NOW, Some(2)),
+            "",
+            "INSERT INTO connections (tenant, name, kind, config, created_at, updated_at) VALUES ('main', 'k3', 'kind', '{}', 1, 1)",
         ),
         case(
             "erase_credential: the connection is there",

@@ -92,7 +92,7 @@ fn ids(list: &Value, name: &str) -> Vec<String> {
     list["items"].as_array().unwrap().iter().map(|item| item[name].as_str().unwrap().to_owned()).collect()
 }
 
-fn detail(reply: &Reply) -> String {
+pub fn detail(reply: &Reply) -> String {
     reply.json()["detail"].as_str().unwrap_or_default().to_owned()
 }
 
