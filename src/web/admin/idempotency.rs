@@ -94,12 +94,6 @@ impl<'a> Key<'a> {
         (&self.call.cx.tenant.id, self.call.admin, &self.key)
     }
 
-    /// What a sealed answer is bound to. No part has a slash.
-    fn associated(&self) -> String {
-        let (tenant, client, key) = self.row();
-        format!("answer/{FORMAT}/{tenant}/{client}/{key}/{}", self.request)
-    }
-
     /// The answer that is kept, if there is one. For another request it is a refusal.
     async fn answer(&self) -> Result<Option<Response>> {
         let (cx, row) = (self.call.cx, self.row());
@@ -111,7 +105,7 @@ impl<'a> Key<'a> {
                 "this `Idempotency-Key` was sent with another path or body in the last 24 hours: send a new key for a new request",
             ));
         }
-        let opened = ring(cx)?.open(&self.associated(), &sealed);
+        let opened = ring(cx)?.open(&associated(self.row(), &self.request), &sealed);
         let answer = opened.and_then(|json| serde_json::from_slice::<Answer>(&json).ok());
         answer.map(|answer| Some(answer.into())).ok_or_else(|| {
             Reason::Conflict.because(
@@ -125,7 +119,7 @@ impl<'a> Key<'a> {
     fn keep(&self, response: &Response) -> Result<Sql> {
         let cx = self.call.cx;
         let json = serde_json::to_vec(&Answer::from(response)).map_err(|_| Fault::Broken("an answer has no JSON"))?;
-        let sealed = ring(cx)?.seal(&self.associated(), &json, &*cx.world.entropy);
+        let sealed = ring(cx)?.seal(&associated(self.row(), &self.request), &json, &*cx.world.entropy);
         let sealed = sealed.ok_or(Fault::Broken("an answer cannot be sealed"))?;
         let until = cx.now.seconds().saturating_add(KEPT_SECONDS);
         Ok(store::answers::keep(self.row(), Kept { request: self.request.clone(), sealed }, until))
@@ -138,6 +132,11 @@ impl<'a> Key<'a> {
         let event = audit::event(self.call.cx, EventType::AdminRepeated, Some(self.call.admin), facts);
         audit::record(self.call.cx, &event).await
     }
+}
+
+/// What a sealed answer is bound to. No part has a slash.
+fn associated((tenant, client, key): store::answers::Key<'_>, request: &str) -> String {
+    format!("answer/{FORMAT}/{tenant}/{client}/{key}/{request}")
 }
 
 fn ring<'a>(cx: &Cx<'a>) -> Result<&'a Keyring> {
@@ -170,6 +169,20 @@ impl From<Answer> for Response {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_is_bound_to_its_tenant_client_key_and_request() {
+        let all = [
+            (("t", "c", "k"), "r"),
+            (("x", "c", "k"), "r"),
+            (("t", "x", "k"), "r"),
+            (("t", "c", "x"), "r"),
+            (("t", "c", "k"), "x"),
+        ];
+        let bound: std::collections::BTreeSet<_> =
+            all.into_iter().map(|(row, request)| associated(row, request)).collect();
+        assert_eq!(bound.len(), all.len());
+    }
 
     #[test]
     fn a_key_is_a_bounded_text_of_harmless_characters_with_or_without_quotes() {
