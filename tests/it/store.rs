@@ -14,8 +14,8 @@ use writ::model::{Client, Status, Stoppable, StoredSecret, Tenant, User};
 use writ::ports::{Db, Sql};
 use writ::store::tenants::{Visited, Visitor};
 use writ::store::{
-    changes, clients, connections, events, identities, issuers, keys, leases, policies, resources, signals, spent,
-    stops, tenants, users,
+    answers, changes, clients, connections, events, identities, issuers, keys, leases, policies, quotas, resources,
+    signals, spent, stops, tenants, users,
 };
 
 const NOW: i64 = 1_000;
@@ -424,6 +424,18 @@ fn stops_are_refused_by_the_status_and_hold_for_what_is_stopped_alone() {
             "",
             "INSERT INTO stopped_chains VALUES ('main', 'j', 1)",
         ),
+        case(
+            "lapse: not yet",
+            answers::lapse((T, "c", "k"), NOW),
+            "INSERT INTO answers VALUES ('main', 'c', 'k', 'r', 's', 1000)",
+            "UPDATE answers SET until = 1001",
+        ),
+        case(
+            "tell: told",
+            quotas::tell(T, 5),
+            "INSERT INTO token_counts (tenant, minute, taken, granted) VALUES ('main', 5, 1, 1)",
+            "UPDATE token_counts SET told = 5",
+        ),
         case("spend: spent", spent::spend(T, "jti", "k", 1), "", "INSERT INTO spent VALUES ('main', 'jti', 'k', 1)"),
     ];
     for (kind, id) in
@@ -485,6 +497,10 @@ fn a_link_holds_only_if_the_one_before_it_changed_a_row() {
         ("point to a credential", connections::point(T, "k", &pointer)),
         ("promote a key", keys::promote(T, "RS256", NOW)),
         ("broadcast", signals::broadcast(T, "g9", ("e", "{}".to_owned()), NOW)),
+        (
+            "keep an answer",
+            answers::keep((T, "c", "k"), answers::Kept { request: "r".to_owned(), sealed: "s".to_owned() }, 2_000),
+        ),
         ("keep a receipt", stops::keep(T, &receipt, "{}".to_owned())),
     ];
     for (name, link) in links {
