@@ -7,6 +7,7 @@
 //! | `FRESHNESS_SECONDS` | how old a security decision's data may be, 0 to 60; default 5 |
 //! | `SIGNING_KEK` | secret of the role `token`: seals signing keys |
 //! | `VAULT_KEK` | secret of the role `broker`: seals credentials |
+//! | `ADMIN_KEK` | secret of the role `admin` where it has neither of the two: seals answers that are kept for retries |
 //! | `DEV_OUTBOUND` | origins that outbound calls may reach although they are on this machine; refused on `https` |
 
 use crate::crypto::{Keyring, Secret};
@@ -53,6 +54,7 @@ pub struct Config {
     freshness_millis: u64,
     signing: Option<Keyring>,
     vault: Option<Keyring>,
+    admin: Option<Keyring>,
     dev_outbound: Vec<String>,
 }
 
@@ -73,15 +75,16 @@ impl Config {
                 .map(|seconds: u64| seconds.saturating_mul(1000))
                 .ok_or("`FRESHNESS_SECONDS` must be a whole number from 0 to 60")?,
         };
-        let keyring = |name: &str, role: Role| match (setting(name), roles.contains(&role)) {
+        let keyring = |name: &str, role: Role, needed: bool| match (setting(name), needed && roles.contains(&role)) {
             (None, true) => Err(format!("the role `{}` needs the secret `{name}`", role.as_str())),
             (None, false) => Ok(None),
             (Some(text), _) => Keyring::parse(&Secret::new(text))
                 .map(Some)
                 .ok_or_else(|| format!("`{name}` must be `VERSION:KEY …`, KEY being 32 bytes in base64url")),
         };
-        let signing = keyring("SIGNING_KEK", Role::Token)?;
-        let vault = keyring("VAULT_KEK", Role::Broker)?;
+        let signing = keyring("SIGNING_KEK", Role::Token, true)?;
+        let vault = keyring("VAULT_KEK", Role::Broker, true)?;
+        let admin = keyring("ADMIN_KEK", Role::Admin, signing.is_none() && vault.is_none())?;
         let dev_outbound = setting("DEV_OUTBOUND")
             .iter()
             .flat_map(|list| list.split(','))
@@ -90,7 +93,7 @@ impl Config {
         if origin.starts_with("https:") && !dev_outbound.is_empty() {
             return Err("`DEV_OUTBOUND` is for development; it cannot go with an `https` `ORIGIN`".into());
         }
-        Ok(Self { origin, roles, freshness_millis, signing, vault, dev_outbound })
+        Ok(Self { origin, roles, freshness_millis, signing, vault, admin, dev_outbound })
     }
 
     /// Scheme and authority, without a trailing slash.
@@ -116,6 +119,11 @@ impl Config {
     /// What seals credentials, where the role needs it.
     pub const fn vault(&self) -> Option<&Keyring> {
         self.vault.as_ref()
+    }
+
+    /// What seals answers that are kept for retries: a key of its own, or else the vault's or the one of signing keys.
+    pub fn answers(&self) -> Option<&Keyring> {
+        self.admin.as_ref().or(self.vault()).or(self.signing())
     }
 
     /// Origins on this machine that development may call.
@@ -168,6 +176,10 @@ mod tests {
         assert!(parse(&[origin, ("SIGNING_KEK", KEK)]).err().unwrap().contains("VAULT_KEK"));
         assert!(parse(&[origin, ("SIGNING_KEK", KEK), ("VAULT_KEK", KEK)]).is_ok());
         assert!(parse(&[origin, ("ROLES", "discovery")]).is_ok());
+        let admin = [origin, ("ROLES", "admin,audit")];
+        assert!(parse(&admin).err().unwrap().contains("ADMIN_KEK"));
+        let answers = |name| parse(&[admin[0], admin[1], (name, KEK)]).unwrap().answers().is_some();
+        assert!(["ADMIN_KEK", "VAULT_KEK", "SIGNING_KEK"].into_iter().all(answers));
         assert!(parse(&[origin, ("ROLES", "discovery, token")]).err().unwrap().contains("SIGNING_KEK"));
     }
 

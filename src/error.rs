@@ -196,6 +196,14 @@ reasons! {
     FirstTenantOnly => 403 "access_denied" "only administrators of the tenant `main` may do this" ["docs/requirements.md R80"];
     /// The name is taken, or two writers met.
     Conflict => 409 "conflict" "this is in conflict with what is there: read it, and decide anew" ["RFC 9110 §15.5.10"];
+    /// The tenant has as many of a kind as its quota says.
+    QuotaReached => 409 "quota_reached" "a quota of this tenant is reached; see `detail`" ["docs/requirements.md R136"];
+    /// The tenant has been given as many tokens in this minute as its quota says.
+    TokenQuotaReached => 429 "too_many_requests" "the quota `tokens_per_minute` of this tenant is used up; wait as `Retry-After` says" ["docs/requirements.md R137"];
+    /// `Idempotency-Key` is no key.
+    MalformedIdempotencyKey => 400 "invalid_request" "`Idempotency-Key` is malformed or too long; best send a new UUID" ["docs/requirements.md R134"];
+    /// An `Idempotency-Key` comes again with another request.
+    IdempotencyKeyReused => 422 "idempotency_key_reused" "this `Idempotency-Key` was sent with another request; send a new key" ["docs/requirements.md R134"];
     /// `If-Match` is missing on an update.
     PreconditionRequired => 428 "precondition_required" "send `If-Match` with the `ETag` that you read" ["RFC 6585 §3"];
     /// `If-Match` does not match any more.
@@ -224,6 +232,8 @@ pub struct Refusal {
     pub decision: Option<String>,
     /// The scope that would do (RFC 6750 §3).
     pub scope: Option<&'static str>,
+    /// After how many seconds it is worth to try again, where the reason alone does not say.
+    pub retry_after: Option<i64>,
 }
 
 /// How a request ends badly.
@@ -238,17 +248,34 @@ pub enum Error {
 impl Reason {
     /// This reason with detail for the log, the event, or an administrator.
     pub fn because(self, detail: impl Into<String>) -> Error {
-        Error::Refused(Refusal { reason: self, detail: Some(detail.into()), decision: None, scope: None })
+        Error::Refused(Refusal {
+            reason: self,
+            detail: Some(detail.into()),
+            decision: None,
+            scope: None,
+            retry_after: None,
+        })
     }
 
     /// This reason with the scope that would do.
     pub const fn without(self, scope: &'static str) -> Error {
-        Error::Refused(Refusal { reason: self, detail: None, decision: None, scope: Some(scope) })
+        Error::Refused(Refusal { reason: self, detail: None, decision: None, scope: Some(scope), retry_after: None })
+    }
+
+    /// This reason, which is over after so many seconds.
+    pub const fn after(self, seconds: i64) -> Error {
+        Error::Refused(Refusal { reason: self, detail: None, decision: None, scope: None, retry_after: Some(seconds) })
     }
 
     /// This reason as the outcome of a decision.
     pub fn decided(self, decision: impl Into<String>) -> Error {
-        Error::Refused(Refusal { reason: self, detail: None, decision: Some(decision.into()), scope: None })
+        Error::Refused(Refusal {
+            reason: self,
+            detail: None,
+            decision: Some(decision.into()),
+            scope: None,
+            retry_after: None,
+        })
     }
 }
 
@@ -299,7 +326,7 @@ impl From<Fault> for Rejection {
 
 impl From<Reason> for Error {
     fn from(reason: Reason) -> Self {
-        Self::Refused(Refusal { reason, detail: None, decision: None, scope: None })
+        Self::Refused(Refusal { reason, detail: None, decision: None, scope: None, retry_after: None })
     }
 }
 

@@ -137,6 +137,7 @@ impl Jobs<'_> {
                 store::failures::forget(now, REMOVED),
                 store::changes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
                 store::leases::forget_uses(now, REMOVED),
+                store::answers::forget(now, REMOVED),
             ];
             store::stops::forget(now, REMOVED).into_iter().chain(others).collect()
         };

@@ -135,11 +135,12 @@ async function tick(mf, configs) {
 /** The key-encryption keys of a state: made once, since what they seal lives there. */
 async function keys(state) {
   const file = join(state, "keys.json");
-  if (!existsSync(file)) {
-    const made = ["SIGNING_KEK", "VAULT_KEK"].map((name) => [name, `1:${randomBytes(32).toString("base64url")}`]);
-    await writeFile(file, JSON.stringify(Object.fromEntries(made)), { mode: 0o600 });
-  }
-  return JSON.parse(await readFile(file, "utf8"));
+  const known = existsSync(file) ? JSON.parse(await readFile(file, "utf8")) : {};
+  const missing = ["SIGNING_KEK", "VAULT_KEK", "ADMIN_KEK"].filter((name) => !(name in known));
+  const made = missing.map((name) => [name, `1:${randomBytes(32).toString("base64url")}`]);
+  const all = { ...known, ...Object.fromEntries(made) };
+  if (made.length > 0) await writeFile(file, JSON.stringify(all), { mode: 0o600 });
+  return all;
 }
 
 /** Applies the migrations that a database has not seen, each in one batch with its entry in wrangler's own ledger. */

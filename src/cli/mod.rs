@@ -65,8 +65,10 @@ fn init(origin: &str, tenant: &str, now: Now, entropy: &dyn Entropy) -> Result<S
     let client = Client::new(ClientMetadata::first_admin(admin), now, entropy);
     let (stored, secret) = StoredSecret::mint(now, None, entropy);
     let metadata = serde_json::to_string(&client.metadata).map_err(|error| error.to_string())?;
-    let statements =
-        [store::clients::insert(tenant, &client, metadata), store::clients::insert_secret(tenant, &client.id, &stored)];
+    let statements = [
+        store::clients::insert(tenant, &client, metadata, None),
+        store::clients::insert_secret(tenant, &client.id, &stored),
+    ];
     let sql: Vec<String> = statements.iter().map(inline).collect();
     Ok(json!({"client_id": client.id, "client_secret": secret.expose(), "sql": sql.join(" ")}).to_string())
 }

@@ -6,6 +6,7 @@
 
 use super::identities::{IdentityKey, StatusListKey};
 use super::issuers::WorkloadsKey;
+use super::quotas::quota;
 use super::{Creation, changes};
 use crate::audit;
 use crate::context::cache::key;
@@ -13,7 +14,7 @@ use crate::context::{Change, Cx};
 use crate::crypto::Secret;
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::Facts;
-use crate::model::{Client, ClientMetadata, EventType, Status, StoredSecret, id};
+use crate::model::{Client, ClientMetadata, Counted, EventType, Status, StoredSecret, id};
 use crate::store;
 use std::rc::Rc;
 
@@ -57,12 +58,13 @@ pub fn create(cx: &Cx<'_>, metadata: ClientMetadata, by: &str) -> Result<(Creati
     let (stored, secret) = uses_secret.then(|| StoredSecret::mint(cx.now, None, &*cx.world.entropy)).unzip();
     let facts = facts(&client.id, client.metadata.client_name.clone());
     let event = audit::event(cx, EventType::ClientCreated, Some(by), facts);
-    let change = Change::guard(store::clients::insert(&cx.tenant.id, &client, json));
+    let change = Change::guard(store::clients::insert(&cx.tenant.id, &client, json, quota(cx, Counted::Clients)));
     let with_secret = stored.iter().map(|stored| store::clients::insert_secret(&cx.tenant.id, &client.id, stored));
     let change = with_secret.fold(change, Change::then).event(event);
     let change = invalidates(change, &client.metadata, &client.metadata, &client.id);
     client.secrets.extend(stored);
-    Ok((Creation::new(client, change, "the new client's id is taken: try again"), secret))
+    let creation = Creation::new(client, change, "the new client's id is taken: try again").counted(Counted::Clients);
+    Ok((creation, secret))
 }
 
 /// Gives a client other metadata.

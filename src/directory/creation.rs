@@ -1,7 +1,9 @@
 //! A record that is about to be made.
 
+use super::quotas;
 use crate::context::{Change, Cx};
 use crate::error::{Reason, Result};
+use crate::model::Counted;
 use crate::ports::Sql;
 
 /// How many referrers a refusal names.
@@ -16,12 +18,19 @@ pub struct Creation<T> {
     pub record: T,
     change: Change,
     taken: &'static str,
+    counted: Option<Counted>,
 }
 
 impl<T> Creation<T> {
     /// A creation; `taken` says what another record has when the guard of the change finds one.
     pub fn new(record: T, change: Change, taken: &'static str) -> Self {
-        Self { record, change, taken }
+        Self { record, change, taken, counted: None }
+    }
+
+    /// The guard of the change holds a quota over records of that kind.
+    pub fn counted(mut self, counted: Counted) -> Self {
+        self.counted = Some(counted);
+        self
     }
 
     /// Adds a link: a statement that holds only if the record is made.
@@ -32,10 +41,13 @@ impl<T> Creation<T> {
 
     /// Makes the record.
     pub async fn commit(self, cx: &Cx<'_>) -> Result<T> {
-        match cx.commit(self.change).await? {
-            true => Ok(self.record),
-            false => Err(Reason::Conflict.because(self.taken)),
+        if cx.commit(self.change).await? {
+            return Ok(self.record);
         }
+        if let Some(counted) = self.counted {
+            quotas::expect_room(cx, counted).await?;
+        }
+        Err(Reason::Conflict.because(self.taken))
     }
 }
 

@@ -11,6 +11,7 @@ pub mod connections;
 mod creation;
 pub mod identities;
 pub mod issuers;
+pub mod quotas;
 pub mod resources;
 pub mod tenants;
 pub mod users;

@@ -2,7 +2,8 @@
 //!
 //! 1. Administrators of the first tenant make tenants and see all of them; all others see and change their own.
 //! 2. A tenant is made together with its first administrator, or not at all.
-//! 3. The first tenant is never suspended: no administrator could resume it.
+//! 3. Administrators of the first tenant alone set quotas, also those of the first tenant.
+//! 4. The first tenant is never suspended: no administrator could resume it.
 
 use super::{Creation, changes};
 use crate::audit;
@@ -10,7 +11,7 @@ use crate::context::{Change, Cx, TenantKey};
 use crate::crypto::Secret;
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::Facts;
-use crate::model::tenant::{FIRST_TENANT, TenantBody, TenantStatus, issuer};
+use crate::model::tenant::{FIRST_TENANT, Quotas, TenantBody, TenantStatus, issuer};
 use crate::model::{Client, ClientMetadata, EventType, Resource, Settings, StoredSecret, Tenant};
 use crate::store;
 
@@ -42,6 +43,7 @@ pub fn create(
     expect_first(cx)?;
     let now = cx.now.seconds();
     let TenantBody { name, zone, settings, .. } = body;
+    let settings = settings.unwrap_or_default();
     let tenant = Tenant {
         id,
         name,
@@ -50,7 +52,7 @@ pub fn create(
         epoch: 0,
         policy_hash: String::new(),
         policy_version: 0,
-        settings: settings.unwrap_or_default(),
+        settings: Settings { quotas: settings.quotas.filter(|quotas| *quotas != Quotas::default()), ..settings },
         revoked_before: 0,
         version: 1,
         created_at: now,
@@ -74,11 +76,11 @@ pub fn create(
 /// Changes a tenant. Administrators of the first tenant alone suspend and resume.
 pub async fn update(cx: &Cx<'_>, mut tenant: Tenant, body: TenantBody, by: &str) -> Result<Tenant> {
     let before = TenantBody::of(&tenant);
-    let after = TenantBody {
-        status: body.status.or(before.status),
-        settings: body.settings.or_else(|| before.settings.clone()),
-        ..body
+    let settings = match body.settings {
+        Some(settings) => Settings { quotas: quotas(cx, &tenant, settings.quotas)?, ..settings },
+        None => tenant.settings.clone(),
     };
+    let after = TenantBody { status: body.status.or(before.status), settings: Some(settings), ..body };
     if after == before {
         return Ok(tenant);
     }
@@ -101,6 +103,18 @@ pub async fn update(cx: &Cx<'_>, mut tenant: Tenant, body: TenantBody, by: &str)
     tenant.updated_at = now;
     tenant.version = tenant.version.saturating_add(1);
     Ok(tenant)
+}
+
+/// The quotas that a tenant has from now on. Administrators of the first tenant alone change them; others may send back what they read, or
+/// leave them out.
+fn quotas(cx: &Cx<'_>, tenant: &Tenant, sent: Option<Quotas>) -> Result<Option<Quotas>> {
+    if is_first(cx) {
+        return Ok(sent.filter(|quotas| *quotas != Quotas::default()));
+    }
+    match sent.is_none_or(|sent| sent == tenant.settings.quotas.clone().unwrap_or_default()) {
+        true => Ok(tenant.settings.quotas.clone()),
+        false => Err(Reason::FirstTenantOnly.because("`settings.quotas` is for administrators of `main` to change")),
+    }
 }
 
 /// Refuses to stop the first tenant.

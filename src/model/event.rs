@@ -31,6 +31,8 @@ event_types! {
     LeaseRefused = "lease.refused",
     /// An admin request was refused.
     AdminRefused = "admin.refused",
+    /// An answer of the admin API was given again, to a retry.
+    AdminRepeated = "admin.repeated",
     /// A tenant was made.
     TenantCreated = "tenant.created",
     /// A tenant was changed.
@@ -75,6 +77,8 @@ event_types! {
     TokenQueryRefused = "token.query_refused",
     /// Requests that prove nobody, of a client or from an address, have reached their limit: for a while they are 429 and no events.
     AuthenticationLimited = "authentication.limited",
+    /// A tenant was given as many tokens in a minute as its quota says: until the next minute its requests are 429 and no events.
+    QuotaReached = "quota.reached",
     /// A client got another secret.
     SecretCreated = "client.secret_created",
     /// A client lost a secret.

@@ -28,5 +28,5 @@ pub use registered::Registered;
 pub use resource::{Resource, ResourceBody, ScopeBody};
 pub use status::Status;
 pub use stop::Stoppable;
-pub use tenant::{Settings, Tenant};
+pub use tenant::{Counted, Settings, Tenant};
 pub use user::{User, UserBody};

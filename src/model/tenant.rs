@@ -36,7 +36,63 @@ pub const RETENTION_DAYS: u16 = 400;
 /// For how many days a tenant may have them kept.
 pub const MAX_RETENTION_DAYS: u16 = 3_650;
 
-/// The bounds that a tenant sets itself.
+/// The highest quota of what is counted, and of tokens in a minute.
+pub const MAX_COUNT: i64 = 100_000;
+/// As [`MAX_COUNT`], of tokens.
+pub const MAX_TOKENS_PER_MINUTE: i64 = 10_000_000;
+
+/// What a quota counts when it is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counted {
+    /// Clients, whatever their status.
+    Clients,
+    /// Connections, whatever their status.
+    Connections,
+    /// Policies, whatever their mode.
+    Policies,
+}
+
+impl Counted {
+    /// The name of the quota.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Clients => "clients",
+            Self::Connections => "connections",
+            Self::Policies => "policies",
+        }
+    }
+}
+
+/// How much a tenant may have; what is absent is not bounded. Administrators of the first tenant alone set it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Quotas {
+    /// Clients.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clients: Option<u32>,
+    /// Connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
+    /// Policies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub policies: Option<u32>,
+    /// Tokens in a minute, but for those for the admin API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tokens_per_minute: Option<u32>,
+}
+
+impl Quotas {
+    /// The quota of what is counted.
+    pub const fn of(&self, counted: Counted) -> Option<u32> {
+        match counted {
+            Counted::Clients => self.clients,
+            Counted::Connections => self.connections,
+            Counted::Policies => self.policies,
+        }
+    }
+}
+
+/// The bounds of a tenant, which it sets itself but for the quotas.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Settings {
@@ -46,6 +102,9 @@ pub struct Settings {
     pub dpop_nonce: bool,
     /// For how many days events are kept, 1 to 3650.
     pub event_retention_days: u16,
+    /// How much it may have; nothing while there is no quota.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quotas: Option<Quotas>,
 }
 
 impl Settings {
@@ -63,7 +122,7 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_actors: 5, dpop_nonce: false, event_retention_days: RETENTION_DAYS }
+        Self { max_actors: 5, dpop_nonce: false, event_retention_days: RETENTION_DAYS, quotas: None }
     }
 }
 

@@ -18,10 +18,10 @@ use crate::cedar::{
 };
 use crate::context::cache::key;
 use crate::context::{Change, Cx, TenantKey};
-use crate::directory::clients;
+use crate::directory::{clients, quotas};
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::{Because, Facts};
-use crate::model::{Client, EventType, User, id};
+use crate::model::{Client, Counted, EventType, User, id};
 use crate::store;
 use crate::store::policies::Policy;
 use shards::Altered;
@@ -196,6 +196,11 @@ pub async fn change(
         let row = row.first().ok_or(Reason::UnknownTenant)?;
         let present = present.first();
         let wanted = change(present)?;
+        let mut quota = None;
+        if present.is_none() && wanted.is_some() {
+            quotas::expect_room(cx, Counted::Policies).await?;
+            quota = quotas::quota(cx, Counted::Policies);
+        }
         let Altered { shard, pointer, links } =
             shards::alter(cx, (&row.policy_hash, shards), present, wanted.as_ref().map(|(source, _)| source)).await?;
         let (kind, write, detail) = match &wanted {
@@ -209,7 +214,7 @@ pub async fn change(
         let facts =
             Facts { target: Some(id.to_owned()), detail, policy_version: Some(pointer.clone()), ..Facts::default() };
         let event = audit::event(cx, kind, Some(client), facts);
-        let point = store::policies::point(tenant, row.policy_version, &pointer);
+        let point = store::policies::point(tenant, row.policy_version, &pointer, quota);
         let change = links.into_iter().fold(Change::guard(point).then(write), Change::then);
         if cx.commit(change.invalidates(&TenantKey).event(event)).await? {
             return Ok(());

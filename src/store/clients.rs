@@ -57,15 +57,17 @@ pub fn naming_resource(tenant: &str, [one, other, third]: [&str; 3], limit: i64)
     )
 }
 
-/// Registers a client; the guard of a chain.
-pub fn insert(tenant: &str, client: &Client, metadata: String) -> Sql {
+/// Registers a client, if the tenant has fewer than its quota; the guard of a chain.
+pub fn insert(tenant: &str, client: &Client, metadata: String, quota: Option<i64>) -> Sql {
     sql!(
-        "INSERT INTO clients (tenant, id, metadata, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?4) \
+        "INSERT INTO clients (tenant, id, metadata, created_at, updated_at) SELECT ?1, ?2, ?3, ?4, ?4 \
+         WHERE ?5 IS NULL OR (SELECT count(*) FROM (SELECT 1 FROM clients WHERE tenant = ?1 LIMIT ?5)) < ?5 \
          ON CONFLICT DO NOTHING",
         tenant,
         client.id.as_str(),
         metadata,
-        client.created_at
+        client.created_at,
+        quota
     )
 }
 

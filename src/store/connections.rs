@@ -30,16 +30,18 @@ pub fn list(tenant: &str, after: &str, limit: i64) -> Query<Connection> {
     )
 }
 
-/// Makes a connection; the guard of a chain.
-pub fn insert(tenant: &str, name: &str, kind: &str, settings: String, now: i64) -> Sql {
+/// Makes a connection, if the tenant has fewer than its quota; the guard of a chain.
+pub fn insert(tenant: &str, name: &str, (kind, settings): (&str, String), now: i64, quota: Option<i64>) -> Sql {
     sql!(
-        "INSERT INTO connections (tenant, name, kind, config, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5) \
+        "INSERT INTO connections (tenant, name, kind, config, created_at, updated_at) SELECT ?1, ?2, ?3, ?4, ?5, ?5 \
+         WHERE ?6 IS NULL OR (SELECT count(*) FROM (SELECT 1 FROM connections WHERE tenant = ?1 LIMIT ?6)) < ?6 \
          ON CONFLICT DO NOTHING",
         tenant,
         name,
         kind,
         settings,
-        now
+        now,
+        quota
     )
 }
 

@@ -6,6 +6,7 @@
 //!    before it changed something (`changes() > 0`). A guard that fails changes nothing, and its row count tells so.
 //! 4. No statement reads the clock: moments are bound values.
 
+pub mod answers;
 pub mod changes;
 pub mod clients;
 pub mod connections;
@@ -17,6 +18,7 @@ pub mod keys;
 pub mod leases;
 pub mod metrics;
 pub mod policies;
+pub mod quotas;
 pub mod resources;
 mod row;
 pub mod signals;

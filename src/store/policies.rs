@@ -73,13 +73,15 @@ pub fn drop_shard(tenant: &str, shard: &str) -> Sql {
 }
 
 /// Moves the tenant's pointer if its policies have not changed since `version`; the guard of a chain. What it points to would not do
-/// as a guard, for a policy can change in what is not in force.
-pub fn point(tenant: &str, version: i64, to: &str) -> Sql {
+/// as a guard, for a policy can change in what is not in force. With a quota, the tenant must have fewer policies.
+pub fn point(tenant: &str, version: i64, to: &str, quota: Option<i64>) -> Sql {
     sql!(
-        "UPDATE tenants SET policy_hash = ?3, policy_version = policy_version + 1 WHERE id = ?1 AND policy_version = ?2",
+        "UPDATE tenants SET policy_hash = ?3, policy_version = policy_version + 1 WHERE id = ?1 AND policy_version = ?2 \
+         AND (?4 IS NULL OR (SELECT count(*) FROM (SELECT 1 FROM policies WHERE tenant = ?1 LIMIT ?4)) < ?4)",
         tenant,
         version,
-        to
+        to,
+        quota
     )
 }
 

@@ -1,8 +1,9 @@
-//! Whether a token is issued: no party of it has been stopped, and policy permits it.
+//! Whether a token is issued: no party of it has been stopped, policy permits it, and the tenant's quota has one left.
 //!
 //! 1. Both are asked at the end, and on fresh records if the request has waited for another service: a kill during a wait is not
 //!    escaped.
 
+use super::quota;
 use super::target::Target;
 use crate::cedar::{Action, Circumstance, Target as PolicyTarget, Verdict};
 use crate::context::Cx;
@@ -88,7 +89,9 @@ pub async fn decide(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts) -> 
     if !standing.client.may_ask_for(&issuance.target.resource) {
         return Err(Reason::UnknownResource.into());
     }
-    permitted(cx, issuance, &standing, facts).await
+    let decision = permitted(cx, issuance, &standing, facts).await?;
+    quota::take(cx, &issuance.target).await?;
+    Ok(decision)
 }
 
 /// The parties of the issuance, if none of them has been stopped.

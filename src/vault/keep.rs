@@ -10,12 +10,13 @@ use super::provider::{self, Provider};
 use crate::audit;
 use crate::context::{Change, Cx};
 use crate::directory::connections::ConnectionKey;
+use crate::directory::quotas;
 use crate::error::{Fault, Reason, Result};
 use crate::model::connection::{CredentialPointer, Settings};
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
 use crate::model::stop::Receipt;
-use crate::model::{Connection, Event, EventType, Status};
+use crate::model::{Connection, Counted, Event, EventType, Status};
 use crate::revocation::kill::{self, Killed, Order};
 use crate::store;
 use serde_json::Value;
@@ -43,15 +44,18 @@ pub async fn create(cx: &Cx<'_>, admin: &str, name: &str, draft: Draft) -> Resul
     }
     let (provider, config) = parse(&draft.kind, draft.config)?;
     let secret = draft.secret.ok_or_else(|| Reason::InvalidField.because("`secret` is missing"))?;
+    quotas::expect_room(cx, Counted::Connections).await?;
     let Lodged { pointer, account } = lodge(cx, name, provider, secret).await?;
     let settings = Settings { config, account };
-    let now = cx.now.seconds();
-    let change = Change::guard(store::connections::insert(&cx.tenant.id, name, provider.kind, json(&settings)?, now))
+    let (now, quota) = (cx.now.seconds(), quotas::quota(cx, Counted::Connections));
+    let made = (provider.kind, json(&settings)?);
+    let change = Change::guard(store::connections::insert(&cx.tenant.id, name, made, now, quota))
         .then(store::connections::point(&cx.tenant.id, name, &pointer))
         .invalidates(&ConnectionKey(name))
         .event(event(cx, EventType::ConnectionPut, admin, name, "created"));
     if !cx.commit(change).await? {
         discard(cx, name, &pointer).await;
+        quotas::expect_room(cx, Counted::Connections).await?;
         return Err(Reason::Conflict.because("another request has just made this connection"));
     }
     Ok(Connection {

@@ -171,7 +171,13 @@ async fn decide(
         (Some(verdict), _) if verdict.allow => Some(format!("policy requires: {}", verdict.require.join(", "))),
         _ => None,
     };
-    Err(Error::Refused(Refusal { reason: Reason::LeaseDenied, detail, decision: facts.decision.clone(), scope: None }))
+    Err(Error::Refused(Refusal {
+        reason: Reason::LeaseDenied,
+        detail,
+        decision: facts.decision.clone(),
+        scope: None,
+        retry_after: None,
+    }))
 }
 
 /// What is asked for, all of which the connection has to offer; by default everything. In the order of the connection, so

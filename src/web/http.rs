@@ -48,7 +48,8 @@ impl Method {
 }
 
 /// The request headers that any endpoint reads; a host need not pass on others.
-pub const HEADERS: &[&str] = &["accept", "authorization", "content-type", "dpop", "if-match", "if-none-match"];
+pub const HEADERS: &[&str] =
+    &["accept", "authorization", "content-type", "dpop", "idempotency-key", "if-match", "if-none-match"];
 
 /// How many bytes of a body are read at most.
 pub const MAX_BODY: usize = 64 * 1024;

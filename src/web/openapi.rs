@@ -3,6 +3,7 @@
 //! In scope: rendering the table of routes with the objects that it names. Tests ask every endpoint and hold every answer against its
 //! schema, so the document is what the code does.
 
+use super::admin::idempotency::FORM;
 use super::router::{Endpoint, Gives, Row, Takes, rows};
 use super::schema::Components;
 use super::schema::objects::{OAUTH_ERROR, PROBLEM};
@@ -118,6 +119,13 @@ fn parameters(row: &Row) -> Vec<Value> {
         (Method::Get, Gives::Tagged(_)) => {
             header("If-None-Match", false, "An `ETag` that was read; 304 if it is still so.")
         }
+        (Method::Post, _) if row.makes() => {
+            header(
+                "Idempotency-Key",
+                false,
+                &format!("{FORM}. For 24 hours a retry with it answers as the first request."),
+            );
+        }
         _ => {}
     }
     all
@@ -187,7 +195,9 @@ fn refusals(row: &Row) -> Vec<u16> {
         (Method::Get, Gives::Tagged(_)) => &[412],
         _ => &[],
     };
-    let mut all: Vec<u16> = common.iter().chain(body).chain(conditional).chain(row.refuses).copied().collect();
+    let repeated: &[u16] = if row.makes() { &[409, 422] } else { &[] };
+    let mut all: Vec<u16> =
+        common.iter().chain(body).chain(conditional).chain(repeated).chain(row.refuses).copied().collect();
     all.sort_unstable();
     all.dedup();
     all

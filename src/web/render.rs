@@ -34,7 +34,10 @@ pub fn error(error: &Error, style: Style, issuer: Option<&str>) -> Response {
     };
     match wire.status {
         503 => response.with("retry-after", "1"),
-        429 => response.with("retry-after", PERIOD_SECONDS.to_string()),
+        429 => {
+            let after = refusal.and_then(|refusal| refusal.retry_after).unwrap_or(PERIOD_SECONDS);
+            response.with("retry-after", after.to_string())
+        }
         401 | 403 => match challenge(&wire, refusal, issuer) {
             Some(challenge) => response.with("www-authenticate", challenge),
             None => response,

@@ -90,6 +90,13 @@ pub struct Row {
     pub summary: &'static str,
 }
 
+impl Row {
+    /// Whether it makes a record under a new name: such a request may carry an `Idempotency-Key`.
+    pub fn makes(&self) -> bool {
+        matches!(self.endpoint, Endpoint::Admin(_)) && self.method == Method::Post && self.gives.0 == 201
+    }
+}
+
 /// The rows of a path.
 pub struct Route {
     /// The tenant, as the path names it; empty where it names none.

@@ -298,6 +298,24 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::NotFound => hub.admin("GET", "clients/nobody").send(),
         Reason::FirstTenantOnly => scene.of_second_tenant(),
         Reason::Conflict => hub.admin("POST", "tenants").json(&json!({"id": "main", "name": "again"})).send(),
+        Reason::QuotaReached => {
+            crate::routes::quotas::set(hub, "main", json!({"clients": 1}));
+            scene.create(json!({"client_name": "x"}))
+        }
+        Reason::TokenQuotaReached => {
+            crate::routes::quotas::set(hub, "main", json!({"tokens_per_minute": 1}));
+            scene.token(&[]).expect(200);
+            scene.token(&[])
+        }
+        Reason::MalformedIdempotencyKey => {
+            hub.admin("POST", "clients").json(&json!({"client_name": "x"})).header("idempotency-key", "a b").send()
+        }
+        Reason::IdempotencyKeyReused => {
+            let make =
+                |name: &str| hub.admin("POST", "users").json(&json!({"name": name})).header("idempotency-key", "k");
+            make("one").send().expect(201);
+            make("other").send()
+        }
         Reason::PreconditionRequired => {
             let metadata = json!({"client_name": "x"});
             hub.admin("PUT", &format!("clients/{}", agent.client_id)).json(&metadata).send()

@@ -14,8 +14,8 @@ use writ::model::{Client, Status, Stoppable, StoredSecret, Tenant, User};
 use writ::ports::{Db, Sql};
 use writ::store::tenants::{Visited, Visitor};
 use writ::store::{
-    changes, clients, connections, events, identities, issuers, keys, leases, policies, resources, signals, spent,
-    stops, tenants, users,
+    answers, changes, clients, connections, events, identities, issuers, keys, leases, policies, quotas, resources,
+    signals, spent, stops, tenants, users,
 };
 
 const NOW: i64 = 1_000;
@@ -102,9 +102,15 @@ fn changes_of_clients_are_refused_by_version_status_and_number() {
     hold(vec![
         case(
             "insert: the id is taken",
-            clients::insert(T, &a_client("c2"), "{}".into()),
+            clients::insert(T, &a_client("c2"), "{}".into(), None),
             "",
             "UPDATE clients SET id = 'c2'",
+        ),
+        case(
+            "insert: the quota",
+            clients::insert(T, &a_client("c2"), "{}".into(), Some(2)),
+            "",
+            "INSERT INTO clients (tenant, id, metadata, created_at, updated_at) VALUES ('main', 'c3', '{}', 1, 1)",
         ),
         case("update: version", clients::update(T, "c", "{}".into(), 1, NOW), "", MOVED),
         case("update: retired", clients::update(T, "c", "{}".into(), 1, NOW), "", RETIRED),
@@ -222,9 +228,15 @@ fn changes_of_issuers_resources_and_tenants_are_refused_by_version_and_name() {
         ),
         case(
             "policies point: another change came first",
-            policies::point(T, 0, "hash"),
+            policies::point(T, 0, "hash", None),
             "",
             "UPDATE tenants SET policy_version = 1",
+        ),
+        case(
+            "policies point: the quota",
+            policies::point(T, 0, "hash", Some(2)),
+            "",
+            "INSERT INTO policies (tenant, id, description, cedar, mode, created_at, updated_at) VALUES ('main', 'p2', '', '', 'off', 1, 1)",
         ),
     ]);
 }
@@ -238,9 +250,15 @@ fn changes_of_connections_and_leases_are_refused_by_version_status_claim_and_cre
         case("delete: version", connections::delete(T, "k", 1), "", MOVED),
         case(
             "insert: taken",
-            connections::insert(T, "k2", "kind", "{}".into(), NOW),
+            connections::insert(T, "k2", ("kind", "{}".into()), NOW, None),
             "",
             "UPDATE connections SET name = 'k2'",
+        ),
+        case(
+            "insert: the quota",
+            connections::insert(T, "k2", ("kind", "{}".into()), NOW, Some(2)),
+            "",
+            "INSERT INTO connections (tenant, name, kind, config, created_at, updated_at) VALUES ('main', 'k3', 'kind', '{}', 1, 1)",
         ),
         case(
             "erase_credential: the connection is there",
@@ -406,6 +424,18 @@ fn stops_are_refused_by_the_status_and_hold_for_what_is_stopped_alone() {
             "",
             "INSERT INTO stopped_chains VALUES ('main', 'j', 1)",
         ),
+        case(
+            "lapse: not yet",
+            answers::lapse((T, "c", "k"), NOW),
+            "INSERT INTO answers VALUES ('main', 'c', 'k', 'r', 's', 1000)",
+            "UPDATE answers SET until = 1001",
+        ),
+        case(
+            "tell: told",
+            quotas::tell(T, 5),
+            "INSERT INTO token_counts (tenant, minute, taken, granted) VALUES ('main', 5, 1, 1)",
+            "UPDATE token_counts SET told = 5",
+        ),
         case("spend: spent", spent::spend(T, "jti", "k", 1), "", "INSERT INTO spent VALUES ('main', 'jti', 'k', 1)"),
     ];
     for (kind, id) in
@@ -467,6 +497,10 @@ fn a_link_holds_only_if_the_one_before_it_changed_a_row() {
         ("point to a credential", connections::point(T, "k", &pointer)),
         ("promote a key", keys::promote(T, "RS256", NOW)),
         ("broadcast", signals::broadcast(T, "g9", ("e", "{}".to_owned()), NOW)),
+        (
+            "keep an answer",
+            answers::keep((T, "c", "k"), answers::Kept { request: "r".to_owned(), sealed: "s".to_owned() }, 2_000),
+        ),
         ("keep a receipt", stops::keep(T, &receipt, "{}".to_owned())),
     ];
     for (name, link) in links {

@@ -4,6 +4,7 @@
 //! 2. An update needs `If-Match` with the `ETag` that was read (RFC 9110 §13.1.1, RFC 6585 §3); a removal holds to one that is sent.
 //!    `If-None-Match: *` makes what is not there, and nothing else (§13.1.2).
 
+use super::idempotency::once;
 use super::page::{Page, page};
 use crate::context::Cx;
 use crate::directory::Creation;
@@ -165,15 +166,18 @@ pub async fn get<T: Aggregate>(call: AdminCall<'_>) -> Result<Response> {
 
 /// Makes a record, under an id of its own.
 pub async fn post<T: Posted>(call: AdminCall<'_>) -> Result<Response> {
-    let check = async |new: &T::New| T::problems_of_new(call.cx, new).await;
-    let new = sent(call.request)?.read(&T::NEW, check).await?;
-    let Posting { creation, once } = T::create(call, new)?;
-    let record = creation.commit(call.cx).await?;
-    let (id, version) = T::id(&record);
-    let mut members = T::view(call.cx, &record);
-    members.extend(once);
-    let location = format!("{}/admin/{}/{id}", call.cx.issuer(), T::PATH);
-    Ok(Response::json(201, &members).with("etag", etag(version)).with("location", location))
+    once(call, async || {
+        let check = async |new: &T::New| T::problems_of_new(call.cx, new).await;
+        let new = sent(call.request)?.read(&T::NEW, check).await?;
+        let Posting { creation, once } = T::create(call, new)?;
+        let (id, version) = T::id(&creation.record);
+        let mut members = T::view(call.cx, &creation.record);
+        members.extend(once);
+        let location = format!("{}/admin/{}/{id}", call.cx.issuer(), T::PATH);
+        let response = Response::json(201, &members).with("etag", etag(version)).with("location", location);
+        Ok((creation, response))
+    })
+    .await
 }
 
 /// Changes a record that is there.

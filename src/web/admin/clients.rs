@@ -1,6 +1,7 @@
 //! `admin/clients`: registration with the names of RFC 7591, secrets, and the lifecycle.
 
 use super::aggregate::{Aggregate, Posted, Posting, Shown, object, optional};
+use super::idempotency::once;
 use super::{Page, kill};
 use crate::authn::client;
 use crate::context::Cx;
@@ -215,12 +216,15 @@ struct SecretBody {
 
 /// Adds a secret.
 pub async fn add_secret(call: AdminCall<'_>) -> Result<Response> {
-    let SecretBody { expires_in } = sent_or_empty(call.request)?.read_plain(&NEW_SECRET).await?;
-    let client = clients::find(call.cx, call.id(0)?).await?;
-    let (creation, secret) = clients::add_secret(call.cx, &client, expires_in, call.admin)?;
-    let mut members = view_secret(&creation.commit(call.cx).await?);
-    members.insert("client_secret".to_owned(), secret.expose().as_str().into());
-    Ok(Response::json(201, &members))
+    once(call, async || {
+        let SecretBody { expires_in } = sent_or_empty(call.request)?.read_plain(&NEW_SECRET).await?;
+        let client = clients::find(call.cx, call.id(0)?).await?;
+        let (creation, secret) = clients::add_secret(call.cx, &client, expires_in, call.admin)?;
+        let mut members = view_secret(&creation.record);
+        members.insert("client_secret".to_owned(), secret.expose().as_str().into());
+        Ok((creation, Response::json(201, &members)))
+    })
+    .await
 }
 
 /// Removes a secret.

@@ -5,7 +5,8 @@
 //!
 //! 1. A body is one strict JSON object; unknown fields and unknown query parameters are refused by name.
 //! 2. Lists are `{items, next_cursor}` in a fixed order, so that walking them shows everything that was there all along.
-//! 3. A client secret leaves once, in the answer to the request that made it. Nothing sealed or hashed ever leaves.
+//! 3. A client secret leaves in the answer to the request that made it, and to the retries of that request (see [`idempotency`]). Nothing
+//!    sealed or hashed ever leaves.
 //! 4. Every change is one event in its own transaction, and every refused request is one event (see [`answer`]); a look-up that finds
 //!    nothing is none.
 //! 5. No answer is cached, or changed on its way (RFC 9111 §5.2.2.5, §5.2.2.6): its `ETag` is that of its bytes.
@@ -14,6 +15,7 @@ pub mod aggregate;
 pub mod clients;
 pub mod connections;
 pub mod events;
+pub mod idempotency;
 pub mod identities;
 pub mod issuers;
 pub mod keys;

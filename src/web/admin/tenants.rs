@@ -6,7 +6,7 @@ use crate::context::Cx;
 use crate::directory::tenants;
 use crate::error::{Reason, Result};
 use crate::model::Tenant;
-use crate::model::tenant::{TenantBody, TenantStatus, issuer};
+use crate::model::tenant::{MAX_COUNT, MAX_TOKENS_PER_MINUTE, TenantBody, TenantStatus, issuer};
 use crate::policy;
 use crate::store;
 use crate::web::AdminCall;
@@ -21,12 +21,25 @@ const MAX_ZONE: usize = 64;
 const STATUS: Kind =
     Kind::Words("TenantStatus", || [TenantStatus::Active, TenantStatus::Suspended].map(TenantStatus::as_str).to_vec());
 
+const COUNT: Kind = Kind::Whole(1, MAX_COUNT);
+
 object!(
-    /// The bounds that a tenant sets itself.
+    /// How much a tenant may have; what is absent is not bounded. Administrators of `main` set it.
+    QUOTAS = "Quotas" [members![
+        may "clients" COUNT,
+        may "connections" COUNT,
+        may "policies" COUNT,
+        may "tokens_per_minute" Kind::Whole(1, MAX_TOKENS_PER_MINUTE),
+    ]]
+);
+
+object!(
+    /// The bounds that a tenant sets itself, but for its quotas.
     SETTINGS = "Settings" [members![
         may "max_actors" Kind::Whole(1, 10),
         may "dpop_nonce" Kind::Boolean,
         may "event_retention_days" Kind::Whole(1, 3_650),
+        may "quotas" Kind::Object(&QUOTAS),
     ]]
 );
 

@@ -51,6 +51,10 @@ pub async fn post(Call { cx, request, .. }: Call<'_>) -> Result<Response> {
 }
 
 async fn refuse(cx: &Cx<'_>, refusal: Refusal, sender: Sender, facts: Facts) -> Result<Error> {
+    // One event a minute tells of it.
+    if refusal.reason == Reason::TokenQuotaReached {
+        return Ok(Error::Refused(refusal));
+    }
     let (kind, client) = (EventType::TokenRefused, sender.client.as_deref());
     match sender.is_proved {
         true => refused(cx, refusal, kind, client, facts).await,

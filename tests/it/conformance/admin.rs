@@ -54,6 +54,26 @@ fn a_client_is_registered_read_changed_and_removed() {
 }
 
 #[test]
+fn a_retry_with_its_idempotency_key_answers_as_the_first_and_another_request_is_refused() {
+    let hub = Hub::open();
+    let (key, body) = (format!("\"{}\"", unique()), json!({"client_name": "conformance"}));
+    let post = |body: &Value| hub.admin("POST", "clients").json(body).header("idempotency-key", &key).send();
+    let first = post(&body).expect(201);
+    let client = hub.made("clients", &first, "client_id");
+    let again = post(&body).expect(201);
+    assert_eq!(again.text, first.text);
+    for name in ["etag", "location", "content-type"] {
+        assert_eq!(again.header(name), first.header(name), "{name}");
+    }
+    problem(&post(&json!({"client_name": "another"})), 422, "IdempotencyKeyReused");
+    let malformed = hub.admin("POST", "clients").json(&body).header("idempotency-key", "a b").send();
+    problem(&malformed, 400, "MalformedIdempotencyKey");
+    let credentials = client.credentials();
+    let authenticated = hub.token(&credentials, &[]);
+    assert_ne!(authenticated.error(), "invalid_client", "the secret is that of the client: {authenticated:?}");
+}
+
+#[test]
 fn a_body_is_one_json_object_of_known_fields() {
     let hub = Hub::open();
     let post = || hub.admin("POST", "clients");

@@ -121,7 +121,11 @@ impl Hub {
 
     /// Registers something, which goes away with the guard.
     pub fn make(&self, list: &str, body: &Value, id: &str) -> Thing<'_> {
-        let made = self.admin("POST", list).json(body).send().expect(201);
+        self.made(list, &self.admin("POST", list).json(body).send().expect(201), id)
+    }
+
+    /// What an answer says was registered; it goes away with the guard.
+    pub fn made(&self, list: &str, made: &Reply, id: &str) -> Thing<'_> {
         let path = format!("{list}/{}", made.json()[id].as_str().unwrap());
         Thing { hub: self, path, body: made.json() }
     }

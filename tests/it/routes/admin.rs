@@ -4,6 +4,8 @@
 mod bodies;
 #[path = "admin/clients.rs"]
 mod clients;
+#[path = "admin/idempotency.rs"]
+mod idempotency;
 #[path = "admin/lookups.rs"]
 mod lookups;
 #[path = "admin/openapi.rs"]
@@ -90,7 +92,7 @@ fn ids(list: &Value, name: &str) -> Vec<String> {
     list["items"].as_array().unwrap().iter().map(|item| item[name].as_str().unwrap().to_owned()).collect()
 }
 
-fn detail(reply: &Reply) -> String {
+pub fn detail(reply: &Reply) -> String {
     reply.json()["detail"].as_str().unwrap_or_default().to_owned()
 }
 

@@ -409,7 +409,12 @@ fn a_connection_of_another_tenant_is_not_there() {
 fn a_worker_without_the_vaults_key_does_not_mount_connections() {
     let hub = Setup::new();
     let token = hub.admin_token();
-    let elsewhere = hub.isolate_with(&[("ROLES", "admin,audit"), ("VAULT_KEK", ""), ("SIGNING_KEK", "")]);
+    let elsewhere = hub.isolate_with(&[
+        ("ROLES", "admin,audit"),
+        ("VAULT_KEK", ""),
+        ("SIGNING_KEK", ""),
+        ("ADMIN_KEK", crate::support::hub::ADMIN_KEK),
+    ]);
     assert_eq!(hub.call("GET", "/t/main/admin/connections").bearer(&token).on(&elsewhere).send().status, 404);
     let broker = hub.isolate_with(&[("ROLES", "broker"), ("SIGNING_KEK", "")]);
     let made =

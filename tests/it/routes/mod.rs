@@ -22,6 +22,7 @@ mod leases;
 mod lifecycle;
 mod own_apis;
 mod policies;
+pub mod quotas;
 mod revocation;
 mod signals;
 mod status_list;

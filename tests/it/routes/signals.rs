@@ -688,7 +688,12 @@ fn only_a_worker_that_can_sign_pushes_and_its_cron_takes_what_others_left() {
     let scene = Scene::new();
     scene.hub.fetch.answer(|_| Scripted::answer(202, "text/plain", ""));
     scene.pushed();
-    let admin = scene.hub.isolate_with(&[("ROLES", "admin"), ("SIGNING_KEK", ""), ("VAULT_KEK", "")]);
+    let admin = scene.hub.isolate_with(&[
+        ("ROLES", "admin"),
+        ("SIGNING_KEK", ""),
+        ("VAULT_KEK", ""),
+        ("ADMIN_KEK", crate::support::hub::ADMIN_KEK),
+    ]);
     let token = scene.hub.admin_token();
     let path = format!("/t/main/admin/clients/{}/kill", scene.agent.client_id);
     scene.hub.call("POST", &path).bearer(&token).on(&admin).send().expect(200);

@@ -26,6 +26,9 @@ pub const START: u64 = 1_767_700_800;
 pub const SIGNING_KEK: &str = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 pub const VAULT_KEK: &str = "1:HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
+/// For a Worker with the role `admin` alone.
+pub const ADMIN_KEK: &str = "1:AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+
 /// Another isolate over the same ports.
 #[derive(Clone)]
 pub struct Isolate(Rc<App>);

@@ -134,7 +134,8 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
     other_issuer["issuer"] = json!("https://replaced.example");
     let mut other = user.clone();
     other["accounts"][0]["subject"] = json!("bob");
-    let settings = json!({"max_actors": 3, "dpop_nonce": false, "event_retention_days": 400});
+    let quotas = json!({"clients": 100, "connections": 10, "policies": 10, "tokens_per_minute": 1_000});
+    let settings = json!({"max_actors": 3, "dpop_nonce": false, "event_retention_days": 400, "quotas": quotas});
     let mut replaced = resource.clone();
     replaced.as_object_mut().unwrap().remove("id");
     replaced["resource"] = json!("https://replaced.example/");
