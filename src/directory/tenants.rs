@@ -1,8 +1,10 @@
-//! Tenants: finding, making and changing them.
+//! Tenants: finding, making, changing and deleting them.
 //!
 //! 1. Administrators of the first tenant make tenants and see all of them; all others see and change their own.
 //! 2. A tenant is made together with its first administrator, or not at all.
 //! 3. The first tenant is never suspended: no administrator could resume it.
+//! 4. The name of a deleted tenant is never given again: its issuer stands for it with all who trust it. From the deletion on it is
+//!    unknown; the cron removes what it had (see [`crate::jobs`]).
 
 use super::{Creation, changes};
 use crate::audit;
@@ -68,7 +70,7 @@ pub fn create(
         .of_tenant(&tenant.id)
         .invalidates(&TenantKey)
         .event(event);
-    Ok((Creation::new(tenant, change, "another tenant has this `id`"), client, secret))
+    Ok((Creation::new(tenant, change, "another tenant has this `id`, or had it: choose another"), client, secret))
 }
 
 /// Changes a tenant. Administrators of the first tenant alone suspend and resume.
@@ -101,6 +103,24 @@ pub async fn update(cx: &Cx<'_>, mut tenant: Tenant, body: TenantBody, by: &str)
     tenant.updated_at = now;
     tenant.version = tenant.version.saturating_add(1);
     Ok(tenant)
+}
+
+/// Deletes a suspended tenant with everything in it.
+pub async fn delete(cx: &Cx<'_>, tenant: &Tenant, by: &str) -> Result<()> {
+    expect_first(cx)?;
+    if tenant.id == FIRST_TENANT || tenant.status != TenantStatus::Suspended {
+        return Err(Reason::Conflict.because("a tenant is suspended first, then deleted; `main` never is"));
+    }
+    let facts = Facts { target: Some(tenant.id.clone()), detail: Some(tenant.name.clone()), ..Facts::default() };
+    let event = audit::event(cx, EventType::TenantDeleted, Some(by), facts);
+    // Isolates that know the tenant as suspended refuse it, and find it gone with their next look: nothing need be named.
+    let change = Change::guard(store::deletion::delete(&tenant.id, tenant.version))
+        .then(store::deletion::bury(&tenant.id, cx.now.seconds()))
+        .event(event);
+    match cx.commit(change).await? {
+        true => Ok(()),
+        false => Err(Reason::PreconditionFailed.into()),
+    }
 }
 
 /// Refuses to stop the first tenant.

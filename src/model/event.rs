@@ -35,6 +35,10 @@ event_types! {
     TenantCreated = "tenant.created",
     /// A tenant was changed.
     TenantUpdated = "tenant.updated",
+    /// A suspended tenant was deleted: its name is taken for good, and what it had goes.
+    TenantDeleted = "tenant.deleted",
+    /// All that a deleted tenant had is gone.
+    TenantErased = "tenant.erased",
     /// A client was registered.
     ClientCreated = "client.created",
     /// A client was changed.

@@ -42,11 +42,11 @@ pub fn put_back(id: &str, counts: bool) -> Sql {
     sql!("UPDATE outbox SET tries = tries + 1, attempts = attempts + ?2 WHERE id = ?1", id, i64::from(counts))
 }
 
-/// Keeps an event; a second delivery changes nothing.
+/// Keeps an event, unless its tenant was deleted; a second delivery changes nothing.
 pub fn keep(event: &Event, body: String) -> Sql {
     sql!(
-        "INSERT INTO events (tenant, id, at, type, client, subject, refused, body, target) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
-         ON CONFLICT DO NOTHING",
+        "INSERT INTO events (tenant, id, at, type, client, subject, refused, body, target) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 \
+         WHERE NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1) ON CONFLICT DO NOTHING",
         event.tenant.as_str(),
         event.id.as_str(),
         i64::try_from(event.at).unwrap_or(i64::MAX),
@@ -59,10 +59,11 @@ pub fn keep(event: &Event, body: String) -> Sql {
     )
 }
 
-/// Keeps when a client last got a token.
+/// Keeps when a client last got a token, unless its tenant was deleted.
 pub fn keep_last_token(tenant: &str, client: &str, at: i64) -> Sql {
     sql!(
-        "INSERT INTO last_tokens (tenant, client, at) VALUES (?1, ?2, ?3) \
+        "INSERT INTO last_tokens (tenant, client, at) SELECT ?1, ?2, ?3 \
+         WHERE NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1) \
          ON CONFLICT (tenant, client) DO UPDATE SET at = max(at, excluded.at)",
         tenant,
         client,
@@ -80,9 +81,15 @@ pub fn last_tokens(tenant: &str, clients: String) -> Query<(String, i64)> {
     )
 }
 
-/// Keeps what no consumer could; a second delivery changes nothing.
+/// Keeps what no consumer could, unless it is of a tenant that was deleted; a second delivery changes nothing.
 pub fn bury(id: &str, body: String, now: i64) -> Sql {
-    sql!("INSERT INTO dead_letters (id, body, received_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING", id, body, now)
+    sql!(
+        "INSERT INTO dead_letters (id, body, received_at) SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM former_tenants \
+         WHERE id = CASE WHEN json_valid(?2) THEN ?2 ->> '$.tenant' END) ON CONFLICT DO NOTHING",
+        id,
+        body,
+        now
+    )
 }
 
 /// How many dead letters there are; counted up to 100,000.

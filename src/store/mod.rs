@@ -9,6 +9,7 @@
 pub mod changes;
 pub mod clients;
 pub mod connections;
+pub mod deletion;
 pub mod events;
 pub mod failures;
 pub mod identities;

@@ -82,6 +82,7 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/admin/tenants" Admin Admin(post::<Tenants>), Json(&Tenants::NEW) => 201 Tagged(&tenants::MADE), [409], "Make a tenant and its first administrator; in `main` only";
     Get "/t/{tenant}/admin/tenants/{id}" Admin Admin(get::<Tenants>), Takes::Nothing => 200 Tagged(&tenants::TENANT), [], "Show a tenant";
     Put "/t/{tenant}/admin/tenants/{id}" Admin Admin(put::<Tenants>), Json(&Tenants::BODY) => 200 Tagged(&tenants::TENANT), [409, 412, 428], "Change a tenant";
+    Delete "/t/{tenant}/admin/tenants/{id}" Admin Admin(delete::<Tenants>), Takes::Nothing => 204 Gives::Nothing, [409, 412], "Delete a suspended tenant with everything in it, for good; in `main` only";
 
     Get "/t/{tenant}/admin/clients" Admin Admin(list::<Clients>), Page(Clients::FILTERS) => 200 Many(&clients::CLIENT), [], "List clients, the oldest first";
     Post "/t/{tenant}/admin/clients" Admin Admin(post::<Clients>), Json(&Clients::NEW) => 201 Tagged(&clients::REGISTERED), [409], "Register a client (names of RFC 7591); the only answer with its secret, if it has one";

@@ -7,6 +7,7 @@ mod chain;
 pub mod client_assertions;
 mod connections;
 mod cron;
+mod deletion;
 mod discovery;
 mod dpop;
 mod exchange;

@@ -21,6 +21,12 @@ const WALKS: &[(&str, &str, &str)] = &[
         "SCAN tenants USING COVERING INDEX",
         "in their order, while any signal is due",
     ),
+    (
+        "SELECT id, deleted_at, visited_at FROM former_tenants",
+        "SCAN former_tenants USING INDEX former_tenants_left",
+        "the first one",
+    ),
+    ("WITH piece AS (SELECT", "SEARCH", "a piece of what a deleted tenant had, which is all to go"),
     ("SELECT count(*) AS n FROM (SELECT 1 FROM dead_letters LIMIT", "SCAN dead_letters", "bounded"),
     ("SELECT c.id, c.metadata", "SCAN s", "the secrets of one client, which are bounded"),
     ("SELECT c.id, c.metadata", "USE TEMP B-TREE FOR ORDER BY", "the secrets of one client, which are bounded"),

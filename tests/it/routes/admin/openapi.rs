@@ -231,6 +231,10 @@ fn every_answer_has_the_shape_that_the_document_says() {
     ] {
         check("DELETE", one, call(&hub, &things, ("DELETE", one)));
     }
+    hub.create_tenant("gone");
+    let suspended = json!({"name": "Gone", "zone": "UTC", "status": "suspended"});
+    hub.admin("PUT", "tenants/gone").header("if-match", "*").json(&suspended).send().expect(200);
+    check("DELETE", "tenants/{id}", with(&hub, &hub.admin_token(), "DELETE", "tenants/gone"));
     let mut admin = documented(&document);
     admin.retain(|(path, _)| path.contains("/admin/"));
     assert_eq!(done, admin, "an operation was not tried");
