@@ -1,7 +1,7 @@
 //! Trusted outside issuers: finding, registering, changing and removing them.
 //!
 //! 1. Two issuers of a tenant never have one `issuer`; the tenant's own is taken.
-//! 2. What trusts an issuer names it by its `issuer`: once that changes, or the issuer is removed, nothing that it says counts.
+//! 2. What trusts an issuer names it by its `issuer`: an issuer that clients name is neither removed nor given another.
 
 use super::{Creation, changes, unreferenced};
 use crate::audit;
@@ -59,6 +59,9 @@ pub async fn update(cx: &Cx<'_>, present: Issuer, body: IssuerBody, by: &str) ->
         return Ok(present);
     }
     not_itself(cx, &body)?;
+    if present.body.issuer != body.issuer {
+        unnamed(cx, &present, "the present `issuer`").await?;
+    }
     let facts = facts(&present.id, changes(&present.body, &body));
     let event = audit::event(cx, EventType::IssuerUpdated, Some(by), facts);
     let (at, now) = ((present.id.as_str(), present.version), cx.now.seconds());
@@ -76,10 +79,15 @@ pub async fn update(cx: &Cx<'_>, present: Issuer, body: IssuerBody, by: &str) ->
     Ok(Issuer { body, version: present.version.saturating_add(1), updated_at: now, ..present })
 }
 
+/// Refuses to go on while clients name the issuer; the refusal calls it `what`.
+async fn unnamed(cx: &Cx<'_>, present: &Issuer, what: &str) -> Result<()> {
+    let named_by = cx.all(store::issuers::workloads(&cx.tenant.id, &present.body.issuer)).await?;
+    unreferenced(named_by.into_iter().map(|(client, _)| client).collect(), what)
+}
+
 /// Removes an issuer that no client names.
 pub async fn delete(cx: &Cx<'_>, present: &Issuer, by: &str) -> Result<()> {
-    let named_by = cx.all(store::issuers::workloads(&cx.tenant.id, &present.body.issuer)).await?;
-    unreferenced(named_by.into_iter().map(|(client, _)| client).collect(), "this issuer")?;
+    unnamed(cx, present, "this issuer").await?;
     let facts = facts(&present.id, present.body.issuer.clone());
     let event = audit::event(cx, EventType::IssuerDeleted, Some(by), facts);
     let guard = store::issuers::delete(&cx.tenant.id, &present.id, present.version);

@@ -1,6 +1,7 @@
 //! Resources: finding, registering, changing and removing them.
 //!
 //! 1. Two resources of a tenant never have one URI, whatever its spelling; the URIs of the tenant's own APIs are taken.
+//! 2. A resource that clients name is neither removed nor given another URI.
 
 use super::{Creation, LOOKED_FOR, changes, unreferenced};
 use crate::audit;
@@ -98,6 +99,9 @@ pub async fn update(cx: &Cx<'_>, present: Resource, body: ResourceBody, by: &str
         return Ok(present);
     }
     not_built_in(cx, &body)?;
+    if !present.body.resource.is_same(&body.resource) {
+        unnamed(cx, &present, "the present `resource`").await?;
+    }
     let facts = facts(&present.id, &body, Some(changes(&present.body, &body)));
     let event = audit::event(cx, EventType::ResourceUpdated, Some(by), facts);
     let (at, now) = ((present.id.as_str(), present.version), cx.now.seconds());
@@ -113,15 +117,17 @@ pub async fn update(cx: &Cx<'_>, present: Resource, body: ResourceBody, by: &str
     Ok(Resource { body, version: present.version.saturating_add(1), updated_at: now, ..present })
 }
 
-/// Removes a resource that no client names.
-pub async fn delete(cx: &Cx<'_>, present: &Resource, by: &str) -> Result<()> {
+/// Refuses to go on while clients name the resource, in whatever spelling; the refusal calls it `what`.
+async fn unnamed(cx: &Cx<'_>, present: &Resource, what: &str) -> Result<()> {
     let uri = &present.body.resource;
     let with_slash = [uri.canonical(), "/"].concat();
     let spellings = [uri.as_str(), uri.canonical(), &with_slash];
-    unreferenced(
-        cx.all(store::clients::naming_resource(&cx.tenant.id, spellings, LOOKED_FOR)).await?,
-        "this resource",
-    )?;
+    unreferenced(cx.all(store::clients::naming_resource(&cx.tenant.id, spellings, LOOKED_FOR)).await?, what)
+}
+
+/// Removes a resource that no client names.
+pub async fn delete(cx: &Cx<'_>, present: &Resource, by: &str) -> Result<()> {
+    unnamed(cx, present, "this resource").await?;
     let facts = facts(&present.id, &present.body, None);
     let event = audit::event(cx, EventType::ResourceDeleted, Some(by), facts);
     let guard = store::resources::delete(&cx.tenant.id, &present.id, present.version);

@@ -3,7 +3,7 @@
 use super::{Things, detail, ids};
 use crate::support::Setup;
 use crate::support::hub::RESOURCE;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn records_are_found_by_name_uri_and_issuer() {
@@ -51,6 +51,39 @@ fn what_clients_refer_to_cannot_be_removed_and_the_refusal_names_them() {
     }
     hub.admin("DELETE", &resource).send().expect(204);
     hub.admin("DELETE", "issuers/agent").send().expect(204);
+}
+
+#[test]
+fn what_clients_refer_to_keeps_its_uri_or_issuer_and_the_refusal_names_them() {
+    let hub = Setup::new();
+    let things = Things::make(&hub);
+    let put = |path: &str, body: &Value| hub.admin("PUT", path).header("if-match", "*").json(body).send();
+    let (resource, client) = (format!("resources/{}", things.resource), &things.client.client_id);
+    let scopes = json!([{"name": "mcp:read", "description": "Read"}]);
+    let of_resource = |uri: &str, name: &str| json!({"resource": uri, "name": name, "scopes": scopes});
+    let refused = put(&resource, &of_resource("https://moved.example/", "n")).expect(409);
+    assert!(detail(&refused).contains("`resource`") && detail(&refused).contains(client), "{refused:?}");
+    assert_eq!(hub.admin("GET", &resource).send().json()["resource"], RESOURCE);
+    put(&resource, &of_resource(RESOURCE, "Another name")).expect(200);
+    hub.access_token(&things.client, "mcp:read");
+    put(&resource, &of_resource(&format!("{RESOURCE}/"), "The same, spelt otherwise")).expect(200);
+
+    let issuer = |iss: &str, name: &str| json!({"issuer": iss, "name": name, "uses": ["workload"]});
+    let rules = json!([{"claim": "sub", "equals": "x"}]);
+    let metadata = json!({
+        "token_endpoint_auth_method": "federated_jwt", "client_name": "workload",
+        "workload_identities": [{"issuer": "https://idp.example", "rules": rules}],
+    });
+    let made = hub.admin("POST", "clients").json(&metadata).send().expect(201).json();
+    let workload = made["client_id"].as_str().unwrap();
+    let refused = put("issuers/agent", &issuer("https://moved.example", "n")).expect(409);
+    assert!(detail(&refused).contains("`issuer`") && detail(&refused).contains(workload), "{refused:?}");
+    put("issuers/agent", &issuer("https://idp.example", "Another name")).expect(200);
+    for client in [client.as_str(), workload] {
+        hub.admin("DELETE", &format!("clients/{client}")).send().expect(204);
+    }
+    put(&resource, &of_resource("https://moved.example/", "n")).expect(200);
+    put("issuers/agent", &issuer("https://moved.example", "n")).expect(200);
 }
 
 #[test]

@@ -113,7 +113,9 @@ fn holds(document: &Value, (method, path): (&str, &str), reply: &Reply) {
 fn bodies() -> Vec<(&'static str, &'static str, Value)> {
     let client = json!({
         "client_name": "n", "grant_types": ["client_credentials"], "token_endpoint_auth_method": "client_secret_post",
-        "scope": "a b", "owner": "o", "tags": ["t"], "kind": "delegated", "allowed_resources": [RESOURCE],
+        "scope": "a b", "owner": "o", "tags": ["t"], "kind": "delegated",
+        // Not the resource that gets another URI below.
+        "allowed_resources": ["https://elsewhere.example/"],
     });
     let scopes = json!([{"name": "s", "description": "d", "tool": "t"}]);
     let resource = json!({
