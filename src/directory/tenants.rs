@@ -62,7 +62,7 @@ pub fn create(
     let client = Client::new(ClientMetadata::first_admin(admin.body.resource), cx.now, &*cx.world.entropy);
     let (stored, secret) = StoredSecret::mint(cx.now, None, &*cx.world.entropy);
     let metadata = serde_json::to_string(&client.metadata).map_err(|_| Fault::Broken("client metadata has no JSON"))?;
-    let facts = Facts { target: Some(tenant.id.clone()), detail: Some(client.id.clone()), ..Facts::default() };
+    let facts = facts(&tenant, Some(client.id.clone()));
     let event = audit::event(cx, EventType::TenantCreated, Some(by), facts);
     let change = Change::guard(store::tenants::insert(&tenant, json(&tenant.settings)?))
         .then(store::clients::insert_if_changed(&tenant.id, &client, metadata))
@@ -90,7 +90,7 @@ pub async fn update(cx: &Cx<'_>, mut tenant: Tenant, body: TenantBody, by: &str)
     if after.status == Some(TenantStatus::Suspended) {
         not_first(&tenant.id)?;
     }
-    let facts = Facts { target: Some(tenant.id.clone()), detail: Some(changes(&before, &after)), ..Facts::default() };
+    let facts = facts(&tenant, Some(changes(&before, &after)));
     let event = audit::event(cx, EventType::TenantUpdated, Some(by), facts);
     let TenantBody { name, zone, status, settings } = after;
     (tenant.name, tenant.zone) = (name, zone);
@@ -111,8 +111,7 @@ pub async fn delete(cx: &Cx<'_>, tenant: &Tenant, by: &str) -> Result<()> {
     if tenant.id == FIRST_TENANT || tenant.status != TenantStatus::Suspended {
         return Err(Reason::Conflict.because("a tenant is suspended first, then deleted; `main` never is"));
     }
-    let facts = Facts { target: Some(tenant.id.clone()), detail: Some(tenant.name.clone()), ..Facts::default() };
-    let event = audit::event(cx, EventType::TenantDeleted, Some(by), facts);
+    let event = audit::event(cx, EventType::TenantDeleted, Some(by), facts(tenant, None));
     // Isolates that know the tenant as suspended refuse it, and find it gone with their next look: nothing need be named.
     let change = Change::guard(store::deletion::delete(&tenant.id, tenant.version))
         .then(store::deletion::bury(&tenant.id, cx.now.seconds()))
@@ -130,6 +129,11 @@ pub fn not_first(tenant: &str) -> Result<()> {
             .because("`tenant` must not be the first one, `main`: no administrator could resume it")),
         false => Ok(()),
     }
+}
+
+fn facts(tenant: &Tenant, detail: Option<String>) -> Facts {
+    let (target, target_name) = (Some(tenant.id.clone()), Some(tenant.name.clone()));
+    Facts { target, target_name, detail, ..Facts::default() }
 }
 
 fn json(settings: &Settings) -> Result<String> {

@@ -208,12 +208,21 @@ const MAX_NAME: usize = 128;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {
+    /// What the acting client was called then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<String>,
     /// Whom the token is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// What they were called then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject_name: Option<String>,
     /// Who acts, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub chain: Vec<String>,
+    /// What they were called then, in the same order; an id stands for one that was not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chain_names: Vec<String>,
     /// The grant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant_type: Option<String>,
@@ -223,6 +232,9 @@ pub struct Facts {
     /// The resource.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
+    /// What it was called then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_name: Option<String>,
     /// The scope asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope_asked: Option<String>,
@@ -244,6 +256,9 @@ pub struct Facts {
     /// The resource server that leased.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_server: Option<String>,
+    /// What it was called then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_server_name: Option<String>,
     /// The caller's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
@@ -277,6 +292,9 @@ pub struct Facts {
     /// The thing that changed: an id or a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// What it was called then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_name: Option<String>,
 }
 
 impl Facts {

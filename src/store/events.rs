@@ -100,7 +100,7 @@ pub fn count_dead() -> Query<i64> {
 /// Which events are asked for; ids bound moments, for they sort by time.
 #[derive(Default)]
 pub struct Filter {
-    /// Of this client.
+    /// Of this client: what it did, and without `target` what was done to it.
     pub client: Option<String>,
     /// About this record: an id or a name.
     pub target: Option<String>,
@@ -122,6 +122,23 @@ macro_rules! page {
             " WHERE tenant = ?1 AND id >= ?2 AND id < ?3 AND ",
             $which,
             " ORDER BY id DESC LIMIT ?4"
+        )
+    };
+}
+
+/// What a client did, and what was done to it.
+macro_rules! of_client {
+    ($index:literal, $which:literal) => {
+        concat!(
+            "SELECT body FROM (SELECT * FROM (SELECT id, body FROM events INDEXED BY ",
+            $index,
+            " WHERE tenant = ?1 AND id >= ?2 AND id < ?3 AND client = ?5",
+            $which,
+            " ORDER BY id DESC LIMIT ?4) UNION ALL \
+             SELECT * FROM (SELECT id, body FROM events INDEXED BY events_by_target \
+             WHERE tenant = ?1 AND id >= ?2 AND id < ?3 AND target = ?5 AND client IS NOT ?5",
+            $which,
+            " ORDER BY id DESC LIMIT ?4)) ORDER BY id DESC LIMIT ?4"
         )
     };
 }
@@ -172,18 +189,18 @@ pub fn list(tenant: &str, filter: &Filter, limit: i64) -> Query<serde_json::Valu
             )
         }
         (Some(client), None, false) => {
-            query!(read, page!("events_by_client", "client = ?5"), tenant, from, before, limit, client)
+            query!(read, of_client!("events_by_client", ""), tenant, from, before, limit, client)
         }
         (Some(client), None, true) => {
-            let text = page!("events_refused_by_client", "client = ?5 AND refused = 1");
+            let text = of_client!("events_refused_by_client", " AND refused = 1");
             query!(read, text, tenant, from, before, limit, client)
         }
         (Some(client), Some(kind), false) => {
-            let text = page!("events_by_client_and_type", "client = ?5 AND type = ?6");
+            let text = of_client!("events_by_client_and_type", " AND type = ?6");
             query!(read, text, tenant, from, before, limit, client, kind)
         }
         (Some(client), Some(kind), true) => {
-            let text = page!("events_refused_by_client_and_type", "client = ?5 AND type = ?6 AND refused = 1");
+            let text = of_client!("events_refused_by_client_and_type", " AND type = ?6 AND refused = 1");
             query!(read, text, tenant, from, before, limit, client, kind)
         }
     }

@@ -194,7 +194,12 @@ fn nothing_answers_for_a_deleted_tenant_and_its_name_is_never_given_again() {
     let closed = |what: &str| {
         for isolate in [&hub.isolate(), &other] {
             hub.call("GET", "/t/acme/jwks.json").on(isolate).send().expect(404);
-            hub.call("POST", "/t/acme/introspect").on(isolate).basic(&agent).form(&[("token", &token_of_agent)]).send().expect(404);
+            hub.call("POST", "/t/acme/introspect")
+                .on(isolate)
+                .basic(&agent)
+                .form(&[("token", &token_of_agent)])
+                .send()
+                .expect(404);
         }
         hub.admin("GET", "tenants/acme").send().expect(404);
         let body = json!({"name": "Acme", "zone": "UTC", "status": "active"});
@@ -311,7 +316,8 @@ fn events_of_a_suspended_tenant_are_kept_no_longer_than_it_says() {
     const DAY: u64 = 24 * 60 * MINUTE;
     let hub = Setup::new();
     hub.create_tenant("brief");
-    let settings = json!({"name": "Brief", "zone": "UTC", "status": "suspended", "settings": {"event_retention_days": 2}});
+    let settings =
+        json!({"name": "Brief", "zone": "UTC", "status": "suspended", "settings": {"event_retention_days": 2}});
     hub.admin_of("brief", "GET", "clients").send().expect(200);
     hub.admin("PUT", "tenants/brief").header("if-match", "*").json(&settings).send().expect(200);
     hub.events();

@@ -81,7 +81,8 @@ impl Kv for MemoryKv {
     }
 
     fn list<'a>(&'a self, prefix: &'a str, limit: u64) -> Pending<'a, Result<Vec<String>, Unavailable>> {
-        let found = move || self.keys().into_iter().filter(|key| key.starts_with(prefix)).take(limit as usize).collect();
+        let found =
+            move || self.keys().into_iter().filter(|key| key.starts_with(prefix)).take(limit as usize).collect();
         Box::pin(async move { self.faults.pass(Port::Kv, format!("list {prefix}"), found).await })
     }
 }

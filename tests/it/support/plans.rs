@@ -26,6 +26,11 @@ const WALKS: &[(&str, &str, &str)] = &[
         "SCAN former_tenants USING INDEX former_tenants_left",
         "the first one",
     ),
+    (
+        "SELECT body FROM (SELECT * FROM",
+        "USE TEMP B-TREE FOR ORDER BY",
+        "two pages, of what a client did and of what was done to it, are put in order",
+    ),
     ("WITH piece AS (SELECT", "SEARCH", "a piece of what a deleted tenant had, which is all to go"),
     ("SELECT count(*) AS n FROM (SELECT 1 FROM dead_letters LIMIT", "SCAN dead_letters", "bounded"),
     ("SELECT c.id, c.metadata", "SCAN s", "the secrets of one client, which are bounded"),
