@@ -36,14 +36,39 @@ impl Form {
         Ok(Self(parameters))
     }
 
+    /// Those of its parameters that have one of these names: for one that reads no others.
+    pub const fn only<'a>(&'a self, names: &'a [&'static str]) -> Parameters<'a> {
+        Parameters { form: self, names }
+    }
+
     /// The value of a parameter, unless it is absent or empty.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.all(name).next()
     }
 
     /// Every value of a parameter that may repeat.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(seen, value)| seen == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Some parameters of a form. The others are not there.
+#[derive(Clone, Copy)]
+pub struct Parameters<'a> {
+    form: &'a Form,
+    names: &'a [&'static str],
+}
+
+impl<'a> Parameters<'a> {
+    /// As [`Form::get`].
+    pub fn get(self, name: &str) -> Option<&'a str> {
+        self.names.contains(&name).then(|| self.form.get(name)).flatten()
+    }
+
+    /// As [`Form::all`].
+    pub fn all(self, name: &str) -> impl Iterator<Item = &'a str> {
+        let is_there = self.names.contains(&name);
+        self.form.all(name).filter(move |_| is_there)
     }
 }
 
@@ -59,6 +84,14 @@ mod tests {
         assert_eq!(form.get("a"), Some("x y z"));
         assert_eq!(form.get("b"), None);
         assert_eq!(form.all("resource").collect::<Vec<_>>(), ["1", "2"]);
+    }
+
+    #[test]
+    fn parameters_with_other_names_are_not_there() {
+        let form = Form::parse(FORM, b"a=1&b=2&resource=3&resource=4").unwrap();
+        let some = form.only(&["a", "resource"]);
+        assert_eq!((some.get("a"), some.get("b"), some.all("b").count()), (Some("1"), None, 0));
+        assert_eq!(some.all("resource").collect::<Vec<_>>(), ["3", "4"]);
     }
 
     #[test]

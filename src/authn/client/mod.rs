@@ -42,6 +42,9 @@ pub const METHODS: &[AuthMethod] = &[
     AuthMethod::None,
 ];
 
+/// The parameters by which a client authenticates in a form.
+pub const PARAMETERS: &[&str] = &["client_id", "client_secret", "client_assertion_type", "client_assertion"];
+
 /// A client that has proved who it is, or has nothing to prove it with: `method` tells.
 pub struct Authenticated {
     /// The client; active.

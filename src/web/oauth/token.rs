@@ -20,6 +20,9 @@ use crate::web::render::{self, Style};
 use crate::web::{Call, Request, Response};
 use std::cell::OnceCell;
 
+/// The parameters that the endpoint reads itself, whichever grant is asked for.
+pub const READS: &[&str] = &["grant_type", "dpop_jkt"];
+
 /// What a request has told of itself so far: for the event of its refusal.
 #[derive(Default)]
 struct Sender {
@@ -84,9 +87,10 @@ async fn run(cx: &Cx<'_>, request: &Request, facts: &mut Facts, sender: &mut Sen
         None => return Err(Reason::NoClientAuthentication.into()),
     };
     let shown = OnceCell::new();
-    let token = TokenRequest { form: &form, caller: caller.as_ref(), proof: proof.as_ref(), shown: &shown };
+    // The grant, once it is known, sees what it reads.
+    let token = TokenRequest { form: form.only(&[]), caller: caller.as_ref(), proof: proof.as_ref(), shown: &shown };
     sender.is_proved = token.is_proved();
-    let answer = grants::run(cx, &token, facts).await;
+    let answer = grants::run(cx, &form, token, facts).await;
     if let Some(client) = shown.get() {
         *sender = Sender { client: Some(client.clone()), is_proved: true };
     }

@@ -22,6 +22,7 @@ mod kill;
 mod leases;
 mod lifecycle;
 mod own_apis;
+mod parameters;
 mod policies;
 mod revocation;
 mod signals;
