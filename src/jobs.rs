@@ -5,7 +5,7 @@
 //!    its turn. A tenant that fails is logged and passed over.
 //! 3. Every clean-up is bounded per run; the next run goes on.
 //! 4. Of a suspended tenant nothing but old events goes. What a deleted tenant had goes piece by piece, one tenant a run, by a Worker with
-//!    the role `audit`, which reaches both databases and KV. It is gone once a run finds nothing [`SETTLED_SECONDS`] after the deletion.
+//!    the role `audit`, which reaches both databases and KV. It is gone once a run finds nothing 15 minutes after the deletion.
 
 use crate::audit;
 use crate::config::{Config, Role};

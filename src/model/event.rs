@@ -123,6 +123,10 @@ event_types! {
     StreamUpdated = "stream.updated",
     /// A resource server removed its event stream.
     StreamDeleted = "stream.deleted",
+    /// A request to the event streams was refused.
+    StreamRefused = "stream.refused",
+    /// The key set of a client or an outside issuer could not be fetched.
+    KeySetFailed = "key_set.failed",
     /// Signals that their receiver did not take were dropped.
     SignalDropped = "signal.dropped",
     /// A receiver could not use a signal.

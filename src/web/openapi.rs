@@ -196,7 +196,7 @@ fn responses(row: &Row, components: &mut Components) -> Value {
 /// The statuses of refusals, common ones included.
 fn refusals(row: &Row) -> Vec<u16> {
     let common: &[u16] = match row.endpoint {
-        Endpoint::Admin(_) | Endpoint::Receiver(..) => &[401, 403, 404, 503],
+        Endpoint::Admin(_) | Endpoint::Receiver(..) => &[401, 403, 404, 429, 503],
         Endpoint::Site(_) => &[],
         Endpoint::Public(_) | Endpoint::Client(_) | Endpoint::Page(_) => &[403, 404, 503],
     };
