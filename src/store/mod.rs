@@ -18,6 +18,7 @@ pub mod keys;
 pub mod leases;
 pub mod metrics;
 pub mod policies;
+mod registered;
 pub mod resources;
 mod row;
 pub mod signals;
