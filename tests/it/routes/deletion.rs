@@ -209,12 +209,19 @@ fn nothing_answers_for_a_deleted_tenant_and_its_name_is_never_given_again() {
         assert!(again.text.contains("or had it"), "{what}: {again:?}");
         assert_eq!(rows(&hub, "acme")["clients"], if what == "at once" { 2 } else { 0 });
     };
+    let counted = |count: usize| {
+        let metrics = hub.admin("GET", "metrics").send().expect(200).text;
+        assert!(metrics.lines().any(|line| line == format!("writ_tenants_deleting {count}")), "{metrics}");
+    };
     closed("at once");
+    counted(1);
     assert_eq!(tick(&hub, 1), 0);
     closed("while it goes");
+    counted(1);
     assert_eq!(tick(&hub, 20), 0);
     assert!(is_gone(&hub, "acme"));
     closed("in the end");
+    counted(0);
     let erased = hub.events_of("tenant.erased");
     assert_eq!((erased.len(), &erased[0]["tenant"], &erased[0]["target"]), (1, &json!("main"), &json!("acme")));
     hub.create_tenant("acme-2");

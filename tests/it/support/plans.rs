@@ -32,6 +32,7 @@ const WALKS: &[(&str, &str, &str)] = &[
         "two pages, of what a client did and of what was done to it, are put in order",
     ),
     ("WITH piece AS (SELECT", "SEARCH", "a piece of what a deleted tenant had, which is all to go"),
+    ("SELECT count(*) AS n FROM (SELECT 1 FROM former_tenants", "SCAN former_tenants", "bounded"),
     ("SELECT count(*) AS n FROM (SELECT 1 FROM dead_letters LIMIT", "SCAN dead_letters", "bounded"),
     ("SELECT c.id, c.metadata", "SCAN s", "the secrets of one client, which are bounded"),
     ("SELECT c.id, c.metadata", "USE TEMP B-TREE FOR ORDER BY", "the secrets of one client, which are bounded"),

@@ -31,6 +31,7 @@ const OF_ALL_TENANTS: &[(&str, &str)] = &[
     ("SELECT id, visited_by_others AS visited_at FROM tenants", "the cron"),
     ("SELECT id, visited_by_broker AS visited_at FROM tenants", "the cron"),
     ("SELECT id, deleted_at, visited_at FROM former_tenants", "the cron"),
+    ("SELECT count(*) AS n FROM (SELECT 1 FROM former_tenants", "deletions are counted over all tenants"),
     ("SELECT id FROM tenants WHERE EXISTS (SELECT 1 FROM signals", "the cron finds whose signals are due"),
     ("DELETE FROM changes WHERE (tenant, seq, key) IN", "the clean-up"),
     ("DELETE FROM spent WHERE (tenant, kind, key) IN", "the clean-up"),
