@@ -9,7 +9,7 @@ use crate::ports::{Now, World};
 use crate::web::negotiation::conditional;
 use crate::web::render::{self, Style};
 use crate::web::router::{self, Endpoint, Route};
-use crate::web::{self, Call, Method, ReceiverCall, SiteCall};
+use crate::web::{self, Call, Method, SiteCall};
 
 pub use crate::context::Peer;
 pub use crate::web::http::{HEADERS, MAX_BODY, Request, Response};
@@ -161,10 +161,7 @@ impl App {
 async fn run(call: Call<'_>, endpoint: Endpoint) -> Result<Response> {
     match endpoint {
         Endpoint::Public(run) | Endpoint::Client(run) | Endpoint::Page(run) => run(call).await,
-        Endpoint::Receiver(scopes, run) => {
-            let client = web::guard::receiver(call.cx, call.request, scopes).await?;
-            run(ReceiverCall { call, client: &client }).await
-        }
+        Endpoint::Receiver(scopes, run) => web::ssf::answer(call, scopes, run).await,
         Endpoint::Admin(run) => web::admin::answer(call, run).await,
         Endpoint::Site(_) => Err(Fault::Broken("an endpoint of no tenant was asked for one").into()),
     }

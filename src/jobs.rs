@@ -4,17 +4,23 @@
 //! 2. Tenants are looked after by their last visit, the longest ago first, and a run visits a bounded number: with many tenants each has
 //!    its turn. A tenant that fails is logged and passed over.
 //! 3. Every clean-up is bounded per run; the next run goes on.
+//! 4. Of a suspended tenant nothing but old events goes. What a deleted tenant had goes piece by piece, one tenant a run, by a Worker with
+//!    the role `audit`, which reaches both databases and KV. It is gone once a run finds nothing 15 minutes after the deletion.
 
 use crate::audit;
 use crate::config::{Config, Role};
 use crate::context::database::Database;
-use crate::context::{Cx, Memory, Peer};
+use crate::context::{Change, Cx, Memory, Peer};
 use crate::error::{Error, Result};
 use crate::keys;
-use crate::model::id;
+use crate::model::event::Facts;
+use crate::model::tenant::{FIRST_TENANT, TenantStatus};
+use crate::model::{EventType, id};
+use crate::policy;
 use crate::ports::{Now, Sql, World};
 use crate::revocation::{expiry, signals};
 use crate::store;
+use crate::store::deletion::{self, Former};
 use crate::store::tenants::{Visited, Visitor};
 use crate::vault;
 
@@ -26,6 +32,11 @@ const ROUNDS: usize = 20;
 /// How long the change log reaches back, in seconds: far longer than the freshness bound.
 const LOGGED_SECONDS: i64 = 900;
 const DAY_MILLIS: i64 = 86_400_000;
+/// How long a request that began before the deletion of its tenant may still write, in seconds: far longer than any runs, and than the
+/// freshness bound.
+const SETTLED_SECONDS: i64 = 900;
+/// How many keys of each kind one run takes out of KV.
+const KEYS: u64 = 20;
 
 /// The parts of an isolate that jobs need.
 #[derive(Clone, Copy)]
@@ -44,7 +55,8 @@ impl Jobs<'_> {
         let relayed = self.relay(now).await;
         let visited = self.visit(now).await;
         let cleaned = self.clean(now).await;
-        relayed.and(visited).and(cleaned)
+        let deleted = self.delete(now).await;
+        relayed.and(visited).and(cleaned).and(deleted)
     }
 
     /// Sends what waits: events in the outbox, and signals where this Worker can sign them.
@@ -100,12 +112,21 @@ impl Jobs<'_> {
         if Database(&*self.world.db).run(vec![visit]).await?.first() == Some(&0) {
             return Ok(());
         }
-        let cx = match Cx::open(self.world, self.config, self.memory, &tenant.id, (now, Peer::default())).await {
+        let at = (now, Peer::default());
+        let cx = match Cx::open_even_suspended(self.world, self.config, self.memory, &tenant.id, at).await {
             Ok(cx) => cx,
-            // A suspended tenant is left alone.
+            // It has just been deleted.
             Err(Error::Refused(_)) => return Ok(()),
             Err(fault) => return Err(fault),
         };
+        if self.config.mounts(Role::Audit) {
+            let kept = i64::from(cx.tenant.settings.event_retention_days).saturating_mul(DAY_MILLIS);
+            let before = id::first_at(now.seconds().saturating_mul(1_000).saturating_sub(kept));
+            remove(cx.trail(), vec![store::events::forget(&cx.tenant.id, &before, REMOVED)]).await?;
+        }
+        if cx.tenant.status == TenantStatus::Suspended {
+            return Ok(());
+        }
         if self.config.mounts(Role::Token) {
             keys::tick(&cx).await?;
             signals::sweep(&cx).await?;
@@ -117,12 +138,47 @@ impl Jobs<'_> {
         if self.config.mounts(Role::Admin) {
             expiry::tick(&cx).await?;
         }
-        if self.config.mounts(Role::Audit) {
-            let kept = i64::from(cx.tenant.settings.event_retention_days).saturating_mul(DAY_MILLIS);
-            let before = id::first_at(now.seconds().saturating_mul(1_000).saturating_sub(kept));
-            remove(cx.trail(), || vec![store::events::forget(&cx.tenant.id, &before, REMOVED)]).await?;
-        }
         Ok(())
+    }
+
+    /// Removes a piece of what a deleted tenant had; once all is gone, an event of the first tenant tells so.
+    async fn delete(self, now: Now) -> Result<()> {
+        if !self.config.mounts(Role::Audit) {
+            return Ok(());
+        }
+        let truth = Database(&*self.world.db);
+        let Some(former) = truth.one(deletion::next()).await? else { return Ok(()) };
+        // Before anything can go wrong: a tenant that fails has had its turn.
+        if truth.run(vec![deletion::visit(&former, now.seconds())]).await?.first() == Some(&0) {
+            return Ok(());
+        }
+        let outcome = self.erase(&former, now).await;
+        if let Err(error) = &outcome {
+            self.log("the deletion", &former.id, error);
+        }
+        outcome
+    }
+
+    async fn erase(self, Former { id, deleted_at, .. }: &Former, now: Now) -> Result<()> {
+        let (truth, trail) = (Database(&*self.world.db), Database(&*self.world.trail));
+        let mut is_gone = remove(truth, deletion::of_truth(id, REMOVED)).await?;
+        // From then on the trail keeps nothing more of it, however late an event arrives.
+        trail.run(vec![deletion::close_trail(id, *deleted_at)]).await?;
+        is_gone &= remove(trail, deletion::of_trail(id, REMOVED)).await?;
+        for prefix in [vault::kv_prefix(id), policy::kv_prefix(id)] {
+            let keys = self.world.kv.list(&prefix, KEYS).await?;
+            is_gone &= keys.is_empty();
+            for key in keys {
+                self.world.kv.delete(&key).await?;
+            }
+        }
+        if !is_gone || now.seconds() < deleted_at.saturating_add(SETTLED_SECONDS) {
+            return Ok(());
+        }
+        let cx = Cx::open(self.world, self.config, self.memory, FIRST_TENANT, (now, Peer::default())).await?;
+        let facts = Facts { target: Some(id.clone()), ..Facts::default() };
+        let event = audit::event(&cx, EventType::TenantErased, None, facts);
+        cx.commit(Change::guard(deletion::finish(id)).event(event)).await.map(drop)
     }
 
     /// Forgets what counts no more, over all tenants.
@@ -131,17 +187,15 @@ impl Jobs<'_> {
             return Ok(());
         }
         let now = now.seconds();
-        let statements = || {
-            let others = [
-                store::spent::forget(now, REMOVED),
-                store::failures::forget(now, REMOVED),
-                store::changes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
-                store::leases::forget_uses(now, REMOVED),
-                store::answers::forget(now, REMOVED),
-            ];
-            store::stops::forget(now, REMOVED).into_iter().chain(others).collect()
-        };
-        remove(Database(&*self.world.db), statements).await
+        let others = [
+            store::spent::forget(now, REMOVED),
+            store::failures::forget(now, REMOVED),
+            store::changes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
+            store::leases::forget_uses(now, REMOVED),
+            store::answers::forget(now, REMOVED),
+        ];
+        let statements = store::stops::forget(now, REMOVED).into_iter().chain(others).collect();
+        remove(Database(&*self.world.db), statements).await.map(drop)
     }
 
     fn log(self, what: &str, tenant: &str, error: &Error) {
@@ -149,13 +203,13 @@ impl Jobs<'_> {
     }
 }
 
-/// Runs a clean-up until it has removed all, a bounded number of times.
-async fn remove(database: Database<'_>, statements: impl Fn() -> Vec<Sql>) -> Result<()> {
+/// Runs a clean-up until it has removed all, a bounded number of times; false if rows may be left.
+async fn remove(database: Database<'_>, statements: Vec<Sql>) -> Result<bool> {
     let most = u64::try_from(REMOVED).unwrap_or_default();
     for _ in 0..ROUNDS {
-        if database.run(statements()).await?.iter().all(|rows| *rows < most) {
-            break;
+        if database.run(statements.clone()).await?.iter().all(|rows| *rows < most) {
+            return Ok(true);
         }
     }
-    Ok(())
+    Ok(false)
 }

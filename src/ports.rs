@@ -161,6 +161,8 @@ pub trait Kv {
     fn put<'a>(&'a self, key: &'a str, value: String) -> Pending<'a, Result<(), Unavailable>>;
     /// Removes `key`; it may stay visible elsewhere for a while.
     fn delete<'a>(&'a self, key: &'a str) -> Pending<'a, Result<(), Unavailable>>;
+    /// Keys that begin with `prefix`, `limit` at the most, as far as this location knows.
+    fn list<'a>(&'a self, prefix: &'a str, limit: u64) -> Pending<'a, Result<Vec<String>, Unavailable>>;
 }
 
 /// A durable queue, delivered at least once and in any order.

@@ -2,6 +2,7 @@
 //!
 //! 1. An event is bounded when it is made, whatever was sent: a text is cut at a character and a list after some entries, and both say
 //!    so. An event with everything at its bound fits the queue and D1 twice over.
+//! 2. Names stand beside ids as they are when the event is made: those that the request has learnt from what it has read anyway.
 
 use crate::context::Cx;
 use crate::error::{Fault, Result};
@@ -14,6 +15,7 @@ pub fn event(cx: &Cx<'_>, kind: EventType, client: Option<&str>, mut facts: Fact
     // A decision of policy has already named the event that will tell of it.
     let id = facts.decision.clone().unwrap_or_else(|| cx.new_id());
     facts.ip = facts.ip.or_else(|| cx.peer.ip.map(|ip| ip.to_string()));
+    name(cx, client, &mut facts);
     bound(&mut facts);
     Event {
         id,
@@ -24,6 +26,16 @@ pub fn event(cx: &Cx<'_>, kind: EventType, client: Option<&str>, mut facts: Fact
         client: client.map(str::to_owned),
         facts,
     }
+}
+
+/// Puts names beside the ids of clients, users and resources.
+fn name(cx: &Cx<'_>, client: Option<&str>, facts: &mut Facts) {
+    let of = |id: &Option<String>| cx.name_of(id.as_deref()?);
+    facts.client_name = client.and_then(|client| cx.name_of(client));
+    facts.subject_name = of(&facts.subject);
+    facts.resource_name = of(&facts.resource);
+    facts.resource_server_name = of(&facts.resource_server);
+    facts.chain_names = facts.chain.iter().map(|id| cx.name_of(id).unwrap_or_else(|| id.clone())).collect();
 }
 
 /// How many bytes a text takes at most, as JSON has it; a scope, a resource and a detail may be longer.
@@ -38,11 +50,15 @@ const LONG_NAME: usize = 256;
 /// Cuts what is too long. Every member is named here, so that none is forgotten.
 fn bound(facts: &mut Facts) {
     let Facts {
+        client_name,
         subject,
+        subject_name,
         chain,
+        chain_names,
         grant_type,
         auth_method,
         resource,
+        resource_name,
         scope_asked,
         scope_given,
         scope_refused,
@@ -50,6 +66,7 @@ fn bound(facts: &mut Facts) {
         connection,
         tool,
         resource_server,
+        resource_server_name,
         ip,
         decision,
         policies,
@@ -61,7 +78,11 @@ fn bound(facts: &mut Facts) {
         reason,
         detail,
         target,
+        target_name,
     } = facts;
+    for text in [client_name, subject_name, resource_name, resource_server_name, target_name] {
+        cut_optional(text, LONG_NAME);
+    }
     for text in [subject, grant_type, auth_method, connection, tool, resource_server, ip, decision] {
         cut_optional(text, TEXT);
     }
@@ -74,7 +95,7 @@ fn bound(facts: &mut Facts) {
     for text in [scope_asked, scope_given] {
         cut_optional(text, SCOPE);
     }
-    for list in [chain, policies, shadow_policies] {
+    for list in [chain, chain_names, policies, shadow_policies] {
         cut_list(list, NAME);
     }
     cut_list(policy_errors, LONG_NAME);
@@ -144,16 +165,21 @@ mod tests {
         let text = || c.to_string().repeat(length);
         let list = || vec![text(); entries];
         let mut facts = Facts {
+            client_name: Some(text()),
             subject: Some(text()),
+            subject_name: Some(text()),
             chain: list(),
+            chain_names: list(),
             grant_type: Some(text()),
             auth_method: Some(text()),
             resource: Some(text()),
+            resource_name: Some(text()),
             scope_asked: Some(text()),
             scope_given: Some(text()),
             connection: Some(text()),
             tool: Some(text()),
             resource_server: Some(text()),
+            resource_server_name: Some(text()),
             ip: Some(text()),
             decision: Some(text()),
             policies: list(),
@@ -165,6 +191,7 @@ mod tests {
             reason: Some(text()),
             detail: Some(text()),
             target: Some(text()),
+            target_name: Some(text()),
             ..Facts::default()
         };
         for _ in 0..100 {

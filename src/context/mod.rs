@@ -7,6 +7,7 @@ pub mod cache;
 mod change;
 pub mod database;
 mod lockout;
+mod names;
 mod single_use;
 
 pub use cache::{Key, Memory, Stamp, TenantKey};
@@ -20,6 +21,7 @@ use crate::model::{Tenant, id};
 use crate::ports::{Location, Now, Sql, World};
 use crate::store::Query;
 use database::{Batch, Database};
+use names::Names;
 use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -49,6 +51,7 @@ pub struct Cx<'a> {
     pub tenant: Rc<Tenant>,
     memory: &'a Memory,
     waited: Cell<bool>,
+    names: Rc<Names>,
 }
 
 impl<'a> Cx<'a> {
@@ -80,13 +83,15 @@ impl<'a> Cx<'a> {
             None => memory.read(world, tenant, now).await?,
         };
         let request_id = id::ulid(now, &*world.entropy);
-        Ok(Self { world, config, now, request_id, peer, tenant, memory, waited: Cell::new(false) })
+        let (waited, names) = (Cell::new(false), Rc::default());
+        Ok(Self { world, config, now, request_id, peer, tenant, memory, waited, names })
     }
 
     /// The same request with the tenant as D1 has it now, whatever the freshness bound: for answers that promise it.
     pub async fn refreshed(&self) -> Result<Self> {
         self.memory.read(self.world, &self.tenant.id, self.now).await?;
-        Ok(Self { request_id: self.request_id.clone(), ..self.beside(&self.tenant.id).await? })
+        let (request_id, names) = (self.request_id.clone(), self.names.clone());
+        Ok(Self { request_id, names, ..self.beside(&self.tenant.id).await? })
     }
 
     /// Notes that the request has waited for another service, or for another request that does.
@@ -116,8 +121,18 @@ impl<'a> Cx<'a> {
     /// The same request as if it came at another moment and from another place: for telling what would be.
     pub fn imagined(&self, now: Now, peer: Peer) -> Self {
         let (world, config, memory) = (self.world, self.config, self.memory);
-        let (request_id, tenant) = (self.request_id.clone(), self.tenant.clone());
-        Self { world, config, now, request_id, peer, tenant, memory, waited: Cell::new(self.waited.get()) }
+        let (request_id, tenant, names) = (self.request_id.clone(), self.tenant.clone(), self.names.clone());
+        Self { world, config, now, request_id, peer, tenant, memory, waited: Cell::new(self.waited.get()), names }
+    }
+
+    /// Notes what a client, a user or a resource is called, for the events of this request.
+    pub fn note_name(&self, id: &str, name: &str) {
+        self.names.note(id, name);
+    }
+
+    /// What a client, a user or a resource is called, if the request has learnt it.
+    pub fn name_of(&self, id: &str) -> Option<String> {
+        self.names.of(id)
     }
 
     /// The issuer of the tenant.

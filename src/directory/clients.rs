@@ -42,12 +42,18 @@ pub async fn load(cx: &Cx<'_>, id: &str) -> Result<Option<Rc<Client>>> {
         }
         Ok(client)
     };
-    cx.cached(&ClientKey(id), read).await
+    Ok(cx.cached(&ClientKey(id), read).await?.inspect(|client| note(cx, client)))
+}
+
+fn note(cx: &Cx<'_>, client: &Client) {
+    cx.note_name(&client.id, &client.metadata.client_name);
 }
 
 /// The client of that id as it is stored now.
 pub async fn find(cx: &Cx<'_>, id: &str) -> Result<Client> {
-    cx.one(store::clients::get(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
+    let client = cx.one(store::clients::get(&cx.tenant.id, id)).await?.ok_or(Reason::NotFound)?;
+    note(cx, &client);
+    Ok(client)
 }
 
 /// A client that is about to be registered, and its first secret if it authenticates with one.
@@ -56,7 +62,7 @@ pub fn create(cx: &Cx<'_>, metadata: ClientMetadata, by: &str) -> Result<(Creati
     let mut client = Client::new(metadata, cx.now, &*cx.world.entropy);
     let uses_secret = client.metadata.token_endpoint_auth_method.uses_secret();
     let (stored, secret) = uses_secret.then(|| StoredSecret::mint(cx.now, None, &*cx.world.entropy)).unzip();
-    let facts = facts(&client.id, client.metadata.client_name.clone());
+    let facts = facts(&client, client.metadata.client_name.clone());
     let event = audit::event(cx, EventType::ClientCreated, Some(by), facts);
     let change = Change::guard(store::clients::insert(&cx.tenant.id, &client, json, quota(cx, Counted::Clients)));
     let with_secret = stored.iter().map(|stored| store::clients::insert_secret(&cx.tenant.id, &client.id, stored));
@@ -73,7 +79,7 @@ pub async fn update(cx: &Cx<'_>, mut client: Client, metadata: ClientMetadata, b
         return Ok(client);
     }
     not_retired(&client)?;
-    let facts = facts(&client.id, changes(&client.metadata, &metadata));
+    let facts = facts(&client, changes(&client.metadata, &metadata));
     let event = audit::event(cx, EventType::ClientUpdated, Some(by), facts);
     let now = cx.now.seconds();
     let guard = store::clients::update(&cx.tenant.id, &client.id, json(&metadata)?, client.version, now);
@@ -88,7 +94,7 @@ pub async fn update(cx: &Cx<'_>, mut client: Client, metadata: ClientMetadata, b
 
 /// Removes a client with its secrets.
 pub async fn delete(cx: &Cx<'_>, client: &Client, by: &str) -> Result<()> {
-    let facts = facts(&client.id, client.metadata.client_name.clone());
+    let facts = facts(client, client.metadata.client_name.clone());
     let event = audit::event(cx, EventType::ClientDeleted, Some(by), facts);
     let guard = store::clients::delete(&cx.tenant.id, &client.id, client.version);
     let change = invalidates(Change::guard(guard), &client.metadata, &client.metadata, &client.id)
@@ -117,17 +123,17 @@ pub fn add_secret(
     }
     let expires_at = expires_in.map(|seconds| cx.now.seconds().saturating_add(seconds));
     let (stored, secret) = StoredSecret::mint(cx.now, expires_at, &*cx.world.entropy);
-    let event = audit::event(cx, EventType::SecretCreated, Some(by), facts(&client.id, stored.id.clone()));
+    let event = audit::event(cx, EventType::SecretCreated, Some(by), facts(client, stored.id.clone()));
     let guard = store::clients::add_secret(&cx.tenant.id, &client.id, &stored, MAX_SECRETS);
     let change = Change::guard(guard).invalidates(&ClientKey(&client.id)).event(event);
     Ok((Creation::new(stored, change, "a client has 5 secrets at most: remove one first"), secret))
 }
 
 /// Removes a secret.
-pub async fn delete_secret(cx: &Cx<'_>, client: &str, secret: &str, by: &str) -> Result<()> {
+pub async fn delete_secret(cx: &Cx<'_>, client: &Client, secret: &str, by: &str) -> Result<()> {
     let event = audit::event(cx, EventType::SecretDeleted, Some(by), facts(client, secret.to_owned()));
-    let guard = store::clients::delete_secret(&cx.tenant.id, client, secret);
-    match cx.commit(Change::guard(guard).invalidates(&ClientKey(client)).event(event)).await? {
+    let guard = store::clients::delete_secret(&cx.tenant.id, &client.id, secret);
+    match cx.commit(Change::guard(guard).invalidates(&ClientKey(&client.id)).event(event)).await? {
         true => Ok(()),
         false => Err(Reason::NotFound.into()),
     }
@@ -145,8 +151,9 @@ fn json(metadata: &ClientMetadata) -> Result<String> {
     serde_json::to_string(metadata).map_err(|_| Fault::Broken("client metadata has no JSON").into())
 }
 
-fn facts(client: &str, detail: String) -> Facts {
-    Facts { target: Some(client.to_owned()), detail: Some(detail), ..Facts::default() }
+fn facts(client: &Client, detail: String) -> Facts {
+    let (target, target_name) = (Some(client.id.clone()), Some(client.metadata.client_name.clone()));
+    Facts { target, target_name, detail: Some(detail), ..Facts::default() }
 }
 
 fn not_retired(client: &Client) -> Result<()> {

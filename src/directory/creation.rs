@@ -51,7 +51,7 @@ impl<T> Creation<T> {
     }
 }
 
-/// Refuses to remove what clients refer to, and names the first of them.
+/// Refuses what would leave clients with a reference to nothing, and names the first of them.
 pub fn unreferenced(mut clients: Vec<String>, what: &str) -> Result<()> {
     clients.dedup();
     if clients.is_empty() {

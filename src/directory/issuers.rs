@@ -1,7 +1,7 @@
 //! Trusted outside issuers: finding, registering, changing and removing them.
 //!
 //! 1. Two issuers of a tenant never have one `issuer`; the tenant's own is taken.
-//! 2. What trusts an issuer names it by its `issuer`: once that changes, or the issuer is removed, nothing that it says counts.
+//! 2. What trusts an issuer names it by its `issuer`: an issuer that clients name is neither removed nor given another.
 
 use super::{Creation, changes, unreferenced};
 use crate::audit;
@@ -45,7 +45,7 @@ pub async fn find(cx: &Cx<'_>, id: &str) -> Result<Issuer> {
 pub fn create(cx: &Cx<'_>, body: IssuerBody, by: &str) -> Result<Creation<Issuer>> {
     not_itself(cx, &body)?;
     let (id, now) = (body.id.clone().unwrap_or_else(|| cx.new_id()), cx.now.seconds());
-    let event = audit::event(cx, EventType::IssuerCreated, Some(by), facts(&id, body.issuer.clone()));
+    let event = audit::event(cx, EventType::IssuerCreated, Some(by), facts(&id, &body, body.issuer.clone()));
     let guard = store::issuers::insert(&cx.tenant.id, &id, &body, json(&body)?, now);
     let change = Change::guard(guard).invalidates(&IssuerKey(&body.issuer)).event(event);
     let issuer = Issuer { id, body, version: 1, created_at: now, updated_at: now };
@@ -59,7 +59,10 @@ pub async fn update(cx: &Cx<'_>, present: Issuer, body: IssuerBody, by: &str) ->
         return Ok(present);
     }
     not_itself(cx, &body)?;
-    let facts = facts(&present.id, changes(&present.body, &body));
+    if present.body.issuer != body.issuer {
+        unnamed(cx, &present, "the present `issuer`").await?;
+    }
+    let facts = facts(&present.id, &present.body, changes(&present.body, &body));
     let event = audit::event(cx, EventType::IssuerUpdated, Some(by), facts);
     let (at, now) = ((present.id.as_str(), present.version), cx.now.seconds());
     let guard = store::issuers::update(&cx.tenant.id, at, &body, json(&body)?, now);
@@ -76,11 +79,16 @@ pub async fn update(cx: &Cx<'_>, present: Issuer, body: IssuerBody, by: &str) ->
     Ok(Issuer { body, version: present.version.saturating_add(1), updated_at: now, ..present })
 }
 
+/// Refuses to go on while clients name the issuer; the refusal calls it `what`.
+async fn unnamed(cx: &Cx<'_>, present: &Issuer, what: &str) -> Result<()> {
+    let named_by = cx.all(store::issuers::workloads(&cx.tenant.id, &present.body.issuer)).await?;
+    unreferenced(named_by.into_iter().map(|(client, _)| client).collect(), what)
+}
+
 /// Removes an issuer that no client names.
 pub async fn delete(cx: &Cx<'_>, present: &Issuer, by: &str) -> Result<()> {
-    let named_by = cx.all(store::issuers::workloads(&cx.tenant.id, &present.body.issuer)).await?;
-    unreferenced(named_by.into_iter().map(|(client, _)| client).collect(), "this issuer")?;
-    let facts = facts(&present.id, present.body.issuer.clone());
+    unnamed(cx, present, "this issuer").await?;
+    let facts = facts(&present.id, &present.body, present.body.issuer.clone());
     let event = audit::event(cx, EventType::IssuerDeleted, Some(by), facts);
     let guard = store::issuers::delete(&cx.tenant.id, &present.id, present.version);
     let change = Change::guard(guard).invalidates(&IssuerKey(&present.body.issuer)).event(event);
@@ -101,6 +109,7 @@ fn not_itself(cx: &Cx<'_>, body: &IssuerBody) -> Result<()> {
     }
 }
 
-fn facts(id: &str, detail: String) -> Facts {
-    Facts { target: Some(id.to_owned()), detail: Some(detail), ..Facts::default() }
+fn facts(id: &str, body: &IssuerBody, detail: String) -> Facts {
+    let (target, target_name) = (Some(id.to_owned()), Some(body.name.clone()));
+    Facts { target, target_name, detail: Some(detail), ..Facts::default() }
 }

@@ -1,6 +1,7 @@
 //! Resources: finding, registering, changing and removing them.
 //!
 //! 1. Two resources of a tenant never have one URI, whatever its spelling; the URIs of the tenant's own APIs are taken.
+//! 2. A resource that clients name is neither removed nor given another URI.
 
 use super::{Creation, LOOKED_FOR, changes, unreferenced};
 use crate::audit;
@@ -62,7 +63,11 @@ pub async fn load(cx: &Cx<'_>, uri: &ResourceUri) -> Result<Option<Rc<Resource>>
         }
         cx.one(store::resources::by_uri(&cx.tenant.id, uri.canonical())).await
     };
-    cx.cached(&ResourceKey(uri.canonical()), read).await
+    Ok(cx.cached(&ResourceKey(uri.canonical()), read).await?.inspect(|resource| note(cx, &resource.body)))
+}
+
+fn note(cx: &Cx<'_>, body: &ResourceBody) {
+    cx.note_name(body.resource.as_str(), &body.name);
 }
 
 /// The only resource that the authorization server guards.
@@ -84,7 +89,7 @@ pub async fn find(cx: &Cx<'_>, id: &str) -> Result<Resource> {
 pub fn create(cx: &Cx<'_>, body: ResourceBody, by: &str) -> Result<Creation<Resource>> {
     not_built_in(cx, &body)?;
     let (id, now) = (body.id.clone().unwrap_or_else(|| cx.new_id()), cx.now.seconds());
-    let event = audit::event(cx, EventType::ResourceCreated, Some(by), facts(&id, &body, None));
+    let event = audit::event(cx, EventType::ResourceCreated, Some(by), facts(cx, (&id, &body), &body, None));
     let guard = store::resources::insert(&cx.tenant.id, &id, &body, json(&body)?, now);
     let change = invalidates(Change::guard(guard), &id, &body).event(event);
     let resource = Resource { id, body, version: 1, created_at: now, updated_at: now };
@@ -98,7 +103,10 @@ pub async fn update(cx: &Cx<'_>, present: Resource, body: ResourceBody, by: &str
         return Ok(present);
     }
     not_built_in(cx, &body)?;
-    let facts = facts(&present.id, &body, Some(changes(&present.body, &body)));
+    if !present.body.resource.is_same(&body.resource) {
+        unnamed(cx, &present, "the present `resource`").await?;
+    }
+    let facts = facts(cx, (&present.id, &present.body), &body, Some(changes(&present.body, &body)));
     let event = audit::event(cx, EventType::ResourceUpdated, Some(by), facts);
     let (at, now) = ((present.id.as_str(), present.version), cx.now.seconds());
     let guard = store::resources::update(&cx.tenant.id, at, &body, json(&body)?, now);
@@ -113,16 +121,18 @@ pub async fn update(cx: &Cx<'_>, present: Resource, body: ResourceBody, by: &str
     Ok(Resource { body, version: present.version.saturating_add(1), updated_at: now, ..present })
 }
 
-/// Removes a resource that no client names.
-pub async fn delete(cx: &Cx<'_>, present: &Resource, by: &str) -> Result<()> {
+/// Refuses to go on while clients name the resource, in whatever spelling; the refusal calls it `what`.
+async fn unnamed(cx: &Cx<'_>, present: &Resource, what: &str) -> Result<()> {
     let uri = &present.body.resource;
     let with_slash = [uri.canonical(), "/"].concat();
     let spellings = [uri.as_str(), uri.canonical(), &with_slash];
-    unreferenced(
-        cx.all(store::clients::naming_resource(&cx.tenant.id, spellings, LOOKED_FOR)).await?,
-        "this resource",
-    )?;
-    let facts = facts(&present.id, &present.body, None);
+    unreferenced(cx.all(store::clients::naming_resource(&cx.tenant.id, spellings, LOOKED_FOR)).await?, what)
+}
+
+/// Removes a resource that no client names.
+pub async fn delete(cx: &Cx<'_>, present: &Resource, by: &str) -> Result<()> {
+    unnamed(cx, present, "this resource").await?;
+    let facts = facts(cx, (&present.id, &present.body), &present.body, None);
     let event = audit::event(cx, EventType::ResourceDeleted, Some(by), facts);
     let guard = store::resources::delete(&cx.tenant.id, &present.id, present.version);
     let change = invalidates(Change::guard(guard), &present.id, &present.body).event(event);
@@ -144,7 +154,9 @@ fn not_built_in(cx: &Cx<'_>, body: &ResourceBody) -> Result<()> {
     }
 }
 
-fn facts(id: &str, body: &ResourceBody, detail: Option<String>) -> Facts {
-    let uri = body.resource.to_string();
-    Facts { target: Some(id.to_owned()), resource: Some(uri), detail, ..Facts::default() }
+/// What an event tells of a resource as it was until then, and of the URI that it has from then on.
+fn facts(cx: &Cx<'_>, (id, before): (&str, &ResourceBody), after: &ResourceBody, detail: Option<String>) -> Facts {
+    note(cx, after);
+    let (target, target_name) = (Some(id.to_owned()), Some(before.name.clone()));
+    Facts { target, target_name, resource: Some(after.resource.to_string()), detail, ..Facts::default() }
 }

@@ -1,9 +1,11 @@
-//! Tenants: finding, making and changing them.
+//! Tenants: finding, making, changing and deleting them.
 //!
 //! 1. Administrators of the first tenant make tenants and see all of them; all others see and change their own.
 //! 2. A tenant is made together with its first administrator, or not at all.
 //! 3. Administrators of the first tenant alone set quotas, also those of the first tenant.
 //! 4. The first tenant is never suspended: no administrator could resume it.
+//! 5. The name of a deleted tenant is never given again: its issuer stands for it with all who trust it. From the deletion on it is
+//!    unknown; the cron removes what it had (see [`crate::jobs`]).
 
 use super::{Creation, changes};
 use crate::audit;
@@ -62,7 +64,7 @@ pub fn create(
     let client = Client::new(ClientMetadata::first_admin(admin.body.resource), cx.now, &*cx.world.entropy);
     let (stored, secret) = StoredSecret::mint(cx.now, None, &*cx.world.entropy);
     let metadata = serde_json::to_string(&client.metadata).map_err(|_| Fault::Broken("client metadata has no JSON"))?;
-    let facts = Facts { target: Some(tenant.id.clone()), detail: Some(client.id.clone()), ..Facts::default() };
+    let facts = facts(&tenant, Some(client.id.clone()));
     let event = audit::event(cx, EventType::TenantCreated, Some(by), facts);
     let change = Change::guard(store::tenants::insert(&tenant, json(&tenant.settings)?))
         .then(store::clients::insert_if_changed(&tenant.id, &client, metadata))
@@ -70,7 +72,7 @@ pub fn create(
         .of_tenant(&tenant.id)
         .invalidates(&TenantKey)
         .event(event);
-    Ok((Creation::new(tenant, change, "another tenant has this `id`"), client, secret))
+    Ok((Creation::new(tenant, change, "another tenant has this `id`, or had it: choose another"), client, secret))
 }
 
 /// Changes a tenant. Administrators of the first tenant alone suspend and resume.
@@ -90,7 +92,7 @@ pub async fn update(cx: &Cx<'_>, mut tenant: Tenant, body: TenantBody, by: &str)
     if after.status == Some(TenantStatus::Suspended) {
         not_first(&tenant.id)?;
     }
-    let facts = Facts { target: Some(tenant.id.clone()), detail: Some(changes(&before, &after)), ..Facts::default() };
+    let facts = facts(&tenant, Some(changes(&before, &after)));
     let event = audit::event(cx, EventType::TenantUpdated, Some(by), facts);
     let TenantBody { name, zone, status, settings } = after;
     (tenant.name, tenant.zone) = (name, zone);
@@ -117,6 +119,23 @@ fn quotas(cx: &Cx<'_>, tenant: &Tenant, sent: Option<Quotas>) -> Result<Option<Q
     }
 }
 
+/// Deletes a suspended tenant with everything in it.
+pub async fn delete(cx: &Cx<'_>, tenant: &Tenant, by: &str) -> Result<()> {
+    expect_first(cx)?;
+    if tenant.id == FIRST_TENANT || tenant.status != TenantStatus::Suspended {
+        return Err(Reason::Conflict.because("a tenant is suspended first, then deleted; `main` never is"));
+    }
+    let event = audit::event(cx, EventType::TenantDeleted, Some(by), facts(tenant, None));
+    // Isolates that know the tenant as suspended refuse it, and find it gone with their next look: nothing need be named.
+    let change = Change::guard(store::deletion::delete(&tenant.id, tenant.version))
+        .then(store::deletion::bury(&tenant.id, cx.now.seconds()))
+        .event(event);
+    match cx.commit(change).await? {
+        true => Ok(()),
+        false => Err(Reason::PreconditionFailed.into()),
+    }
+}
+
 /// Refuses to stop the first tenant.
 pub fn not_first(tenant: &str) -> Result<()> {
     match tenant == FIRST_TENANT {
@@ -124,6 +143,11 @@ pub fn not_first(tenant: &str) -> Result<()> {
             .because("`tenant` must not be the first one, `main`: no administrator could resume it")),
         false => Ok(()),
     }
+}
+
+fn facts(tenant: &Tenant, detail: Option<String>) -> Facts {
+    let (target, target_name) = (Some(tenant.id.clone()), Some(tenant.name.clone()));
+    Facts { target, target_name, detail, ..Facts::default() }
 }
 
 fn json(settings: &Settings) -> Result<String> {

@@ -35,7 +35,14 @@ pub async fn load(cx: &Cx<'_>, id: &str) -> Result<Option<Rc<User>>> {
     if !id::is_plausible(id) {
         return Ok(None);
     }
-    cx.cached(&UserKey(id), async || cx.one(store::users::get(&cx.tenant.id, id)).await).await
+    let read = async || cx.one(store::users::get(&cx.tenant.id, id)).await;
+    Ok(cx.cached(&UserKey(id), read).await?.inspect(|user| note(cx, user)))
+}
+
+fn note(cx: &Cx<'_>, user: &User) {
+    if let Some(name) = &user.body.name {
+        cx.note_name(&user.id, name);
+    }
 }
 
 /// The user whom `issuer` calls `subject`; made now if the issuer may make users. `claims` say how to call them.
@@ -72,17 +79,20 @@ pub async fn named(
 
 async fn by_account(cx: &Cx<'_>, issuer: &str, subject: &str) -> Result<Option<Rc<User>>> {
     let read = async || cx.one(store::users::by_account(&cx.tenant.id, issuer, subject)).await;
-    cx.cached(&AccountKey(issuer, subject), read).await
+    Ok(cx.cached(&AccountKey(issuer, subject), read).await?.inspect(|user| note(cx, user)))
 }
 
 /// The user of that id as they are stored now.
 pub async fn find(cx: &Cx<'_>, id: &str) -> Result<User> {
-    cx.one(store::users::get(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
+    let user = cx.one(store::users::get(&cx.tenant.id, id)).await?.ok_or(Reason::NotFound)?;
+    note(cx, &user);
+    Ok(user)
 }
 
 /// A user who is about to be made.
 pub fn create(cx: &Cx<'_>, body: UserBody, by: Option<&str>) -> Result<Creation<User>> {
     let user = User::new(body, cx.now, &*cx.world.entropy);
+    note(cx, &user);
     let event = audit::event(cx, EventType::UserCreated, by, facts(&user, None));
     let guard = store::users::insert(&cx.tenant.id, &user, json(&user.body)?);
     let change = change(cx, guard, &user, None).event(event);
@@ -143,5 +153,6 @@ fn json(body: &UserBody) -> Result<String> {
 }
 
 fn facts(user: &User, detail: Option<String>) -> Facts {
-    Facts { target: Some(user.id.clone()), subject: Some(user.id.clone()), detail, ..Facts::default() }
+    let (id, target_name) = (Some(user.id.clone()), user.body.name.clone());
+    Facts { target: id.clone(), target_name, subject: id, detail, ..Facts::default() }
 }

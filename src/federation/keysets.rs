@@ -6,7 +6,7 @@
 //!    made, at most every [`PAUSE_MILLIS`], so that invented names and signatures cause no fetches (docs/requirements.md R21).
 //! 3. What cannot be fetched, or is no key set, is the trouble of another service and never the fault of the client: the last
 //!    good set serves for [`SERVED_MILLIS`]; without one the answer is 503. A service in trouble is not asked again for
-//!    [`FAILED_MILLIS`].
+//!    [`FAILED_MILLIS`]. Each fetch that fails is one event, whose detail says why.
 //! 4. Requests that need one set at the same time share one fetch. The last good set serves the others meanwhile, unless it
 //!    lacks the key; then they look again until the fetch is done. They cannot wait for the fetch itself, because a Worker may
 //!    not wait for what another request has begun.
@@ -17,10 +17,13 @@
 
 use super::KeySource;
 use super::presets::SPIFFE;
+use crate::audit;
 use crate::context::Cx;
 use crate::context::cache::key;
-use crate::error::{Checked, Fault, Rejection};
+use crate::error::{Checked, Error, Fault, Rejection};
 use crate::jose::{JwkSet, is_strict};
+use crate::model::EventType;
+use crate::model::event::Facts;
 use crate::outbound::{self, CONFIGURATION, Document, KEY_SET};
 use crate::ports::{Alg, Now};
 use serde_json::Value;
@@ -108,10 +111,10 @@ pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, asked: Asked<'_>) -> Checked
         (KeySource::Issuer(issuer), None) => Place::ConfigurationOf(&issuer.body.issuer),
         (KeySource::Client(_), None) => return Err(Rejection::Because("it has no registered keys")),
     };
-    remote(cx, place, asked).await
+    remote(cx, (source, place), asked).await
 }
 
-async fn remote(cx: &Cx<'_>, place: Place<'_>, asked: Asked<'_>) -> Checked<Rc<JwkSet>> {
+async fn remote(cx: &Cx<'_>, (source, place): (KeySource<'_>, Place<'_>), asked: Asked<'_>) -> Checked<Rc<JwkSet>> {
     let slot: Rc<Slot> = cx.lasting(&place.key(), SLOT_BYTES);
     let mut waited = 0_u64;
     loop {
@@ -126,15 +129,32 @@ async fn remote(cx: &Cx<'_>, place: Place<'_>, asked: Asked<'_>) -> Checked<Rc<J
             Next::Fetch => {
                 let _held = cx.world.lifetime.hold();
                 slot.begin(now);
-                let fetched = fetch(cx, place).await;
-                let weight = fetched.as_ref().map(JwkSet::weight);
-                slot.end(now, fetched);
-                if let Some(weight) = weight {
-                    cx.reweigh(&place.key(), slot.clone(), weight.saturating_add(SLOT_BYTES));
+                match fetch(cx, place).await {
+                    Ok(set) => {
+                        let weight = set.weight().saturating_add(SLOT_BYTES);
+                        slot.end(now, Some(set));
+                        cx.reweigh(&place.key(), slot.clone(), weight);
+                    }
+                    Err(why) => {
+                        slot.end(now, None);
+                        tell(cx, source, why).await?;
+                    }
                 }
             }
         }
     }
+}
+
+/// Records that a key set could not be had, once a fetch: who asks in vain meanwhile makes no event.
+async fn tell(cx: &Cx<'_>, source: KeySource<'_>, why: String) -> Result<(), Error> {
+    cx.world.log.line(&["keys: ", &why].concat());
+    let (id, name) = match source {
+        KeySource::Client(client) => (&client.id, &client.metadata.client_name),
+        KeySource::Issuer(issuer) => (&issuer.id, &issuer.body.name),
+    };
+    let (target, target_name) = (Some(id.clone()), Some(name.clone()));
+    let facts = Facts { target, target_name, detail: Some(why), ..Facts::default() };
+    audit::record(cx, &audit::event(cx, EventType::KeySetFailed, None, facts)).await
 }
 
 impl Slot {
@@ -180,35 +200,31 @@ impl Asked<'_> {
     }
 }
 
-/// The set; nothing if it cannot be had, and then the log says why.
-async fn fetch(cx: &Cx<'_>, place: Place<'_>) -> Option<JwkSet> {
+/// The set, or why it cannot be had.
+async fn fetch(cx: &Cx<'_>, place: Place<'_>) -> Result<JwkSet, String> {
     let (uri, is_bundle) = match place {
         Place::Set(uri) => (uri.to_owned(), false),
         Place::Bundle(uri) => (uri.to_owned(), true),
         Place::ConfigurationOf(issuer) => (discover(cx, issuer).await?, false),
     };
     let text = get(cx, &uri, &KEY_SET).await?;
-    let set = parse(&text, is_bundle);
-    set.inspect_err(|why| cx.world.log.line(&["the key set at ", &uri, " ", why].concat())).ok()
+    parse(&text, is_bundle).map_err(|why| ["the key set at ", &uri, " ", why].concat())
 }
 
 /// Where an issuer says that its keys are.
-async fn discover(cx: &Cx<'_>, issuer: &str) -> Option<String> {
+async fn discover(cx: &Cx<'_>, issuer: &str) -> Result<String, String> {
     let url = [issuer.strip_suffix('/').unwrap_or(issuer), "/.well-known/openid-configuration"].concat();
     let text = get(cx, &url, &CONFIGURATION).await?;
     let document: Value = serde_json::from_str(&text).ok().filter(|_| is_strict(text.as_bytes())).unwrap_or_default();
     match (document.get("issuer"), document.get("jwks_uri")) {
-        (Some(Value::String(same)), Some(Value::String(uri))) if same == issuer => Some(uri.clone()),
-        _ => {
-            cx.world.log.line(&["the document at ", &url, " is of another issuer, or names no `jwks_uri`"].concat());
-            None
-        }
+        (Some(Value::String(same)), Some(Value::String(uri))) if same == issuer => Ok(uri.clone()),
+        _ => Err(["the document at ", &url, " is of another issuer, or names no `jwks_uri`"].concat()),
     }
 }
 
-async fn get(cx: &Cx<'_>, url: &str, document: &Document) -> Option<String> {
+async fn get(cx: &Cx<'_>, url: &str, document: &Document) -> Result<String, String> {
     let text = outbound::get(cx, url, document).await;
-    text.inspect_err(|why| cx.world.log.line(&["nothing at ", url, " can be used: ", why].concat())).ok()
+    text.map_err(|why| ["nothing at ", url, " can be used: ", why].concat())
 }
 
 fn parse(text: &str, is_bundle: bool) -> Result<JwkSet, &'static str> {

@@ -9,7 +9,7 @@
 //! | `gitlab` | `https://gitlab.com`, or the own server | `namespace_id` `namespace_path` `project_id` `project_path` `ref` `ref_type` `ref_protected` `environment` `user_login` … |
 //! | `buildkite` | `https://agent.buildkite.com` | `organization_slug` `pipeline_slug` `build_branch` `step_key` `job_id` `agent_id`, by request `organization_id` `pipeline_id` |
 //! | `gcp` | `https://accounts.google.com` | `azp` `email` `email_verified` `google.compute_engine.{project_id,project_number,zone,instance_id,instance_name}` |
-//! | `aws_sts`, signed with RS256 | `https://ID.tokens.sts.global.api.aws` of one account | `https://sts.amazonaws.com/` with `aws_account` `org_id` `principal_tags` `request_tags` … |
+//! | `aws_sts`, signed with RS256 | `https://ID.tokens.sts.global.api.aws` of one account, in China `https://ID.tokens.sts.global.api.amazonwebservices.com.cn` | `https://sts.amazonaws.com/` with `aws_account` `org_id` `principal_tags` `request_tags` … |
 //! | `aws_eks` | `https://oidc.eks.REGION.amazonaws.com/id/ID` of one cluster, or `https://oidc-eks.REGION.api.aws/id/ID`, in every partition | as `kubernetes` |
 //! | `kubernetes` | whatever the cluster calls itself | `kubernetes.io` with `namespace` `serviceaccount` `pod` `node` |
 //! | `azure` | `https://login.microsoftonline.com/TENANT/v2.0` or `https://sts.windows.net/TENANT/`, and those of the national clouds | `tid` `oid` `appid` or `azp` `idtyp` `xms_mirid` |
@@ -49,7 +49,10 @@ const PRESETS: &[Preset] = &[
     Preset { name: "gitlab", fits: is_https },
     Preset { name: "buildkite", fits: |iss| iss == BUILDKITE },
     Preset { name: "gcp", fits: |iss| iss == GOOGLE },
-    Preset { name: "aws_sts", fits: |iss| between(iss, "https://", ".tokens.sts.global.api.aws").is_some_and(is_word) },
+    Preset {
+        name: "aws_sts",
+        fits: |iss| AWS_STS.iter().any(|domain| between(iss, "https://", domain).is_some_and(is_word)),
+    },
     Preset {
         name: "aws_eks",
         fits: |iss| {
@@ -79,6 +82,10 @@ const PRESETS: &[Preset] = &[
         },
     },
 ];
+
+/// The domains of the issuers of AWS accounts: of the global partition (AWS, "Understanding token claims"), and of the one in China
+/// (walkley/china-regions-content-bot, a report of 25 November 2025 that has tried it in cn-northwest-1; AWS documents none).
+const AWS_STS: &[&str] = &[".tokens.sts.global.api.aws", ".tokens.sts.global.api.amazonwebservices.com.cn"];
 
 /// The domains of the partitions of AWS, for IPv4 alone and for both (botocore, `partitions.json`, `dnsSuffix` and
 /// `dualStackDnsSuffix`).
@@ -178,6 +185,7 @@ mod tests {
             ("buildkite", "https://agent.buildkite.com"),
             ("gcp", "https://accounts.google.com"),
             ("aws_sts", "https://a1b2c3d4-e5f6-7890-abcd-ef1234567890.tokens.sts.global.api.aws"),
+            ("aws_sts", "https://a1b2c3d4-e5f6-7890-abcd-ef1234567890.tokens.sts.global.api.amazonwebservices.com.cn"),
             ("aws_eks", "https://oidc.eks.eu-central-1.amazonaws.com/id/EXAMPLED539D4633E53DE1B71EXAMPLE"),
             ("aws_eks", "https://oidc.eks.cn-north-1.amazonaws.com.cn/id/EXAMPLED539D4633E53DE1B71EXAMPLE"),
             ("aws_eks", "https://oidc.eks.eusc-de-east-1.amazonaws.eu/id/EXAMPLED539D4633E53DE1B71EXAMPLE"),
@@ -211,6 +219,8 @@ mod tests {
             ("gcp", "accounts.google.com"),
             ("gcp", "https://accounts.google.com.evil.example"),
             ("aws_sts", "https://.tokens.sts.global.api.aws"),
+            ("aws_sts", "https://x.tokens.sts.global.api.amazonwebservices.com.cn.evil.example"),
+            ("aws_sts", "https://x.tokens.sts.global.amazonaws.com.cn"),
             ("aws_sts", "https://evil.example/.tokens.sts.global.api.aws"),
             ("aws_eks", "https://oidc.eks.evil.example/id/X"),
             ("aws_eks", "https://oidc.eks.eu.amazonaws.com.evil.example/id/X"),

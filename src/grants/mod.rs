@@ -1,6 +1,7 @@
 //! May they have a token? One file per grant type; `tokens` decides and signs.
 //!
-//! A grant says which callers it takes. A new grant is one file and one line in `GRANTS`; metadata follows from the table.
+//! A grant says which callers it takes and which parameters it reads; of the form it sees no others. A new grant is one file and one line
+//! in `GRANTS`; metadata and the document follow from the table.
 
 mod client_credentials;
 pub mod id_jag;
@@ -15,15 +16,18 @@ use crate::authn::client::Callers;
 use crate::context::Cx;
 use crate::error::{Reason, Result};
 use crate::model::event::Facts;
+use crate::oauth::Form;
 use crate::ports::Pending;
 use crate::tokens::TokenResponse;
 use request::allows;
+use std::collections::BTreeMap;
 
 type Run = for<'a> fn(&'a Cx<'a>, &'a TokenRequest<'a>, &'a mut Facts) -> Pending<'a, Result<TokenResponse>>;
 
 struct Grant {
     grant_type: &'static str,
     callers: Callers,
+    reads: &'static [&'static str],
     run: Run,
 }
 
@@ -31,16 +35,28 @@ const GRANTS: &[Grant] = &[
     Grant {
         grant_type: client_credentials::GRANT_TYPE,
         callers: Callers::Confidential,
+        reads: &["resource", "scope"],
         run: |cx, request, facts| Box::pin(client_credentials::run(cx, request, facts)),
     },
     Grant {
         grant_type: jwt_bearer::GRANT_TYPE,
         callers: Callers::Anyone,
+        reads: &["assertion", "resource", "scope"],
         run: |cx, request, facts| Box::pin(jwt_bearer::run(cx, request, facts)),
     },
     Grant {
         grant_type: token_exchange::GRANT_TYPE,
         callers: Callers::ConfidentialOrNone,
+        reads: &[
+            "subject_token",
+            "subject_token_type",
+            "actor_token",
+            "actor_token_type",
+            "requested_token_type",
+            "resource",
+            "audience",
+            "scope",
+        ],
         run: |cx, request, facts| Box::pin(token_exchange::run(cx, request, facts)),
     },
 ];
@@ -50,10 +66,19 @@ pub fn grant_types() -> Vec<&'static str> {
     GRANTS.iter().map(|grant| grant.grant_type).collect()
 }
 
-/// Runs the grant that the request names, if its client is registered for it. Whatever is learnt on the way goes into
+/// Every parameter that a grant reads, with the grants that do.
+pub fn parameters() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let mut all = BTreeMap::<_, Vec<_>>::new();
+    for grant in GRANTS {
+        grant.reads.iter().for_each(|name| all.entry(*name).or_default().push(grant.grant_type));
+    }
+    all
+}
+
+/// Runs the grant that the form names, if its client is registered for it. Whatever is learnt on the way goes into
 /// `facts`, for the event of a refusal.
-pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
-    let wanted = request.form.get("grant_type").ok_or(Reason::MissingGrantType)?;
+pub async fn run(cx: &Cx<'_>, form: &Form, request: TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
+    let wanted = form.get("grant_type").ok_or(Reason::MissingGrantType)?;
     let grant = GRANTS.iter().find(|grant| grant.grant_type == wanted).ok_or(Reason::UnsupportedGrantType)?;
     facts.grant_type = Some(grant.grant_type.to_owned());
     match request.caller {
@@ -67,5 +92,5 @@ pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> 
     if request.is_proved() {
         request.redeem_proof(cx).await?;
     }
-    (grant.run)(cx, request, facts).await
+    (grant.run)(cx, &TokenRequest { form: form.only(grant.reads), ..request }, facts).await
 }

@@ -5,13 +5,14 @@ use crate::authn::dpop::Proof;
 use crate::context::Cx;
 use crate::error::{Error, Reason, Refusal, Result};
 use crate::model::{AuthMethod, Client};
-use crate::oauth::Form;
+use crate::oauth::Parameters;
 use std::cell::OnceCell;
 
 /// A token request.
+#[derive(Clone, Copy)]
 pub struct TokenRequest<'a> {
-    /// The form.
-    pub form: &'a Form,
+    /// What the grant reads of the form.
+    pub form: Parameters<'a>,
     /// The client, if it has said who it is.
     pub caller: Option<&'a Authenticated>,
     /// The proof of a key (RFC 9449 §5).

@@ -26,7 +26,7 @@ use crate::federation;
 use crate::jose::{AccessToken, Actor};
 use crate::model::event::Facts;
 use crate::model::issuer::Use;
-use crate::oauth::{Form, Scope};
+use crate::oauth::{Parameters, Scope};
 use crate::tokens::{self, Accepted, Issuance, Origin, Requested, TokenResponse, issue, target};
 
 pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -169,7 +169,7 @@ fn acted(claims: &AccessToken, caller: &str) -> Option<Actor> {
 }
 
 /// The actor token, if there is one: an access token that the caller got for itself.
-async fn actor(cx: &Cx<'_>, form: &Form, caller: &Authenticated) -> Result<Option<Accepted>> {
+async fn actor(cx: &Cx<'_>, form: Parameters<'_>, caller: &Authenticated) -> Result<Option<Accepted>> {
     let text = match (form.get("actor_token"), form.get("actor_token_type")) {
         (None, None) => return Ok(None),
         (Some(text), Some(ACCESS_TOKEN | JWT)) => text,

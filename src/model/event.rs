@@ -37,6 +37,10 @@ event_types! {
     TenantCreated = "tenant.created",
     /// A tenant was changed.
     TenantUpdated = "tenant.updated",
+    /// A suspended tenant was deleted: its name is taken for good, and what it had goes.
+    TenantDeleted = "tenant.deleted",
+    /// All that a deleted tenant had is gone.
+    TenantErased = "tenant.erased",
     /// A client was registered.
     ClientCreated = "client.created",
     /// A client was changed.
@@ -123,6 +127,10 @@ event_types! {
     StreamUpdated = "stream.updated",
     /// A resource server removed its event stream.
     StreamDeleted = "stream.deleted",
+    /// A request to the event streams was refused.
+    StreamRefused = "stream.refused",
+    /// The key set of a client or an outside issuer could not be fetched.
+    KeySetFailed = "key_set.failed",
     /// Signals that their receiver did not take were dropped.
     SignalDropped = "signal.dropped",
     /// A receiver could not use a signal.
@@ -208,12 +216,21 @@ const MAX_NAME: usize = 128;
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Facts {
+    /// What the acting client was called then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_name: Option<String>,
     /// Whom the token is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// What they were called then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject_name: Option<String>,
     /// Who acts, newest first.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub chain: Vec<String>,
+    /// What they were called then, in the same order; an id stands for one that was not known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub chain_names: Vec<String>,
     /// The grant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant_type: Option<String>,
@@ -223,6 +240,9 @@ pub struct Facts {
     /// The resource.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource: Option<String>,
+    /// What it was called then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_name: Option<String>,
     /// The scope asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope_asked: Option<String>,
@@ -244,6 +264,9 @@ pub struct Facts {
     /// The resource server that leased.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_server: Option<String>,
+    /// What it was called then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource_server_name: Option<String>,
     /// The caller's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,
@@ -277,6 +300,9 @@ pub struct Facts {
     /// The thing that changed: an id or a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
+    /// What it was called then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target_name: Option<String>,
 }
 
 impl Facts {

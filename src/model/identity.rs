@@ -32,6 +32,8 @@ pub struct Entry {
     pub identity: Identity,
     /// What is known of its client, unless that is gone.
     pub client: Option<ClientMetadata>,
+    /// What its subject is called: a user, or the client itself; nothing if it has no name or is gone.
+    pub subject_name: Option<String>,
     /// Where its client is in its life.
     pub client_status: Option<Status>,
     /// Where its user is in their life, if it has one who is not gone.

@@ -11,29 +11,49 @@ const MAX_PARAMETERS: usize = 64;
 const MAY_REPEAT: &str = "resource";
 
 /// The parameters of a form, in the order in which they came.
+#[derive(Default)]
 pub struct Form(Vec<(String, String)>);
 
 impl Form {
     /// Reads a body that came with `content_type`.
     pub fn parse(content_type: Option<&str>, body: &[u8]) -> Result<Self> {
+        let (form, problem) = Self::read(content_type, body);
+        problem.map_or(Ok(form), |reason| Err(reason.into()))
+    }
+
+    /// The same, but of a malformed form what can be read of it all the same: no parameter that is repeated or is no text.
+    pub fn read(content_type: Option<&str>, body: &[u8]) -> (Self, Option<Reason>) {
         let media = Media::parse(content_type.unwrap_or_default());
         if !media.is("application/x-www-form-urlencoded") || !media.is_utf8() {
-            return Err(Reason::WrongMediaType.into());
+            return (Self::default(), Some(Reason::WrongMediaType));
         }
         if std::str::from_utf8(body).is_err() {
-            return Err(Reason::MalformedForm.into());
+            return (Self::default(), Some(Reason::MalformedForm));
         }
-        let mut parameters: Vec<(String, String)> = Vec::new();
+        let (mut parameters, mut repeated, mut problem) = (Vec::<(String, String)>::new(), Vec::new(), None);
         for (name, value) in form_urlencoded::parse(body) {
-            if parameters.len() == MAX_PARAMETERS || value.contains('\u{fffd}') || name.contains('\u{fffd}') {
-                return Err(Reason::MalformedForm.into());
+            if parameters.len() == MAX_PARAMETERS {
+                problem = problem.or(Some(Reason::MalformedForm));
+                break;
+            }
+            if value.contains('\u{fffd}') || name.contains('\u{fffd}') {
+                problem = problem.or(Some(Reason::MalformedForm));
+                continue;
             }
             if name != MAY_REPEAT && parameters.iter().any(|(seen, _)| *seen == name) {
-                return Err(Reason::DuplicateParameter.into());
+                problem = problem.or(Some(Reason::DuplicateParameter));
+                repeated.push(name.into_owned());
+                continue;
             }
             parameters.push((name.into_owned(), value.into_owned()));
         }
-        Ok(Self(parameters))
+        parameters.retain(|(name, _)| !repeated.contains(name));
+        (Self(parameters), problem)
+    }
+
+    /// Those of its parameters that have one of these names: for one that reads no others.
+    pub const fn only<'a>(&'a self, names: &'a [&'static str]) -> Parameters<'a> {
+        Parameters { form: self, names }
     }
 
     /// The value of a parameter, unless it is absent or empty.
@@ -42,8 +62,28 @@ impl Form {
     }
 
     /// Every value of a parameter that may repeat.
-    pub fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(seen, value)| seen == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+}
+
+/// Some parameters of a form. The others are not there.
+#[derive(Clone, Copy)]
+pub struct Parameters<'a> {
+    form: &'a Form,
+    names: &'a [&'static str],
+}
+
+impl<'a> Parameters<'a> {
+    /// As [`Form::get`].
+    pub fn get(self, name: &str) -> Option<&'a str> {
+        self.names.contains(&name).then(|| self.form.get(name)).flatten()
+    }
+
+    /// As [`Form::all`].
+    pub fn all(self, name: &str) -> impl Iterator<Item = &'a str> {
+        let is_there = self.names.contains(&name);
+        self.form.all(name).filter(move |_| is_there)
     }
 }
 
@@ -59,6 +99,22 @@ mod tests {
         assert_eq!(form.get("a"), Some("x y z"));
         assert_eq!(form.get("b"), None);
         assert_eq!(form.all("resource").collect::<Vec<_>>(), ["1", "2"]);
+    }
+
+    #[test]
+    fn of_a_malformed_form_what_is_sound_can_be_read_and_nothing_that_says_two_things() {
+        let (form, problem) = Form::read(FORM, b"a=1&b=2&b=3&c=%ff&d=4");
+        assert_eq!(problem, Some(Reason::DuplicateParameter));
+        assert_eq!(["a", "b", "c", "d"].map(|name| form.get(name)), [Some("1"), None, None, Some("4")]);
+        assert_eq!(Form::read(Some("text/plain"), b"a=1").0.get("a"), None);
+    }
+
+    #[test]
+    fn parameters_with_other_names_are_not_there() {
+        let form = Form::parse(FORM, b"a=1&b=2&resource=3&resource=4").unwrap();
+        let some = form.only(&["a", "resource"]);
+        assert_eq!((some.get("a"), some.get("b"), some.all("b").count()), (Some("1"), None, 0));
+        assert_eq!(some.all("resource").collect::<Vec<_>>(), ["3", "4"]);
     }
 
     #[test]

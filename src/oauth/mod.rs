@@ -10,7 +10,7 @@ pub mod resource;
 pub mod scope;
 pub mod status_list;
 
-pub use form::Form;
+pub use form::{Form, Parameters};
 pub use media::Media;
 pub use resource::ResourceUri;
 pub use scope::Scope;

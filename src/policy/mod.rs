@@ -9,6 +9,7 @@ pub mod reach;
 mod shards;
 mod warnings;
 
+pub use shards::kv_prefix;
 pub use warnings::warnings;
 
 use crate::audit;

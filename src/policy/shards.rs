@@ -139,8 +139,13 @@ async fn keep(cx: &Cx<'_>, hash: &str, text: String) {
     }
 }
 
+/// How the names of all manifests and shards of a tenant in KV begin.
+pub fn kv_prefix(tenant: &str) -> String {
+    format!("policy/{tenant}/")
+}
+
 fn kv_key(tenant: &str, hash: &str) -> String {
-    format!("policy/{tenant}/{hash}")
+    kv_prefix(tenant) + hash
 }
 
 /// A shard's text and what is in it: everything that is not off, by id.

@@ -32,13 +32,13 @@ const DAY_MILLIS: i64 = 86_400_000;
 /// Suspends what has expired and what is not used.
 pub async fn tick(cx: &Cx<'_>) -> Result<()> {
     let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
-    for client in cx.all(store::clients::expired(tenant, now, EXPIRED)).await? {
-        let guard = store::clients::suspend_expired(tenant, &client, now);
-        suspend(cx, &client, EventType::ClientExpired, guard).await?;
+    for (id, name) in cx.all(store::clients::expired(tenant, now, EXPIRED)).await? {
+        let guard = store::clients::suspend_expired(tenant, &id, now);
+        suspend(cx, (&id, name), EventType::ClientExpired, guard).await?;
     }
     for client in unused(cx).await? {
         let guard = store::clients::suspend_unused(tenant, &client.id, client.version, now);
-        suspend(cx, &client.id, EventType::ClientUnused, guard).await?;
+        suspend(cx, (&client.id, client.name), EventType::ClientUnused, guard).await?;
     }
     Ok(())
 }
@@ -80,8 +80,8 @@ async fn unused(cx: &Cx<'_>) -> Result<Vec<Unchanged>> {
     Ok(found)
 }
 
-async fn suspend(cx: &Cx<'_>, client: &str, kind: EventType, guard: Sql) -> Result<()> {
-    let facts = Facts { target: Some(client.to_owned()), ..Facts::default() };
+async fn suspend(cx: &Cx<'_>, (client, name): (&str, String), kind: EventType, guard: Sql) -> Result<()> {
+    let facts = Facts { target: Some(client.to_owned()), target_name: Some(name), ..Facts::default() };
     let subjects = Subjects { client: Some(client), ..Subjects::default() };
     let change = Change::guard(guard)
         .invalidates(&ClientKey(client))

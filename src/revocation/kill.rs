@@ -78,9 +78,9 @@ pub async fn suspend(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
     let census = census(cx, order).await?;
     let event = match census.status {
         Status::Suspended => None,
-        from => {
+        Status::Active | Status::Retired => {
             let told = told(cx, order, &census).await?;
-            Some(turn(cx, order, from, Status::Suspended, told).await?)
+            Some(turn(cx, order, (&census, Status::Suspended), told).await?)
         }
     };
     let at = match event.is_some() {
@@ -92,19 +92,21 @@ pub async fn suspend(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
 
 /// Lets a suspended thing go on; one that is active goes on as it was.
 pub async fn resume(cx: &Cx<'_>, order: Order<'_>) -> Result<()> {
-    match census(cx, order).await?.status {
+    let census = census(cx, order).await?;
+    match census.status {
         Status::Active => Ok(()),
-        from => turn(cx, order, from, Status::Active, vec![]).await.map(drop),
+        Status::Suspended | Status::Retired => turn(cx, order, (&census, Status::Active), vec![]).await.map(drop),
     }
 }
 
 /// Moves a thing that is not stopped for good; answers the name of the event that tells of it.
-async fn turn(cx: &Cx<'_>, order: Order<'_>, from: Status, to: Status, signals: Vec<Sql>) -> Result<String> {
+async fn turn(cx: &Cx<'_>, order: Order<'_>, (census, to): (&Census, Status), signals: Vec<Sql>) -> Result<String> {
+    let from = census.status;
     if from == Status::Retired {
         return Err(Reason::Conflict.because("it was stopped for good"));
     }
     let kind = event_type(order.kind, to).ok_or(Reason::NotFound)?;
-    let event = audit::event(cx, kind, Some(order.admin), facts(&order.thing()?));
+    let event = audit::event(cx, kind, Some(order.admin), facts(cx, order.thing()?, census));
     let (kind_of, thing) = order.thing()?;
     let guard = stops::set_status(&cx.tenant.id, (kind_of, &thing), (from, to), cx.now.seconds());
     let (id, change) = (event.id.clone(), Change::guard(guard.ok_or(Reason::NotFound)?));
@@ -168,7 +170,7 @@ async fn stop(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
     let census = census(cx, order).await?;
     let (kind, id) = order.thing()?;
     let wire = event_type(kind, Status::Retired).ok_or(Fault::Broken("a kill has no event"))?;
-    let event = audit::event(cx, wire, Some(order.admin), facts(&order.thing()?));
+    let event = audit::event(cx, wire, Some(order.admin), facts(cx, order.thing()?, &census));
     let status = if kind == Stoppable::Tenant { Status::Suspended } else { Status::Retired };
     let receipt = receipt(cx, (kind, id.clone()), (status, Moment::of(cx.now)), &census, Some(event.id.clone()));
     let body = serde_json::to_string(&receipt).map_err(|_| Fault::Broken("a receipt has no JSON"))?;
@@ -239,10 +241,14 @@ async fn census(cx: &Cx<'_>, order: Order<'_>) -> Result<Census> {
     Ok(thing.with_leases(leases.into_iter().next().ok_or(Fault::Broken("a count has a row"))?))
 }
 
-fn facts((kind, id): &(Stoppable, String)) -> Facts {
-    let of = |wanted: Stoppable| (*kind == wanted).then(|| id.clone());
+fn facts(cx: &Cx<'_>, (kind, id): (Stoppable, String), census: &Census) -> Facts {
+    let of = |wanted: Stoppable| (kind == wanted).then(|| id.clone());
+    if let (Stoppable::User, Some(name)) = (kind, &census.name) {
+        cx.note_name(&id, name);
+    }
     Facts {
         target: Some(id.clone()),
+        target_name: census.name.clone(),
         connection: of(Stoppable::Connection),
         jti_hash: of(Stoppable::Chain),
         subject: of(Stoppable::User),

@@ -27,4 +27,11 @@ impl Kv for CloudflareKv {
     fn delete<'a>(&'a self, key: &'a str) -> Pending<'a, Result<(), Unavailable>> {
         Box::pin(async move { self.store()?.delete(key).await.map_err(|_| DOWN) })
     }
+
+    fn list<'a>(&'a self, prefix: &'a str, limit: u64) -> Pending<'a, Result<Vec<String>, Unavailable>> {
+        Box::pin(async move {
+            let list = self.store()?.list().prefix(prefix.to_owned()).limit(limit);
+            Ok(list.execute().await.map_err(|_| DOWN)?.keys.into_iter().map(|key| key.name).collect())
+        })
+    }
 }

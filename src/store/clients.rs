@@ -137,11 +137,15 @@ macro_rules! is_expired {
     };
 }
 
-/// Active clients beyond their expiry.
-pub fn expired(tenant: &str, now: i64, limit: i64) -> Query<String> {
+/// Active clients beyond their expiry: id and name.
+pub fn expired(tenant: &str, now: i64, limit: i64) -> Query<(String, String)> {
     query!(
-        |row| row.text("id"),
-        concat!("SELECT id FROM clients WHERE tenant = ?1 AND status = 'active' AND ", is_expired!(), " LIMIT ?3"),
+        |row| Ok((row.text("id")?, row.text("name")?)),
+        concat!(
+            "SELECT id, metadata ->> '$.client_name' AS name FROM clients WHERE tenant = ?1 AND status = 'active' AND ",
+            is_expired!(),
+            " LIMIT ?3"
+        ),
         tenant,
         now,
         limit
@@ -152,6 +156,8 @@ pub fn expired(tenant: &str, now: i64, limit: i64) -> Query<String> {
 pub struct Unchanged {
     /// Its id.
     pub id: String,
+    /// Its name.
+    pub name: String,
     /// Its version.
     pub version: i64,
     /// How many days it may stay unused.
@@ -161,8 +167,13 @@ pub struct Unchanged {
 /// Active clients after `after`, by id, that were not changed for as long as they may stay unused.
 pub fn unchanged(tenant: &str, after: &str, now: i64, limit: i64) -> Query<Unchanged> {
     query!(
-        |row| Ok(Unchanged { id: row.text("id")?, version: row.int("version")?, days: row.int("days")? }),
-        "SELECT id, version, json_extract(metadata, '$.suspend_unused_after_days') AS days \
+        |row| Ok(Unchanged {
+            id: row.text("id")?,
+            name: row.text("name")?,
+            version: row.int("version")?,
+            days: row.int("days")?,
+        }),
+        "SELECT id, metadata ->> '$.client_name' AS name, version, json_extract(metadata, '$.suspend_unused_after_days') AS days \
          FROM clients INDEXED BY clients_that_lapse WHERE tenant = ?1 AND status = 'active' AND id > ?3 \
          AND json_extract(metadata, '$.suspend_unused_after_days') IS NOT NULL \
          AND updated_at + 86400 * json_extract(metadata, '$.suspend_unused_after_days') <= ?2 ORDER BY id LIMIT ?4",

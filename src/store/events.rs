@@ -42,11 +42,11 @@ pub fn put_back(id: &str, counts: bool) -> Sql {
     sql!("UPDATE outbox SET tries = tries + 1, attempts = attempts + ?2 WHERE id = ?1", id, i64::from(counts))
 }
 
-/// Keeps an event; a second delivery changes nothing.
+/// Keeps an event, unless its tenant was deleted; a second delivery changes nothing.
 pub fn keep(event: &Event, body: String) -> Sql {
     sql!(
-        "INSERT INTO events (tenant, id, at, type, client, subject, refused, body, target) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
-         ON CONFLICT DO NOTHING",
+        "INSERT INTO events (tenant, id, at, type, client, subject, refused, body, target) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 \
+         WHERE NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1) ON CONFLICT DO NOTHING",
         event.tenant.as_str(),
         event.id.as_str(),
         i64::try_from(event.at).unwrap_or(i64::MAX),
@@ -59,10 +59,11 @@ pub fn keep(event: &Event, body: String) -> Sql {
     )
 }
 
-/// Keeps when a client last got a token.
+/// Keeps when a client last got a token, unless its tenant was deleted.
 pub fn keep_last_token(tenant: &str, client: &str, at: i64) -> Sql {
     sql!(
-        "INSERT INTO last_tokens (tenant, client, at) VALUES (?1, ?2, ?3) \
+        "INSERT INTO last_tokens (tenant, client, at) SELECT ?1, ?2, ?3 \
+         WHERE NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1) \
          ON CONFLICT (tenant, client) DO UPDATE SET at = max(at, excluded.at)",
         tenant,
         client,
@@ -80,9 +81,15 @@ pub fn last_tokens(tenant: &str, clients: String) -> Query<(String, i64)> {
     )
 }
 
-/// Keeps what no consumer could; a second delivery changes nothing.
+/// Keeps what no consumer could, unless it is of a tenant that was deleted; a second delivery changes nothing.
 pub fn bury(id: &str, body: String, now: i64) -> Sql {
-    sql!("INSERT INTO dead_letters (id, body, received_at) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING", id, body, now)
+    sql!(
+        "INSERT INTO dead_letters (id, body, received_at) SELECT ?1, ?2, ?3 WHERE NOT EXISTS (SELECT 1 FROM former_tenants \
+         WHERE id = CASE WHEN json_valid(?2) THEN ?2 ->> '$.tenant' END) ON CONFLICT DO NOTHING",
+        id,
+        body,
+        now
+    )
 }
 
 /// How many dead letters there are; counted up to 100,000.
@@ -93,7 +100,7 @@ pub fn count_dead() -> Query<i64> {
 /// Which events are asked for; ids bound moments, for they sort by time.
 #[derive(Default)]
 pub struct Filter {
-    /// Of this client.
+    /// Of this client: what it did, and without `target` what was done to it.
     pub client: Option<String>,
     /// About this record: an id or a name.
     pub target: Option<String>,
@@ -115,6 +122,23 @@ macro_rules! page {
             " WHERE tenant = ?1 AND id >= ?2 AND id < ?3 AND ",
             $which,
             " ORDER BY id DESC LIMIT ?4"
+        )
+    };
+}
+
+/// What a client did, and what was done to it.
+macro_rules! of_client {
+    ($index:literal, $which:literal) => {
+        concat!(
+            "SELECT body FROM (SELECT * FROM (SELECT id, body FROM events INDEXED BY ",
+            $index,
+            " WHERE tenant = ?1 AND id >= ?2 AND id < ?3 AND client = ?5",
+            $which,
+            " ORDER BY id DESC LIMIT ?4) UNION ALL \
+             SELECT * FROM (SELECT id, body FROM events INDEXED BY events_by_target \
+             WHERE tenant = ?1 AND id >= ?2 AND id < ?3 AND target = ?5 AND client IS NOT ?5",
+            $which,
+            " ORDER BY id DESC LIMIT ?4)) ORDER BY id DESC LIMIT ?4"
         )
     };
 }
@@ -165,18 +189,18 @@ pub fn list(tenant: &str, filter: &Filter, limit: i64) -> Query<serde_json::Valu
             )
         }
         (Some(client), None, false) => {
-            query!(read, page!("events_by_client", "client = ?5"), tenant, from, before, limit, client)
+            query!(read, of_client!("events_by_client", ""), tenant, from, before, limit, client)
         }
         (Some(client), None, true) => {
-            let text = page!("events_refused_by_client", "client = ?5 AND refused = 1");
+            let text = of_client!("events_refused_by_client", " AND refused = 1");
             query!(read, text, tenant, from, before, limit, client)
         }
         (Some(client), Some(kind), false) => {
-            let text = page!("events_by_client_and_type", "client = ?5 AND type = ?6");
+            let text = of_client!("events_by_client_and_type", " AND type = ?6");
             query!(read, text, tenant, from, before, limit, client, kind)
         }
         (Some(client), Some(kind), true) => {
-            let text = page!("events_refused_by_client_and_type", "client = ?5 AND type = ?6 AND refused = 1");
+            let text = of_client!("events_refused_by_client_and_type", " AND type = ?6 AND refused = 1");
             query!(read, text, tenant, from, before, limit, client, kind)
         }
     }

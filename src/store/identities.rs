@@ -91,7 +91,8 @@ macro_rules! entries {
     ($which:literal) => {
         concat!(
             "SELECT i.id, i.place, i.client, i.subject, i.registered_by, i.status, i.revoked_before, i.created_at, \
-             i.updated_at, c.metadata, c.status AS client_status, coalesce(u.status, CASE WHEN i.subject <> i.client THEN s.status END) AS user_status, ",
+             i.updated_at, c.metadata, coalesce(u.body ->> '$.name', s.metadata ->> '$.client_name') AS subject_name, \
+             c.status AS client_status, coalesce(u.status, CASE WHEN i.subject <> i.client THEN s.status END) AS user_status, ",
             standing!(),
             " AS standing",
             joined!(),
@@ -134,6 +135,7 @@ pub fn read_entry(row: &Reader<'_>) -> Result<Entry> {
     Ok(Entry {
         identity: read(row)?,
         client: row.optional_text("metadata").map(|_| row.json("metadata")).transpose()?,
+        subject_name: row.optional_text("subject_name"),
         client_status: status("client_status")?,
         user_status: status("user_status")?,
         status: row.name("standing")?,

@@ -1,5 +1,6 @@
 //! Outside issuers, and the clients that trust them.
 
+use super::registered::{read, registered};
 use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::model::issuer::WorkloadIdentity;
@@ -12,34 +13,11 @@ macro_rules! columns {
     };
 }
 
+registered!("issuers", columns!(), read => Issuer);
+
 /// The issuer with that `iss`.
 pub fn by_issuer(tenant: &str, iss: &str) -> Query<Issuer> {
     query!(read, concat!(columns!(), " WHERE tenant = ?1 AND issuer = ?2"), tenant, iss)
-}
-
-/// The issuer of that id.
-pub fn get(tenant: &str, id: &str) -> Query<Issuer> {
-    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, id)
-}
-
-/// Issuers of that name after `after`, by id.
-pub fn named(tenant: &str, name: &str, after: &str, limit: i64) -> Query<Issuer> {
-    query!(
-        read,
-        concat!(
-            columns!(),
-            " WHERE tenant = ?1 AND json_extract(body, '$.name') = ?4 AND id > ?2 ORDER BY id LIMIT ?3"
-        ),
-        tenant,
-        after,
-        limit,
-        name
-    )
-}
-
-/// Issuers after `after`, by id.
-pub fn list(tenant: &str, after: &str, limit: i64) -> Query<Issuer> {
-    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)
 }
 
 /// Registers an issuer; the guard of a chain.
@@ -67,22 +45,6 @@ pub fn update(tenant: &str, (id, version): (&str, i64), body: &IssuerBody, json:
         version,
         now
     )
-}
-
-/// Removes an issuer that still has `version`; the guard of a chain.
-pub fn delete(tenant: &str, id: &str, version: i64) -> Sql {
-    sql!("DELETE FROM issuers WHERE tenant = ?1 AND id = ?2 AND version = ?3", tenant, id, version)
-}
-
-/// Reads a row.
-pub fn read(row: &Reader<'_>) -> Result<Issuer> {
-    Ok(Issuer {
-        id: row.text("id")?,
-        body: row.json("body")?,
-        version: row.int("version")?,
-        created_at: row.int("created_at")?,
-        updated_at: row.int("updated_at")?,
-    })
 }
 
 /// The workload identities that name an issuer, with their clients. Most clients have none, and an index of those that do

@@ -1,7 +1,7 @@
 //! Resources.
 
-use super::{Query, Reader, query, sql};
-use crate::error::Result;
+use super::registered::{read, registered};
+use super::{Query, query, sql};
 use crate::model::{Resource, ResourceBody};
 use crate::ports::Sql;
 
@@ -10,6 +10,8 @@ macro_rules! columns {
         "SELECT id, body, version, created_at, updated_at FROM resources"
     };
 }
+
+registered!("resources", columns!(), read => Resource);
 
 /// The resource whose URI meets `meeting_form`.
 pub fn by_uri(tenant: &str, meeting_form: &str) -> Query<Resource> {
@@ -24,31 +26,6 @@ pub fn guarded_by(tenant: &str, server: &str) -> Query<Resource> {
         tenant,
         server
     )
-}
-
-/// The resource of that id.
-pub fn get(tenant: &str, id: &str) -> Query<Resource> {
-    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, id)
-}
-
-/// Resources of that name after `after`, by id.
-pub fn named(tenant: &str, name: &str, after: &str, limit: i64) -> Query<Resource> {
-    query!(
-        read,
-        concat!(
-            columns!(),
-            " WHERE tenant = ?1 AND json_extract(body, '$.name') = ?4 AND id > ?2 ORDER BY id LIMIT ?3"
-        ),
-        tenant,
-        after,
-        limit,
-        name
-    )
-}
-
-/// Resources after `after`, by id.
-pub fn list(tenant: &str, after: &str, limit: i64) -> Query<Resource> {
-    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)
 }
 
 /// Registers a resource; the guard of a chain.
@@ -78,20 +55,4 @@ pub fn update(tenant: &str, (id, version): (&str, i64), body: &ResourceBody, jso
         version,
         now
     )
-}
-
-/// Removes a resource that still has `version`; the guard of a chain.
-pub fn delete(tenant: &str, id: &str, version: i64) -> Sql {
-    sql!("DELETE FROM resources WHERE tenant = ?1 AND id = ?2 AND version = ?3", tenant, id, version)
-}
-
-/// Reads a row.
-pub fn read(row: &Reader<'_>) -> Result<Resource> {
-    Ok(Resource {
-        id: row.text("id")?,
-        body: row.json("body")?,
-        version: row.int("version")?,
-        created_at: row.int("created_at")?,
-        updated_at: row.int("updated_at")?,
-    })
 }

@@ -45,7 +45,8 @@ fn census_sql(tenant: &str, (kind, id): (Stoppable, &str), now: i64) -> (Sql, Sq
     match kind {
         Client => (
             sql!(
-                "SELECT status, updated_at, (SELECT count(*) FROM client_secrets WHERE tenant = ?1 AND client = ?2 \
+                "SELECT status, updated_at, metadata ->> '$.client_name' AS name, \
+                 (SELECT count(*) FROM client_secrets WHERE tenant = ?1 AND client = ?2 \
                  AND (expires_at IS NULL OR expires_at > ?3)) AS secrets, \
                  (SELECT count(*) FROM identities WHERE tenant = ?1 AND client = ?2) AS identities \
                  FROM clients WHERE tenant = ?1 AND id = ?2",
@@ -66,7 +67,7 @@ fn census_sql(tenant: &str, (kind, id): (Stoppable, &str), now: i64) -> (Sql, Sq
         ),
         User => (
             sql!(
-                "SELECT status, updated_at, 0 AS secrets, \
+                "SELECT status, updated_at, body ->> '$.name' AS name, 0 AS secrets, \
                  (SELECT count(*) FROM identities WHERE tenant = ?1 AND subject = ?2) AS identities \
                  FROM users WHERE tenant = ?1 AND id = ?2",
                 tenant,
@@ -99,7 +100,7 @@ fn census_sql(tenant: &str, (kind, id): (Stoppable, &str), now: i64) -> (Sql, Sq
             sql!(
                 "SELECT status, updated_at, (SELECT count(*) FROM client_secrets WHERE tenant = ?1 \
                  AND (expires_at IS NULL OR expires_at > ?2)) AS secrets, \
-                 (SELECT count(*) FROM identities WHERE tenant = ?1) AS identities FROM tenants WHERE id = ?1",
+                 (SELECT count(*) FROM identities WHERE tenant = ?1) AS identities, name FROM tenants WHERE id = ?1",
                 id,
                 now
             ),
@@ -125,6 +126,8 @@ pub struct Census {
     pub status: Status,
     /// When its row was changed last.
     pub updated_at: i64,
+    /// What it is called, if it has a name beside its id.
+    pub name: Option<String>,
     /// Secrets that had not expired, or credentials.
     pub secrets: i64,
     /// Agentic identities.
@@ -148,6 +151,7 @@ fn read_census(row: &Reader<'_>) -> Result<Census> {
     Ok(Census {
         status: row.name("status")?,
         updated_at: row.int("updated_at")?,
+        name: row.optional_text("name"),
         secrets: row.int("secrets")?,
         identities: row.int("identities")?,
         leases: 0,

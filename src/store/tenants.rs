@@ -21,11 +21,11 @@ pub fn list(after: &str, limit: i64) -> Query<Tenant> {
     query!(read, concat!(columns!(), " WHERE id > ?1 ORDER BY id LIMIT ?2"), after, limit)
 }
 
-/// Makes a tenant; the guard of a chain.
+/// Makes a tenant, unless another has or had its name; the guard of a chain.
 pub fn insert(tenant: &Tenant, settings: String) -> Sql {
     sql!(
-        "INSERT INTO tenants (id, name, zone, settings, created_at, updated_at) VALUES (?1, ?2, ?3, ?4, ?5, ?5) \
-         ON CONFLICT DO NOTHING",
+        "INSERT INTO tenants (id, name, zone, settings, created_at, updated_at) SELECT ?1, ?2, ?3, ?4, ?5, ?5 \
+         WHERE NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1) ON CONFLICT DO NOTHING",
         tenant.id.as_str(),
         tenant.name.as_str(),
         tenant.zone.as_str(),

@@ -3,6 +3,7 @@
 //! What a user is called is told by the user's own row; `accounts` is the index of it that finds users and keeps two of
 //! them from having one account. After every change [`index`] brings it in line, whoever came first.
 
+use super::registered::registered;
 use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::model::User;
@@ -14,10 +15,7 @@ macro_rules! columns {
     };
 }
 
-/// The user of that id.
-pub fn get(tenant: &str, user: &str) -> Query<User> {
-    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, user)
-}
+registered!("users", columns!(), read => User);
 
 /// The user whom `issuer` calls `subject`.
 pub fn by_account(tenant: &str, issuer: &str, subject: &str) -> Query<User> {
@@ -31,26 +29,6 @@ pub fn by_account(tenant: &str, issuer: &str, subject: &str) -> Query<User> {
         issuer,
         subject
     )
-}
-
-/// Users of that name after `after`, by id.
-pub fn named(tenant: &str, name: &str, after: &str, limit: i64) -> Query<User> {
-    query!(
-        read,
-        concat!(
-            columns!(),
-            " WHERE tenant = ?1 AND json_extract(body, '$.name') = ?4 AND id > ?2 ORDER BY id LIMIT ?3"
-        ),
-        tenant,
-        after,
-        limit,
-        name
-    )
-}
-
-/// Users after `after`, by id.
-pub fn list(tenant: &str, after: &str, limit: i64) -> Query<User> {
-    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)
 }
 
 /// Makes a user, unless somebody has one of the accounts; the guard of a chain.
@@ -81,11 +59,6 @@ pub fn update(tenant: &str, id: &str, version: i64, body: String, now: i64) -> S
         body,
         now
     )
-}
-
-/// Removes a user who still has `version`; the guard of a chain.
-pub fn delete(tenant: &str, user: &str, version: i64) -> Sql {
-    sql!("DELETE FROM users WHERE tenant = ?1 AND id = ?2 AND version = ?3", tenant, user, version)
 }
 
 /// Brings the accounts of a user in line with the user's row.

@@ -11,7 +11,7 @@ use crate::directory::resources;
 use crate::error::{Reason, Result};
 use crate::model::event::{Because, Facts};
 use crate::model::{Client, Resource};
-use crate::oauth::{Form, ResourceUri, Scope};
+use crate::oauth::{Parameters, ResourceUri, Scope};
 use std::rc::Rc;
 
 /// What the form asks for.
@@ -29,7 +29,7 @@ pub struct Requested<'a> {
 impl<'a> Requested<'a> {
     /// Reads `scope` and the resource, which one of the parameters called `names` tells; if several do they have to mean one.
     /// If none does the only one is meant that the client may ask for.
-    pub fn read(form: &'a Form, client: &Client, names: &[&str]) -> Result<Self> {
+    pub fn read(form: Parameters<'a>, client: &Client, names: &[&str]) -> Result<Self> {
         let resource = wanted_resource(form, client, names)?;
         Ok(Self { resource, scope: form.get("scope"), ceilings: vec![], authorization_server: None })
     }
@@ -80,7 +80,7 @@ pub fn serves(cx: &Cx<'_>, client: &Client, aud: &str) -> bool {
 }
 
 /// The one resource that is meant: the one asked for, or the only one that the client may ask for.
-fn wanted_resource(form: &Form, client: &Client, names: &[&str]) -> Result<ResourceUri> {
+fn wanted_resource(form: Parameters<'_>, client: &Client, names: &[&str]) -> Result<ResourceUri> {
     let mut wanted: Option<ResourceUri> = None;
     for name in names {
         let mut asked = form.all(name);

@@ -31,6 +31,11 @@ pub struct Sealed {
     pub wrapped_key: String,
 }
 
+/// How the names of all ciphertexts of a tenant in KV begin.
+pub fn kv_prefix(tenant: &str) -> String {
+    format!("credential/{tenant}/")
+}
+
 impl Place<'_> {
     fn associated(&self, what: &str) -> String {
         format!("{what}/{FORMAT}/{}/{}/{}", self.tenant, self.connection, self.credential)
@@ -38,7 +43,7 @@ impl Place<'_> {
 
     /// The name of the ciphertext in KV.
     pub fn kv_key(&self) -> String {
-        format!("credential/{}/{}", self.tenant, self.credential)
+        kv_prefix(self.tenant) + self.credential
     }
 
     /// Seals a credential under a new data key.

@@ -19,5 +19,6 @@ mod lease;
 mod provider;
 pub mod rewrap;
 
+pub use envelope::kv_prefix;
 pub use keep::{Draft, create, kill, remove, update};
 pub use lease::{Granted, Request, Trail, lease};

@@ -6,7 +6,7 @@
 //!    A bound token is refused as a bearer token, and an unbound one as a bound one (RFC 9449 §7.1, §7.2).
 //! 3. An API of the tenant asks policy and the client's registration at each call: what a token was issued for is no promise.
 
-use super::{Method, Request};
+use super::Request;
 use crate::audit;
 use crate::authn::client::{Authenticated, Callers, Claim, Unproved};
 use crate::authn::dpop;
@@ -15,12 +15,48 @@ use crate::context::Cx;
 use crate::directory::{identities, resources};
 use crate::error::{Error, Fault, Reason, Refusal, Result};
 use crate::model::event::Facts;
-use crate::model::{AuthMethod, Client, ClientKind, EventType};
+use crate::model::{AuthMethod, Client, EventType};
 use crate::oauth::basic::Basic;
 use crate::oauth::{Form, ResourceUri, Scope};
 use crate::policy;
 use crate::tokens::{self, Accepted};
-use std::rc::Rc;
+
+/// What a request has told of its sender so far: for the event of its refusal.
+#[derive(Default)]
+pub struct Sender {
+    /// The client that it names or has shown to be.
+    pub client: Option<String>,
+    /// Whether it has shown that.
+    pub is_proved: bool,
+}
+
+impl Sender {
+    /// Reads the form of a request. A malformed one that comes with the right secret is no failed authentication.
+    pub async fn form(&mut self, cx: &Cx<'_>, request: &Request) -> Result<Form> {
+        let header = request.header("authorization");
+        self.client = Basic::client_id(header);
+        let (form, problem) = match &request.body {
+            Some(body) => Form::read(request.header("content-type"), body),
+            None => (Form::default(), Some(Reason::BodyTooLarge)),
+        };
+        let Some(problem) = problem else { return Ok(form) };
+        if let Ok(Some(claim)) = Claim::find(header, &form)
+            && let Some(client) = claim.secret_of(cx).await?
+        {
+            *self = Self { client: Some(client.id.clone()), is_proved: true };
+        }
+        Err(problem.into())
+    }
+
+    /// Records a refusal: as one event if the sender is known, else it is counted and limited. Answers what the sender is told.
+    pub async fn refuse(&self, cx: &Cx<'_>, refusal: Refusal, kind: EventType, facts: Facts) -> Result<Error> {
+        let client = self.client.as_deref();
+        match self.is_proved {
+            true => refused(cx, refusal, kind, client, facts).await,
+            false => Unproved { kind, client, facts }.refuse(cx, refusal).await,
+        }
+    }
+}
 
 /// A form of a client that has authenticated.
 pub struct ClientCall {
@@ -33,11 +69,11 @@ pub struct ClientCall {
 impl ClientCall {
     /// Reads the form and authenticates the client. `kind` is the event of a refusal.
     pub async fn read(cx: &Cx<'_>, request: &Request, callers: Callers, kind: EventType) -> Result<Self> {
-        let mut client = Basic::client_id(request.header("authorization"));
+        let mut sender = Sender::default();
         let call = async {
-            let form = form(request)?;
+            let form = sender.form(cx, request).await?;
             let claim = Claim::read(request.header("authorization"), &form)?;
-            client = claim.client_id().map(str::to_owned);
+            sender.client = claim.client_id().map(str::to_owned);
             let caller = match callers.may_be_public() {
                 true => claim.accept(cx).await?,
                 false => claim.verify(cx).await?,
@@ -46,10 +82,9 @@ impl ClientCall {
         };
         match call.await {
             Err(Error::Refused(refusal)) => {
-                let resource_server = client.clone().filter(|_| kind == EventType::LeaseRefused);
+                let resource_server = sender.client.clone().filter(|_| kind == EventType::LeaseRefused);
                 let facts = Facts { resource_server, ..Facts::default() };
-                let unproved = Unproved { kind, client: client.as_deref(), facts };
-                Err(unproved.refuse(cx, refusal).await?)
+                Err(sender.refuse(cx, refusal, kind, facts).await?)
             }
             outcome => outcome,
         }
@@ -63,12 +98,6 @@ impl ClientCall {
         }
         refused(cx, refusal, kind, client, Facts::default()).await
     }
-}
-
-/// The form of a request.
-pub fn form(request: &Request) -> Result<Form> {
-    let body = request.body.as_deref().ok_or(Reason::BodyTooLarge)?;
-    Form::parse(request.header("content-type"), body)
 }
 
 /// Records the refusal of a request whose sender is known; answers what the sender is told.
@@ -85,35 +114,26 @@ pub async fn refused(
     Ok(Error::Refused(refusal))
 }
 
-/// An administrator's client.
-pub struct Admin(Accepted);
+/// The bearer of a token for an API of the tenant.
+pub struct Bearer(Accepted);
 
-impl Admin {
-    /// Checks the token: it has to be for `{issuer}/admin`.
-    pub async fn of(cx: &Cx<'_>, request: &Request) -> Result<Self> {
-        accept(cx, request, "admin").await.map(Self)
+impl Bearer {
+    /// Checks the token: it has to be for `{issuer}/{api}`. A refusal is counted under its address, as `unproved` says.
+    pub async fn of(cx: &Cx<'_>, request: &Request, api: &str, unproved: Unproved<'_>) -> Result<Self> {
+        match accept(cx, request, api).await {
+            Err(Error::Refused(refusal)) => Err(unproved.refuse(cx, refusal).await?),
+            outcome => outcome.map(Self),
+        }
     }
 
-    /// Checks the scope: reading takes `admin:read` or `admin`, everything else `admin`.
-    pub async fn may(&self, cx: &Cx<'_>, method: Method) -> Result<()> {
-        let enough: &[&'static str] = if method == Method::Get { &["admin:read", "admin"] } else { &["admin"] };
+    /// Checks the scope: one of those that are `enough`, which registration and policy would give to the client now.
+    pub async fn may(&self, cx: &Cx<'_>, enough: &[&'static str]) -> Result<()> {
         expect(cx, &self.0, enough).await
     }
 
     /// The client that acts.
-    pub fn client_id(&self) -> &str {
-        &self.0.client.id
-    }
-}
-
-/// The resource server that manages or reads its event stream: its token has to be for `{issuer}/ssf`, with one of the
-/// scopes that are `enough`.
-pub async fn receiver(cx: &Cx<'_>, request: &Request, enough: &[&'static str]) -> Result<Rc<Client>> {
-    let accepted = accept(cx, request, "ssf").await?;
-    expect(cx, &accepted, enough).await?;
-    match accepted.client.metadata.kind {
-        ClientKind::ResourceServer => Ok(accepted.client),
-        ClientKind::Autonomous | ClientKind::Delegated => Err(Reason::NoReceiver.into()),
+    pub fn client(&self) -> &Client {
+        &self.0.client
     }
 }
 

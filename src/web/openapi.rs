@@ -3,14 +3,19 @@
 //! In scope: rendering the table of routes with the objects that it names. Tests ask every endpoint and hold every answer against its
 //! schema, so the document is what the code does.
 
-use super::admin::idempotency::FORM;
+use super::admin::idempotency;
+use super::oauth::token;
 use super::router::{Endpoint, Gives, Row, Takes, rows};
 use super::schema::Components;
-use super::schema::objects::{OAUTH_ERROR, PROBLEM};
+use super::schema::objects::{OAUTH_ERROR, PROBLEM, token_parameter};
 use super::{Method, Response, SiteCall};
+use crate::authn::client;
 use crate::error::{Reason, Result};
+use crate::grants;
 use crate::model::tenant::{FIRST_TENANT, issuer};
 use serde_json::{Map, Value, json};
+
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// Answers the document.
 pub async fn get(call: SiteCall<'_>) -> Result<Response> {
@@ -61,16 +66,33 @@ fn operation(row: &Row, components: &mut Components) -> Value {
         "security": security(row),
     });
     let (media, body, required) = match row.takes {
-        Takes::Json(object) => ("application/json", Some(object), true),
-        Takes::JsonOrNothing(object) => ("application/json", Some(object), false),
-        Takes::Form(object) => ("application/x-www-form-urlencoded", Some(object), true),
+        Takes::Json(object) => ("application/json", Some(components.object(object)), true),
+        Takes::JsonOrNothing(object) => ("application/json", Some(components.object(object)), false),
+        Takes::Form(object) => (FORM, Some(components.object(object)), true),
+        Takes::TokenRequest => (FORM, Some(token_request(components)), true),
         Takes::Nothing | Takes::Page(_) | Takes::Query(..) => ("", None, false),
     };
-    if let (Some(object), Some(members)) = (body, operation.as_object_mut()) {
-        let schema = json!({media: {"schema": components.object(object)}});
+    if let (Some(schema), Some(members)) = (body, operation.as_object_mut()) {
+        let schema = json!({media: {"schema": schema}});
         members.insert("requestBody".to_owned(), json!({"required": required, "content": schema}));
     }
     operation
+}
+
+/// The form of a token request: each parameter with the grants that read it. Others are left aside (RFC 6749 §3.2).
+fn token_request(components: &mut Components) -> Value {
+    let own = token::READS.iter().chain(client::PARAMETERS).map(|name| (*name, Vec::new()));
+    let mut properties = Map::new();
+    for (name, grants) in own.chain(grants::parameters()) {
+        let mut schema = components.kind(token_parameter(name));
+        if let (false, Some(members)) = (grants.is_empty(), schema.as_object_mut()) {
+            let form = members.get("description").and_then(Value::as_str).map(|form| format!("; {form}"));
+            let text = format!("Read by {}{}", grants.join(", "), form.unwrap_or_default());
+            members.insert("description".to_owned(), text.into());
+        }
+        properties.insert(name.to_owned(), schema);
+    }
+    json!({"type": "object", "properties": properties, "required": ["grant_type"]})
 }
 
 fn security(row: &Row) -> Value {
@@ -100,7 +122,7 @@ fn parameters(row: &Row) -> Vec<Value> {
             all.extend(["cursor"].iter().chain(filters).map(|name| query(name, false)));
         }
         Takes::Query(names, required) => all.extend(names.iter().map(|name| query(name, required))),
-        Takes::Nothing | Takes::Json(_) | Takes::JsonOrNothing(_) | Takes::Form(_) => {}
+        Takes::Nothing | Takes::Json(_) | Takes::JsonOrNothing(_) | Takes::Form(_) | Takes::TokenRequest => {}
     }
     let mut header = |name: &str, required: bool, description: &str| {
         all.push(json!({
@@ -123,7 +145,7 @@ fn parameters(row: &Row) -> Vec<Value> {
             header(
                 "Idempotency-Key",
                 false,
-                &format!("{FORM}. For 24 hours a retry with it answers as the first request."),
+                &format!("{}. For 24 hours a retry with it answers as the first request.", idempotency::FORM),
             );
         }
         _ => {}
@@ -182,14 +204,14 @@ fn responses(row: &Row, components: &mut Components) -> Value {
 /// The statuses of refusals, common ones included.
 fn refusals(row: &Row) -> Vec<u16> {
     let common: &[u16] = match row.endpoint {
-        Endpoint::Admin(_) | Endpoint::Receiver(..) => &[401, 403, 404, 503],
+        Endpoint::Admin(_) | Endpoint::Receiver(..) => &[401, 403, 404, 429, 503],
         Endpoint::Site(_) => &[],
         Endpoint::Public(_) | Endpoint::Client(_) | Endpoint::Page(_) => &[403, 404, 503],
     };
     let body: &[u16] = match row.takes {
         Takes::Json(_) | Takes::JsonOrNothing(_) => &[400, 413, 415],
         Takes::Page(_) | Takes::Query(..) => &[400],
-        Takes::Nothing | Takes::Form(_) => &[],
+        Takes::Nothing | Takes::Form(_) | Takes::TokenRequest => &[],
     };
     let conditional: &[u16] = match (row.method, row.gives.1) {
         (Method::Get, Gives::Tagged(_)) => &[412],

@@ -39,6 +39,8 @@ pub enum Takes {
     JsonOrNothing(&'static Object),
     /// A form, and client authentication.
     Form(&'static Object),
+    /// The form of a token request: what the endpoint, client authentication and the grants read.
+    TokenRequest,
     /// The page of a list, and these filters.
     Page(&'static [&'static str]),
     /// Query parameters, and whether they are needed.

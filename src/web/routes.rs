@@ -18,7 +18,7 @@ use super::router::Takes::{Form, Json, JsonOrNothing, Page, Query};
 use super::router::{Endpoint, Gives, Row, Takes};
 use super::schema::objects::{
     EMPTY, HEALTH, INTROSPECTION, KEY_SET, LEASE, LEASE_REQUEST, OAUTH_ERROR, RECEIPT, RESOURCE_METADATA,
-    SERVER_METADATA, TOKEN, TOKEN_QUERY, TOKEN_REQUEST,
+    SERVER_METADATA, TOKEN, TOKEN_QUERY,
 };
 use super::ssf::{self, MANAGE, READ};
 use super::vault::lease;
@@ -49,7 +49,7 @@ macro_rules! routes {
 
 /// Every endpoint. Rows of one path stand together.
 pub static ROUTES: &[Row] = routes! {
-    Post "/t/{tenant}/token" Token Client(token::post), Form(&TOKEN_REQUEST) => 200 One(&TOKEN), [400, 401, 413, 429], "Issue a token (RFC 6749)";
+    Post "/t/{tenant}/token" Token Client(token::post), Takes::TokenRequest => 200 One(&TOKEN), [400, 401, 413, 429], "Issue a token (RFC 6749)";
     Post "/t/{tenant}/introspect" Token Client(introspect::post), Form(&TOKEN_QUERY) => 200 OneOrJwt(&INTROSPECTION, introspect::SIGNED), [400, 401, 413, 429], "Introspect a token (RFC 7662), signed where `Accept` asks so (RFC 9701)";
     Post "/t/{tenant}/connections/{name}/token" Broker Client(lease::lease), Form(&LEASE_REQUEST) => 200 One(&LEASE), [400, 401, 413, 429, 502, 504], "Lease a downstream token for one use";
     Post "/t/{tenant}/revoke" Token Client(revoke::post), Form(&TOKEN_QUERY) => 200 One(&EMPTY), [400, 401, 413, 429], "Revoke one's own token and what was made from it (RFC 7009)";
@@ -82,6 +82,7 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/admin/tenants" Admin Admin(post::<Tenants>), Json(&Tenants::NEW) => 201 Tagged(&tenants::MADE), [409], "Make a tenant and its first administrator; in `main` only";
     Get "/t/{tenant}/admin/tenants/{id}" Admin Admin(get::<Tenants>), Takes::Nothing => 200 Tagged(&tenants::TENANT), [], "Show a tenant";
     Put "/t/{tenant}/admin/tenants/{id}" Admin Admin(put::<Tenants>), Json(&Tenants::BODY) => 200 Tagged(&tenants::TENANT), [409, 412, 428], "Change a tenant";
+    Delete "/t/{tenant}/admin/tenants/{id}" Admin Admin(delete::<Tenants>), Takes::Nothing => 204 Gives::Nothing, [409, 412], "Delete a suspended tenant with everything in it, for good; in `main` only";
 
     Get "/t/{tenant}/admin/clients" Admin Admin(list::<Clients>), Page(Clients::FILTERS) => 200 Many(&clients::CLIENT), [], "List clients, the oldest first";
     Post "/t/{tenant}/admin/clients" Admin Admin(post::<Clients>), Json(&Clients::NEW) => 201 Tagged(&clients::REGISTERED), [409], "Register a client (names of RFC 7591); the only answer with its secret, if it has one";

@@ -6,7 +6,8 @@
 //!    the network, /64; requests without an address count as one), and under the client that it names, if there is such a client.
 //! 3. The refusal with which a count reaches [`crate::store::failures::LIMIT`] is one event `authentication.limited`. Before it, a
 //!    refusal that names a client of the tenant is an event of its own. A refusal that belongs to no client is none.
-//! 4. A request for a nonce (RFC 9449 §8) is no failure: it is neither counted nor limited.
+//! 4. A request for a nonce (RFC 9449 §8) is no failure: it is neither counted nor limited. Nor is a malformed form with the right secret,
+//!    or a 503 because of the service that has the keys.
 
 use crate::audit;
 use crate::context::{Counts, Cx};

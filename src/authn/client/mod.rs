@@ -25,7 +25,7 @@ pub use workload::client_by_workload;
 
 use crate::context::Cx;
 use crate::directory::clients;
-use crate::error::{Checked, Reason, Rejection, Result};
+use crate::error::{Checked, Error, Reason, Rejection, Result};
 use crate::model::id::MAX_ID;
 use crate::model::{AuthMethod, Client};
 use crate::oauth::Form;
@@ -41,6 +41,9 @@ pub const METHODS: &[AuthMethod] = &[
     AuthMethod::SpiffeJwt,
     AuthMethod::None,
 ];
+
+/// The parameters by which a client authenticates in a form.
+pub const PARAMETERS: &[&str] = &["client_id", "client_secret", "client_assertion_type", "client_assertion"];
 
 /// A client that has proved who it is, or has nothing to prove it with: `method` tells.
 pub struct Authenticated {
@@ -133,6 +136,19 @@ impl Claim {
             Presented::Secret(secret) => secret.client_id(),
             Presented::Assertion(assertion) => assertion.client_id(),
             Presented::Name(id) => Some(id.as_str()),
+        }
+    }
+
+    /// The client whose secret it is, if it is one: for a request that is refused for something else. An assertion is not looked at, for it
+    /// would be spent.
+    pub async fn secret_of(self, cx: &Cx<'_>) -> Result<Option<Rc<Client>>> {
+        match self.0 {
+            Presented::Secret(_) => match self.accept(cx).await {
+                Ok(caller) => Ok(Some(caller.client)),
+                Err(Error::Refused(_)) => Ok(None),
+                Err(fault) => Err(fault),
+            },
+            Presented::Assertion(_) | Presented::Name(_) => Ok(None),
         }
     }
 

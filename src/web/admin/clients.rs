@@ -229,7 +229,8 @@ pub async fn add_secret(call: AdminCall<'_>) -> Result<Response> {
 
 /// Removes a secret.
 pub async fn delete_secret(call: AdminCall<'_>) -> Result<Response> {
-    clients::delete_secret(call.cx, call.id(0)?, call.id(1)?, call.admin).await?;
+    let client = clients::find(call.cx, call.id(0)?).await?;
+    clients::delete_secret(call.cx, &client, call.id(1)?, call.admin).await?;
     Ok(Response::empty(204))
 }
 

@@ -27,11 +27,15 @@ object!(
         must "type" Kind::Words("EventType", || EventType::ALL.iter().map(|kind| kind.as_str()).collect()),
         must "request_id" Kind::Word,
         may "client" Kind::Word,
+        may "client_name" Kind::Word,
         may "subject" Kind::Word,
+        may "subject_name" Kind::Word,
         may "chain" WORDS,
+        may "chain_names" WORDS,
         may "grant_type" Kind::Word,
         may "auth_method" Kind::Word,
         may "resource" Kind::Word,
+        may "resource_name" Kind::Word,
         may "scope_asked" Kind::Word,
         may "scope_given" Kind::Word,
         may "scope_refused" Kind::List(&Kind::Object(&REFUSED_SCOPE), ANY),
@@ -39,6 +43,7 @@ object!(
         may "connection" Kind::Word,
         may "tool" Kind::Word,
         may "resource_server" Kind::Word,
+        may "resource_server_name" Kind::Word,
         may "ip" Kind::Word,
         may "decision" Kind::Word,
         may "policies" WORDS,
@@ -50,6 +55,7 @@ object!(
         may "reason" Kind::Word,
         may "detail" Kind::Word,
         may "target" Kind::Word,
+        may "target_name" Kind::Word,
     ]]
 );
 

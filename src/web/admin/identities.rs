@@ -29,6 +29,7 @@ const SHOWN: &[Member] = members![
     must "client" Kind::Word,
     may "client_name" Kind::Word,
     must "subject" Kind::Word,
+    may "subject_name" Kind::Word,
     may "owner" Kind::Word,
     must "tags" WORDS,
     must "registered_by" Kind::Word,
@@ -79,6 +80,7 @@ object!(
     CHAIN = "Chain" [members![
         must "jti_hash" Kind::Word,
         must "chain" WORDS,
+        may "chain_names" WORDS,
         may "resource" Kind::Word,
         must "scope" Kind::Word,
         must "expires_at" Kind::Time,
@@ -92,6 +94,8 @@ struct View {
     #[serde(skip_serializing_if = "Option::is_none")]
     client_name: Option<String>,
     subject: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject_name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     owner: Option<String>,
     tags: Vec<String>,
@@ -143,6 +147,8 @@ struct Chain {
     jti_hash: String,
     /// Who acts, newest first.
     chain: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    chain_names: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     resource: Option<String>,
     scope: String,
@@ -151,7 +157,7 @@ struct Chain {
 
 fn view(entry: Entry) -> View {
     let (status, stopped) = (entry.status, entry.stopped());
-    let Entry { identity, client, .. } = entry;
+    let Entry { identity, client, subject_name, .. } = entry;
     let (client_name, owner, tags) = match client {
         Some(client) => (Some(client.client_name), client.owner, client.tags),
         None => (None, None, vec![]),
@@ -161,6 +167,7 @@ fn view(entry: Entry) -> View {
         client: identity.client,
         client_name,
         subject: identity.subject,
+        subject_name,
         owner,
         tags,
         registered_by: identity.registered_by,
@@ -176,11 +183,15 @@ fn view(entry: Entry) -> View {
 fn chain(event: &Value, now: i64) -> Option<Chain> {
     let text = |name: &str| event.get(name)?.as_str().map(str::to_owned);
     let expires_at = event.get("expires_at")?.as_i64().filter(|expiry| *expiry > now)?;
-    let actors = event.get("chain").and_then(Value::as_array).into_iter().flatten();
+    let texts = |name: &str| {
+        let list = event.get(name).and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(Value::as_str).map(str::to_owned).collect()
+    };
     (event.get("type")? == "token.issued").then_some(())?;
     Some(Chain {
         jti_hash: text("jti_hash")?,
-        chain: actors.filter_map(Value::as_str).map(str::to_owned).collect(),
+        chain: texts("chain"),
+        chain_names: texts("chain_names"),
         resource: text("resource"),
         scope: text("scope_given")?,
         expires_at,

@@ -30,8 +30,10 @@ pub async fn get(call: AdminCall<'_>) -> Result<Response> {
     }
     if tenants::is_first(cx) {
         let outbox = cx.one(store::metrics::outbox()).await?.unwrap_or_default();
+        let deleting = cx.one(store::deletion::count()).await?.unwrap_or_default();
         for (name, help, count) in [
             ("writ_outbox_events", "Events that wait in the outbox, of all tenants", outbox),
+            ("writ_tenants_deleting", "Tenants that were deleted and are not all gone", deleting),
             (
                 "writ_dead_letters",
                 "Events that could not be recorded, of all tenants",

@@ -29,7 +29,7 @@ pub mod users;
 
 pub use page::{Page, items, page, parameters};
 
-use super::guard::{Admin, refused};
+use super::guard::{Bearer, refused};
 use super::{AdminCall, Answer, Call, Method, Response};
 use crate::authn::client::Unproved;
 use crate::error::{Error, Reason, Result};
@@ -42,22 +42,20 @@ use crate::model::id::is_slug;
 pub async fn answer(call: Call<'_>, run: for<'a> fn(AdminCall<'a>) -> Answer<'a>) -> Result<Response> {
     let (method, kind) = (Method::parse(&call.request.method), EventType::AdminRefused);
     let facts = || Facts { target: Some(target(call, method)), ..Facts::default() };
-    let admin = match Admin::of(call.cx, call.request).await {
-        Ok(admin) => admin,
-        Err(Error::Refused(refusal)) => {
-            return Err(Unproved { kind, client: None, facts: facts() }.refuse(call.cx, refusal).await?);
-        }
-        Err(fault) => return Err(fault),
-    };
-    let answer = match admin.may(call.cx, method).await {
-        Ok(()) => run(AdminCall { call, admin: admin.client_id() }).await,
+    let unproved = Unproved { kind, client: None, facts: facts() };
+    let bearer = Bearer::of(call.cx, call.request, "admin", unproved).await?;
+    let admin = bearer.client().id.as_str();
+    // Reading takes either scope, everything else the one.
+    let enough: &[&'static str] = if method == Method::Get { &["admin:read", "admin"] } else { &["admin"] };
+    let answer = match bearer.may(call.cx, enough).await {
+        Ok(()) => run(AdminCall { call, admin }).await,
         Err(refused) => Err(refused),
     };
     // Who looks for what is not there has been refused nothing.
     let is_lookup = |reason| method == Method::Get && matches!(reason, Reason::NotFound | Reason::NoSuchPath);
     match answer {
         Err(Error::Refused(refusal)) if is_lookup(refusal.reason) => Err(Error::Refused(refusal)),
-        Err(Error::Refused(refusal)) => Err(refused(call.cx, refusal, kind, Some(admin.client_id()), facts()).await?),
+        Err(Error::Refused(refusal)) => Err(refused(call.cx, refusal, kind, Some(admin), facts()).await?),
         answer => answer,
     }
 }

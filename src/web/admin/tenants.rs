@@ -4,7 +4,7 @@ use super::Page;
 use super::aggregate::{Aggregate, Posted, Posting, Shown, optional};
 use crate::context::Cx;
 use crate::directory::tenants;
-use crate::error::{Reason, Result};
+use crate::error::Result;
 use crate::model::Tenant;
 use crate::model::tenant::{MAX_COUNT, MAX_TOKENS_PER_MINUTE, TenantBody, TenantStatus, issuer};
 use crate::policy;
@@ -151,8 +151,8 @@ impl Aggregate for Tenants {
         tenants::update(call.cx, present, body, call.admin).await
     }
 
-    async fn delete(_: AdminCall<'_>, _: &Tenant) -> Result<()> {
-        Err(Reason::MethodNotAllowed.into())
+    async fn delete(call: AdminCall<'_>, present: &Tenant) -> Result<()> {
+        tenants::delete(call.cx, present, call.admin).await
     }
 }
 

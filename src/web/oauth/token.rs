@@ -6,28 +6,21 @@
 //! 3. A proof is redeemed once its client or an assertion has been verified (RFC 9449 §5). Where the tenant wants nonces,
 //!    each answer to a good one brings the next (§8.2).
 
-use crate::authn::client::{Claim, Unproved};
+use crate::authn::client::Claim;
 use crate::authn::dpop;
 use crate::context::Cx;
-use crate::error::{Error, Reason, Refusal, Result};
+use crate::error::{Error, Reason, Result};
 use crate::grants::{self, TokenRequest};
 use crate::model::EventType;
 use crate::model::event::Facts;
-use crate::oauth::basic::Basic;
 use crate::tokens::TokenResponse;
-use crate::web::guard::{self, refused};
+use crate::web::guard::Sender;
 use crate::web::render::{self, Style};
 use crate::web::{Call, Request, Response};
 use std::cell::OnceCell;
 
-/// What a request has told of itself so far: for the event of its refusal.
-#[derive(Default)]
-struct Sender {
-    /// The client that it names or has shown to be.
-    client: Option<String>,
-    /// Whether it has shown that.
-    is_proved: bool,
-}
+/// The parameters that the endpoint reads itself, whichever grant is asked for.
+pub const READS: &[&str] = &["grant_type", "dpop_jkt"];
 
 /// Answers a token request.
 pub async fn post(Call { cx, request, .. }: Call<'_>) -> Result<Response> {
@@ -37,9 +30,11 @@ pub async fn post(Call { cx, request, .. }: Call<'_>) -> Result<Response> {
             let response = Response::json(200, &token).with("pragma", "no-cache");
             if bound { with_nonce(cx, response) } else { Ok(response) }
         }
+        // One event a minute tells of it.
+        Err(Error::Refused(refusal)) if refusal.reason == Reason::TokenQuotaReached => Err(Error::Refused(refusal)),
         Err(Error::Refused(refusal)) => {
             let lacks_nonce = refusal.reason == Reason::NonceRequired;
-            let error = refuse(cx, refusal, sender, facts).await?;
+            let error = sender.refuse(cx, refusal, EventType::TokenRefused, facts).await?;
             if !lacks_nonce {
                 return Err(error);
             }
@@ -47,18 +42,6 @@ pub async fn post(Call { cx, request, .. }: Call<'_>) -> Result<Response> {
             with_nonce(cx, render::error(&error, Style::OAuth, Some(&cx.issuer())))
         }
         Err(fault) => Err(fault),
-    }
-}
-
-async fn refuse(cx: &Cx<'_>, refusal: Refusal, sender: Sender, facts: Facts) -> Result<Error> {
-    // One event a minute tells of it.
-    if refusal.reason == Reason::TokenQuotaReached {
-        return Ok(Error::Refused(refusal));
-    }
-    let (kind, client) = (EventType::TokenRefused, sender.client.as_deref());
-    match sender.is_proved {
-        true => refused(cx, refusal, kind, client, facts).await,
-        false => Unproved { kind, client, facts }.refuse(cx, refusal).await,
     }
 }
 
@@ -71,8 +54,7 @@ fn with_nonce(cx: &Cx<'_>, response: Response) -> Result<Response> {
 
 /// The token, and whether it is bound to a key.
 async fn run(cx: &Cx<'_>, request: &Request, facts: &mut Facts, sender: &mut Sender) -> Result<(TokenResponse, bool)> {
-    sender.client = Basic::client_id(request.header("authorization"));
-    let form = guard::form(request)?;
+    let form = sender.form(cx, request).await?;
     let claim = Claim::find(request.header("authorization"), &form)?;
     sender.client = claim.as_ref().and_then(Claim::client_id).map(str::to_owned);
     let proof = dpop::at_token_endpoint(cx, request.header("dpop"), form.get("dpop_jkt")).await?;
@@ -88,9 +70,10 @@ async fn run(cx: &Cx<'_>, request: &Request, facts: &mut Facts, sender: &mut Sen
         None => return Err(Reason::NoClientAuthentication.into()),
     };
     let shown = OnceCell::new();
-    let token = TokenRequest { form: &form, caller: caller.as_ref(), proof: proof.as_ref(), shown: &shown };
+    // The grant, once it is known, sees what it reads.
+    let token = TokenRequest { form: form.only(&[]), caller: caller.as_ref(), proof: proof.as_ref(), shown: &shown };
     sender.is_proved = token.is_proved();
-    let answer = grants::run(cx, &token, facts).await;
+    let answer = grants::run(cx, &form, token, facts).await;
     if let Some(client) = shown.get() {
         *sender = Sender { client: Some(client.clone()), is_proved: true };
     }

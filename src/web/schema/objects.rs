@@ -112,25 +112,16 @@ object!(
     ]]
 );
 
-object!(
-    /// The form of a token request.
-    TOKEN_REQUEST = "TokenRequest" [members![
-        must "grant_type" GRANT_TYPE,
-        may "resource" RESOURCE,
-        may "scope" SCOPE,
-        may "client_id" Kind::Word,
-        may "client_secret" Kind::Word,
-        may "client_assertion_type" Kind::Word,
-        may "client_assertion" Kind::Word,
-        may "assertion" Kind::Word,
-        may "audience" URI,
-        may "requested_token_type" Kind::Word,
-        may "subject_token" Kind::Word,
-        may "subject_token_type" Kind::Word,
-        may "actor_token" Kind::Word,
-        may "actor_token_type" Kind::Word,
-    ]]
-);
+/// What a parameter of a token request may be.
+pub fn token_parameter(name: &str) -> Kind {
+    match name {
+        "grant_type" => GRANT_TYPE,
+        "resource" => RESOURCE,
+        "scope" => SCOPE,
+        "audience" => URI,
+        _ => Kind::Word,
+    }
+}
 
 object!(
     /// RFC 6749 §5.1.

@@ -752,6 +752,27 @@ fn what_cannot_be_fetched_is_not_kept_and_the_client_is_told_to_come_back() {
 }
 
 #[test]
+fn a_service_in_trouble_leaves_one_event_for_each_fetch_and_a_failure_is_counted_against_nobody() {
+    let key = Signer::new(Alg::Es256, 1);
+    let scene = Scene::with(json!({"jwks_uri": "https://keys.example/jwks"}), key);
+    let hub = &scene.hub;
+    hub.fetch.answer(|_| Scripted::answer(500, "text/plain", "x"));
+    for _ in 0..5 {
+        scene.try_claims(json!({})).expect(503);
+    }
+    let failed = || hub.events_of("key_set.failed");
+    let event = failed().pop().unwrap();
+    assert_eq!((failed().len(), &event["target"], event.get("client")), (1, &json!(scene.id), None));
+    assert!(event["target_name"].is_string(), "{event}");
+    let detail = event["detail"].as_str().unwrap();
+    assert!(detail.contains("https://keys.example/jwks") && detail.contains("in trouble"), "{detail}");
+    hub.clock.advance(5);
+    scene.try_claims(json!({})).expect(503);
+    assert_eq!(failed().len(), 2);
+    assert!(hub.db.query("SELECT key FROM failures").is_empty() && hub.events_of("token.refused").is_empty());
+}
+
+#[test]
 fn what_is_no_key_set_is_not_kept_either_and_is_not_the_clients_fault() {
     let key = Signer::new(Alg::Es256, 1);
     let mut private = key.jwks("k");

@@ -84,7 +84,7 @@ fn the_refusal_that_reaches_the_limit_is_one_event_with_its_address() {
 /// What belongs to no client of the tenant is counted under its address and is no event, at every endpoint.
 #[test]
 fn requests_of_strangers_are_one_event_for_an_address_and_one_row() {
-    let strangers: [(&str, Stranger); 8] = [
+    let strangers: [(&str, Stranger); 9] = [
         ("token, empty", |hub, _| hub.call("POST", "/t/main/token").form(&[])),
         ("token, no form", |hub, _| hub.call("POST", "/t/main/token").body("x")),
         ("token, unknown client", |hub, n| {
@@ -99,6 +99,7 @@ fn requests_of_strangers_are_one_event_for_an_address_and_one_row() {
         ("revocation", |hub, _| hub.call("POST", "/t/main/revoke").form(&[("token", "x")])),
         ("lease", |hub, _| hub.call("POST", "/t/main/connections/x/token").form(&[("subject_token", "x")])),
         ("admin", |hub, _| hub.call("GET", "/t/main/admin/clients").bearer("x")),
+        ("streams", |hub, _| hub.call("GET", "/t/main/ssf/streams").bearer("x")),
     ];
     for (name, stranger) in strangers {
         let hub = Setup::new();
@@ -117,6 +118,56 @@ fn requests_of_strangers_are_one_event_for_an_address_and_one_row() {
         assert_eq!(new.len(), 1, "{name}: {new:?}");
         assert_eq!(new[0]["type"], "authentication.limited", "{name}");
     }
+}
+
+#[test]
+fn a_malformed_form_with_the_right_secret_is_an_event_and_no_failed_authentication() {
+    let hub = Setup::new();
+    let client = hub.agent("agent", "mcp:read");
+    let (id, secret) = (client.client_id.as_str(), client.client_secret.as_str());
+    let twice = [("scope", "a"), ("scope", "b")];
+    let in_form = [("client_id", id), ("client_secret", secret), ("scope", "a"), ("scope", "b")];
+    let many: Vec<_> = (0..70).map(|n| (n.to_string(), "x".to_owned())).collect();
+    let many: Vec<_> = many.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    for path in ["/t/main/token", super::introspection::PATH, "/t/main/revoke", "/t/main/connections/x/token"] {
+        let call = || hub.call("POST", path);
+        let malformed = [
+            call().basic(&client).form(&twice),
+            call().form(&in_form),
+            call().basic(&client).form(&many),
+            call().basic(&client).body("a=%ff").header("content-type", "application/x-www-form-urlencoded"),
+            call().basic(&client).body("{}").header("content-type", "application/json"),
+            call().basic(&client).form(&[("scope", &"x".repeat(70_000))]),
+        ];
+        let before = hub.events().len();
+        let count = malformed.len();
+        for call in malformed {
+            let reply = call.send();
+            assert!(matches!(reply.status, 400 | 413), "{path}: {reply:?}");
+        }
+        assert!(hub.db.query("SELECT key FROM failures").is_empty(), "{path}");
+        let new = hub.events().split_off(before);
+        assert_eq!(new.len(), count, "{path}: each is told of");
+        let names = |event: &serde_json::Value| event["client"] == json!(id) && event["client_name"] == "agent";
+        assert!(new.iter().all(names), "{path}: {new:?}");
+        // A wrong secret counts, and so does one that stands there twice.
+        call().basic(&wrong(&client)).form(&twice).send().expect(400);
+        let both = [("client_id", id), ("client_secret", secret), ("client_secret", secret)];
+        call().form(&both).send().expect(400);
+        let counts = hub.db.query("SELECT count FROM failures WHERE key LIKE 'address/%'");
+        assert_eq!(counts[0]["count"], 2, "{path}");
+        hub.clock.advance(PERIOD_SECONDS.unsigned_abs());
+        hub.tick().unwrap();
+    }
+}
+
+#[test]
+fn a_malformed_form_spends_no_assertion() {
+    let scene = super::client_assertions::Scene::new();
+    let assertion = scene.assertion(json!({}));
+    let send = |more: &[(&str, &str)]| super::client_assertions::with_assertion(&scene.hub, &assertion, more).send();
+    send(&[("x", "1"), ("x", "2")]).expect(400);
+    send(&[]).expect(200);
 }
 
 #[test]

@@ -36,6 +36,7 @@ fn an_identity_shows_who_answers_for_it_and_how_it_came() {
         ("client", json!(client)),
         ("subject", json!(client)),
         ("client_name", json!("reader")),
+        ("subject_name", json!("reader")),
         ("owner", json!("ada@example.com")),
         ("tags", json!(["blue"])),
         ("registered_by", json!("client_credentials")),
@@ -101,7 +102,8 @@ fn what_it_did_last_and_its_chains_are_its_own() {
     );
     let jti = sha256(decode(&made).1["jti"].as_str().unwrap()).to_text();
     let wanted = json!([{
-        "jti_hash": jti, "chain": [worker, chain.planner.client_id], "resource": RESOURCE,
+        "jti_hash": jti, "chain": [worker, chain.planner.client_id],
+        "chain_names": ["worker", "planner"], "resource": RESOURCE,
         "scope": decode(&made).1["scope"], "expires_at": decode(&made).1["exp"],
     }]);
     assert_eq!(shown["chains"], wanted);

@@ -188,6 +188,11 @@ fn a_stream_is_for_resource_servers_with_a_token_for_streams_and_the_scope() {
     let agent = scene.hub.create_client(json!({"allowed_resources": [format!("{ISSUER}/ssf")]}));
     let of_agent = token(&scene.hub, &agent, "ssf.manage");
     assert_eq!(with(&of_agent, "POST", "streams").expect(403).error(), "access_denied");
+    let refused = scene.hub.events_of("stream.refused");
+    let told: Vec<_> = refused.iter().map(|event| (&event["client"], event["reason"].as_str().unwrap())).collect();
+    let (server, agent) = (json!(scene.server.client_id), json!(agent.client_id));
+    assert_eq!(told, [vec![(&server, "InsufficientScope"); 6], vec![(&agent, "NoReceiver")]].concat());
+    assert_eq!(scene.hub.db.query("SELECT count FROM failures")[0]["count"], 3, "strangers are counted");
     // Without being named in `allowed_resources` there is no token for streams at all.
     let plain = scene.hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
     let reply = scene.hub.token(&plain, &[("resource", &format!("{ISSUER}/ssf"))]);

@@ -79,6 +79,12 @@ impl Kv for MemoryKv {
     fn delete<'a>(&'a self, key: &'a str) -> Pending<'a, Result<(), Unavailable>> {
         Box::pin(async move { self.faults.pass(Port::Kv, format!("delete {key}"), || self.set(key, None)).await })
     }
+
+    fn list<'a>(&'a self, prefix: &'a str, limit: u64) -> Pending<'a, Result<Vec<String>, Unavailable>> {
+        let found =
+            move || self.keys().into_iter().filter(|key| key.starts_with(prefix)).take(limit as usize).collect();
+        Box::pin(async move { self.faults.pass(Port::Kv, format!("list {prefix}"), found).await })
+    }
 }
 
 /// What was sent, and what waits for delivery.

@@ -21,6 +21,18 @@ const WALKS: &[(&str, &str, &str)] = &[
         "SCAN tenants USING COVERING INDEX",
         "in their order, while any signal is due",
     ),
+    (
+        "SELECT id, deleted_at, visited_at FROM former_tenants",
+        "SCAN former_tenants USING INDEX former_tenants_left",
+        "the first one",
+    ),
+    (
+        "SELECT body FROM (SELECT * FROM",
+        "USE TEMP B-TREE FOR ORDER BY",
+        "two pages, of what a client did and of what was done to it, are put in order",
+    ),
+    ("WITH piece AS (SELECT", "SEARCH", "a piece of what a deleted tenant had, which is all to go"),
+    ("SELECT count(*) AS n FROM (SELECT 1 FROM former_tenants", "SCAN former_tenants", "bounded"),
     ("SELECT count(*) AS n FROM (SELECT 1 FROM dead_letters LIMIT", "SCAN dead_letters", "bounded"),
     ("SELECT count(*) AS n FROM (SELECT 1 FROM clients", "SEARCH clients", "bounded"),
     ("SELECT count(*) AS n FROM (SELECT 1 FROM connections", "SEARCH connections", "bounded"),

@@ -30,6 +30,8 @@ const OF_ALL_TENANTS: &[(&str, &str)] = &[
     ("SELECT id, visited_by_token AS visited_at FROM tenants", "the cron"),
     ("SELECT id, visited_by_others AS visited_at FROM tenants", "the cron"),
     ("SELECT id, visited_by_broker AS visited_at FROM tenants", "the cron"),
+    ("SELECT id, deleted_at, visited_at FROM former_tenants", "the cron"),
+    ("SELECT count(*) AS n FROM (SELECT 1 FROM former_tenants", "deletions are counted over all tenants"),
     ("SELECT id FROM tenants WHERE EXISTS (SELECT 1 FROM signals", "the cron finds whose signals are due"),
     ("DELETE FROM changes WHERE (tenant, seq, key) IN", "the clean-up"),
     ("DELETE FROM spent WHERE (tenant, kind, key) IN", "the clean-up"),
@@ -39,6 +41,7 @@ const OF_ALL_TENANTS: &[(&str, &str)] = &[
     ("DELETE FROM receipts WHERE (tenant, kind, id) IN", "the clean-up"),
     ("DELETE FROM stopped_chains WHERE (tenant, jti) IN", "the clean-up"),
     ("SELECT 1", "the check of health"),
+    ("DELETE FROM dead_letters WHERE id IN", "a dead letter tells itself whose it is"),
     ("SELECT 0 AS leases", "a constant"),
 ];
 
@@ -61,7 +64,7 @@ impl Shadow {
         for (table, _) in &tables {
             let columns: Vec<&str> = names(table);
             let tenant = match table.as_str() {
-                "tenants" => "id",
+                "tenants" | "former_tenants" => "id",
                 _ if columns.contains(&"tenant") => "tenant",
                 _ => continue,
             };
@@ -185,6 +188,7 @@ fn binds_tenant(text: &str) -> bool {
         || text.contains("(tenant, ")
         || (text.contains("tenants") && text.contains("id = ?1"))
         || text.starts_with("INSERT INTO tenants (id, ")
+        || text.starts_with("INSERT INTO former_tenants (id, ")
         || text.starts_with("INSERT INTO outbox (id, body)")
 }
 

@@ -3,7 +3,7 @@
 use super::{Things, detail, ids};
 use crate::support::Setup;
 use crate::support::hub::RESOURCE;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[test]
 fn records_are_found_by_name_uri_and_issuer() {
@@ -54,6 +54,39 @@ fn what_clients_refer_to_cannot_be_removed_and_the_refusal_names_them() {
 }
 
 #[test]
+fn what_clients_refer_to_keeps_its_uri_or_issuer_and_the_refusal_names_them() {
+    let hub = Setup::new();
+    let things = Things::make(&hub);
+    let put = |path: &str, body: &Value| hub.admin("PUT", path).header("if-match", "*").json(body).send();
+    let (resource, client) = (format!("resources/{}", things.resource), &things.client.client_id);
+    let scopes = json!([{"name": "mcp:read", "description": "Read"}]);
+    let of_resource = |uri: &str, name: &str| json!({"resource": uri, "name": name, "scopes": scopes});
+    let refused = put(&resource, &of_resource("https://moved.example/", "n")).expect(409);
+    assert!(detail(&refused).contains("`resource`") && detail(&refused).contains(client), "{refused:?}");
+    assert_eq!(hub.admin("GET", &resource).send().json()["resource"], RESOURCE);
+    put(&resource, &of_resource(RESOURCE, "Another name")).expect(200);
+    hub.access_token(&things.client, "mcp:read");
+    put(&resource, &of_resource(&format!("{RESOURCE}/"), "The same, spelt otherwise")).expect(200);
+
+    let issuer = |iss: &str, name: &str| json!({"issuer": iss, "name": name, "uses": ["workload"]});
+    let rules = json!([{"claim": "sub", "equals": "x"}]);
+    let metadata = json!({
+        "token_endpoint_auth_method": "federated_jwt", "client_name": "workload",
+        "workload_identities": [{"issuer": "https://idp.example", "rules": rules}],
+    });
+    let made = hub.admin("POST", "clients").json(&metadata).send().expect(201).json();
+    let workload = made["client_id"].as_str().unwrap();
+    let refused = put("issuers/agent", &issuer("https://moved.example", "n")).expect(409);
+    assert!(detail(&refused).contains("`issuer`") && detail(&refused).contains(workload), "{refused:?}");
+    put("issuers/agent", &issuer("https://idp.example", "Another name")).expect(200);
+    for client in [client.as_str(), workload] {
+        hub.admin("DELETE", &format!("clients/{client}")).send().expect(204);
+    }
+    put(&resource, &of_resource("https://moved.example/", "n")).expect(200);
+    put("issuers/agent", &issuer("https://moved.example", "n")).expect(200);
+}
+
+#[test]
 fn a_look_up_that_finds_nothing_is_no_event() {
     let hub = Setup::new();
     hub.admin("GET", "clients/nobody").send().expect(404);
@@ -81,6 +114,90 @@ fn the_history_of_a_client_has_what_administrators_did_to_it_and_times_are_secon
     assert_eq!(ids(&history("&type=client.updated"), "type"), ["client.updated"]);
     assert!(ids(&history("&refused=true"), "id").is_empty());
     assert!(ids(&history("&client_id=nobody"), "id").is_empty());
+}
+
+#[test]
+fn the_events_of_a_client_are_what_it_did_and_what_administrators_did_to_it_each_once_in_pages() {
+    let hub = Setup::new();
+    let agent = hub.agent("agent", "mcp:read");
+    let (path, admin) = (format!("clients/{}", agent.client_id), hub.admin_client("main").client_id);
+    let mut made = 1;
+    for _ in 0..3 {
+        hub.clock.advance(1);
+        hub.access_token(&agent, "mcp:read");
+        hub.clock.advance(1);
+        hub.admin("POST", &format!("{path}/suspend")).send().expect(200);
+        hub.clock.advance(1);
+        hub.admin("POST", &format!("{path}/resume")).send().expect(200);
+        made += 3;
+    }
+    hub.token(&agent, &[("scope", "none")]).expect(400);
+    made += 1;
+    hub.admin("POST", &format!("clients/{admin}/secrets")).json(&json!({})).send().expect(201);
+    hub.events();
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = hub.admin("GET", &format!("events?client_id={}&limit=4{cursor}", agent.client_id)).send();
+        let page = page.expect(200).json();
+        seen.extend(ids(&page, "id"));
+        let Some(next) = page["next_cursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    let mut sorted = seen.clone();
+    sorted.sort_by(|a, b| b.cmp(a));
+    sorted.dedup();
+    assert_eq!((seen.len(), &seen), (made, &sorted));
+    let count = |query: &str| {
+        ids(&hub.admin("GET", &format!("events?client_id={query}&limit=100")).send().expect(200).json(), "id").len()
+    };
+    assert_eq!(count(&format!("{}&type=client.suspended", agent.client_id)), 3);
+    assert_eq!(count(&format!("{}&type=token.issued", agent.client_id)), 3);
+    assert_eq!(count(&format!("{}&refused=true", agent.client_id)), 1);
+    assert_eq!(count(&format!("{}&refused=true&type=token.issued", agent.client_id)), 0);
+    assert_eq!(count(&format!("{admin}&type=client.secret_created")), 1, "done by it to itself");
+}
+
+#[test]
+fn names_stand_beside_the_ids_in_events_as_they_were_then() {
+    let hub = Setup::new();
+    let agent = hub.agent("agent", "mcp:read");
+    hub.access_token(&agent, "mcp:read");
+    let path = format!("clients/{}", agent.client_id);
+    let renamed = json!({"client_name": "renamed", "scope": "mcp:read", "allowed_resources": [RESOURCE]});
+    hub.admin("PUT", &path).header("if-match", "*").json(&renamed).send().expect(200);
+    hub.clock.advance(1);
+    hub.access_token(&agent, "mcp:read");
+    hub.token(&agent, &[("scope", "none")]).expect(400);
+    let wrong = crate::support::Credentials { client_secret: "x".to_owned(), ..agent.clone() };
+    hub.token(&wrong, &[]).expect(401);
+    hub.admin("POST", &format!("{path}/suspend")).send().expect(200);
+    let user = hub.admin("POST", "users").json(&json!({"name": "Alice"})).send().expect(201).json();
+    let user = user["id"].as_str().unwrap();
+    hub.admin("POST", "kill").json(&json!({"user": user})).send().expect(200);
+    hub.create_tenant("acme");
+    let names = |event: &Value| {
+        let members = ["client_name", "subject_name", "resource_name", "target_name"];
+        members.map(|name| event[name].as_str().unwrap_or("-").to_owned())
+    };
+    let of = |kind: &str| hub.events_of(kind).iter().map(names).collect::<Vec<_>>();
+    let issued: Vec<_> = of("token.issued").into_iter().filter(|names| names[2] == "A resource").collect();
+    assert_eq!(issued, [["agent", "agent", "A resource", "-"], ["renamed", "renamed", "A resource", "-"]]);
+    assert_eq!(of("token.refused")[0], ["renamed", "-", "A resource", "-"]);
+    let admin = "First administrator";
+    assert_eq!(of("client.updated"), [[admin, "-", "-", "agent"]]);
+    assert_eq!(of("client.suspended"), [[admin, "-", "-", "renamed"]]);
+    assert_eq!(of("user.killed"), [[admin, "Alice", "-", "Alice"]]);
+    assert_eq!(of("resource.created"), [[admin, "-", "A resource", "A resource"]]);
+    assert_eq!(of("tenant.created"), [[admin, "-", "-", "acme"]]);
+}
+
+#[test]
+fn a_name_that_an_administrator_chooses_for_a_record_is_not_taken_for_that_of_a_client() {
+    let hub = Setup::new();
+    let admin = hub.admin_client("main").client_id;
+    hub.put_policy(&admin, super::FORBID);
+    let event = &hub.events_of("policy.put")[0];
+    assert_eq!((&event["target"], event.get("target_name")), (&json!(admin), None));
 }
 
 #[test]

@@ -113,7 +113,9 @@ fn holds(document: &Value, (method, path): (&str, &str), reply: &Reply) {
 fn bodies() -> Vec<(&'static str, &'static str, Value)> {
     let client = json!({
         "client_name": "n", "grant_types": ["client_credentials"], "token_endpoint_auth_method": "client_secret_post",
-        "scope": "a b", "owner": "o", "tags": ["t"], "kind": "delegated", "allowed_resources": [RESOURCE],
+        "scope": "a b", "owner": "o", "tags": ["t"], "kind": "delegated",
+        // Not the resource that gets another URI below.
+        "allowed_resources": ["https://elsewhere.example/"],
     });
     let scopes = json!([{"name": "s", "description": "d", "tool": "t"}]);
     let resource = json!({
@@ -232,6 +234,10 @@ fn every_answer_has_the_shape_that_the_document_says() {
     ] {
         check("DELETE", one, call(&hub, &things, ("DELETE", one)));
     }
+    hub.create_tenant("gone");
+    let suspended = json!({"name": "Gone", "zone": "UTC", "status": "suspended"});
+    hub.admin("PUT", "tenants/gone").header("if-match", "*").json(&suspended).send().expect(200);
+    check("DELETE", "tenants/{id}", with(&hub, &hub.admin_token(), "DELETE", "tenants/gone"));
     let mut admin = documented(&document);
     admin.retain(|(path, _)| path.contains("/admin/"));
     assert_eq!(done, admin, "an operation was not tried");
