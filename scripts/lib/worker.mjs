@@ -109,7 +109,7 @@ async function main() {
       const names = NAMES ? "--debuginfo" : "--strip-debug";
       const wasm = join(work, "index_bg.wasm");
       const features = FEATURES.map((name) => `--enable-${name}`);
-      await run("wasm-opt", ["-Oz", "--gufa", "-Oz", names, ...features, wasm, "-o", wasm]);
+      await run("wasm-opt", ["-O3", "--gufa", "-O3", names, ...features, wasm, "-o", wasm]);
     }
     await rm(output, { recursive: true, force: true });
     await rename(work, output);

@@ -21,6 +21,9 @@ use std::rc::Rc;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 use worker::{Context, Env, MessageBatch, ScheduleContext, ScheduledEvent, console_error, event, web_sys};
 
+#[global_allocator]
+static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
+
 thread_local! {
     static APP: OnceCell<Rc<App>> = const { OnceCell::new() };
 }

@@ -39,7 +39,7 @@ fn fill(db: &Sqlite, tenant: &str, count: usize) {
         db.execute(&format!(
             "PRAGMA ignore_check_constraints = 1; \
              WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) \
-             INSERT INTO {table} ({}) SELECT {} FROM n; PRAGMA ignore_check_constraints = 0",
+             INSERT OR IGNORE INTO {table} ({}) SELECT {} FROM n; PRAGMA ignore_check_constraints = 0",
             names.join(", "),
             values.join(", ")
         ));
