@@ -3,6 +3,7 @@
 use crate::support::hub::{Call, ISSUER, RESOURCE};
 use crate::support::{Credentials, Port, Reply, Setup, Signer};
 use serde_json::json;
+use std::sync::LazyLock;
 use writ::ports::Alg;
 use writ::store::failures::{LIMIT, PERIOD_SECONDS};
 
@@ -12,10 +13,10 @@ fn wrong(client: &Credentials) -> Credentials {
 
 /// A secret of the right form that is not this client's.
 fn other_secret(client: &Credentials) -> String {
-    let hub = Setup::new();
-    let other = hub.create_client(json!({"client_name": "other"})).client_secret;
-    assert_ne!(other, client.client_secret);
-    other
+    static OTHER: LazyLock<String> =
+        LazyLock::new(|| Setup::new().create_client(json!({"client_name": "other"})).client_secret);
+    assert_ne!(*OTHER, client.client_secret);
+    OTHER.clone()
 }
 
 #[track_caller]
