@@ -8,7 +8,7 @@ use rsa::traits::PublicKeyParts;
 use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPrivateKey, RsaPublicKey};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
 use writ::crypto::{b64, sha256, unb64};
@@ -76,6 +76,9 @@ fn checked(alg: Alg, jwk: &str, input: &[u8], signature: &[u8]) -> Option<bool> 
     Some(match alg {
         Alg::Es256 => {
             let point = [&[4], &*member("x")?, &*member("y")?].concat();
+            if MADE.lock().unwrap().contains(&name_of(&[&point, input, signature])) {
+                return Some(true);
+            }
             let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok()?;
             p256::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| key.verify(input, &signature).is_ok())
         }
@@ -137,8 +140,32 @@ fn p256_pair(secret: &[u8; 32]) -> (Vec<u8>, String) {
     (key.to_pkcs8_der().unwrap().as_bytes().to_vec(), jwk.to_string())
 }
 
+/// What was signed, by algorithm, key and input: no signature here is random, and tests begin alike.
+static SIGNED: LazyLock<Mutex<HashMap<Vec<u8>, Vec<u8>>>> = LazyLock::new(Mutex::default);
+
+/// The signatures of P-256 that were made here, by public key, input and signature: to verify one takes long, and can only succeed.
+static MADE: LazyLock<Mutex<HashSet<Vec<u8>>>> = LazyLock::new(Mutex::default);
+
+fn name_of(parts: &[&[u8]]) -> Vec<u8> {
+    sha256(parts.iter().flat_map(|part| sha256(part).bytes().to_vec()).collect::<Vec<_>>()).bytes().to_vec()
+}
+
 /// The raw JWS signature.
 pub fn sign(alg: Alg, pkcs8: &[u8], input: &[u8]) -> Vec<u8> {
+    let name = name_of(&[alg.as_str().as_bytes(), pkcs8, input]);
+    if let Some(known) = SIGNED.lock().unwrap().get(&name) {
+        return known.clone();
+    }
+    let signature = calculate(alg, pkcs8, input);
+    if alg == Alg::Es256 {
+        let point = p256_key(pkcs8).verifying_key().to_encoded_point(false);
+        MADE.lock().unwrap().insert(name_of(&[point.as_bytes(), input, &signature]));
+    }
+    SIGNED.lock().unwrap().insert(name, signature.clone());
+    signature
+}
+
+fn calculate(alg: Alg, pkcs8: &[u8], input: &[u8]) -> Vec<u8> {
     match alg {
         Alg::Es256 => {
             let signature: p256::ecdsa::Signature = p256_key(pkcs8).sign(input);
