@@ -194,10 +194,12 @@ fn upward(sources: &[File]) -> Vec<String> {
 fn circles(sources: &[File]) -> Vec<String> {
     let graph = Graph::of(sources);
     let edges = graph.edges();
+    let mut imports: BTreeMap<&Vec<String>, Vec<&Vec<String>>> = BTreeMap::new();
+    edges.iter().for_each(|(from, to)| imports.entry(from).or_default().push(to));
     let reaches = |from: &Vec<String>, to: &Vec<String>| {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
         while let Some(module) = next.pop() {
-            for (_, further) in edges.iter().filter(|(of, _)| of == module) {
+            for further in imports.get(module).into_iter().flatten().copied() {
                 if further == to {
                     return true;
                 }
