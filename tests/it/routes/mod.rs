@@ -27,4 +27,5 @@ mod signals;
 mod status_list;
 mod stops;
 mod token;
+mod waits;
 mod workloads;
