@@ -344,3 +344,173 @@ fn a_client_that_hangs_up_at_any_moment_can_send_its_request_again_and_counts_on
         }
     }
 }
+
+// ── What administrators write ──
+
+/// A change by the admin API, each time of a record of its own.
+struct Write {
+    name: &'static str,
+    /// Whether the same request sent again changes nothing more.
+    counts_once: bool,
+    request: fn(&Setup, usize) -> (&'static str, String, Value),
+    /// Counts what it does: the path and the number of the trial are `{path}` and `{n}`.
+    effect: &'static str,
+}
+
+fn subject(hub: &Setup, n: usize) -> String {
+    hub.create_client(json!({"client_name": format!("subject-{n}")})).client_id
+}
+
+const WRITES: &[Write] = &[
+    Write {
+        name: "a client",
+        counts_once: false,
+        request: |_, n| ("POST", "clients".to_owned(), json!({"client_name": format!("made-{n}.")})),
+        effect: "SELECT count(*) AS n FROM clients WHERE metadata LIKE '%made-{n}.%'",
+    },
+    Write {
+        name: "a secret",
+        counts_once: false,
+        request: |hub, n| ("POST", format!("clients/{}/secrets", subject(hub, n)), json!({})),
+        effect: "SELECT count(*) - 1 AS n FROM client_secrets WHERE '{path}' = 'clients/' || client || '/secrets'",
+    },
+    Write {
+        name: "a policy",
+        counts_once: true,
+        request: |_, n| {
+            let body = json!({"description": "x", "cedar": "forbid(principal, action, resource) when { context.hour == 25 };", "mode": "enforce"});
+            ("PUT", format!("policies/p{n}"), body)
+        },
+        effect: "SELECT count(*) AS n FROM policies WHERE id = 'p{n}'",
+    },
+    Write {
+        name: "a connection",
+        counts_once: true,
+        request: |_, n| ("PUT", format!("connections/c{n}"), connections::body(0, &[connections::READ])),
+        effect: "SELECT count(*) AS n FROM connections WHERE name = 'c{n}'",
+    },
+    Write {
+        name: "a suspension",
+        counts_once: true,
+        request: |hub, n| ("POST", format!("clients/{}/suspend", subject(hub, n)), json!({})),
+        effect: "SELECT count(*) AS n FROM clients WHERE '{path}' = 'clients/' || id || '/suspend' AND status = 'suspended'",
+    },
+    Write {
+        name: "a kill",
+        counts_once: true,
+        request: |hub, n| ("POST", format!("clients/{}/kill", subject(hub, n)), json!({})),
+        effect: "SELECT count(*) AS n FROM clients WHERE '{path}' = 'clients/' || id || '/kill' AND status = 'retired'",
+    },
+    Write {
+        name: "a removal",
+        counts_once: true,
+        request: |hub, n| ("DELETE", format!("clients/{}", subject(hub, n)), json!({})),
+        effect: "SELECT 1 - count(*) AS n FROM clients WHERE '{path}' = 'clients/' || id",
+    },
+];
+
+/// A [`Write`] that is tried, with an administrator's token.
+struct Trial<'a> {
+    hub: &'a Setup,
+    write: &'a Write,
+    token: &'a str,
+    n: usize,
+    request: (&'static str, String, Value),
+    told: usize,
+}
+
+/// How many events say that something was changed.
+fn told(hub: &Setup) -> usize {
+    while !hub.db.query("SELECT 1 FROM outbox LIMIT 1").is_empty() {
+        hub.relay().unwrap();
+    }
+    hub.deliver();
+    hub.trail.query("SELECT 1 FROM events WHERE refused = 0 AND type NOT LIKE 'token.%'").len()
+}
+
+impl<'a> Trial<'a> {
+    fn new(hub: &'a Setup, write: &'a Write, token: &'a str, n: usize) -> Self {
+        let request = (write.request)(hub, n);
+        hub.restart();
+        Self { hub, write, token, n, request, told: told(hub) }
+    }
+
+    fn call(&self) -> Call<'a> {
+        let (method, path, body) = &self.request;
+        let call = self.hub.call(method, &format!("/t/main/admin/{path}")).bearer(self.token);
+        if *method == "DELETE" { call.header("if-match", "*") } else { call.json(body) }
+    }
+
+    /// How often it has happened, by the records and by the events, which agree.
+    fn happened(&self, place: &str) -> usize {
+        let sql = self.write.effect.replace("{path}", &self.request.1).replace("{n}", &self.n.to_string());
+        let effect = self.hub.db.query(&sql)[0]["n"].as_u64().unwrap() as usize;
+        assert_eq!(told(self.hub) - self.told, effect, "{}: {place}", self.write.name);
+        effect
+    }
+
+    /// What was answered has happened, with its event; sent again, it has happened once more or is refused because it has.
+    fn holds(&self, first: Option<&Reply>, place: &str) {
+        let place = format!("{} {place}: {first:?}", self.write.name);
+        let before = self.happened(&place);
+        assert!(before <= 1, "{place}");
+        match first.map(|reply| reply.status) {
+            Some(200..=299) => assert_eq!(before, 1, "{place}"),
+            Some(status) => assert_eq!(status, 503, "{place}"),
+            None => {}
+        }
+        let moment = self.hub.clock.now();
+        let again = self.call().send();
+        match again.status {
+            200..=299 => {}
+            404 | 409 | 412 | 428 => assert_eq!((before, self.write.counts_once), (1, true), "{place}, then {again:?}"),
+            _ => panic!("{place}, then {again:?}"),
+        }
+        let most = if self.write.counts_once { 1 } else { before + 1 };
+        assert_eq!(self.happened(&place), most, "{place}, then {again:?}");
+        assert_eq!(self.hub.clock.now(), moment, "nobody waits: {place}");
+    }
+}
+
+#[test]
+fn whichever_call_of_a_port_fails_or_loses_its_reply_a_change_has_happened_once_with_its_event_or_not_at_all() {
+    for write in WRITES {
+        let hub = Setup::new();
+        let token = hub.admin_token();
+        let (mut trials, mut tried) = (0.., 0);
+        for (port, effect) in PORTS.into_iter().flat_map(|port| [(port, Effect::Fails), (port, Effect::LosesReply)]) {
+            for nth in 0.. {
+                let trial = Trial::new(&hub, write, &token, trials.next().unwrap());
+                let reached = hub.faults.calls(port) + nth;
+                hub.faults.fail_nth(port, nth, effect);
+                let reply = trial.call().send();
+                hub.faults.heal();
+                if hub.faults.calls(port) <= reached {
+                    break;
+                }
+                tried += 1;
+                trial.holds(Some(&reply), &format!("{port:?} {nth} {effect:?}"));
+            }
+        }
+        assert!(tried >= 6, "{}: {tried}", write.name);
+    }
+}
+
+#[test]
+fn an_administrator_who_hangs_up_at_any_moment_leaves_a_change_whole_or_not_made() {
+    for write in WRITES {
+        let hub = Setup::new();
+        let token = hub.admin_token();
+        for rounds in 0.. {
+            let trial = Trial::new(&hub, write, &token, rounds);
+            hub.faults.jitter(Some(rounds as u64));
+            let gone = trial.call().abandon(rounds);
+            hub.faults.jitter(None);
+            trial.holds(gone.as_ref(), &format!("after {rounds} rounds"));
+            if gone.is_some() {
+                assert!(rounds > 5, "{} waits for its ports", write.name);
+                break;
+            }
+        }
+    }
+}
