@@ -139,6 +139,29 @@ fn failures_spread_over_isolates_are_one_count() {
     locked(&hub.token_call(&guess, &[]).on(&late).send());
 }
 
+/// More addresses are locked than an isolate remembers: those that it has let go are still refused by the count in D1.
+#[test]
+fn a_lock_that_an_isolate_has_no_room_for_still_holds() {
+    let hub = Setup::new();
+    let client = hub.agent("agent", "mcp:read");
+    let guess = wrong(&client);
+    let address = |n: usize| format!("192.0.{}.{}", n / 250, n % 250 + 1);
+    hub.token_call(&guess, &[]).ip(&address(0)).send().expect(401);
+    let key = hub.db.query("SELECT key FROM failures WHERE key NOT LIKE 'client/%'")[0]["key"].clone();
+    let key = |n: usize| key.as_str().unwrap().replace(&address(0), &address(n));
+    assert_ne!(key(1), key(0));
+    let rows = (0..2_500).map(|n| format!("('main', '{}', {}, {LIMIT})", key(n), hub.clock.seconds()));
+    hub.db.execute(&format!(
+        "DELETE FROM failures WHERE tenant = 'main'; INSERT INTO failures (tenant, key, since, count) VALUES {}",
+        rows.collect::<Vec<_>>().join(", ")
+    ));
+    hub.clock.advance(5);
+    for n in (0..2_500).step_by(49) {
+        locked(&hub.token_call(&guess, &[]).ip(&address(n)).send());
+        hub.token_call(&client, &[]).ip(&address(n)).send().expect(200);
+    }
+}
+
 #[test]
 fn an_address_that_guesses_at_many_clients_is_limited_and_others_are_not() {
     let hub = Setup::new();
