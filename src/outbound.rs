@@ -7,12 +7,15 @@
 //! 2. Origins of `DEV_OUTBOUND` pass although they are on this machine; `https` deployments have none.
 //! 3. A redirect is never followed: it is an answer that cannot be used.
 //! 4. 10 seconds; 64 KB, of a key set as much as one may have.
+//! 5. A `GET` whose connection broke is sent once more (RFC 9110 §9.2.2): the server may have closed one that was kept. Both share
+//!    the time of one.
 
 use crate::config::Config;
 use crate::context::Cx;
 use crate::error::{Reason, Result};
 use crate::jose::JwkSet;
 use crate::ports::{Answer, FetchError, Outbound};
+use futures_util::future::{Either, select};
 use url::{Host, Url};
 
 const TIMEOUT_MILLIS: u64 = 10_000;
@@ -107,7 +110,7 @@ pub async fn get(cx: &Cx<'_>, url: &str, document: &Document) -> Result<String, 
         timeout_millis: TIMEOUT_MILLIS,
         max_bytes: document.max_bytes,
     };
-    match fetch(cx, request).await {
+    match fetch_idempotent(cx, request).await {
         Ok(Answer { status: 200, body, .. }) => String::from_utf8(body).map_err(|_| "it is no text"),
         Ok(Answer { status: 300..=399, .. }) => Err("it redirects"),
         Ok(Answer { status: 500..=599, .. }) => Err("its server is in trouble"),
@@ -121,6 +124,21 @@ pub async fn get(cx: &Cx<'_>, url: &str, document: &Document) -> Result<String, 
 async fn fetch(cx: &Cx<'_>, request: Outbound) -> std::result::Result<Answer, FetchError> {
     cx.note_wait();
     cx.world.fetch.fetch(request).await
+}
+
+/// Sends a request that may be sent twice, and does so if its connection broke.
+async fn fetch_idempotent(cx: &Cx<'_>, request: Outbound) -> std::result::Result<Answer, FetchError> {
+    let limit = cx.world.timer.sleep(request.timeout_millis);
+    let exchange = Box::pin(async {
+        match fetch(cx, request.clone()).await {
+            Err(FetchError::Unreachable) => fetch(cx, request).await,
+            answer => answer,
+        }
+    });
+    match select(exchange, limit).await {
+        Either::Left((answer, _)) => answer,
+        Either::Right(_) => Err(FetchError::Timeout),
+    }
 }
 
 /// Posts a security event token (RFC 8935 §2.1). True if its receiver took it; why not does not matter, for it comes again.

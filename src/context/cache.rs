@@ -281,7 +281,7 @@ impl Known {
     fn lock(&mut self, counts: Vec<Failures>) {
         let reached = counts.into_iter().filter(|failures| failures.count >= store::failures::LIMIT);
         for Failures { key, until, .. } in reached {
-            if self.locks.len() >= LOCKS {
+            if self.locks.len() >= LOCKS && !self.locks.contains_key(&key) {
                 self.locks.clear();
             }
             self.locks.insert(key, until);
@@ -399,6 +399,49 @@ mod tests {
         generations.remove("a");
         assert!(generations.get("a").is_none());
         assert_eq!(generations.bytes, 0);
+    }
+
+    fn failures(key: &str, count: i64) -> Failures {
+        Failures { key: key.to_owned(), count, until: 60 }
+    }
+
+    #[test]
+    fn no_more_locks_than_a_thousand_are_remembered_and_the_newest_is_among_them() {
+        let mut known = Known::default();
+        for n in 0..2 * LOCKS + 10 {
+            known.lock(vec![failures(&n.to_string(), store::failures::LIMIT)]);
+            assert!(known.locks.len() <= LOCKS && known.locks.contains_key(&n.to_string()), "{n}");
+        }
+    }
+
+    #[test]
+    fn a_lock_that_is_told_of_again_pushes_no_other_out() {
+        let mut known = Known::default();
+        let all = || (0..LOCKS).map(|n| failures(&n.to_string(), store::failures::LIMIT)).collect::<Vec<_>>();
+        known.lock(all());
+        known.lock(all());
+        known.lock(vec![failures("7", store::failures::LIMIT + 1)]);
+        assert_eq!(known.locks.len(), LOCKS);
+    }
+
+    #[test]
+    fn a_count_below_the_limit_locks_nothing_and_a_lock_ends_at_its_second() {
+        let memory = Memory::default();
+        let limit = store::failures::LIMIT;
+        memory.lock("main", vec![failures("below", limit - 1), failures("at", limit)]);
+        assert!(!memory.is_locked("main", "below", 0) && memory.is_locked("main", "at", 59));
+        assert!(!memory.is_locked("main", "at", 60) && !memory.is_locked("acme", "at", 59));
+    }
+
+    #[test]
+    fn names_of_tenants_that_do_not_exist_are_let_go_with_the_generations() {
+        let memory = Memory::default();
+        for n in 0..3 * GENERATION / (ENTRY * 8) {
+            memory.known(&n.to_string());
+        }
+        let entries = memory.entries.borrow();
+        let held = entries.young.len() + entries.old.len();
+        assert!(held <= 2 * GENERATION / (ENTRY * 8), "{held}");
     }
 
     #[test]

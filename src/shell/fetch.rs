@@ -15,17 +15,25 @@ impl Fetch for GlobalFetch {
         Box::pin(async move {
             let abort = AbortController::default();
             let signal = abort.signal();
+            let _abort = AbortOnDrop(Some(abort));
             let exchange = Box::pin(exchange(&request, &signal));
             let limit = Box::pin(Delay::from(Duration::from_millis(request.timeout_millis)));
             match select(exchange, limit).await {
                 Either::Left((answer, _)) => answer,
-                Either::Right(((), exchange)) => {
-                    drop(exchange);
-                    abort.abort();
-                    Err(FetchError::Timeout)
-                }
+                Either::Right(_) => Err(FetchError::Timeout),
             }
         })
+    }
+}
+
+/// Ends what goes on when its caller stops waiting; what is done is done.
+struct AbortOnDrop(Option<AbortController>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if let Some(abort) = self.0.take() {
+            abort.abort();
+        }
     }
 }
 

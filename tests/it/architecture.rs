@@ -91,7 +91,7 @@ fn files(folder: &str, ending: &str) -> Vec<File> {
                 || (name.starts_with('.') && name != ".ci");
             if path.is_dir() && !generated {
                 folders.push(path);
-            } else if path.is_file() && name.ends_with(ending) {
+            } else if path.is_file() && name.ends_with(ending) && name != ".git" {
                 // What is no text has no rules.
                 if let Ok(text) = fs::read_to_string(&path) {
                     found.push(File { path: path.strip_prefix(root).unwrap().to_str().unwrap().to_owned(), text });

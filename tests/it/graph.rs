@@ -4,7 +4,8 @@
 //! macros. It leads to the file that declares the name: what a `mod.rs` re-exports leads through it. Unit tests do not count.
 
 use crate::architecture::{File, row_of, sources};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Arc, LazyLock, Mutex};
 use syn::visit::Visit;
 
 /// Folders with a circle that is known, each with its reason.
@@ -83,7 +84,20 @@ impl<'ast> Visit<'ast> for Paths {
 struct Graph {
     /// By module path.
     files: BTreeMap<Vec<String>, String>,
-    paths: BTreeMap<Vec<String>, Paths>,
+    paths: BTreeMap<Vec<String>, Arc<Paths>>,
+}
+
+/// By text: a file is parsed once, whichever rule asks.
+static PARSED: LazyLock<Mutex<HashMap<String, Arc<Paths>>>> = LazyLock::new(Mutex::default);
+
+fn paths_of(file: &File) -> Arc<Paths> {
+    if let Some(paths) = PARSED.lock().unwrap().get(&file.text) {
+        return paths.clone();
+    }
+    let parsed = syn::parse_file(&file.text).unwrap_or_else(|error| panic!("{}: {error}", file.path));
+    let mut found = Paths::default();
+    found.visit_file(&parsed);
+    PARSED.lock().unwrap().entry(file.text.clone()).or_insert(Arc::new(found)).clone()
 }
 
 fn module_path(path: &str) -> Option<Vec<String>> {
@@ -103,11 +117,8 @@ impl Graph {
         let (mut files, mut paths) = (BTreeMap::new(), BTreeMap::new());
         for file in sources {
             let Some(module) = module_path(&file.path) else { continue };
-            let parsed = syn::parse_file(&file.text).unwrap_or_else(|error| panic!("{}: {error}", file.path));
-            let mut found = Paths::default();
-            found.visit_file(&parsed);
             files.insert(module.clone(), file.path.clone());
-            paths.insert(module, found);
+            paths.insert(module, paths_of(file));
         }
         Self { files, paths }
     }
@@ -183,10 +194,12 @@ fn upward(sources: &[File]) -> Vec<String> {
 fn circles(sources: &[File]) -> Vec<String> {
     let graph = Graph::of(sources);
     let edges = graph.edges();
+    let mut imports: BTreeMap<&Vec<String>, Vec<&Vec<String>>> = BTreeMap::new();
+    edges.iter().for_each(|(from, to)| imports.entry(from).or_default().push(to));
     let reaches = |from: &Vec<String>, to: &Vec<String>| {
         let (mut seen, mut next) = (BTreeSet::new(), vec![from]);
         while let Some(module) = next.pop() {
-            for (_, further) in edges.iter().filter(|(of, _)| of == module) {
+            for further in imports.get(module).into_iter().flatten().copied() {
                 if further == to {
                     return true;
                 }

@@ -11,11 +11,11 @@ use writ::model::connection::CredentialPointer;
 use writ::model::stop::{Receipt, Stopped};
 use writ::model::stream::{Delivery, Stream, StreamBody, StreamStatus};
 use writ::model::{Client, Status, Stoppable, StoredSecret, Tenant, User};
-use writ::ports::{Db, Sql};
+use writ::ports::{Db, Row, Sql};
 use writ::store::tenants::{Visited, Visitor};
 use writ::store::{
-    answers, changes, clients, connections, events, identities, issuers, keys, leases, policies, quotas, resources,
-    signals, spent, stops, tenants, users,
+    Query, answers, changes, clients, connections, events, identities, issuers, keys, leases, metrics, policies,
+    quotas, resources, signals, spent, stops, tenants, users,
 };
 
 const NOW: i64 = 1_000;
@@ -57,12 +57,41 @@ fn case(name: &'static str, statement: Sql, given: &'static str, spoil: &'static
     Case { name, given, spoil, statement }
 }
 
+/// Tables that have a tenant, and the column that says which.
+fn tables(db: &Sqlite) -> Vec<(String, &'static str)> {
+    let found = db.query(
+        "SELECT m.name AS name FROM sqlite_master m, pragma_table_info(m.name) c WHERE m.type = 'table' AND c.name = 'tenant'",
+    );
+    let names = found.iter().map(|row| (row["name"].as_str().unwrap().to_owned(), "tenant"));
+    names.chain([("tenants".to_owned(), "id")]).collect()
+}
+
+/// A neighbour that has all that is given, whatever `more` makes of the rows of `main`: it must not count for `main`.
+fn beside_a_neighbour(db: &Sqlite, given: &str, more: &str) {
+    db.execute(GIVEN);
+    db.execute(&GIVEN.replace("'main'", "'acme'"));
+    let columns = db.query("SELECT name FROM pragma_table_info('tenants') WHERE name <> 'id'");
+    let columns = columns.iter().map(|row| row["name"].as_str().unwrap()).collect::<Vec<_>>().join(", ");
+    db.execute(&format!("INSERT INTO tenants (id, {columns}) SELECT 'acme', {columns} FROM tenants LIMIT 1"));
+    db.execute(given);
+    if given.contains("'main'") {
+        db.execute(&given.replace("'main'", "'acme'"));
+    }
+    let tables = tables(db);
+    for (table, tenant) in &tables {
+        db.execute(&format!("CREATE TEMP TABLE kept_{table} AS SELECT * FROM {table} WHERE {tenant} = 'acme'"));
+    }
+    db.execute(more);
+    for (table, tenant) in &tables {
+        let restore = format!("INSERT INTO {table} SELECT * FROM kept_{table}; DROP TABLE kept_{table}");
+        db.execute(&format!("DELETE FROM {table} WHERE {tenant} = 'acme'; {restore}"));
+    }
+}
+
 fn changed(case: &Case, more: &str) -> u64 {
     let clock = Clock::new(1);
     let db = Sqlite::new(Rc::new(Faults::new(clock.clone())));
-    db.execute(GIVEN);
-    db.execute(case.given);
-    db.execute(more);
+    beside_a_neighbour(&db, case.given, more);
     let outcomes = clock.block_on(db.batch(vec![case.statement.clone()])).unwrap_or_else(|_| panic!("{}", case.name));
     outcomes[0].changes
 }
@@ -513,5 +542,85 @@ fn a_link_holds_only_if_the_one_before_it_changed_a_row() {
         };
         assert!(run(something()) > 0, "{name}: it would refuse in any case");
         assert_eq!(run(nothing()), 0, "{name}");
+    }
+}
+
+/// What `query` finds for `main`, of which `more` is true, beside a neighbour that has everything, of which `theirs` is true too.
+fn found<T>(query: Query<T>, theirs: &str, more: &str) -> Vec<Row> {
+    let clock = Clock::new(1);
+    let db = Sqlite::new(Rc::new(Faults::new(clock.clone())));
+    beside_a_neighbour(&db, "", more);
+    db.execute(theirs);
+    clock.block_on(db.batch(vec![query.sql])).unwrap().remove(0).rows
+}
+
+/// Everything of `main` is gone.
+const NOTHING: &str = "DELETE FROM clients; DELETE FROM users; DELETE FROM resources; DELETE FROM connections; DELETE FROM identities; \
+    DELETE FROM lease_uses; DELETE FROM signals; DELETE FROM accounts; DELETE FROM issuers; DELETE FROM policies";
+
+#[test]
+fn what_a_neighbour_has_answers_no_question_about_a_tenant() {
+    let account = "INSERT INTO accounts (tenant, issuer, subject, user) VALUES ('acme', 'https://i.example', 's', 'u')";
+    assert!(found(users::by_account(T, "https://i.example", "s"), account, "").is_empty());
+    assert_eq!(found(users::by_account("acme", "https://i.example", "s"), account, NOTHING).len(), 1);
+
+    for kind in [(Stoppable::Client, "c"), (Stoppable::User, "u"), (Stoppable::Identity, "x"), (Stoppable::Tenant, T)] {
+        let spoil = match kind.0 {
+            Stoppable::Tenant => "DELETE FROM leases",
+            _ => "DELETE FROM lease_uses",
+        };
+        assert_eq!(found(stops::census(T, kind, 0).1, "", "")[0]["leases"], 1, "{kind:?}");
+        assert_eq!(found(stops::census(T, kind, 0).1, "", spoil)[0]["leases"], 0, "{kind:?}");
+    }
+
+    let scopes = "UPDATE resources SET body = '{\"scopes\":[{\"name\":\"s\"}]}'";
+    let names = json!([
+        ["client", "c"],
+        ["user", "u"],
+        ["resource", "https://r.example/"],
+        ["scope", "https://r.example/ s"],
+        ["connection", "k"],
+        ["any", "k"],
+        ["any", "s"]
+    ]);
+    let unmatched = || policies::unmatched(T, names.to_string());
+    assert_eq!(found(unmatched(), scopes, "").len(), 0);
+    assert_eq!(found(unmatched(), scopes, NOTHING).len(), 7);
+
+    assert_eq!(found(signals::count_stale(T, (NOW, 12, 0)), "", "").len(), 1);
+    assert_eq!(found(signals::count_stale(T, (NOW, 12, 0)), "", NOTHING).len(), 0);
+    assert_eq!(found(signals::count_stale(T, (0, 12, NOW)), "", NOTHING).len(), 0);
+
+    for stopped in ["identities", "clients", "users"] {
+        let theirs = format!("UPDATE {stopped} SET status = 'suspended' WHERE tenant = 'acme'");
+        assert_eq!(found(identities::stopped_places(T, -1, 10), &theirs, "").len(), 0, "{stopped}");
+        assert_eq!(found(identities::stopped_places("acme", -1, 10), &theirs, "").len(), 1, "{stopped}");
+    }
+
+    let another = "UPDATE identities SET subject = 'd'; \
+        INSERT INTO clients (tenant, id, metadata, created_at, updated_at) SELECT tenant, 'd', metadata, 1, 1 FROM clients WHERE id = 'c'";
+    assert_eq!(found(identities::entry(T, "x"), another, "").len(), 1);
+
+    let counts = found(metrics::of(T), "", NOTHING).remove(0);
+    assert!(counts.values().all(|count| *count == 0), "{counts:?}");
+}
+
+#[test]
+fn a_neighbour_that_is_stopped_takes_nothing_of_a_tenant_along() {
+    let clock = Clock::new(1);
+    for kind in [(Stoppable::Client, "c"), (Stoppable::User, "u"), (Stoppable::Identity, "x"), (Stoppable::Tenant, T)] {
+        // Theirs is stopped and ours is not; or both are, and only theirs has leased.
+        let theirs =
+            [RETIRED, "UPDATE tenants SET status = 'suspended'"].map(|all| all.replace(';', " WHERE tenant = 'acme';"));
+        let theirs = [format!("{} WHERE tenant = 'acme'", theirs[0]), format!("{} WHERE id = 'acme'", theirs[1])];
+        let both = [RETIRED.to_owned(), "DELETE FROM lease_uses WHERE tenant = 'main'".to_owned()];
+        let cases = if kind.0 == Stoppable::Tenant { vec![theirs] } else { vec![theirs, both] };
+        for case in cases {
+            let db = Sqlite::new(Rc::new(Faults::new(clock.clone())));
+            beside_a_neighbour(&db, "", "");
+            case.iter().for_each(|sql| db.execute(sql));
+            let outcomes = clock.block_on(db.batch(stops::cascade(T, kind))).unwrap();
+            assert!(outcomes.iter().all(|outcome| outcome.changes == 0), "{kind:?} {case:?}");
+        }
     }
 }

@@ -721,15 +721,15 @@ fn a_new_key_counts_at_once_but_invented_names_fetch_no_oftener_than_every_thirt
     by(&new, "new").expect(200);
 }
 
-/// An answer without a usable key set is a 503, is asked for once, and is left alone for a moment; then a good one counts.
-fn comes_back(key: &Signer, answer: Scripted) {
+/// An answer without a usable key set is a 503, is asked for that often, and is left alone for a moment; then a good one counts.
+fn comes_back(key: &Signer, answer: Scripted, times: usize) {
     let scene = remote(key);
     serve(&scene.hub, move || answer.clone());
     let reply = scene.try_claims(json!({})).expect(503);
     assert_eq!(reply.header("retry-after"), Some("1"));
-    assert_eq!(fetches(&scene.hub), 1, "nobody follows a redirect");
+    assert_eq!(fetches(&scene.hub), times, "nobody follows a redirect");
     scene.try_claims(json!({})).expect(503);
-    assert_eq!(fetches(&scene.hub), 1, "a service in trouble is left alone for a moment");
+    assert_eq!(fetches(&scene.hub), times, "a service in trouble is left alone for a moment");
     serve(&scene.hub, {
         let set = key.jwks("k");
         move || Scripted::json(200, set.clone())
@@ -741,13 +741,47 @@ fn comes_back(key: &Signer, answer: Scripted) {
 #[test]
 fn what_cannot_be_fetched_is_not_kept_and_the_client_is_told_to_come_back() {
     let key = Signer::new(Alg::Es256, 1);
+    comes_back(&key, Scripted::failure(FetchError::Unreachable), 2);
     for failure in [
-        Scripted::failure(FetchError::Unreachable),
         Scripted::failure(FetchError::Timeout),
         Scripted::answer(500, "text/plain", "x"),
         Scripted::answer(429, "text/plain", "x"),
     ] {
-        comes_back(&key, failure);
+        comes_back(&key, failure, 1);
+    }
+}
+
+#[test]
+fn a_fetch_whose_connection_broke_is_repeated_once_at_once() {
+    let key = Signer::new(Alg::Es256, 1);
+    let scene = remote(&key);
+    let (set, asked) = (key.jwks("k"), Cell::new(0));
+    serve(&scene.hub, move || {
+        asked.set(asked.get() + 1);
+        if asked.get() == 1 { Scripted::failure(FetchError::Unreachable) } else { Scripted::json(200, set.clone()) }
+    });
+    let before = scene.hub.clock.now();
+    scene.try_claims(json!({})).expect(200);
+    assert_eq!((fetches(&scene.hub), scene.hub.clock.now()), (2, before));
+}
+
+#[test]
+fn a_fetch_and_its_repetition_share_the_ten_seconds_of_one() {
+    let key = Signer::new(Alg::Es256, 1);
+    for (second, status) in [(3_900, 200), (4_100, 503)] {
+        let scene = remote(&key);
+        let (set, asked) = (key.jwks("k"), Cell::new(0));
+        serve(&scene.hub, move || {
+            asked.set(asked.get() + 1);
+            match asked.get() {
+                1 => Scripted::failure(FetchError::Unreachable).after(6_000),
+                _ => Scripted::json(200, set.clone()).after(second),
+            }
+        });
+        let before = scene.hub.clock.seconds();
+        scene.try_claims(json!({})).expect(status);
+        assert_eq!(fetches(&scene.hub), 2);
+        assert!(scene.hub.clock.seconds() - before <= 10, "{second}");
     }
 }
 
@@ -796,7 +830,7 @@ fn what_is_no_key_set_is_not_kept_either_and_is_not_the_clients_fault() {
         Scripted::json(200, private),
         Scripted::json(200, json!({"keys": [{"kty": "oct", "k": "AAAA"}]})),
     ] {
-        comes_back(&key, answer);
+        comes_back(&key, answer, 1);
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::support::hub::{Call, ISSUER, RESOURCE};
 use crate::support::{Credentials, Port, Reply, Setup, Signer};
 use serde_json::json;
+use std::sync::LazyLock;
 use writ::ports::Alg;
 use writ::store::failures::{LIMIT, PERIOD_SECONDS};
 
@@ -12,10 +13,10 @@ fn wrong(client: &Credentials) -> Credentials {
 
 /// A secret of the right form that is not this client's.
 fn other_secret(client: &Credentials) -> String {
-    let hub = Setup::new();
-    let other = hub.create_client(json!({"client_name": "other"})).client_secret;
-    assert_ne!(other, client.client_secret);
-    other
+    static OTHER: LazyLock<String> =
+        LazyLock::new(|| Setup::new().create_client(json!({"client_name": "other"})).client_secret);
+    assert_ne!(*OTHER, client.client_secret);
+    OTHER.clone()
 }
 
 #[track_caller]
@@ -187,6 +188,29 @@ fn failures_spread_over_isolates_are_one_count() {
     let late = hub.isolate();
     hub.clock.advance(5);
     locked(&hub.token_call(&guess, &[]).on(&late).send());
+}
+
+/// More addresses are locked than an isolate remembers: those that it has let go are still refused by the count in D1.
+#[test]
+fn a_lock_that_an_isolate_has_no_room_for_still_holds() {
+    let hub = Setup::new();
+    let client = hub.agent("agent", "mcp:read");
+    let guess = wrong(&client);
+    let address = |n: usize| format!("192.0.{}.{}", n / 250, n % 250 + 1);
+    hub.token_call(&guess, &[]).ip(&address(0)).send().expect(401);
+    let key = hub.db.query("SELECT key FROM failures WHERE key NOT LIKE 'client/%'")[0]["key"].clone();
+    let key = |n: usize| key.as_str().unwrap().replace(&address(0), &address(n));
+    assert_ne!(key(1), key(0));
+    let rows = (0..2_500).map(|n| format!("('main', '{}', {}, {LIMIT})", key(n), hub.clock.seconds()));
+    hub.db.execute(&format!(
+        "DELETE FROM failures WHERE tenant = 'main'; INSERT INTO failures (tenant, key, since, count) VALUES {}",
+        rows.collect::<Vec<_>>().join(", ")
+    ));
+    hub.clock.advance(5);
+    for n in (0..2_500).step_by(49) {
+        locked(&hub.token_call(&guess, &[]).ip(&address(n)).send());
+        hub.token_call(&client, &[]).ip(&address(n)).send().expect(200);
+    }
 }
 
 #[test]

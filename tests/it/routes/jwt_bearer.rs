@@ -72,6 +72,33 @@ fn a_user_is_found_by_issuer_and_subject_together_and_by_nothing_else() {
     assert_eq!(chain.hub.db.query("SELECT id FROM users").len(), 1);
 }
 
+/// OpenID Connect Core §5.7: `sub` is unique within its issuer only.
+#[test]
+fn the_same_subject_at_two_identity_providers_is_two_users_in_all_that_is_recorded_and_stopped() {
+    let chain = Chain::new();
+    let other = "https://other.example";
+    let signer = chain.trust_another(other, json!({"creates_users": true}));
+    let theirs = || signer.jwt(json!({"typ": "JWT", "kid": "k"}), &chain.claims(json!({"iss": other})));
+    let first = claims(&ask(&chain, &chain.assertion(json!({}))));
+    let second = claims(&ask(&chain, &theirs()));
+    assert_eq!(first["sub"], chain.user.as_str());
+    assert_ne!(first["sub"], second["sub"]);
+    assert_ne!(first["status"], second["status"], "each agentic identity has its own place");
+    assert_eq!(claims(&ask(&chain, &theirs()))["sub"], second["sub"], "the second time it is known");
+    assert_eq!(chain.hub.db.query("SELECT id FROM users").len(), 2);
+
+    // Nobody can be given the other's account.
+    let path = format!("users/{}", chain.user);
+    let accounts = json!([{"issuer": IDP, "subject": "alice"}, {"issuer": other, "subject": "alice"}]);
+    let both = json!({"name": "Alice", "accounts": accounts});
+    chain.hub.admin("PUT", &path).header("if-match", "*").json(&both).send().expect(409);
+
+    let second = second["sub"].as_str().unwrap();
+    chain.hub.admin("POST", &format!("users/{second}/kill")).send().expect(200);
+    worthless(&ask(&chain, &theirs()));
+    assert_eq!(claims(&ask(&chain, &chain.assertion(json!({}))))["sub"], chain.user.as_str());
+}
+
 /// RFC 7523 §3; GHSA-wxg7-w2v3-w38g.
 #[test]
 fn what_is_expired_not_yet_valid_without_an_end_or_lives_too_long_is_worth_nothing() {

@@ -30,4 +30,5 @@ mod signals;
 mod status_list;
 mod stops;
 mod token;
+mod waits;
 mod workloads;

@@ -459,6 +459,36 @@ fn a_workload_of_one_tenant_is_nobody_in_another() {
     }
 }
 
+#[test]
+fn the_same_subject_at_two_issuers_is_two_workloads() {
+    let hub = Setup::new();
+    hub.create_resource(json!({}));
+    let issuers = ["https://one.example", "https://two.example"];
+    let keys = [Signer::new(Alg::Es256, 5), Signer::new(Alg::Es256, 6)];
+    let clients = [0, 1].map(|n| {
+        let body = json!({
+            "issuer": issuers[n], "name": "a platform", "preset": "oidc", "uses": ["workload"], "jwks": keys[n].jwks("k"),
+        });
+        hub.admin("POST", "issuers").json(&body).send().expect(201);
+        client(&hub, "federated_jwt", issuers[n], &json!([equals("sub", "agents/reader")]))
+    });
+    let token = |issuer: &str, key: &Signer| {
+        let claims = json!({"iss": issuer, "sub": "agents/reader", "aud": ISSUER, "iat": NOW, "exp": NOW + 300});
+        key.jwt(json!({"typ": "JWT", "kid": "k"}), &claims)
+    };
+    for n in [0, 1] {
+        let own = token(issuers[n], &keys[n]);
+        let reply = send(&hub, JWT_BEARER, &own, &[]).access_token();
+        assert_eq!(crate::support::hub::decode(&reply).1["sub"], clients[n].as_str());
+        // It is not the other, whether it says so or is signed so.
+        refused(&send(&hub, JWT_BEARER, &own, &[("client_id", &clients[1 - n])]));
+        refused(&send(&hub, JWT_BEARER, &token(issuers[n], &keys[1 - n]), &[]));
+    }
+    hub.admin("POST", &format!("clients/{}/suspend", clients[0])).send().expect(200);
+    refused(&send(&hub, JWT_BEARER, &token(issuers[0], &keys[0]), &[]));
+    send(&hub, JWT_BEARER, &token(issuers[1], &keys[1]), &[]).expect(200);
+}
+
 // ── Keys of issuers ──
 
 #[test]

@@ -6,7 +6,7 @@
 //!
 //! The outbox and the dead letters carry no tenant: the twin's rows in them get names of their own and are removed again.
 
-use super::sqlite::{open, transaction};
+use super::sqlite::{copy, transaction};
 use rusqlite::Connection;
 use std::cell::RefCell;
 use writ::ports::{Outcome, Sql, Value};
@@ -55,32 +55,7 @@ pub struct Shadow(RefCell<Connection>);
 impl Shadow {
     /// With the twin beside `main`, where there are tenants.
     pub fn new(folder: &str) -> Self {
-        let connection = open(folder);
-        let tables = columns(&connection);
-        let names =
-            |table: &str| tables.iter().filter(|(of, _)| of == table).map(|(_, column)| column.as_str()).collect();
-        let mut script = "CREATE TEMP TABLE wall (who TEXT); INSERT INTO wall VALUES (NULL);".to_owned();
-        let mut seen = Vec::new();
-        for (table, _) in &tables {
-            let columns: Vec<&str> = names(table);
-            let tenant = match table.as_str() {
-                "tenants" | "former_tenants" => "id",
-                _ if columns.contains(&"tenant") => "tenant",
-                _ => continue,
-            };
-            if !seen.contains(&table) {
-                seen.push(table);
-                script.push_str(&triggers(table, tenant));
-            }
-        }
-        if tables.iter().any(|(table, _)| table == "tenants") {
-            let columns: Vec<&str> = names("tenants").into_iter().filter(|column| *column != "id").collect();
-            let columns = columns.join(", ");
-            script.push_str(&format!(
-                "INSERT INTO tenants (id, {columns}) SELECT '{TWIN}', {columns} FROM tenants WHERE id = '{MAIN}';"
-            ));
-        }
-        connection.execute_batch(&script).unwrap();
+        let connection = copy(folder, "with the twin", |template| template.execute_batch(&walls(template)).unwrap());
         connection.pragma_update(None, "recursive_triggers", true).unwrap();
         Self(RefCell::new(connection))
     }
@@ -88,7 +63,7 @@ impl Shadow {
     /// What a test writes by hand is written for the twin too.
     pub fn execute(&self, sql: &str) {
         let connection = self.0.borrow();
-        connection.execute("UPDATE temp.wall SET who = NULL", []).unwrap();
+        connection.execute("UPDATE wall SET who = NULL", []).unwrap();
         connection.execute_batch(sql).unwrap();
         let main = format!("'{MAIN}'");
         if sql.contains(&main) {
@@ -132,6 +107,34 @@ impl Shadow {
     }
 }
 
+/// The triggers of all tables, and the twin.
+fn walls(connection: &Connection) -> String {
+    let tables = columns(connection);
+    let names = |table: &str| tables.iter().filter(|(of, _)| of == table).map(|(_, column)| column.as_str()).collect();
+    let mut script = "CREATE TABLE wall (who TEXT); INSERT INTO wall VALUES (NULL);".to_owned();
+    let mut seen = Vec::new();
+    for (table, _) in &tables {
+        let columns: Vec<&str> = names(table);
+        let tenant = match table.as_str() {
+            "tenants" | "former_tenants" => "id",
+            _ if columns.contains(&"tenant") => "tenant",
+            _ => continue,
+        };
+        if !seen.contains(&table) {
+            seen.push(table);
+            script.push_str(&triggers(table, tenant));
+        }
+    }
+    if tables.iter().any(|(table, _)| table == "tenants") {
+        let columns: Vec<&str> = names("tenants").into_iter().filter(|column| *column != "id").collect();
+        let columns = columns.join(", ");
+        script.push_str(&format!(
+            "INSERT INTO tenants (id, {columns}) SELECT '{TWIN}', {columns} FROM tenants WHERE id = '{MAIN}';"
+        ));
+    }
+    script
+}
+
 /// Fails the test unless both have failed, or every statement did the same in both.
 fn compare(
     statements: &[Sql],
@@ -160,19 +163,22 @@ fn columns(connection: &Connection) -> Vec<(String, String)> {
 
 /// A row of `main` is changed for `main` alone, and one of the twin for the twin alone.
 fn triggers(table: &str, tenant: &str) -> String {
-    let trigger = |what: &str, row: &str| {
+    let trigger = |what: &str, rows: &[&str]| {
+        let belongs = |row: &&str| {
+            format!("({row}.{tenant} IN ('{MAIN}', '{TWIN}') AND {row}.{tenant} <> (SELECT who FROM wall))")
+        };
+        let belongs = rows.iter().map(belongs).collect::<Vec<_>>().join(" OR ");
         format!(
-            "CREATE TEMP TRIGGER wall_{what}_{row}_{table} BEFORE {what} ON main.{table} \
-             WHEN {row}.{tenant} IN ('{MAIN}', '{TWIN}') AND {row}.{tenant} <> (SELECT who FROM temp.wall) \
+            "CREATE TRIGGER wall_{what}_{table} BEFORE {what} ON {table} WHEN {belongs} \
              BEGIN SELECT RAISE(ABORT, 'the wall of {table}'); END;"
         )
     };
-    [trigger("INSERT", "NEW"), trigger("UPDATE", "OLD"), trigger("UPDATE", "NEW"), trigger("DELETE", "OLD")].concat()
+    [trigger("INSERT", &["NEW"]), trigger("UPDATE", &["OLD", "NEW"]), trigger("DELETE", &["OLD"])].concat()
 }
 
 /// Whose rows the batch may change; nothing: those of all.
 fn stand(connection: &Connection, who: Option<&str>) {
-    connection.prepare_cached("UPDATE temp.wall SET who = ?1").unwrap().execute([who]).unwrap();
+    connection.prepare_cached("UPDATE wall SET who = ?1").unwrap().execute([who]).unwrap();
 }
 
 /// The tenant of a batch: `main` if a statement binds it, none if all are of all tenants, else some other one.

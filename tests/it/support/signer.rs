@@ -8,7 +8,7 @@ use rsa::traits::PublicKeyParts;
 use rsa::{BigUint, Pkcs1v15Sign, Pss, RsaPrivateKey, RsaPublicKey};
 use serde_json::{Value, json};
 use sha2::Sha256;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::task::{Context, Poll, Waker};
 use writ::crypto::{b64, sha256, unb64};
@@ -23,6 +23,18 @@ static RSA: LazyLock<Vec<Vec<u8>>> = LazyLock::new(|| {
 });
 
 static PARSED: LazyLock<Mutex<HashMap<Vec<u8>, Arc<RsaPrivateKey>>>> = LazyLock::new(Mutex::default);
+
+/// A key of P-256 calculates its public half when it is read.
+static PARSED_P256: LazyLock<Mutex<HashMap<Vec<u8>, p256::ecdsa::SigningKey>>> = LazyLock::new(Mutex::default);
+
+fn p256_key(pkcs8: &[u8]) -> p256::ecdsa::SigningKey {
+    if let Some(key) = PARSED_P256.lock().unwrap().get(pkcs8) {
+        return key.clone();
+    }
+    let key = p256::ecdsa::SigningKey::from_pkcs8_der(pkcs8).unwrap();
+    PARSED_P256.lock().unwrap().insert(pkcs8.to_vec(), key.clone());
+    key
+}
 
 fn der(pem: &str) -> Vec<u8> {
     RsaPrivateKey::from_pkcs8_pem(pem).unwrap().to_pkcs8_der().unwrap().as_bytes().to_vec()
@@ -64,6 +76,9 @@ fn checked(alg: Alg, jwk: &str, input: &[u8], signature: &[u8]) -> Option<bool> 
     Some(match alg {
         Alg::Es256 => {
             let point = [&[4], &*member("x")?, &*member("y")?].concat();
+            if MADE.lock().unwrap().contains(&name_of(&[&point, input, signature])) {
+                return Some(true);
+            }
             let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(&point).ok()?;
             p256::ecdsa::Signature::from_slice(signature).is_ok_and(|signature| key.verify(input, &signature).is_ok())
         }
@@ -96,6 +111,9 @@ pub fn rsa_pair(n: usize) -> KeyPair {
     KeyPair { jwk: public_rsa(&rsa_key(&pkcs8)).to_string(), pkcs8 }
 }
 
+/// Tests are seeded, so they ask for the same pairs again and again.
+static P256_PAIRS: LazyLock<Mutex<HashMap<[u8; 32], (Vec<u8>, String)>>> = LazyLock::new(Mutex::default);
+
 /// The key pair of a secret.
 pub fn pair_of(alg: Alg, secret: &[u8; 32]) -> KeyPair {
     if alg == Alg::EdDsa {
@@ -109,19 +127,48 @@ pub fn pair_of(alg: Alg, secret: &[u8; 32]) -> KeyPair {
         let jwk = json!({"kty": "EC", "crv": "P-384", "x": b64(point.x().unwrap()), "y": b64(point.y().unwrap())});
         return KeyPair { pkcs8: key.to_pkcs8_der().unwrap().as_bytes().to_vec(), jwk: jwk.to_string() };
     }
+    let mut made = P256_PAIRS.lock().unwrap();
+    let (pkcs8, jwk) = made.entry(*secret).or_insert_with(|| p256_pair(secret)).clone();
+    KeyPair { pkcs8, jwk }
+}
+
+fn p256_pair(secret: &[u8; 32]) -> (Vec<u8>, String) {
     // About one in 2^32 of all strings is no key.
     let key = p256::SecretKey::from_slice(secret).unwrap();
     let point = p256::ecdsa::VerifyingKey::from(p256::ecdsa::SigningKey::from(&key)).to_encoded_point(false);
     let jwk = json!({"kty": "EC", "crv": "P-256", "x": b64(point.x().unwrap()), "y": b64(point.y().unwrap())});
-    KeyPair { pkcs8: key.to_pkcs8_der().unwrap().as_bytes().to_vec(), jwk: jwk.to_string() }
+    (key.to_pkcs8_der().unwrap().as_bytes().to_vec(), jwk.to_string())
+}
+
+/// What was signed, by algorithm, key and input: no signature here is random, and tests begin alike.
+static SIGNED: LazyLock<Mutex<HashMap<Vec<u8>, Vec<u8>>>> = LazyLock::new(Mutex::default);
+
+/// The signatures of P-256 that were made here, by public key, input and signature: to verify one takes long, and can only succeed.
+static MADE: LazyLock<Mutex<HashSet<Vec<u8>>>> = LazyLock::new(Mutex::default);
+
+fn name_of(parts: &[&[u8]]) -> Vec<u8> {
+    sha256(parts.iter().flat_map(|part| sha256(part).bytes().to_vec()).collect::<Vec<_>>()).bytes().to_vec()
 }
 
 /// The raw JWS signature.
 pub fn sign(alg: Alg, pkcs8: &[u8], input: &[u8]) -> Vec<u8> {
+    let name = name_of(&[alg.as_str().as_bytes(), pkcs8, input]);
+    if let Some(known) = SIGNED.lock().unwrap().get(&name) {
+        return known.clone();
+    }
+    let signature = calculate(alg, pkcs8, input);
+    if alg == Alg::Es256 {
+        let point = p256_key(pkcs8).verifying_key().to_encoded_point(false);
+        MADE.lock().unwrap().insert(name_of(&[point.as_bytes(), input, &signature]));
+    }
+    SIGNED.lock().unwrap().insert(name, signature.clone());
+    signature
+}
+
+fn calculate(alg: Alg, pkcs8: &[u8], input: &[u8]) -> Vec<u8> {
     match alg {
         Alg::Es256 => {
-            let key = p256::ecdsa::SigningKey::from_pkcs8_der(pkcs8).unwrap();
-            let signature: p256::ecdsa::Signature = key.sign(input);
+            let signature: p256::ecdsa::Signature = p256_key(pkcs8).sign(input);
             signature.to_bytes().to_vec()
         }
         Alg::Es384 => {

@@ -4,11 +4,14 @@
 use super::faults::{Faults, Port};
 use super::plans;
 use super::shadow::Shadow;
+use rusqlite::backup::Backup;
 use rusqlite::types::{Value as Stored, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 use std::cell::RefCell;
+use std::collections::HashMap;
 use std::path::Path;
 use std::rc::Rc;
+use std::sync::{LazyLock, Mutex};
 use writ::ports::{Db, Outcome, Pending, Row, Sql, Unavailable, Value};
 
 const MAX_PARAMETERS: usize = 100;
@@ -98,13 +101,26 @@ impl Sqlite {
     }
 }
 
+/// Databases that were made once, by folder of migrations and whose they are: the others are copies of them.
+static TEMPLATES: LazyLock<Mutex<HashMap<(String, &str), Connection>>> = LazyLock::new(Mutex::default);
+
 /// A database in memory with the migrations of a folder.
 pub fn open(folder: &str) -> Connection {
-    let connection = Connection::open_in_memory().unwrap();
+    copy(folder, "plain", |_| {})
+}
+
+/// A copy of a database with the migrations of a folder, to which `finish` was done once.
+pub fn copy(folder: &str, name: &'static str, finish: impl FnOnce(&Connection)) -> Connection {
+    let mut templates = TEMPLATES.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let template = templates.entry((folder.to_owned(), name)).or_insert_with(|| {
+        let made = Connection::open_in_memory().unwrap();
+        migrations(folder).iter().for_each(|migration| made.execute_batch(migration).unwrap());
+        finish(&made);
+        made
+    });
+    let mut connection = Connection::open_in_memory().unwrap();
+    Backup::new(template, &mut connection).unwrap().step(-1).unwrap();
     connection.set_prepared_statement_cache_capacity(256);
-    for migration in migrations(folder) {
-        connection.execute_batch(&migration).unwrap();
-    }
     connection
 }
 
