@@ -2,17 +2,21 @@
 // at a time and in turn, so that drift hits all alike; the figures are medians over the rounds.
 
 import { spawn } from "node:child_process";
-import { rm } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { mkdir, rm, writeFile } from "node:fs/promises";
 import { loadavg } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { parseArgs } from "node:util";
 import { Miniflare } from "miniflare";
-import { freePort, modules, root, start } from "../../scripts/lib/miniflare.mjs";
+import { build, freePort, modules, root, start } from "../../scripts/lib/miniflare.mjs";
+import { bare, entry as bareEntry, storage as bareStorage } from "./bare.mjs";
 import { kills } from "./kill.mjs";
 import { cpuMillis, form, load, workerds } from "./load.mjs";
+import { paced } from "./paced.mjs";
 import { assertion, proof } from "./proofs.mjs";
 import { print, save } from "./report.mjs";
+import { addIdentities, addPolicies, changes, statusList } from "./scale.mjs";
 import { exchange, google, grant, populate, token } from "./setup.mjs";
 
 const here = join(root, "tests/bench");
@@ -23,6 +27,10 @@ const SECONDS = quick ? 2 : 6;
 const WARM_UP_SECONDS = quick ? 2 : 5;
 const SMALL = { clients: 10, policies: 10 };
 const LARGE = quick ? { clients: 1_000, policies: 100 } : { clients: 10_000, policies: 1_000 };
+/** A directory for one change a second, policies for a cold isolate, identities for a status list. */
+const HUGE = quick ? { clients: 2_000, policies: 200, identities: 2_000 } : { clients: 100_000, policies: 10_000, identities: 100_000 };
+/** How long requests come at half of the full rate. */
+const PACED_SECONDS = quick ? 3 : 20;
 /** Starts and requests of the two measurements that need no load. */
 const STARTS = 5;
 const COUNTED = 200;
@@ -31,6 +39,8 @@ const MOST_PER_SECOND = 2_000;
 /** How long the queue may take to empty itself. */
 const DRAIN_MS = 120_000;
 
+/** The comparison's URL and process, once it runs. */
+let oidc;
 /** What to undo at the end, last first. */
 const undo = [];
 
@@ -138,6 +148,67 @@ async function firstRequest({ how, url, agents }, stand) {
   return median(times);
 }
 
+/** The rate of (b) next to that of the large directory grown further, where something changes every second. */
+async function whileChanging(small, large, contestant) {
+  console.log(`growing to ${HUGE.clients} clients, with a change a second`);
+  await large.grow(HUGE.clients);
+  const end = changes(large);
+  const results = await measure([
+    contestant("writ", "(b)", small),
+    contestant("huge", "(b) while the directory changes", large),
+  ]);
+  return { ...results, changes: await end() };
+}
+
+/** What one policy more costs where there are many already: calls, and characters that are written. */
+async function policyWrite({ how, agents }, admin) {
+  const running = await start({ ...how, entry: join(here, "counted.js") });
+  try {
+    const calls = async () => (await fetch(`${running.origin}/calls`)).json();
+    await addPolicies({ admin, agents }, HUGE.policies, HUGE.policies + 1);
+    const before = await calls();
+    await addPolicies({ admin, agents }, HUGE.policies + 1, HUGE.policies + 2);
+    const after = await calls();
+    return after.written - before.written;
+  } finally {
+    await running.stop();
+  }
+}
+
+/** Workers in bare workerd, without Miniflare, whose queue and storage do nothing: Writ, the limit, and one that only answers. */
+async function bareRuntime({ how: { state, vars, port }, agents, server }, comparison) {
+  console.log("bare workerd");
+  const keys = JSON.parse(readFileSync(join(state, "keys.json"), "utf8"));
+  const databases = await bareStorage(state);
+  undo.push(() => databases.close());
+  const origin = `http://localhost:${port}`;
+  const bindings = { ORIGIN: origin, ROLES: "all", FRESHNESS_SECONDS: "5", STORAGE: databases.url, ...vars, ...keys };
+  const directory = (name) => join(root, "target/bench", name);
+  await rm(directory("empty"), { recursive: true, force: true });
+  await mkdir(directory("empty"), { recursive: true });
+  await writeFile(join(directory("empty"), "index.js"), "export default { fetch: () => new Response('{}') };");
+  const [writ, limited, nothing] = [
+    await bare({ build, entry: bareEntry, bindings }),
+    await bare({ build: join(here, "limit/build"), entry: bareEntry }),
+    await bare({ build: directory("empty") }),
+  ];
+  undo.push(() => Promise.all([writ, limited, nothing].map((one) => one.stop())));
+  const at = ({ origin, pid }, path) => ({ url: `${origin}${path}`, pid });
+  const agent = agents[0];
+  return measure([
+    { key: "empty", name: "bare: an empty Worker", ...at(nothing, "/"), prepare: () => [form(comparison, {})] },
+    { key: "limit", name: "bare: the limit", ...at(limited, "/token"), prepare: () => [form(comparison, {})] },
+    { key: "writ", name: "bare: Writ, `client_credentials`", ...at(writ, "/t/main/token"), prepare: () => agents.map((one) => form(one, grant)) },
+    {
+      key: "lease",
+      name: "bare: Writ, lease of a cached token",
+      ...at(writ, "/t/main/connections/bigquery-read/token"),
+      prepare: async () => [form(server, { subject_token: await token(`${writ.origin}/t/main/token`, agent, grant) })],
+    },
+    { key: "other", name: "(c) oidc-provider", ...oidc, prepare: () => [form(comparison, grant)] },
+  ]);
+}
+
 /** Calls on D1 and KV: those of the first request, which shows that the counter counts, and those of many more on the warm isolate. */
 async function storageCalls({ how, url, agents }) {
   const running = await start({ ...how, entry: join(here, "counted.js") });
@@ -221,10 +292,12 @@ async function run() {
   const large = await writ(LARGE, stand);
   const comparison = { client_id: "bench", client_secret: "bench-secret" };
   const spread = ({ agents }) => agents.map((agent) => form(agent, grant));
+  oidc = await oidcProvider();
+  const contestant = (key, name, one) => ({ key, name, url: one.url, pid: one.pid, prepare: () => spread(one) });
   const contestants = [
     { key: "limit", name: "(a) the limit", ...await limit(), prepare: () => [form(comparison, {})] },
-    { key: "writ", name: "(b) Writ, `client_credentials`", url: small.url, pid: small.pid, prepare: () => spread(small) },
-    { key: "other", name: "(c) oidc-provider", ...await oidcProvider(), prepare: () => [form(comparison, grant)] },
+    contestant("writ", "(b) Writ, `client_credentials`", small),
+    { key: "other", name: "(c) oidc-provider", ...oidc, prepare: () => [form(comparison, grant)] },
     {
       key: "lease",
       name: "(d) Writ, lease of a cached token",
@@ -232,26 +305,31 @@ async function run() {
       pid: small.pid,
       prepare: async () => [form(small.server, { subject_token: await token(small.url, small.agents[0], grant) })],
     },
-    {
-      key: "large",
-      name: `(b) with ${LARGE.clients} clients, ${LARGE.policies} policies`,
-      url: large.url,
-      pid: large.pid,
-      prepare: () => spread(large),
-    },
+    contestant("large", `(b) with ${LARGE.clients} clients, ${LARGE.policies} policies`, large),
     ...agents(small),
     { key: "empty", name: "an empty Worker", ...await empty(), prepare: () => [form(comparison, {})] },
   ];
   const results = await measure(contestants);
   if (stand.exchanges !== 1) throw new Error(`the leases were not cached: ${stand.exchanges} exchanges instead of 1`);
-  console.log("first requests and storage calls");
+  console.log("half of the full rate");
+  const half = await paced(small.url, spread(small), results.writ.rate / 2, PACED_SECONDS);
+  const changing = await whileChanging(small, large, contestant);
+  console.log("a status list");
+  await addIdentities(large.running, HUGE.identities);
+  const list = median(await statusList(large, STARTS));
+  console.log("many policies");
+  await addPolicies(large, LARGE.policies, HUGE.policies);
   for (const { running } of [small, large]) await running.stop();
+  console.log("first requests and storage calls");
   const first = { small: await firstRequest(small, stand), large: await firstRequest(large, stand) };
+  const written = await policyWrite(large, large.admin);
   const storage = await storageCalls(small);
   const audit = await stored(small);
+  const runtime = await bareRuntime(small, comparison);
   console.log("kills, about two minutes");
   const killed = await kills(large);
-  return { results, first, storage, audit, killed, sizes: { SMALL, LARGE }, method: { ROUNDS, SECONDS, STARTS } };
+  const [sizes, method] = [{ SMALL, LARGE, HUGE }, { ROUNDS, SECONDS, STARTS, PACED_SECONDS }];
+  return { results, half, changing, list, first, written, storage, audit, runtime, killed, sizes, method };
 }
 
 try {

@@ -8,8 +8,8 @@ import { firstAdmin } from "../../scripts/lib/miniflare.mjs";
 import { form } from "./load.mjs";
 import { keyPair } from "./proofs.mjs";
 
-const RESOURCE = "http://localhost:8000/mcp";
-const SCOPE = "mcp:bigquery.read";
+export const RESOURCE = "http://localhost:8000/mcp";
+export const SCOPE = "mcp:bigquery.read";
 const CONNECTION = "bigquery-read";
 
 /** The form that an agent sends to the token endpoint. */
@@ -118,7 +118,8 @@ export async function populate(writ, { clients, policies }, { origin }) {
     allowed_resources: [RESOURCE],
     serves: [RESOURCE],
   });
-  await clone(database, agent.client_id, clients - 1);
+  const { client_id: idle } = await call("POST", "clients", { ...machine, client_name: "idle", allowed_resources: [RESOURCE] });
+  await clone(database, agent.client_id, 1, clients - 1);
   const agents = Array.from({ length: clients }, (_, i) =>
     ({ client_id: i === 0 ? agent.client_id : `${agent.client_id}_${i}`, client_secret: agent.client_secret }));
 
@@ -141,18 +142,20 @@ export async function populate(writ, { clients, policies }, { origin }) {
       resource in Resource::"${RESOURCE}") when { resource.name == "${SCOPE}" };`);
     if (i % 100 === 0) console.log(`  ${i} of ${policies} policies`);
   }
-  return { admin: call, agents, server, signer, key, delegate, lease: `${writ.issuer}/connections/${CONNECTION}/token` };
+  /** Makes the directory larger by clients that ask for nothing. */
+  const grow = (to) => clone(database, agent.client_id, clients, to - 1);
+  return { admin: call, agents, idle, grow, server, signer, key, delegate, lease: `${writ.issuer}/connections/${CONNECTION}/token` };
 }
 
-/** Copies of the client `id`, named `id_1`, `id_2`, …, with the same secret. */
-async function clone(database, id, copies) {
-  const numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2)";
+/** Copies of the client `id`, named `id_1`, `id_2`, … by these numbers, with the same secret. */
+async function clone(database, id, first, last) {
+  const numbers = "WITH RECURSIVE n(i) AS (SELECT CAST(?2 AS INTEGER) UNION ALL SELECT i + 1 FROM n WHERE i < ?3)";
   await database.batch([
     `INSERT INTO clients SELECT tenant, id || '_' || i, metadata, status, revoked_before, version, created_at, updated_at
        FROM clients JOIN n WHERE id = ?1`,
     `INSERT INTO client_secrets SELECT tenant, client || '_' || i, id, digest, created_at, expires_at
        FROM client_secrets JOIN n WHERE client = ?1`,
-  ].map((insert) => database.prepare(`${numbers} ${insert}`).bind(id, copies)));
+  ].map((insert) => database.prepare(`${numbers} ${insert}`).bind(id, first, last)));
 }
 
 function serviceAccount(origin) {
