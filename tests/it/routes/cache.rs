@@ -3,6 +3,7 @@
 use crate::support::faults::Seen;
 use crate::support::hub::{Call, Isolate, decode};
 use crate::support::{Credentials, Effect, Port, Reply, Setup};
+use serde_json::json;
 use std::task::{Context, Waker};
 
 fn two() -> (Setup, [Credentials; 2]) {
@@ -142,6 +143,27 @@ fn a_load_that_began_before_a_change_is_not_kept() {
         hub.token(&one, &[]).expect(401);
         hub.clock.advance(1);
         hub.token(&one, &[]).expect(401);
+        if done {
+            return assert!(turns > 10, "it waits for its ports");
+        }
+    }
+}
+
+#[test]
+fn a_read_of_the_tenant_that_began_before_its_policies_changed_does_not_keep_the_old_ones() {
+    for turns in 0.. {
+        let (hub, [one, _]) = two();
+        let admin = hub.admin_token();
+        let etag =
+            hub.call("GET", "/t/main/admin/policies/one").bearer(&admin).send().header("etag").unwrap().to_owned();
+        hub.restart();
+        let forbid = || {
+            let body = json!({"description": "x", "cedar": "forbid(principal, action, resource);", "mode": "enforce"});
+            let call = hub.call("PUT", "/t/main/admin/policies/one").bearer(&admin).header("if-match", &etag);
+            call.json(&body).send().expect(200);
+        };
+        let done = overtaken(&hub, hub.token_call(&one, &[]), turns, forbid);
+        hub.token(&one, &[]).expect(400);
         if done {
             return assert!(turns > 10, "it waits for its ports");
         }
