@@ -406,6 +406,22 @@ fn an_administrator_who_is_demoted_or_forbidden_loses_the_api_within_the_bound()
     }
 }
 
+#[test]
+fn a_token_of_the_second_of_a_kill_is_dead_and_one_of_the_next_second_is_not() {
+    for table in ["tenants", "clients", "users", "identities"] {
+        let chain = Chain::new();
+        let token = chain.user_token(&chain.planner, TASKS, "mcp:read");
+        let own = chain.own_token(&chain.worker, RESOURCE);
+        for (before, status) in [(chain.now(), 400), (chain.now() - 1, 200)] {
+            chain.hub.db.execute(&format!("UPDATE {table} SET revoked_before = {before}"));
+            chain.hub.restart();
+            let actor = [("actor_token", &*own), ("actor_token_type", ACCESS_TOKEN), ("resource", RESOURCE)];
+            let reply = chain.exchange(&chain.worker, &token, &actor).send();
+            assert_eq!(reply.status, status, "{table} {before}: {reply:?}");
+        }
+    }
+}
+
 // ── Faults ──
 
 /// Every grant that deals in the tokens of others, with each call of each port failing or losing its reply in turn.
