@@ -422,6 +422,28 @@ fn a_token_of_the_second_of_a_kill_is_dead_and_one_of_the_next_second_is_not() {
     }
 }
 
+#[test]
+fn a_token_of_our_key_with_another_issuer_or_tenant_or_from_before_a_stop_is_not_active() {
+    let chain = Chain::new();
+    let server = Server::new(&chain.hub, RESOURCE).client;
+    let token = chain.user_token(&chain.planner, RESOURCE, "mcp:read");
+    let active = |token: &str| {
+        let call = chain.hub.call("POST", "/t/main/introspect").basic(&server).form(&[("token", token)]);
+        call.send().json()["active"] == true
+    };
+    assert!(active(&chain.forge("at+jwt", &token, json!({}))));
+    for other in [json!({"iss": "https://elsewhere.example/t/main"}), json!({"tenant": "acme"})] {
+        assert!(!active(&chain.forge("at+jwt", &token, other.clone())), "{other}");
+    }
+    for table in ["users", "identities"] {
+        for (before, lives) in [(chain.now(), false), (0, true)] {
+            chain.hub.db.execute(&format!("UPDATE {table} SET revoked_before = {before}"));
+            chain.hub.restart();
+            assert_eq!(active(&token), lives, "{table}");
+        }
+    }
+}
+
 // ── Faults ──
 
 /// Every grant that deals in the tokens of others, with each call of each port failing or losing its reply in turn.
