@@ -1,8 +1,10 @@
 //! What isolates remember: for how long, under which names, and at whose cost.
 
 use crate::support::faults::Seen;
-use crate::support::hub::{Isolate, decode};
+use crate::support::hub::{Call, Isolate, decode};
 use crate::support::{Credentials, Effect, Port, Reply, Setup};
+use serde_json::json;
+use std::task::{Context, Waker};
 
 fn two() -> (Setup, [Credentials; 2]) {
     let hub = Setup::new();
@@ -112,18 +114,78 @@ fn a_change_whose_reply_was_lost_is_seen_at_once_where_it_was_made() {
     hub.token(&one, &[]).expect(401);
 }
 
+/// Sends `late` for so many turns, then does `meanwhile`, then lets it go on; true if it was done before.
+fn overtaken(hub: &Setup, late: Call<'_>, turns: usize, meanwhile: impl FnOnce()) -> bool {
+    hub.faults.steady(true);
+    let mut late = late.future();
+    let mut cx = Context::from_waker(Waker::noop());
+    let done = (0..turns).any(|_| late.as_mut().poll(&mut cx).is_ready());
+    hub.faults.steady(false);
+    meanwhile();
+    if !done {
+        hub.clock.block_on(late);
+    }
+    done
+}
+
 #[test]
 fn a_load_that_began_before_a_change_is_not_kept() {
-    // However the load of a client and its suspension interleave, the isolate refuses it afterwards.
-    for seed in 0..60 {
+    // Wherever the suspension of a client overtakes the load of it, the isolate refuses it afterwards.
+    for turns in 0.. {
         let (hub, [one, _]) = two();
+        let admin = hub.admin_token();
         hub.restart();
-        let admin = hub.admin("POST", &format!("clients/{}/suspend", one.client_id)).future();
-        let first = hub.token_call(&one, &[]).future();
-        hub.together(seed, vec![admin, first]);
+        let suspend = || {
+            let path = format!("/t/main/admin/clients/{}/suspend", one.client_id);
+            hub.call("POST", &path).bearer(&admin).send().expect(200);
+        };
+        let done = overtaken(&hub, hub.token_call(&one, &[]), turns, suspend);
         hub.token(&one, &[]).expect(401);
         hub.clock.advance(1);
         hub.token(&one, &[]).expect(401);
+        if done {
+            return assert!(turns > 10, "it waits for its ports");
+        }
+    }
+}
+
+#[test]
+fn a_read_of_the_tenant_that_began_before_its_policies_changed_does_not_keep_the_old_ones() {
+    for turns in 0.. {
+        let (hub, [one, _]) = two();
+        let admin = hub.admin_token();
+        let etag =
+            hub.call("GET", "/t/main/admin/policies/one").bearer(&admin).send().header("etag").unwrap().to_owned();
+        hub.restart();
+        let forbid = || {
+            let body = json!({"description": "x", "cedar": "forbid(principal, action, resource);", "mode": "enforce"});
+            let call = hub.call("PUT", "/t/main/admin/policies/one").bearer(&admin).header("if-match", &etag);
+            call.json(&body).send().expect(200);
+        };
+        let done = overtaken(&hub, hub.token_call(&one, &[]), turns, forbid);
+        hub.token(&one, &[]).expect(400);
+        if done {
+            return assert!(turns > 10, "it waits for its ports");
+        }
+    }
+}
+
+#[test]
+fn a_load_that_began_before_a_change_of_another_isolate_was_noticed_is_not_kept() {
+    for turns in 0.. {
+        let (hub, [one, other]) = two();
+        let far = hub.isolate();
+        hub.token_call(&other, &[]).on(&far).send().expect(200);
+        let meanwhile = || {
+            hub.admin("POST", &format!("clients/{}/suspend", one.client_id)).send().expect(200);
+            hub.clock.advance(5);
+            hub.token_call(&other, &[]).on(&far).send().expect(200);
+        };
+        let done = overtaken(&hub, hub.token_call(&one, &[]).on(&far), turns, meanwhile);
+        hub.token_call(&one, &[]).on(&far).send().expect(401);
+        if done {
+            return assert!(turns > 3, "it waits for its ports");
+        }
     }
 }
 

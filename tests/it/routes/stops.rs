@@ -406,6 +406,44 @@ fn an_administrator_who_is_demoted_or_forbidden_loses_the_api_within_the_bound()
     }
 }
 
+#[test]
+fn a_token_of_the_second_of_a_kill_is_dead_and_one_of_the_next_second_is_not() {
+    for table in ["tenants", "clients", "users", "identities"] {
+        let chain = Chain::new();
+        let token = chain.user_token(&chain.planner, TASKS, "mcp:read");
+        let own = chain.own_token(&chain.worker, RESOURCE);
+        for (before, status) in [(chain.now(), 400), (chain.now() - 1, 200)] {
+            chain.hub.db.execute(&format!("UPDATE {table} SET revoked_before = {before}"));
+            chain.hub.restart();
+            let actor = [("actor_token", &*own), ("actor_token_type", ACCESS_TOKEN), ("resource", RESOURCE)];
+            let reply = chain.exchange(&chain.worker, &token, &actor).send();
+            assert_eq!(reply.status, status, "{table} {before}: {reply:?}");
+        }
+    }
+}
+
+#[test]
+fn a_token_of_our_key_with_another_issuer_or_tenant_or_from_before_a_stop_is_not_active() {
+    let chain = Chain::new();
+    let server = Server::new(&chain.hub, RESOURCE).client;
+    let token = chain.user_token(&chain.planner, RESOURCE, "mcp:read");
+    let active = |token: &str| {
+        let call = chain.hub.call("POST", "/t/main/introspect").basic(&server).form(&[("token", token)]);
+        call.send().json()["active"] == true
+    };
+    assert!(active(&chain.forge("at+jwt", &token, json!({}))));
+    for other in [json!({"iss": "https://elsewhere.example/t/main"}), json!({"tenant": "acme"})] {
+        assert!(!active(&chain.forge("at+jwt", &token, other.clone())), "{other}");
+    }
+    for table in ["users", "identities"] {
+        for (before, lives) in [(chain.now(), false), (0, true)] {
+            chain.hub.db.execute(&format!("UPDATE {table} SET revoked_before = {before}"));
+            chain.hub.restart();
+            assert_eq!(active(&token), lives, "{table}");
+        }
+    }
+}
+
 // ── Faults ──
 
 /// Every grant that deals in the tokens of others, with each call of each port failing or losing its reply in turn.

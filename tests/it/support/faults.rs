@@ -42,6 +42,7 @@ pub struct Faults {
     rules: RefCell<Vec<Rule>>,
     seen: RefCell<Vec<Seen>>,
     jitter: Cell<Option<u64>>,
+    steady: Cell<bool>,
     order: RefCell<HashMap<String, usize>>,
     counts: RefCell<HashMap<Port, usize>>,
 }
@@ -53,6 +54,7 @@ impl Faults {
             rules: RefCell::default(),
             seen: RefCell::default(),
             jitter: Cell::new(None),
+            steady: Cell::new(false),
             order: RefCell::default(),
             counts: RefCell::default(),
         }
@@ -112,6 +114,11 @@ impl Faults {
         self.jitter.set(seed);
     }
 
+    /// Every call waits for one turn before it takes effect and for one after it, so that each moment can be met.
+    pub fn steady(&self, steady: bool) {
+        self.steady.set(steady);
+    }
+
     /// Lets `act` happen, or not, as the rules say.
     pub async fn pass<T>(&self, port: Port, text: String, act: impl FnOnce() -> T) -> Result<T, Unavailable> {
         let seen = Seen { port, text, index: self.calls(port) };
@@ -133,7 +140,7 @@ impl Faults {
     }
 
     fn lag(&self) -> usize {
-        self.jitter.get().map_or(0, |seed| {
+        self.jitter.get().map_or(self.steady.get().into(), |seed| {
             let mut random = Random(seed);
             self.jitter.set(Some(random.next()));
             random.below(4)

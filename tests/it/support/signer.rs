@@ -111,8 +111,11 @@ pub fn rsa_pair(n: usize) -> KeyPair {
     KeyPair { jwk: public_rsa(&rsa_key(&pkcs8)).to_string(), pkcs8 }
 }
 
+/// PKCS#8 and JWK.
+type Halves = (Vec<u8>, String);
+
 /// Tests are seeded, so they ask for the same pairs again and again.
-static P256_PAIRS: LazyLock<Mutex<HashMap<[u8; 32], (Vec<u8>, String)>>> = LazyLock::new(Mutex::default);
+static P256_PAIRS: LazyLock<Mutex<HashMap<[u8; 32], Halves>>> = LazyLock::new(Mutex::default);
 
 /// The key pair of a secret.
 pub fn pair_of(alg: Alg, secret: &[u8; 32]) -> KeyPair {
@@ -132,7 +135,7 @@ pub fn pair_of(alg: Alg, secret: &[u8; 32]) -> KeyPair {
     KeyPair { pkcs8, jwk }
 }
 
-fn p256_pair(secret: &[u8; 32]) -> (Vec<u8>, String) {
+fn p256_pair(secret: &[u8; 32]) -> Halves {
     // About one in 2^32 of all strings is no key.
     let key = p256::SecretKey::from_slice(secret).unwrap();
     let point = p256::ecdsa::VerifyingKey::from(p256::ecdsa::SigningKey::from(&key)).to_encoded_point(false);
