@@ -1,7 +1,7 @@
 // What a large directory costs: changes while others ask, many policies, a status list with many places.
 
 import { setTimeout as sleep } from "node:timers/promises";
-import { RESOURCE, SCOPE } from "./setup.mjs";
+import { RESOURCE, SCOPE, grant, token } from "./setup.mjs";
 
 /** One change a second of a client that nobody asks for: it is suspended, and resumed. Answers how to end it. */
 export function changes({ admin, idle }) {
@@ -10,7 +10,7 @@ export function changes({ admin, idle }) {
   const run = async () => {
     while (!done) {
       const begun = performance.now();
-      await admin("POST", `clients/${idle}/${count % 2 === 0 ? "suspend" : "resume"}`);
+      await admin("POST", `clients/${idle.client_id}/${count % 2 === 0 ? "suspend" : "resume"}`);
       count += 1;
       await sleep(Math.max(0, 1000 - (performance.now() - begun)));
     }
@@ -19,6 +19,7 @@ export function changes({ admin, idle }) {
   return async () => {
     done = true;
     await running;
+    if (count % 2 === 1) await admin("POST", `clients/${idle.client_id}/resume`);
     return count;
   };
 }
@@ -43,11 +44,12 @@ export async function addIdentities(running, places) {
 }
 
 /** Milliseconds in which the status list is made anew and answered. Each time is after a change, and after the second in which it is kept. */
-export async function statusList({ running: { issuer }, admin, idle }, times) {
+export async function statusList({ running: { issuer }, url, admin, idle }, times) {
+  await token(url, idle, grant); // and so it has a place
   const seen = [];
   let last;
   for (let i = 0; i < times; i += 1) {
-    await admin("POST", `clients/${idle}/${i % 2 === 0 ? "suspend" : "resume"}`);
+    await admin("POST", `clients/${idle.client_id}/${i % 2 === 0 ? "suspend" : "resume"}`);
     await sleep(1_100);
     const begun = performance.now();
     const response = await fetch(`${issuer}/status-list`);

@@ -118,7 +118,7 @@ export async function populate(writ, { clients, policies }, { origin }) {
     allowed_resources: [RESOURCE],
     serves: [RESOURCE],
   });
-  const { client_id: idle } = await call("POST", "clients", { ...machine, client_name: "idle", allowed_resources: [RESOURCE] });
+  const idle = await call("POST", "clients", { ...machine, client_name: "idle", tags: ["bench"], allowed_resources: [RESOURCE] });
   await clone(database, agent.client_id, 1, clients - 1);
   const agents = Array.from({ length: clients }, (_, i) =>
     ({ client_id: i === 0 ? agent.client_id : `${agent.client_id}_${i}`, client_secret: agent.client_secret }));
