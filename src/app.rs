@@ -150,6 +150,19 @@ impl App {
         self.memory.take_staged()
     }
 
+    /// Tenants that are to be read again soon, since this was last asked.
+    pub fn take_ageing(&self) -> Vec<String> {
+        self.memory.take_ageing()
+    }
+
+    /// Reads tenants anew while they are still fresh. For after the answer, so that no request need wait for it.
+    pub async fn renew(&self, tenants: &[String], now: Now) {
+        for tenant in tenants {
+            // What this does not learn, the first request beyond the freshness bound does.
+            drop(self.memory.read(&self.world, tenant, now).await);
+        }
+    }
+
     /// Sends what waits: events in the outbox, and signals where this Worker can sign them. For after the answer, so that
     /// nobody need wait for the cron.
     pub async fn relay(&self, now: Now) -> Result<()> {

@@ -110,6 +110,7 @@ pub struct Memory {
     entries: RefCell<Generations>,
     eras: Cell<u64>,
     staged: Cell<bool>,
+    ageing: RefCell<Vec<String>>,
 }
 
 /// What is known of a tenant, or that there is none.
@@ -118,6 +119,8 @@ pub(super) struct Known {
     tenant: Option<Rc<Tenant>>,
     /// When D1 last told so; nothing once a change of it is on its way.
     checked: Option<Now>,
+    /// In which second a request has last asked to have it read ahead of time.
+    renewed: Option<i64>,
     /// Names its records: another era has none of them.
     era: u64,
     /// How often records were dropped.
@@ -156,16 +159,27 @@ impl Memory {
         self.lasting(&["tenant/", tenant].concat(), ENTRY * 8)
     }
 
+    /// Tenants that were found old since this was last asked: to be read anew before a request has to wait for it.
+    pub fn take_ageing(&self) -> Vec<String> {
+        self.ageing.take()
+    }
+
     /// The tenant, if D1 told of it less than `bound` milliseconds ago; the inner nothing says that there is none.
     pub(super) fn fresh(&self, tenant: &str, now: Now, bound: u64) -> Option<Option<Rc<Tenant>>> {
         let known = self.peek(&["tenant/", tenant].concat())?.downcast::<RefCell<Known>>().ok()?;
-        let known = known.borrow();
+        let mut known = known.borrow_mut();
         let age = now.millis().checked_sub(known.checked?.millis())?;
+        let is_old = age.saturating_mul(5) >= bound.saturating_mul(4);
+        // A refresh that ended early never says so: after a while another request begins one.
+        if is_old && age < bound && known.tenant.is_some() && known.renewed.is_none_or(|begun| begun < now.seconds()) {
+            known.renewed = Some(now.seconds());
+            self.ageing.borrow_mut().push(tenant.to_owned());
+        }
         (age < bound).then(|| known.tenant.clone())
     }
 
     /// Reads the tenant from D1, and drops what its changes name.
-    pub(super) async fn read(&self, world: &World, tenant: &str, now: Now) -> Result<Rc<Tenant>> {
+    pub async fn read(&self, world: &World, tenant: &str, now: Now) -> Result<Rc<Tenant>> {
         if !id::is_slug(tenant) {
             return Err(Reason::UnknownTenant.into());
         }

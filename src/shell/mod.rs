@@ -74,6 +74,7 @@ const fn service(role: Role) -> &'static str {
 #[event(start)]
 fn start() {
     App::warm();
+    zones::warm();
 }
 
 #[event(fetch)]
@@ -88,9 +89,11 @@ async fn fetch(request: web_sys::Request, env: Env, ctx: Context) -> worker::Res
     }
     message.body = http::read_body(&request, length).await?;
     let response = app.handle(&message, now).await;
-    if app.take_staged() {
+    let (is_staged, ageing) = (app.take_staged(), app.take_ageing());
+    if is_staged || !ageing.is_empty() {
         ctx.wait_until(async move {
-            if let Err(error) = app.relay(now).await {
+            app.renew(&ageing, now).await;
+            if is_staged && let Err(error) = app.relay(now).await {
                 console_error!("relay: {error}");
             }
         });

@@ -52,6 +52,11 @@ impl Formatter {
     }
 }
 
+/// Makes a formatter that is not used: the first of an isolate takes long, and so is made while it starts.
+pub fn warm() {
+    drop(formatter("UTC"));
+}
+
 /// The function that writes a moment as `1/6/2026, GMT+01:00`.
 fn formatter(zone: &str) -> Result<Function, JsValue> {
     let options = Object::new();

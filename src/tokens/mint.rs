@@ -36,7 +36,10 @@ pub struct TokenResponse {
 
 /// Issues an access token, if nobody in the issuance has been stopped and policy agrees.
 pub async fn issue(cx: &Cx<'_>, issuance: Issuance<'_>, facts: &mut Facts) -> Result<TokenResponse> {
-    let Decision { scope, lifetime } = decide(cx, &issuance, facts).await?;
+    // In a new isolate both read, and neither waits for the other.
+    let (decision, keys) = join(decide(cx, &issuance, facts), keys::all(cx)).await;
+    let Decision { scope, lifetime } = decision?;
+    drop(keys?);
     let Issuance { client, subject, grant_type, target, jkt, origin, .. } = &issuance;
     let identity = identities::register(cx, &client.id, subject, grant_type).await?;
     let claims = AccessToken {

@@ -45,6 +45,32 @@ fn the_change_of_one_client_reloads_nobody_else() {
 }
 
 #[test]
+fn a_tenant_is_read_anew_after_an_answer_before_a_request_has_to_wait_for_it() {
+    let (hub, [one, other]) = two();
+    let elsewhere = hub.isolate();
+    let ask = |agent, status| cost(&hub, || drop(token(&hub, &elsewhere, agent).expect(status)));
+    ask(&one, 200);
+    ask(&other, 200);
+    hub.clock.advance(3);
+    assert_eq!((ask(&one, 200), hub.renew(&elsewhere)), (0, vec![]));
+    change(&hub, &other, "suspend");
+    hub.clock.advance(1);
+    assert_eq!(ask(&one, 200), 0, "it is still fresh");
+    assert_eq!(cost(&hub, || assert_eq!(hub.renew(&elsewhere), ["main"])), 1);
+    assert_eq!((ask(&one, 200), hub.renew(&elsewhere)), (0, vec![]), "once is enough");
+    assert!(ask(&other, 401) > 0, "what has changed meanwhile is known, a second before it has to be");
+    hub.clock.advance(4);
+    assert_eq!(ask(&one, 200), 0, "nobody had to wait");
+    // A request that ended before it could: another one does.
+    hub.clock.advance(4);
+    ask(&one, 200);
+    drop(elsewhere.app().take_ageing());
+    hub.clock.advance(4);
+    ask(&one, 200);
+    assert_eq!(hub.renew(&elsewhere), ["main"]);
+}
+
+#[test]
 fn two_isolates_follow_a_change_a_second() {
     let (hub, [one, other]) = two();
     let isolates = [hub.isolate(), hub.isolate()];

@@ -297,6 +297,13 @@ impl Setup {
         self.clock.block_on(app.tick(self.clock.now()))
     }
 
+    /// Reads the tenants anew that an isolate finds old, as the host does after an answer; which they are.
+    pub fn renew(&self, Isolate(app): &Isolate) -> Vec<String> {
+        let ageing = app.take_ageing();
+        self.clock.block_on(app.renew(&ageing, self.clock.now()));
+        ageing
+    }
+
     /// Sends what waits in the outbox, as the host does after an answer.
     pub fn relay(&self) -> Result<()> {
         let app = self.first.borrow().0.clone();
