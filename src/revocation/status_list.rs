@@ -44,8 +44,8 @@ async fn encode(cx: &Cx<'_>, size: i64) -> Result<String> {
     let mut after = -1;
     loop {
         let places = cx.all(store::identities::stopped_places(&cx.tenant.id, after, ROWS)).await?;
-        let Some((last, _)) = places.last() else { return Ok(list.encode()) };
-        after = *last;
+        let is_last = i64::try_from(places.len()).is_ok_and(|count| count < ROWS);
+        after = places.last().map_or(after, |(place, _)| *place);
         for (place, status) in places {
             let status = match status {
                 Status::Active => VALID,
@@ -53,6 +53,9 @@ async fn encode(cx: &Cx<'_>, size: i64) -> Result<String> {
                 Status::Retired => INVALID,
             };
             list.set(usize::try_from(place).unwrap_or(usize::MAX), status);
+        }
+        if is_last {
+            return Ok(list.encode());
         }
     }
 }
