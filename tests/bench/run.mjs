@@ -312,7 +312,10 @@ async function run() {
   const results = await measure(contestants);
   if (stand.exchanges !== 1) throw new Error(`the leases were not cached: ${stand.exchanges} exchanges instead of 1`);
   console.log("half of the full rate");
-  const half = await paced(small.url, spread(small), results.writ.rate / 2, PACED_SECONDS);
+  const half = {};
+  for (const { key, url, prepare } of contestants.filter(({ key }) => ["limit", "writ", "empty"].includes(key))) {
+    half[key] = await paced(url, await prepare(), results.writ.rate / 2, PACED_SECONDS);
+  }
   const changing = await whileChanging(small, large, contestant);
   console.log("a status list");
   await addIdentities(large.running, HUGE.identities);
