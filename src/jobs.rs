@@ -50,7 +50,7 @@ pub struct Jobs<'a> {
 }
 
 impl Jobs<'_> {
-    /// One run of the cron. An error is the first of those that were met; everything else was done all the same.
+    /// One run of the cron. Each part runs whether or not another has failed; the first error is the answer.
     pub async fn tick(self, now: Now) -> Result<()> {
         let relayed = self.relay(now).await;
         let visited = self.visit(now).await;

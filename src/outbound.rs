@@ -1,4 +1,4 @@
-//! The one gate to other services; nothing else calls the fetch port.
+//! Calls to other services; nothing else calls the fetch port.
 //!
 //! 1. `https`, the default port, no userinfo, and a public DNS name: no address in any spelling (the URL parser turns
 //!    decimal, octal and hexadecimal ones into addresses, and all of them are refused), no special-use name (RFC 6761,
@@ -24,7 +24,7 @@ const MAX_BYTES: usize = 64 * 1024;
 /// Names that never lead to a public service, nor does anything below them.
 const SPECIAL: &[&str] = &["localhost", "local", "internal", "localdomain", "home.arpa", "onion", "test", "invalid"];
 
-/// A URL that has passed the gate.
+/// A URL that may be called.
 pub struct Admitted(Url);
 
 /// Whether `url` is one of the origins that development may call.
@@ -41,7 +41,7 @@ fn has_no_userinfo(url: &Url) -> bool {
     url.username().is_empty() && url.password().is_none()
 }
 
-/// Lets a URL through, or not.
+/// The URL, if it may be called.
 pub fn admit(config: &Config, url: &str) -> Option<Admitted> {
     let url = Url::parse(url).ok().filter(has_no_userinfo)?;
     let public = url.scheme() == "https" && url.port().is_none() && is_public(config, &url);

@@ -176,7 +176,7 @@ pub trait Queue {
 pub struct Outbound {
     /// `GET` or `POST`.
     pub method: &'static str,
-    /// An absolute URL that has passed the outbound gate.
+    /// An absolute URL that `outbound` has admitted.
     pub url: String,
     /// Header names and values.
     pub headers: Vec<(&'static str, String)>,
@@ -358,7 +358,7 @@ pub struct World {
     pub db: Rc<dyn Db>,
     /// The audit trail; it answers nothing in Workers without the role `audit`.
     pub trail: Rc<dyn Db>,
-    /// Sealed and immutable things.
+    /// What is sealed or immutable.
     pub kv: Rc<dyn Kv>,
     /// Audit events on their way.
     pub queue: Rc<dyn Queue>,

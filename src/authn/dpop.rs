@@ -1,7 +1,7 @@
 //! DPoP at our own endpoints (RFC 9449): that whoever sends a request holds a key.
 //!
 //! In scope: one proof a request, made for just this request, used once; nonces. Out of scope: the bytes of a proof
-//! (`jose::dpop`), which clients must send one and what a token is bound to (`grants::issue`).
+//! (`jose::dpop`), which clients must send one (`tokens::decide`) and what a token is bound to (`tokens::mint`).
 //!
 //! 1. There is exactly one `DPoP` header (§4.3, item 1). Hosts join repeated ones with commas, so a comma is a refusal.
 //! 2. `htu` is compared with the URL that our own settings say, never with `Host`.

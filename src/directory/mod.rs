@@ -1,7 +1,8 @@
-//! Tenants, clients, users, agentic identities, resources, trusted issuers: load, create, update, delete.
+//! Tenants, clients, users, agentic identities, resources, trusted issuers: load, create, update, delete. Connections: load.
 //!
-//! In scope: every change of a record, with its event and the cached records that it makes stale. Out of scope: what a body may say
-//! beyond its own members (`federation`, `authn`), and who may change it (`web`).
+//! In scope: every change of these records, with its event and the cached records that it makes stale; quotas over their number. Out of
+//! scope: what a body may say beyond its own members (`federation`, `authn`), who may change it (`web`), changes of connections (`vault`)
+//! and of policies (`policy`).
 //!
 //! 1. An update that changes nothing is no change: no version, no event.
 //! 2. Of two updates from one version one is refused.

@@ -34,7 +34,7 @@ const KEPT_MILLIS: u64 = 300_000;
 const SERVED_MILLIS: u64 = 3_600_000;
 const PAUSE_MILLIS: u64 = 30_000;
 const FAILED_MILLIS: u64 = 5_000;
-/// Longer than the outbound gate lets two fetches take: a host that ended the request all the same ends no other.
+/// Longer than `outbound` lets two fetches take: a host that ended the request all the same ends no other.
 const ABANDONED_MILLIS: u64 = 25_000;
 /// How long a request waits for another one's fetch, and between two looks.
 const PATIENCE_MILLIS: u64 = 12_000;

@@ -2,7 +2,7 @@
 //! Identity Assertion Authorization Grants, JWT-SVIDs.
 //!
 //! In scope: that a token was made by whom it says, for us, now, and once. Out of scope: what it is good for, which its
-//! caller decides; our own access tokens (`tokens`) and DPoP proofs (`proofs`).
+//! caller decides; our own access tokens (`tokens::verify`) and DPoP proofs (`authn::dpop`).
 //!
 //! 1. Keys come from our own records alone: a registered key set, or the registered place of one (see `keysets`). `jwk`,
 //!    `jku`, `x5u` and `x5c` in a header are not looked at (RFC 8725 §3.10).
@@ -17,7 +17,7 @@
 //!    may be used again a day, which is the longest that the platforms issue: Kubernetes and EKS up to 24 hours, Azure 24.
 //!    `iat` and `nbf` may lie ahead by the leeway, 10 seconds, and no more (FAPI 2.0 asks to refuse from 60 on).
 //! 6. The rules of the issuer's own record hold.
-//! 7. A `jti` is spent last, when nothing else can fail, under the client or issuer that signed it (docs/requirements.md R14).
+//! 7. A `jti` is redeemed last, when nothing else can fail, under the client or issuer that signed it (docs/requirements.md R14).
 //!    If storage does not answer, the token does not count (R15).
 
 mod keysets;
@@ -93,7 +93,7 @@ pub struct Wanted<'a> {
     pub types: &'a [&'a str],
     /// The audiences, one of which it has to name.
     pub audience: &'a [String],
-    /// Whether it has a `jti`, which this spends.
+    /// Whether it has a `jti`, which is then redeemed.
     pub single_use: bool,
     /// Whether it has to say when it was issued, as its specification asks.
     pub needs_iat: bool,

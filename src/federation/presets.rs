@@ -145,7 +145,7 @@ fn is_https(iss: &str) -> bool {
     let url = Url::parse(iss).ok();
     url.is_some_and(|url| {
         let plain = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
-        // On this machine, for development: whether it may be called is for the outbound gate to say.
+        // On this machine, for development: whether it may be called is for `outbound` to say.
         let local = matches!(url.host(), Some(Host::Domain("localhost")) | Some(Host::Ipv4(_) | Host::Ipv6(_)));
         plain && (url.scheme() == "https" || (url.scheme() == "http" && local))
     })

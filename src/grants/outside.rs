@@ -1,8 +1,8 @@
 //! What tokens of outside issuers tell, as far as a grant may believe them.
 //!
 //! 1. A claim that we cannot honour makes the token worthless, rather than being left out (docs/requirements.md R30): another
-//!    confirmation than `cnf.jkt`, `authorization_details`, `may_act` of another shape, and `act`, for the actors of another issuer are
-//!    nobody here whom the gate could ask about.
+//!    confirmation than `cnf.jkt`, `authorization_details`, `may_act` of another shape, and `act`, for
+//!    `revocation::check` could ask nothing about actors of another issuer.
 //! 2. A token that does not say when it was issued was issued before every stop there was: once a user, a client, an agentic
 //!    identity or the tenant has been stopped, it never counts again.
 //! 3. A user is known by (issuer, subject) alone.

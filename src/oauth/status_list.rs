@@ -1,4 +1,4 @@
-//! Token Status Lists (draft-ietf-oauth-status-list-20 §4): statuses in two bits each, compressed as ZLIB (RFC 1950).
+//! Token Status Lists (draft-ietf-oauth-status-list §4): statuses in two bits each, compressed as ZLIB (RFC 1950).
 
 use crate::crypto::b64;
 use miniz_oxide::deflate::compress_to_vec_zlib;

@@ -1,6 +1,7 @@
 //! SQL as data: statements and row readers, one file per aggregate. Nothing here awaits, and no other folder has SQL.
 //!
-//! 1. Every statement carries its tenant.
+//! 1. Every statement about records of a tenant carries the tenant. Clean-ups, the outbox, dead letters and the cron's turns go over all
+//!    tenants.
 //! 2. A statement that answers rows is a [`Query`]: it carries the reader of its rows.
 //! 3. A change is a chain in one batch (`context::Change`): the first statement is the guard, each later one holds only if the one
 //!    before it changed something (`changes() > 0`). A guard that fails changes nothing, and its row count tells so.

@@ -1,7 +1,7 @@
 //! Whether a token is issued: no party of it has been stopped, policy permits it, and the tenant's quota has one left.
 //!
-//! 1. Both are asked at the end, and on fresh records if the request has waited for another service: a kill during a wait is not
-//!    escaped.
+//! 1. All three are asked at the end, the quota last. They are asked on fresh records if the request has waited for another service: a
+//!    kill during a wait is not escaped.
 
 use super::quota;
 use super::target::Target;

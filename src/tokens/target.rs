@@ -43,7 +43,7 @@ pub struct Target {
     pub scope: Scope,
 }
 
-/// Narrows a requested to what is registered and within the client's ceiling and the others.
+/// Narrows the requested scope to what is registered for the resource and within all ceilings.
 pub async fn target(cx: &Cx<'_>, client: &Client, requested: &Requested<'_>, facts: &mut Facts) -> Result<Target> {
     facts.scope_asked = requested.scope.filter(|text| text.len() <= 1024).map(str::to_owned);
     let asked = requested.scope.map(|text| Scope::parse(text).ok_or(Reason::MalformedScope)).transpose()?;

@@ -22,7 +22,7 @@ use std::rc::Rc;
 
 /// A token that lives no longer than this is not reused.
 const MARGIN_SECONDS: i64 = 120;
-/// How long a claim holds: longer than the outbound gate lets an exchange take.
+/// How long a claim holds: longer than `outbound` lets an exchange take.
 const CLAIM_SECONDS: i64 = 20;
 /// How long a lease waits for another one's exchange.
 const PATIENCE_MILLIS: u64 = 15_000;

@@ -1,6 +1,6 @@
 //! The vault: long-lived credentials go in, short-lived tokens come out.
 //!
-//! In scope: sealing credentials, and leasing what providers give for them. Out of scope: who the caller is
+//! In scope: changing and killing connections, sealing credentials, leasing what providers give for them. Out of scope: who the caller is
 //! ([`crate::authn::client`]), and how an answer looks.
 //!
 //! 1. A credential is parsed, reduced to what its provider needs and sealed before anything is written; no function gives
@@ -9,7 +9,7 @@
 //!    written first, so a pointer never leads nowhere for good; erasing the row makes the ciphertext unreadable (R61, R62).
 //! 3. A lease needs a token for the resource server that asks, and a permit of policy, each time (`lease`, R52, R53).
 //! 4. Of all leases in all isolates one talks to the provider (`downstream`, R57).
-//! 5. Every call to another service passes one gate ([`crate::outbound`], R109).
+//! 5. Every call to another service goes through [`crate::outbound`] (R109).
 //! 6. An agent's token never goes to a provider, and a provider's token is never accepted here (R55).
 
 mod downstream;

@@ -1,7 +1,7 @@
 //! Parse, call a verb, render. One file per endpoint, or per group of endpoints of one kind; every URL is a row of `routes`.
 //!
-//! 1. An endpoint says in its type what has been checked before it runs: [`Call`] nothing, [`AdminCall`] the token of an administrator,
-//!    [`ReceiverCall`] the token of a resource server.
+//! 1. The type of an endpoint's argument says what has been checked before it runs: [`SiteCall`] nothing, [`Call`] that the tenant is there
+//!    and active, [`AdminCall`] the token of an administrator besides, [`ReceiverCall`] that of a resource server.
 
 pub mod admin;
 pub mod guard;

@@ -140,7 +140,7 @@ impl Claim {
     }
 
     /// The client whose secret it is, if it is one: for a request that is refused for something else. An assertion is not looked at, for it
-    /// would be spent.
+    /// would be redeemed.
     pub async fn secret_of(self, cx: &Cx<'_>) -> Result<Option<Rc<Client>>> {
         match self.0 {
             Presented::Secret(_) => match self.accept(cx).await {

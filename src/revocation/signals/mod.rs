@@ -2,7 +2,7 @@
 //! Signals Framework 1.0 with one event type, `session-revoked` of CAEP 1.0.
 //!
 //! In scope: leaving a signal with the change that it tells of, signing it, pushing it (RFC 8935), and handing it out
-//! (RFC 8936). Out of scope: what is stopped (`kill`, `lifecycle`), the endpoints (`web::ssf`).
+//! (RFC 8936). Out of scope: what is stopped (`kill`, `expiry`), the endpoints (`web::ssf`).
 //!
 //! 1. A signal lies in the transaction of the change that it tells of: neither is there without the other.
 //! 2. It is signed when it is delivered, RS256 as the CAEP Interoperability Profile 1.0 §2.6 asks, with `typ`

@@ -1,4 +1,4 @@
-//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): a retry of a request that made something answers as the first.
+//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header): a retry of a request that made something answers as the first.
 //!
 //! In scope: every `POST` that makes a record. Out of scope: what is idempotent by itself (`PUT`, `DELETE`, a stop).
 //!

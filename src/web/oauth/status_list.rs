@@ -1,5 +1,5 @@
 //! `GET /t/{tenant}/status-list`: where every agentic identity stands, as a Token Status List
-//! (draft-ietf-oauth-status-list-20). An access token names its index in `status`.
+//! (draft-ietf-oauth-status-list). An access token names its index in `status`.
 //!
 //! 1. Valid, invalid (stopped for good, or gone) or suspended, as the worst of identity, client and user. A single token
 //!    that was revoked does not show here: that is for introspection and for signals.

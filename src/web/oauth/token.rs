@@ -1,8 +1,8 @@
 //! `POST /t/{tenant}/token` (RFC 6749 §3.2).
 //!
-//! 1. Form, proof, client, grant, in this order. A refusal of a client that has proved itself is one `token.refused` event; any other is
+//! 1. Form, mechanism, proof, client, grant, in this order. A refusal of a client that has proved itself is one `token.refused` event; any other is
 //!    counted and limited (`authn::client::Unproved`).
-//! 2. Neither answer is cached (RFC 6749 §5.1).
+//! 2. No answer is cached (RFC 6749 §5.1).
 //! 3. A proof is redeemed once its client or an assertion has been verified (RFC 9449 §5). Where the tenant wants nonces,
 //!    each answer to a good one brings the next (§8.2).
 
@@ -30,7 +30,7 @@ pub async fn post(Call { cx, request, .. }: Call<'_>) -> Result<Response> {
             let response = Response::json(200, &token).with("pragma", "no-cache");
             if bound { with_nonce(cx, response) } else { Ok(response) }
         }
-        // One event a minute tells of it.
+        // The quota is one event a minute, recorded by `tokens::quota`.
         Err(Error::Refused(refusal)) if refusal.reason == Reason::TokenQuotaReached => Err(Error::Refused(refusal)),
         Err(Error::Refused(refusal)) => {
             let lacks_nonce = refusal.reason == Reason::NonceRequired;

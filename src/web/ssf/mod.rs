@@ -10,7 +10,7 @@
 //!
 //! 1. A caller has a token for `{issuer}/ssf`: `ssf.read` reads and polls, `ssf.manage` does everything. A caller has one
 //!    stream at most, and reaches its own alone; anybody else's is not there.
-//! 2. A URL to push to passes the gate of `outbound` before the stream is made, and again with every push. The
+//! 2. `outbound` admits a URL to push to before the stream is made, and again with every push. The
 //!    `Authorization` header that goes along is sealed at rest and never shown.
 //! 3. Members that the transmitter supplies may be sent back, and must be as they are; unknown members are ignored (§8.1.1.3).
 

@@ -1,4 +1,4 @@
-//! The Token Status List (draft-ietf-oauth-status-list-20).
+//! The Token Status List (draft-ietf-oauth-status-list).
 
 use super::chain::{Chain, TASKS};
 use super::introspection::is_signed;
