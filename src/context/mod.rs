@@ -91,7 +91,7 @@ impl<'a> Cx<'a> {
     pub async fn refreshed(&self) -> Result<Self> {
         self.memory.read(self.world, &self.tenant.id, self.now).await?;
         let (request_id, names) = (self.request_id.clone(), self.names.clone());
-        Ok(Self { request_id, names, ..self.beside(&self.tenant.id).await? })
+        Ok(Self { request_id, names, ..self.for_tenant(&self.tenant.id).await? })
     }
 
     /// Notes that the request has waited for another service, or for another request that does.
@@ -114,7 +114,7 @@ impl<'a> Cx<'a> {
     }
 
     /// The same request to another tenant.
-    pub async fn beside(&self, tenant: &str) -> Result<Self> {
+    pub async fn for_tenant(&self, tenant: &str) -> Result<Self> {
         Self::open(self.world, self.config, self.memory, tenant, (self.now, self.peer.clone())).await
     }
 

@@ -4,7 +4,7 @@ use super::Status;
 use crate::crypto::sha256;
 use serde::{Deserialize, Serialize};
 
-/// What can be stopped.
+/// The kinds of records that can be stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Stoppable {
@@ -20,6 +20,15 @@ pub enum Stoppable {
     Connection,
     /// A tenant with everything in it.
     Tenant,
+}
+
+/// A record that can be stopped, as the tables name it.
+#[derive(Clone, Copy, Debug)]
+pub struct StopTarget<'a> {
+    /// The kind.
+    pub kind: Stoppable,
+    /// The id or name; of a chain, the digest of its `jti`.
+    pub id: &'a str,
 }
 
 impl Stoppable {
@@ -68,7 +77,7 @@ pub struct Receipt {
     pub event: Option<String>,
 }
 
-/// What went with the thing that was stopped.
+/// What went with the record that was stopped.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {
     /// Secrets that had not expired.

@@ -1,15 +1,15 @@
 //! The kill switch: one call that stops a client, an agentic identity, a user, a chain, a connection or a tenant.
 //!
-//! 1. A kill is for good; a tenant alone can be resumed, and then honours no token from before. Suspending stops a thing
-//!    while it lasts: once resumed, tokens that have not expired are honoured again.
-//! 2. It is one transaction with its event and its receipt, and it takes what depends on the thing along: every token (the
-//!    gate asks about each party of one), downstream tokens kept for reuse, the data key of a connection.
+//! 1. A kill is for good; a tenant alone can be resumed, and then honours no token from before. A suspension lasts until the record is
+//!    resumed. Tokens that have not expired are honoured again then.
+//! 2. A kill is one transaction with its event and its receipt. It stops every token with the record among its parties
+//!    ([`crate::revocation::check`]), and removes downstream tokens kept for reuse and the data key of a connection.
 //! 3. Killing twice changes nothing and answers the same receipt, from whatever isolates and however close together.
 //! 4. Administrators of the first tenant alone stop tenants, and never the first one.
-//! 5. The receipt names the moment after which no isolate honours the thing: the freshness bound (docs/requirements.md R86).
+//! 5. The receipt names the moment after which no isolate honours the record: the freshness bound (docs/requirements.md R86).
 //!
-//! Whoever uses a downstream token that was handed out may go on until it expires, for no provider so far takes one back;
-//! the receipt says when that is. Out of scope: who may call, and the gate itself ([`crate::revocation::check`]).
+//! A downstream token that was handed out holds until it expires, for no provider so far takes one back. The receipt says when that
+//! is. Out of scope: who may call; the check itself ([`crate::revocation::check`]).
 
 use super::check::StoppedChainsKey;
 use crate::audit;
@@ -23,190 +23,204 @@ use crate::error::{Fault, Reason, Result};
 use crate::jose::{AccessToken, LEEWAY_SECONDS};
 use crate::model::event::Facts;
 use crate::model::resource::MAX_LIFETIME;
-use crate::model::stop::{OUTSIDE_SECONDS, Receipt, Stopped, outside_digest};
+use crate::model::stop::{OUTSIDE_SECONDS, Receipt, StopTarget, Stopped, outside_digest};
 use crate::model::{Connection, EventType, Status, Stoppable, id};
 use crate::ports::{Now, Sql};
 use crate::revocation::signals::{self, Subjects};
-use crate::store::stops::Census;
+use crate::store::stops::{Census, Ends};
 use crate::store::{self, stops};
+use std::borrow::Cow;
 use std::rc::Rc;
 
 /// The longest `jti` of an outside issuer, in bytes.
 const MAX_JTI: usize = 256;
 
-/// What shall be stopped or resumed, and who says so.
-#[derive(Clone, Copy)]
-pub struct Order<'a> {
-    /// Which kind of thing.
-    pub kind: Stoppable,
-    /// Its id or name; for a chain a `jti`, or the digest of one of our own as events have it.
-    pub id: &'a str,
-    /// The outside issuer whose `jti` it is; nothing for our own.
-    pub issuer: Option<&'a str>,
+/// What an administrator says shall be stopped or resumed.
+pub struct Command<'a> {
+    kind: Stoppable,
+    /// The name as it was sent.
+    sent: &'a str,
+    /// The name as the tables have it: of a chain, the digest of its `jti`.
+    id: Cow<'a, str>,
+    /// The chain begins with a token of an outside issuer.
+    is_outside: bool,
     /// The administrator's client.
-    pub admin: &'a str,
+    admin: &'a str,
 }
 
-impl Order<'_> {
-    /// The thing as tables name it; refused if nothing can have that name.
-    fn thing(&self) -> Result<(Stoppable, String)> {
-        let Self { kind, id, issuer, .. } = *self;
+impl<'a> Command<'a> {
+    /// Parses a command; refused if no record can have that name. `sent` is an id or a name; for a chain a `jti`, or the digest of one
+    /// of our own as events have it. `issuer` is the outside issuer of that `jti`; nothing for our own.
+    pub fn parse(kind: Stoppable, sent: &'a str, issuer: Option<&str>, admin: &'a str) -> Result<Self> {
         let refuse = |why: &str| Err(Reason::InvalidField.because(format!("`{}`: {why}", kind.as_str())));
-        let name = match (kind, issuer) {
-            (Stoppable::Chain, Some(issuer)) if (1..=MAX_JTI).contains(&id.len()) && !issuer.is_empty() => {
-                outside_digest(issuer, id)
+        let id = match (kind, issuer) {
+            (Stoppable::Chain, Some(issuer)) if (1..=MAX_JTI).contains(&sent.len()) && !issuer.is_empty() => {
+                Cow::Owned(outside_digest(issuer, sent))
             }
             (Stoppable::Chain, Some(_)) => return refuse("a `jti` of the outside token, and its `issuer`"),
-            (Stoppable::Chain, None) if Digest::from_text(id).is_some() => id.to_owned(),
-            (Stoppable::Chain, None) if is_nonce(id) => sha256(id).to_text(),
+            (Stoppable::Chain, None) if Digest::from_text(sent).is_some() => Cow::Borrowed(sent),
+            (Stoppable::Chain, None) if is_nonce(sent) => Cow::Owned(sha256(sent).to_text()),
             (Stoppable::Chain, None) => {
                 return refuse(
                     "the `jti` of a token of this tenant, or its digest; for the token of another, send `issuer` too",
                 );
             }
             (_, Some(_)) => return refuse("`issuer` goes with `chain` alone"),
-            (Stoppable::Connection | Stoppable::Tenant, None) if id::is_slug(id) => id.to_owned(),
-            (Stoppable::Client | Stoppable::User | Stoppable::Identity, None) if id::is_plausible(id) => id.to_owned(),
+            (Stoppable::Connection | Stoppable::Tenant, None) if id::is_slug(sent) => Cow::Borrowed(sent),
+            (Stoppable::Client | Stoppable::User | Stoppable::Identity, None) if id::is_plausible(sent) => {
+                Cow::Borrowed(sent)
+            }
             _ => return refuse("nothing can have this name"),
         };
-        Ok((kind, name))
+        Ok(Self { kind, sent, id, is_outside: issuer.is_some(), admin })
+    }
+
+    fn target(&self) -> StopTarget<'_> {
+        StopTarget { kind: self.kind, id: &self.id }
     }
 }
 
-/// Stops a thing until it is resumed. A chain and a tenant cannot be suspended here.
-pub async fn suspend(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
-    let census = census(cx, order).await?;
+/// Suspends a record: it is stopped until it is resumed. A chain and a tenant cannot be suspended here.
+pub async fn suspend(cx: &Cx<'_>, command: &Command<'_>) -> Result<Receipt> {
+    let census = census(cx, command.target()).await?;
     let event = match census.status {
         Status::Suspended => None,
         Status::Active | Status::Retired => {
-            let told = told(cx, order, &census).await?;
-            Some(turn(cx, order, (&census, Status::Suspended), told).await?)
+            let signals = signals_of(cx, command, &census).await?;
+            Some(set_status(cx, command, &census, Status::Suspended, signals).await?)
         }
     };
     let at = match event.is_some() {
         true => Moment::of(cx.now),
         false => Moment::within(census.updated_at),
     };
-    Ok(receipt(cx, order.thing()?, (Status::Suspended, at), &census, event))
+    Ok(receipt(cx, command.target(), (Status::Suspended, at), &census, event))
 }
 
-/// Lets a suspended thing go on; one that is active goes on as it was.
-pub async fn resume(cx: &Cx<'_>, order: Order<'_>) -> Result<()> {
-    let census = census(cx, order).await?;
+/// Resumes a suspended record; an active one stays as it is.
+pub async fn resume(cx: &Cx<'_>, command: &Command<'_>) -> Result<()> {
+    let census = census(cx, command.target()).await?;
     match census.status {
         Status::Active => Ok(()),
-        Status::Suspended | Status::Retired => turn(cx, order, (&census, Status::Active), vec![]).await.map(drop),
+        Status::Suspended | Status::Retired => {
+            set_status(cx, command, &census, Status::Active, vec![]).await.map(drop)
+        }
     }
 }
 
-/// Moves a thing that is not stopped for good; answers the name of the event that tells of it.
-async fn turn(cx: &Cx<'_>, order: Order<'_>, (census, to): (&Census, Status), signals: Vec<Sql>) -> Result<String> {
+/// Changes the status of a record that is not stopped for good; answers the id of the event.
+async fn set_status(
+    cx: &Cx<'_>,
+    command: &Command<'_>,
+    census: &Census,
+    to: Status,
+    signals: Vec<Sql>,
+) -> Result<String> {
     let from = census.status;
     if from == Status::Retired {
         return Err(Reason::Conflict.because("it was stopped for good"));
     }
-    let kind = event_type(order.kind, to).ok_or(Reason::NotFound)?;
-    let event = audit::event(cx, kind, Some(order.admin), facts(cx, order.thing()?, census));
-    let (kind_of, thing) = order.thing()?;
-    let guard = stops::set_status(&cx.tenant.id, (kind_of, &thing), (from, to), cx.now.seconds());
+    let kind = event_type(command.kind, to).ok_or(Reason::NotFound)?;
+    let event = audit::event(cx, kind, Some(command.admin), facts(cx, command.target(), census));
+    let guard = stops::set_status(&cx.tenant.id, command.target(), from, to, cx.now.seconds());
     let (id, change) = (event.id.clone(), Change::guard(guard.ok_or(Reason::NotFound)?));
-    match cx.commit(invalidates(cx, change, order).await?.event(event).signals(signals)).await? {
+    match cx.commit(invalidates(cx, change, command.target()).await?.event(event).signals(signals)).await? {
         true => Ok(id),
         false => Err(Reason::Conflict.because("another change of its status came first: try again")),
     }
 }
 
-/// Adds the keys of all that is cached of the thing.
-async fn invalidates(cx: &Cx<'_>, change: Change, order: Order<'_>) -> Result<Change> {
-    let (kind, id) = order.thing()?;
-    let leased_from = match stops::leased_from(&cx.tenant.id, (kind, &id)) {
+/// Adds the keys of all that is cached of the record.
+async fn invalidates(cx: &Cx<'_>, change: Change, target: StopTarget<'_>) -> Result<Change> {
+    let StopTarget { kind, id } = target;
+    let leased_from = match stops::leased_from(&cx.tenant.id, target) {
         Some(query) => cx.all(query).await?,
         None => vec![],
     };
     let change = leased_from.iter().fold(change, |change, name| change.invalidates(&KeptTokensKey(name)));
     Ok(match kind {
-        Stoppable::Client => change.invalidates(&ClientKey(&id)),
-        Stoppable::User => match cx.one(store::users::get(&cx.tenant.id, &id)).await? {
+        Stoppable::Client => change.invalidates(&ClientKey(id)),
+        Stoppable::User => match cx.one(store::users::get(&cx.tenant.id, id)).await? {
             Some(user) => users::invalidates(change, &user),
             None => change,
         },
-        Stoppable::Identity => match cx.one(store::identities::get(&cx.tenant.id, &id)).await? {
+        Stoppable::Identity => match cx.one(store::identities::get(&cx.tenant.id, id)).await? {
             Some(identity) => change.invalidates(&IdentityKey(&identity.client, &identity.subject)),
             None => change,
         },
         Stoppable::Chain => change.invalidates(&StoppedChainsKey),
-        Stoppable::Connection => change.invalidates(&ConnectionKey(&id)).invalidates(&KeptTokensKey(&id)),
-        Stoppable::Tenant => change.of_tenant(&id).invalidates(&TenantKey),
+        Stoppable::Connection => change.invalidates(&ConnectionKey(id)).invalidates(&KeptTokensKey(id)),
+        Stoppable::Tenant => change.of_tenant(id).invalidates(&TenantKey),
     }
     .invalidates(&StatusListKey))
 }
 
-/// What a kill leaves to do.
-#[must_use = "the ciphertext of a killed connection lies about until somebody removes it"]
+/// The outcome of a kill.
+#[must_use = "the ciphertext of a killed connection is left until it is removed"]
 pub struct Killed {
-    /// What was stopped.
+    /// The receipt.
     pub receipt: Receipt,
-    /// The connection that was stopped, with the pointer to its ciphertext: nothing can read it any more, and it can be removed.
+    /// The killed connection, with the pointer to its ciphertext. Nothing can read the ciphertext any more; the caller removes it.
     pub connection: Option<Rc<Connection>>,
 }
 
-/// Stops a thing for good, and everything that it was ever given. Callers go through [`crate::vault`], which removes ciphertexts.
-pub async fn kill(cx: &Cx<'_>, order: Order<'_>) -> Result<Killed> {
+/// Stops a record for good, with every token that was issued for it. Callers use `vault::kill`, which removes ciphertexts.
+pub async fn kill(cx: &Cx<'_>, command: &Command<'_>) -> Result<Killed> {
     // Once the data key is gone nothing tells where its ciphertext lies.
-    let connection = match order.kind {
-        Stoppable::Connection => connections::load(cx, order.id).await?,
+    let connection = match command.kind {
+        Stoppable::Connection => connections::load(cx, &command.id).await?,
         Stoppable::Tenant => {
             tenants::expect_first(cx)?;
-            tenants::not_first(order.id)?;
+            tenants::not_first(&command.id)?;
             None
         }
         Stoppable::Client | Stoppable::User | Stoppable::Identity | Stoppable::Chain => None,
     };
-    Ok(Killed { receipt: stop(cx, order).await?, connection })
+    Ok(Killed { receipt: stop(cx, command).await?, connection })
 }
 
-async fn stop(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
-    let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
-    let census = census(cx, order).await?;
-    let (kind, id) = order.thing()?;
-    let wire = event_type(kind, Status::Retired).ok_or(Fault::Broken("a kill has no event"))?;
-    let event = audit::event(cx, wire, Some(order.admin), facts(cx, order.thing()?, &census));
-    let status = if kind == Stoppable::Tenant { Status::Suspended } else { Status::Retired };
-    let receipt = receipt(cx, (kind, id.clone()), (status, Moment::of(cx.now)), &census, Some(event.id.clone()));
+async fn stop(cx: &Cx<'_>, command: &Command<'_>) -> Result<Receipt> {
+    let (tenant, now, target) = (&cx.tenant.id, cx.now.seconds(), command.target());
+    let census = census(cx, target).await?;
+    let kind = event_type(target.kind, Status::Retired).ok_or(Fault::Broken("a kill has no event"))?;
+    let event = audit::event(cx, kind, Some(command.admin), facts(cx, target, &census));
+    let status = if target.kind == Stoppable::Tenant { Status::Suspended } else { Status::Retired };
+    let receipt = receipt(cx, target, (status, Moment::of(cx.now)), &census, Some(event.id.clone()));
     let body = serde_json::to_string(&receipt).map_err(|_| Fault::Broken("a receipt has no JSON"))?;
-    // Whatever can be made from a token of an outside issuer is made while that lives.
-    let until = receipt.stopped.tokens_expire_by.saturating_add(OUTSIDE_SECONDS).saturating_add(2 * LEEWAY_SECONDS);
-    let change = Change::guard(stops::retire(tenant, (kind, &id), now, (receipt.not_honoured_after, until)))
+    // A token of an outside issuer can be exchanged until it expires.
+    let tokens = receipt.stopped.tokens_expire_by.saturating_add(OUTSIDE_SECONDS).saturating_add(2 * LEEWAY_SECONDS);
+    let ends = Ends { bound: receipt.not_honoured_after, tokens };
+    let change = Change::guard(stops::retire(tenant, target, now, ends))
         .then(stops::keep(tenant, &receipt, body))
         .event(event)
-        .signals(told(cx, order, &census).await?);
-    let change = stops::cascade(tenant, (kind, &id)).into_iter().fold(change, Change::always);
-    if cx.commit(invalidates(cx, change, order).await?).await? {
+        .signals(signals_of(cx, command, &census).await?);
+    let change = stops::cascade(tenant, target).into_iter().fold(change, Change::always);
+    if cx.commit(invalidates(cx, change, target).await?).await? {
         return Ok(receipt);
     }
-    let kept = cx.one(stops::kept(tenant, (kind, &id))).await?;
+    let kept = cx.one(stops::kept(tenant, target)).await?;
     kept.ok_or_else(|| Reason::Conflict.because("another change came first"))
 }
 
-/// What tells the receivers of signals. A chain that is named by its digest cannot be told of: a receiver knows a `jti`.
-async fn told(cx: &Cx<'_>, order: Order<'_>, census: &Census) -> Result<Vec<Sql>> {
-    let (kind, id) = order.thing()?;
-    let subjects = match kind {
-        Stoppable::Client => Subjects { client: Some(&id), ..Subjects::default() },
-        Stoppable::User => Subjects { user: Some(&id), ..Subjects::default() },
+/// The signals to receivers. A chain that is named by its digest has none: a receiver knows a `jti`.
+async fn signals_of(cx: &Cx<'_>, command: &Command<'_>, census: &Census) -> Result<Vec<Sql>> {
+    let id = &*command.id;
+    let subjects = match command.kind {
+        Stoppable::Client => Subjects { client: Some(id), ..Subjects::default() },
+        Stoppable::User => Subjects { user: Some(id), ..Subjects::default() },
         Stoppable::Identity => {
             let Some((client, subject)) = &census.parties else { return Ok(vec![]) };
             let user = Some(subject.as_str()).filter(|subject| id::is_user(subject));
-            Subjects { client: Some(client), user, identity: Some(&id), ..Subjects::default() }
+            Subjects { client: Some(client), user, identity: Some(id), ..Subjects::default() }
         }
-        Stoppable::Chain if id != order.id && order.issuer.is_none() => {
-            Subjects { chain: Some(order.id), ..Subjects::default() }
+        Stoppable::Chain if id != command.sent && !command.is_outside => {
+            Subjects { chain: Some(command.sent), ..Subjects::default() }
         }
         Stoppable::Tenant => {
             let subjects = Subjects { tenant: true, ..Subjects::default() };
             // One that is suspended already delivers nothing.
             return Ok(cx
-                .beside(&id)
+                .for_tenant(id)
                 .await
                 .map_or_else(|_| vec![], |there| signals::session_revoked(&there, &subjects)));
         }
@@ -215,7 +229,7 @@ async fn told(cx: &Cx<'_>, order: Order<'_>, census: &Census) -> Result<Vec<Sql>
     Ok(signals::session_revoked(cx, &subjects))
 }
 
-/// Stops a token and whatever was made from it, because the client that it was issued to says so (RFC 7009 §2.1).
+/// Revokes a token and every token that was made from it, as its client asks (RFC 7009 §2.1).
 pub async fn revoke(cx: &Cx<'_>, token: &AccessToken, exp: i64) -> Result<()> {
     let jti = sha256(&token.jti).to_text();
     let facts = Facts {
@@ -229,25 +243,24 @@ pub async fn revoke(cx: &Cx<'_>, token: &AccessToken, exp: i64) -> Result<()> {
     let event = audit::event(cx, EventType::TokenRevoked, Some(&token.client_id), facts);
     // No token that is made from it lives longer.
     let guard = stops::stop_chain(&cx.tenant.id, &jti, exp.saturating_add(2 * LEEWAY_SECONDS));
-    let told = signals::session_revoked(cx, &Subjects { chain: Some(&token.jti), ..Subjects::default() });
-    let change = Change::guard(guard).invalidates(&StoppedChainsKey).event(event).signals(told);
+    let signals = signals::session_revoked(cx, &Subjects { chain: Some(&token.jti), ..Subjects::default() });
+    let change = Change::guard(guard).invalidates(&StoppedChainsKey).event(event).signals(signals);
     cx.commit(change).await.map(drop)
 }
 
-async fn census(cx: &Cx<'_>, order: Order<'_>) -> Result<Census> {
-    let (kind, id) = order.thing()?;
-    let (things, leases) = cx.batch(stops::census(&cx.tenant.id, (kind, &id), cx.now.seconds())).await?;
-    let thing = things.into_iter().next().ok_or(Reason::NotFound)?;
-    Ok(thing.with_leases(leases.into_iter().next().ok_or(Fault::Broken("a count has a row"))?))
+async fn census(cx: &Cx<'_>, target: StopTarget<'_>) -> Result<Census> {
+    let (found, leases) = cx.batch(stops::census(&cx.tenant.id, target, cx.now.seconds())).await?;
+    let found = found.into_iter().next().ok_or(Reason::NotFound)?;
+    Ok(found.with_leases(leases.into_iter().next().ok_or(Fault::Broken("a count has a row"))?))
 }
 
-fn facts(cx: &Cx<'_>, (kind, id): (Stoppable, String), census: &Census) -> Facts {
-    let of = |wanted: Stoppable| (kind == wanted).then(|| id.clone());
+fn facts(cx: &Cx<'_>, StopTarget { kind, id }: StopTarget<'_>, census: &Census) -> Facts {
+    let of = |wanted: Stoppable| (kind == wanted).then(|| id.to_owned());
     if let (Stoppable::User, Some(name)) = (kind, &census.name) {
-        cx.note_name(&id, name);
+        cx.note_name(id, name);
     }
     Facts {
-        target: Some(id.clone()),
+        target: Some(id.to_owned()),
         target_name: census.name.clone(),
         connection: of(Stoppable::Connection),
         jti_hash: of(Stoppable::Chain),
@@ -256,7 +269,7 @@ fn facts(cx: &Cx<'_>, (kind, id): (Stoppable, String), census: &Census) -> Facts
     }
 }
 
-/// When something was stopped: the second, and the last millisecond that it can have been.
+/// The moment of a stop: the second, and the last millisecond that it can have been.
 #[derive(Clone, Copy)]
 struct Moment {
     seconds: i64,
@@ -276,7 +289,7 @@ impl Moment {
 
 fn receipt(
     cx: &Cx<'_>,
-    (kind, id): (Stoppable, String),
+    StopTarget { kind, id }: StopTarget<'_>,
     (status, at): (Status, Moment),
     census: &Census,
     event: Option<String>,
@@ -292,10 +305,10 @@ fn receipt(
         tokens_issued_until: at.seconds,
         tokens_expire_by: not_honoured_after.saturating_add(MAX_LIFETIME.into()),
     };
-    Receipt { kind, id, status, at: at.seconds, not_honoured_after, stopped, event }
+    Receipt { kind, id: id.to_owned(), status, at: at.seconds, not_honoured_after, stopped, event }
 }
 
-/// What tells that a thing has moved to a status; nothing where it cannot.
+/// The event of a change of status; nothing where there is no such change.
 const fn event_type(kind: Stoppable, to: Status) -> Option<EventType> {
     use EventType as E;
     use Stoppable as S;

@@ -5,8 +5,8 @@
 use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::model::Status;
-use crate::model::Stoppable::{self, Chain, Client, Connection, Identity, Tenant, User};
-use crate::model::stop::Receipt;
+use crate::model::Stoppable::{Chain, Client, Connection, Identity, Tenant, User};
+use crate::model::stop::{Receipt, StopTarget};
 use crate::ports::Sql;
 
 /// The connections that the client, identity or user `?2` has leased from and whose tokens could still live.
@@ -32,15 +32,15 @@ macro_rules! leases {
     };
 }
 
-/// The status of a thing, when it was changed last, and what goes with it: two statements for one batch, read by
+/// The status of a record, when it was changed last, and what goes with it: two statements for one batch, read by
 /// [`Census::with_leases`].
-pub fn census(tenant: &str, (kind, id): (Stoppable, &str), now: i64) -> (Query<Census>, Query<(i64, Option<i64>)>) {
-    let (thing, leases) = census_sql(tenant, (kind, id), now);
+pub fn census(tenant: &str, target: StopTarget<'_>, now: i64) -> (Query<Census>, Query<(i64, Option<i64>)>) {
+    let (record, leases) = census_sql(tenant, target, now);
     let read = |row: &Reader<'_>| Ok((row.int("leases")?, row.optional_int("until")));
-    (Query { sql: thing, read: read_census }, Query { sql: leases, read })
+    (Query { sql: record, read: read_census }, Query { sql: leases, read })
 }
 
-fn census_sql(tenant: &str, (kind, id): (Stoppable, &str), now: i64) -> (Sql, Sql) {
+fn census_sql(tenant: &str, StopTarget { kind, id }: StopTarget<'_>, now: i64) -> (Sql, Sql) {
     let leases_of = |text: &'static str| sql!(text, tenant, id, now);
     match kind {
         Client => (
@@ -109,8 +109,8 @@ fn census_sql(tenant: &str, (kind, id): (Stoppable, &str), now: i64) -> (Sql, Sq
     }
 }
 
-/// The connections whose kept tokens go when the thing is stopped for good.
-pub fn leased_from(tenant: &str, (kind, id): (Stoppable, &str)) -> Option<Query<String>> {
+/// The connections whose kept tokens go when the record is stopped for good.
+pub fn leased_from(tenant: &str, StopTarget { kind, id }: StopTarget<'_>) -> Option<Query<String>> {
     let text = match kind {
         Client => leased!(client),
         Identity => leased!(identity),
@@ -122,7 +122,7 @@ pub fn leased_from(tenant: &str, (kind, id): (Stoppable, &str)) -> Option<Query<
 
 /// What [`census`] tells.
 pub struct Census {
-    /// Where the thing is in its life.
+    /// The status of the record.
     pub status: Status,
     /// When its row was changed last.
     pub updated_at: i64,
@@ -174,9 +174,14 @@ macro_rules! set_status {
     };
 }
 
-/// Moves a thing from one status to another that is not the last. A chain can only be stopped for good, and a tenant is
-/// suspended by changing it.
-pub fn set_status(tenant: &str, (kind, id): (Stoppable, &str), (from, to): (Status, Status), now: i64) -> Option<Sql> {
+/// Changes the status of a record, not to `retired`. A chain can only be stopped for good, and a tenant is suspended by changing it.
+pub fn set_status(
+    tenant: &str,
+    StopTarget { kind, id }: StopTarget<'_>,
+    from: Status,
+    to: Status,
+    now: i64,
+) -> Option<Sql> {
     let text = match kind {
         Client => set_status!("clients", "id", ", version = version + 1"),
         Identity => set_status!("identities", "id", ""),
@@ -199,9 +204,17 @@ macro_rules! retire {
     };
 }
 
-/// Stops a thing for good; a tenant, until it is resumed. `until` is when the last token that could be honoured now expires;
-/// `held` is when the last isolate has heard of it.
-pub fn retire(tenant: &str, (kind, id): (Stoppable, &str), now: i64, (held, until): (i64, i64)) -> Sql {
+/// The moments at which a kill has taken effect, in seconds.
+#[derive(Clone, Copy)]
+pub struct Ends {
+    /// The freshness bound is over in every isolate.
+    pub bound: i64,
+    /// The last token that could be honoured when the kill was made has expired.
+    pub tokens: i64,
+}
+
+/// Stops a record for good; a tenant, until it is resumed.
+pub fn retire(tenant: &str, StopTarget { kind, id }: StopTarget<'_>, now: i64, ends: Ends) -> Sql {
     match kind {
         Client => sql!(retire!("clients", ", version = version + 1"), tenant, id, now),
         Identity => sql!(retire!("identities", ""), tenant, id, now),
@@ -213,7 +226,7 @@ pub fn retire(tenant: &str, (kind, id): (Stoppable, &str), now: i64, (held, unti
              (SELECT 1 FROM receipts r WHERE r.tenant = ?1 AND r.kind = ?4 AND r.id = ?2)",
             tenant,
             id,
-            until,
+            ends.tokens,
             kind.as_str()
         ),
         Connection => sql!(
@@ -229,7 +242,7 @@ pub fn retire(tenant: &str, (kind, id): (Stoppable, &str), now: i64, (held, unti
              updated_at = ?2 WHERE id = ?1 AND (status <> 'suspended' OR revoked_before < updated_at)",
             id,
             now,
-            held
+            ends.bound
         ),
     }
 }
@@ -255,8 +268,8 @@ pub fn keep(tenant: &str, receipt: &Receipt, body: String) -> Sql {
     )
 }
 
-/// The receipt of a thing that was stopped for good.
-pub fn kept(tenant: &str, (kind, id): (Stoppable, &str)) -> Query<Receipt> {
+/// The receipt of a record that was stopped for good.
+pub fn kept(tenant: &str, StopTarget { kind, id }: StopTarget<'_>) -> Query<Receipt> {
     query!(read, "SELECT body FROM receipts WHERE tenant = ?1 AND kind = ?2 AND id = ?3", tenant, kind.as_str(), id)
 }
 
@@ -277,9 +290,9 @@ macro_rules! drop_leases {
     };
 }
 
-/// What holds in any case once a thing has been stopped for good: nothing that was fetched for it is handed out again, and
-/// no credential of it can be read.
-pub fn cascade(tenant: &str, (kind, id): (Stoppable, &str)) -> Vec<Sql> {
+/// What holds in any case once a record has been stopped for good: no downstream token of it is handed out again, and no credential of it
+/// can be read.
+pub fn cascade(tenant: &str, StopTarget { kind, id }: StopTarget<'_>) -> Vec<Sql> {
     let drop = |text: &'static str| vec![sql!(text, tenant, id)];
     match kind {
         Client => drop(drop_leases!(leased!(client), "clients")),

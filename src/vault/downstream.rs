@@ -8,8 +8,8 @@
 //! 3. A claim runs out after [`CLAIM_SECONDS`], so a holder that is gone blocks nobody for long; the nonce keeps it from
 //!    storing anything later. What it fetched for a connection that has changed meanwhile is dropped.
 
-use super::envelope::{self, Place};
-use super::provider::{self, Order};
+use super::envelope::{self, CredentialPath};
+use super::provider::{self, ExchangeRequest};
 use crate::context::Cx;
 use crate::crypto::nonce;
 use crate::directory::connections::{self, Downstream, KeptTokens};
@@ -39,8 +39,8 @@ pub struct Obtained {
     pub expires_in: i64,
 }
 
-/// One lease on its way to a token.
-struct Errand<'a> {
+/// A lease that needs a downstream token.
+struct Acquisition<'a> {
     cx: &'a Cx<'a>,
     connection: &'a Connection,
     pointer: &'a CredentialPointer,
@@ -53,13 +53,13 @@ struct Errand<'a> {
 pub async fn obtain(cx: &Cx<'_>, connection: &Connection, scope: &str) -> Result<Obtained> {
     let pointer = connection.credential.as_ref().ok_or(Fault::Broken("a connection has no credential"))?;
     let kept = connections::kept_tokens(cx, &connection.name).await?;
-    let errand = Errand { cx, connection, pointer, scope, kept, waited_millis: Cell::new(0) };
-    let token = errand.run().await?;
-    let expires_in = token.expires_at.saturating_sub(errand.now());
+    let acquisition = Acquisition { cx, connection, pointer, scope, kept, waited_millis: Cell::new(0) };
+    let token = acquisition.run().await?;
+    let expires_in = token.expires_at.saturating_sub(acquisition.now());
     Ok(Obtained { token, expires_in })
 }
 
-impl Errand<'_> {
+impl Acquisition<'_> {
     /// The moment, as far as the time of the request and the pauses since tell; never later than it is.
     fn now(&self) -> i64 {
         let waited = self.waited_millis.get() / 1000;
@@ -70,8 +70,8 @@ impl Errand<'_> {
         self.now().saturating_add(MARGIN_SECONDS)
     }
 
-    fn place(&self) -> Place<'_> {
-        Place { tenant: &self.cx.tenant.id, connection: &self.connection.name, credential: &self.pointer.id }
+    fn path(&self) -> CredentialPath<'_> {
+        CredentialPath { tenant: &self.cx.tenant.id, connection: &self.connection.name, credential: &self.pointer.id }
     }
 
     fn key(&self) -> (&str, &str, &str) {
@@ -127,16 +127,16 @@ impl Errand<'_> {
 
     /// Asks the provider and shares what it gives.
     async fn fetch(&self, nonce: &str) -> Result<Rc<Downstream>> {
-        let (cx, place) = (self.cx, self.place());
-        let key = envelope::data_key(cx, &place, self.pointer)?;
-        let plain = envelope::fetch(cx, &place, &key).await?;
+        let (cx, path) = (self.cx, self.path());
+        let key = envelope::data_key(cx, &path, self.pointer)?;
+        let plain = envelope::fetch(cx, &path, &key).await?;
         let provider = provider::find(&self.connection.kind).ok_or(Fault::Broken("a stored kind is unknown"))?;
         let now = self.now();
-        let order = Order { credential: &self.pointer.id, plain: &plain, scope: self.scope, now };
-        let provider::Token { access_token, lifetime } = (provider.exchange)(cx, order).await?;
+        let request = ExchangeRequest { credential: &self.pointer.id, plain: &plain, scope: self.scope, now };
+        let provider::Token { access_token, lifetime } = (provider.exchange)(cx, request).await?;
         // Counted from before the exchange, so never later than the provider's own moment.
         let token = Downstream { access_token, expires_at: now.saturating_add(lifetime.into()) };
-        let sealed = place
+        let sealed = path
             .seal_token(&key, (self.scope, token.expires_at), &token.access_token, &*cx.world.entropy)
             .ok_or(Fault::Broken("a token cannot be sealed"))?;
         let fulfil = leases::fulfil(self.key(), &self.pointer.id, nonce, &sealed, token.expires_at);
@@ -150,9 +150,9 @@ impl Errand<'_> {
     /// Takes over the token of a row.
     fn adopt(&self, row: &Lease) -> Result<Rc<Downstream>> {
         let broken = || Error::Fault(Fault::Broken("a stored token cannot be read"));
-        let key = envelope::data_key(self.cx, &self.place(), self.pointer)?;
+        let key = envelope::data_key(self.cx, &self.path(), self.pointer)?;
         let sealed = row.sealed.as_deref().ok_or_else(broken)?;
-        let access_token = self.place().open_token(&key, (self.scope, row.expires_at), sealed).ok_or_else(broken)?;
+        let access_token = self.path().open_token(&key, (self.scope, row.expires_at), sealed).ok_or_else(broken)?;
         Ok(self.keep(Downstream { access_token, expires_at: row.expires_at }))
     }
 

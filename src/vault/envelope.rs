@@ -14,9 +14,9 @@ use crate::ports::Entropy;
 const FORMAT: u8 = 1;
 const KEY: usize = 32;
 
-/// Where a credential belongs. Its parts cannot contain a slash, so no two places are spelled alike.
+/// The path of a credential. Its parts cannot contain a slash, so no two paths are spelled alike.
 #[derive(Clone, Copy)]
-pub struct Place<'a> {
+pub struct CredentialPath<'a> {
     /// The tenant's id.
     pub tenant: &'a str,
     /// The connection's name.
@@ -36,7 +36,7 @@ pub fn kv_prefix(tenant: &str) -> String {
     format!("credential/{tenant}/")
 }
 
-impl Place<'_> {
+impl CredentialPath<'_> {
     fn associated(&self, what: &str) -> String {
         format!("{what}/{FORMAT}/{}/{}/{}", self.tenant, self.connection, self.credential)
     }
@@ -101,15 +101,15 @@ pub fn ring<'a>(cx: &Cx<'a>) -> Result<&'a Keyring> {
 }
 
 /// The data key of a stored credential.
-pub fn data_key(cx: &Cx<'_>, place: &Place<'_>, pointer: &CredentialPointer) -> Result<Key> {
-    place.unwrap(ring(cx)?, &pointer.wrapped_key).ok_or_else(unreadable)
+pub fn data_key(cx: &Cx<'_>, path: &CredentialPath<'_>, pointer: &CredentialPointer) -> Result<Key> {
+    path.unwrap(ring(cx)?, &pointer.wrapped_key).ok_or_else(unreadable)
 }
 
 /// Reads a credential from KV and opens it.
-pub async fn fetch(cx: &Cx<'_>, place: &Place<'_>, key: &Key) -> Result<Opened> {
+pub async fn fetch(cx: &Cx<'_>, path: &CredentialPath<'_>, key: &Key) -> Result<Opened> {
     // Written before its pointer: if it is not there, it is not visible here yet.
-    let ciphertext = cx.world.kv.get(&place.kv_key()).await?.ok_or(Fault::Unavailable("the credential"))?;
-    place.open(key, &ciphertext).ok_or_else(unreadable)
+    let ciphertext = cx.world.kv.get(&path.kv_key()).await?.ok_or(Fault::Unavailable("the credential"))?;
+    path.open(key, &ciphertext).ok_or_else(unreadable)
 }
 
 fn unreadable() -> Error {
@@ -132,17 +132,17 @@ mod tests {
         }
     }
 
-    const ONE: Place<'_> = Place { tenant: "main", connection: "a", credential: "01" };
+    const ONE: CredentialPath<'_> = CredentialPath { tenant: "main", connection: "a", credential: "01" };
 
     fn ring(fill: u8) -> Keyring {
         Keyring::parse(&Secret::new(format!("1:{}", crypto::b64([fill; KEY])))).unwrap()
     }
 
-    fn seal(place: Place<'_>, plain: &[u8], entropy: &Counting) -> Sealed {
+    fn seal(place: CredentialPath<'_>, plain: &[u8], entropy: &Counting) -> Sealed {
         place.seal(&ring(1), &Secret::new(plain.to_vec()), entropy).unwrap()
     }
 
-    fn open(place: Place<'_>, sealed: &Sealed) -> Option<Vec<u8>> {
+    fn open(place: CredentialPath<'_>, sealed: &Sealed) -> Option<Vec<u8>> {
         let key = place.unwrap(&ring(1), &sealed.wrapped_key)?;
         place.open(&key, &sealed.ciphertext).map(|opened| opened.to_vec())
     }
@@ -153,7 +153,7 @@ mod tests {
         let sealed = seal(ONE, b"hunter2", &entropy);
         assert_eq!(open(ONE, &sealed).unwrap(), b"hunter2");
         for elsewhere in
-            [Place { tenant: "other", ..ONE }, Place { connection: "b", ..ONE }, Place { credential: "02", ..ONE }]
+            [CredentialPath { tenant: "other", ..ONE }, CredentialPath { connection: "b", ..ONE }, CredentialPath { credential: "02", ..ONE }]
         {
             assert!(elsewhere.unwrap(&ring(1), &sealed.wrapped_key).is_none());
             let key = ONE.unwrap(&ring(1), &sealed.wrapped_key).unwrap();
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn swapped_ciphertexts_and_swapped_wrapped_keys_do_not_open() {
         let entropy = Counting(Cell::new(0));
-        let other = Place { connection: "b", credential: "02", ..ONE };
+        let other = CredentialPath { connection: "b", credential: "02", ..ONE };
         let (one, two) = (seal(ONE, b"one", &entropy), seal(other, b"two", &entropy));
         assert_ne!(one.wrapped_key, two.wrapped_key);
         let mixed = |ciphertext: &Sealed, key: &Sealed| Sealed {
@@ -191,7 +191,7 @@ mod tests {
         assert!(ONE.open_token(&key, ("read", 10), &sealed).is_some_and(|opened| opened == token));
         assert!(ONE.open_token(&key, ("write", 10), &sealed).is_none());
         assert!(ONE.open_token(&key, ("read", 11), &sealed).is_none());
-        assert!(Place { connection: "b", ..ONE }.open_token(&key, ("read", 10), &sealed).is_none());
+        assert!(CredentialPath { connection: "b", ..ONE }.open_token(&key, ("read", 10), &sealed).is_none());
         assert!(ONE.open(&key, &sealed).is_none(), "a token is no credential");
     }
 }

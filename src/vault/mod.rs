@@ -12,13 +12,13 @@
 //! 5. Every call to another service goes through [`crate::outbound`] (R109).
 //! 6. An agent's token never goes to a provider, and a provider's token is never accepted here (R55).
 
+mod connections;
 mod downstream;
 mod envelope;
-mod keep;
 mod lease;
 mod provider;
 pub mod rewrap;
 
+pub use connections::{Draft, create, kill, remove, update};
 pub use envelope::kv_prefix;
-pub use keep::{Draft, create, kill, remove, update};
 pub use lease::{Granted, Request, Trail, lease};

@@ -3,7 +3,7 @@
 //! 1. A run takes a bounded number; the next run goes on. An older key can be removed from `VAULT_KEK` once none is left under it.
 //! 2. The credential itself stays as it is: its data key is the same.
 
-use super::envelope::{Place, ring};
+use super::envelope::{CredentialPath, ring};
 use crate::context::{Change, Cx};
 use crate::directory::connections::ConnectionKey;
 use crate::error::Result;
@@ -17,8 +17,8 @@ pub async fn tick(cx: &Cx<'_>) -> Result<()> {
     let (ring, tenant) = (ring(cx)?, &cx.tenant.id);
     let Some(version) = ring.version() else { return Ok(()) };
     for stored in cx.all(store::connections::wrapped_otherwise(tenant, version, REWRAPPED)).await? {
-        let place = Place { tenant, connection: &stored.connection, credential: &stored.credential };
-        let Some(anew) = place.rewrap(ring, &stored.wrapped_key, &*cx.world.entropy) else {
+        let path = CredentialPath { tenant, connection: &stored.connection, credential: &stored.credential };
+        let Some(anew) = path.rewrap(ring, &stored.wrapped_key, &*cx.world.entropy) else {
             cx.world.log.line("vault: a data key does not open under any key-encryption key");
             continue;
         };

@@ -8,10 +8,11 @@ use std::rc::Rc;
 use writ::cedar::{Mode, Source};
 use writ::crypto::sha256;
 use writ::model::connection::CredentialPointer;
-use writ::model::stop::{Receipt, Stopped};
+use writ::model::stop::{Receipt, StopTarget, Stopped};
 use writ::model::stream::{Delivery, Stream, StreamBody, StreamStatus};
 use writ::model::{Client, Status, Stoppable, StoredSecret, Tenant, User};
 use writ::ports::{Db, Row, Sql};
+use writ::store::stops::Ends;
 use writ::store::tenants::{Visited, Visitor};
 use writ::store::{
     Query, answers, changes, clients, connections, events, identities, issuers, keys, leases, metrics, policies,
@@ -19,6 +20,7 @@ use writ::store::{
 };
 
 const NOW: i64 = 1_000;
+const ENDS: Ends = Ends { bound: NOW, tokens: NOW };
 const T: &str = "main";
 
 /// One of everything, as it is when nobody has touched it.
@@ -470,19 +472,21 @@ fn stops_are_refused_by_the_status_and_hold_for_what_is_stopped_alone() {
     for (kind, id) in
         [(Stoppable::Client, "c"), (Stoppable::User, "u"), (Stoppable::Identity, "x"), (Stoppable::Connection, "k")]
     {
-        let suspend = stops::set_status(T, (kind, id), (Status::Active, Status::Suspended), NOW).unwrap();
+        let target = StopTarget { kind, id };
+        let suspend = stops::set_status(T, target, Status::Active, Status::Suspended, NOW).unwrap();
         cases.push(case("suspend: retired", suspend, "", RETIRED));
-        cases.push(case("retire: retired", stops::retire(T, (kind, id), NOW, (NOW, NOW)), "", RETIRED));
-        let cascade = stops::cascade(T, (kind, id)).remove(0);
+        cases.push(case("retire: retired", stops::retire(T, target, NOW, ENDS), "", RETIRED));
+        let cascade = stops::cascade(T, target).remove(0);
         let alive = "UPDATE clients SET status = 'suspended'; UPDATE users SET status = 'active'; \
                      UPDATE identities SET status = 'suspended'; UPDATE connections SET status = 'active'";
         cases.push(case("cascade: it lives", cascade.clone(), RETIRED, alive));
         cases.push(case("cascade: it is another", cascade, RETIRED, "UPDATE clients SET id = 'o'; UPDATE users SET id = 'o'; UPDATE identities SET id = 'o'; UPDATE connections SET name = 'o'"));
     }
-    let tenant = stops::retire(T, (Stoppable::Tenant, "main"), NOW, (NOW, NOW));
+    let main = StopTarget { kind: Stoppable::Tenant, id: "main" };
+    let tenant = stops::retire(T, main, NOW, ENDS);
     let stopped = "UPDATE tenants SET status = 'suspended', revoked_before = 5, updated_at = 5";
     cases.push(case("retire: the tenant is suspended", tenant, "", stopped));
-    let dropped = stops::cascade(T, (Stoppable::Tenant, "main")).remove(0);
+    let dropped = stops::cascade(T, main).remove(0);
     cases.push(case(
         "cascade: the tenant lives",
         dropped,
@@ -564,13 +568,16 @@ fn what_a_neighbour_has_answers_no_question_about_a_tenant() {
     assert!(found(users::by_account(T, "https://i.example", "s"), account, "").is_empty());
     assert_eq!(found(users::by_account("acme", "https://i.example", "s"), account, NOTHING).len(), 1);
 
-    for kind in [(Stoppable::Client, "c"), (Stoppable::User, "u"), (Stoppable::Identity, "x"), (Stoppable::Tenant, T)] {
-        let spoil = match kind.0 {
+    for (kind, id) in
+        [(Stoppable::Client, "c"), (Stoppable::User, "u"), (Stoppable::Identity, "x"), (Stoppable::Tenant, T)]
+    {
+        let target = StopTarget { kind, id };
+        let spoil = match kind {
             Stoppable::Tenant => "DELETE FROM leases",
             _ => "DELETE FROM lease_uses",
         };
-        assert_eq!(found(stops::census(T, kind, 0).1, "", "")[0]["leases"], 1, "{kind:?}");
-        assert_eq!(found(stops::census(T, kind, 0).1, "", spoil)[0]["leases"], 0, "{kind:?}");
+        assert_eq!(found(stops::census(T, target, 0).1, "", "")[0]["leases"], 1, "{kind:?}");
+        assert_eq!(found(stops::census(T, target, 0).1, "", spoil)[0]["leases"], 0, "{kind:?}");
     }
 
     let scopes = "UPDATE resources SET body = '{\"scopes\":[{\"name\":\"s\"}]}'";
@@ -608,18 +615,21 @@ fn what_a_neighbour_has_answers_no_question_about_a_tenant() {
 #[test]
 fn a_neighbour_that_is_stopped_takes_nothing_of_a_tenant_along() {
     let clock = Clock::new(1);
-    for kind in [(Stoppable::Client, "c"), (Stoppable::User, "u"), (Stoppable::Identity, "x"), (Stoppable::Tenant, T)] {
+    for (kind, id) in
+        [(Stoppable::Client, "c"), (Stoppable::User, "u"), (Stoppable::Identity, "x"), (Stoppable::Tenant, T)]
+    {
+        let target = StopTarget { kind, id };
         // Theirs is stopped and ours is not; or both are, and only theirs has leased.
         let theirs =
             [RETIRED, "UPDATE tenants SET status = 'suspended'"].map(|all| all.replace(';', " WHERE tenant = 'acme';"));
         let theirs = [format!("{} WHERE tenant = 'acme'", theirs[0]), format!("{} WHERE id = 'acme'", theirs[1])];
         let both = [RETIRED.to_owned(), "DELETE FROM lease_uses WHERE tenant = 'main'".to_owned()];
-        let cases = if kind.0 == Stoppable::Tenant { vec![theirs] } else { vec![theirs, both] };
+        let cases = if kind == Stoppable::Tenant { vec![theirs] } else { vec![theirs, both] };
         for case in cases {
             let db = Sqlite::new(Rc::new(Faults::new(clock.clone())));
             beside_a_neighbour(&db, "", "");
             case.iter().for_each(|sql| db.execute(sql));
-            let outcomes = clock.block_on(db.batch(stops::cascade(T, kind))).unwrap();
+            let outcomes = clock.block_on(db.batch(stops::cascade(T, target))).unwrap();
             assert!(outcomes.iter().all(|outcome| outcome.changes == 0), "{kind:?} {case:?}");
         }
     }

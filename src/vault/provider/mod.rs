@@ -25,7 +25,7 @@ pub struct Provider {
 }
 
 /// An exchange with the provider.
-pub type Exchange = for<'a> fn(&'a Cx<'a>, Order<'a>) -> Pending<'a, Result<Token>>;
+pub type Exchange = for<'a> fn(&'a Cx<'a>, ExchangeRequest<'a>) -> Pending<'a, Result<Token>>;
 
 /// A credential as its provider's file reads it.
 pub struct Credential {
@@ -37,7 +37,7 @@ pub struct Credential {
 
 /// What an exchange is for.
 #[derive(Clone, Copy)]
-pub struct Order<'a> {
+pub struct ExchangeRequest<'a> {
     /// The credential's id.
     pub credential: &'a str,
     /// What was sealed.

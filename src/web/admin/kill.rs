@@ -4,7 +4,7 @@
 
 use crate::error::{Reason, Result};
 use crate::model::Stoppable;
-use crate::revocation::kill::{self, Order};
+use crate::revocation::kill::{self, Command};
 use crate::vault;
 use crate::web::schema::objects::ID;
 use crate::web::schema::{members, object, sent};
@@ -39,8 +39,9 @@ struct Body {
     tenant: Option<String>,
 }
 
-fn order(call: AdminCall<'_>, kind: Stoppable) -> Result<Order<'_>> {
-    Ok(Order { kind, id: call.call.id(0)?, issuer: None, admin: call.admin })
+/// The command about the record in the path.
+fn command(call: AdminCall<'_>, kind: Stoppable) -> Result<Command<'_>> {
+    Command::parse(kind, call.call.id(0)?, None, call.admin)
 }
 
 /// Stops what the body names for good.
@@ -60,21 +61,21 @@ pub async fn any(call: AdminCall<'_>) -> Result<Response> {
         return Err(Reason::InvalidField
             .because("name exactly one of `client`, `identity`, `user`, `chain`, `connection` and `tenant`"));
     };
-    let receipt = vault::kill(call.cx, Order { kind, id: &id, issuer: issuer.as_deref(), admin: call.admin }).await?;
-    Ok(Response::json(200, &receipt))
+    let command = Command::parse(kind, &id, issuer.as_deref(), call.admin)?;
+    Ok(Response::json(200, &vault::kill(call.cx, &command).await?))
 }
 
 /// Stops what the path names until it is resumed.
 pub async fn suspend(call: AdminCall<'_>, kind: Stoppable) -> Result<Response> {
-    Ok(Response::json(200, &kill::suspend(call.cx, order(call, kind)?).await?))
+    Ok(Response::json(200, &kill::suspend(call.cx, &command(call, kind)?).await?))
 }
 
 /// Lets what the path names go on; the caller shows it.
 pub async fn resume(call: AdminCall<'_>, kind: Stoppable) -> Result<()> {
-    kill::resume(call.cx, order(call, kind)?).await
+    kill::resume(call.cx, &command(call, kind)?).await
 }
 
 /// Stops what the path names for good.
 pub async fn kill(call: AdminCall<'_>, kind: Stoppable) -> Result<Response> {
-    Ok(Response::json(200, &vault::kill(call.cx, order(call, kind)?).await?))
+    Ok(Response::json(200, &vault::kill(call.cx, &command(call, kind)?).await?))
 }

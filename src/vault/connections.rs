@@ -1,11 +1,11 @@
-//! Putting credentials in, replacing them, and erasing them.
+//! Connections with their credentials: making, changing, removing and killing them.
 //!
 //! 1. The ciphertext goes into KV, then the pointer and the wrapped data key into D1 in one transaction with the event.
 //! 2. A ciphertext without its pointer is removed if that is certain. When the reply of D1 is lost it is not: what stays is
 //!    either the credential, or nothing that anybody can read.
 //! 3. Replacing or removing a credential erases its data key; removing the ciphertext is tidiness.
 
-use super::envelope::{self, Place};
+use super::envelope::{self, CredentialPath};
 use super::provider::{self, Provider};
 use crate::audit;
 use crate::context::{Change, Cx};
@@ -17,7 +17,7 @@ use crate::model::event::Facts;
 use crate::model::id::is_slug;
 use crate::model::stop::Receipt;
 use crate::model::{Connection, Counted, Event, EventType, Status};
-use crate::revocation::kill::{self, Killed, Order};
+use crate::revocation::kill::{self, Command, Killed};
 use crate::store;
 use serde_json::Value;
 
@@ -151,11 +151,11 @@ async fn lodge(cx: &Cx<'_>, name: &str, provider: &Provider, secret: Value) -> R
     let ring = envelope::ring(cx)?;
     let credential = (provider.read_secret)(cx.config, secret)?;
     let id = cx.new_id();
-    let place = Place { tenant: &cx.tenant.id, connection: name, credential: &id };
-    let sealed = place
+    let path = CredentialPath { tenant: &cx.tenant.id, connection: name, credential: &id };
+    let sealed = path
         .seal(ring, &credential.plain, &*cx.world.entropy)
         .ok_or(Fault::Broken("a credential cannot be sealed"))?;
-    let stored = cx.world.kv.put(&place.kv_key(), sealed.ciphertext).await;
+    let stored = cx.world.kv.put(&path.kv_key(), sealed.ciphertext).await;
     let pointer = CredentialPointer { id, wrapped_key: sealed.wrapped_key, created_at: cx.now.seconds() };
     if stored.is_err() {
         discard(cx, name, &pointer).await;
@@ -164,9 +164,9 @@ async fn lodge(cx: &Cx<'_>, name: &str, provider: &Provider, secret: Value) -> R
     Ok(Lodged { pointer, account: credential.account })
 }
 
-/// Stops a thing for good; of a connection, the ciphertext is removed, which nothing can read any more.
-pub async fn kill(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
-    let Killed { receipt, connection } = kill::kill(cx, order).await?;
+/// Kills a record of any kind; of a connection, the ciphertext is removed, which nothing can read any more.
+pub async fn kill(cx: &Cx<'_>, command: &Command<'_>) -> Result<Receipt> {
+    let Killed { receipt, connection } = kill::kill(cx, command).await?;
     let credential =
         connection.as_ref().and_then(|connection| Some((&connection.name, connection.credential.as_ref()?)));
     if let Some((name, pointer)) = credential {
@@ -177,8 +177,8 @@ pub async fn kill(cx: &Cx<'_>, order: Order<'_>) -> Result<Receipt> {
 
 /// Removes a ciphertext whose data key is gone or was never stored.
 async fn discard(cx: &Cx<'_>, name: &str, pointer: &CredentialPointer) {
-    let place = Place { tenant: &cx.tenant.id, connection: name, credential: &pointer.id };
-    if cx.world.kv.delete(&place.kv_key()).await.is_err() {
+    let path = CredentialPath { tenant: &cx.tenant.id, connection: name, credential: &pointer.id };
+    if cx.world.kv.delete(&path.kv_key()).await.is_err() {
         cx.world.log.line("vault: KV kept a ciphertext that nothing can read");
     }
 }
