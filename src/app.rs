@@ -2,7 +2,7 @@
 
 use crate::audit;
 use crate::config::{Config, Role};
-use crate::context::{Cx, Memory};
+use crate::context::{Arrival, Cx, Memory};
 use crate::error::{Fault, Reason, Result};
 use crate::jobs::Jobs;
 use crate::ports::{Now, World};
@@ -112,8 +112,8 @@ impl App {
         if let Ok(Endpoint::Site(run)) = endpoint {
             return (None, run(SiteCall { world: &self.world, config: &self.config }).await);
         }
-        let at = (now, request.peer.clone());
-        match Cx::open(&self.world, &self.config, &self.memory, &route.tenant, at).await {
+        let arrival = Arrival { now, peer: request.peer.clone() };
+        match Cx::open(&self.world, &self.config, &self.memory, &route.tenant, arrival).await {
             Ok(cx) => {
                 let answer = match endpoint {
                     Ok(endpoint) => run(Call { cx: &cx, request, ids: &route.ids }, endpoint).await,

@@ -113,7 +113,7 @@ reasons! {
     TooManyActors => 400 "invalid_request" "too many actors: this token may not be passed on any further" ["RFC 8693 §4.1"];
     /// The JWT bearer grant without an assertion.
     MissingAssertion => 400 "invalid_request" "`assertion` is missing" ["RFC 7521 §4.1"];
-    /// The assertion is malformed, forged, expired, spent, by an unknown issuer, or about nobody whom it may be: one answer.
+    /// The assertion is malformed, forged, expired, redeemed, by an unknown issuer, or about nobody whom it may be: one answer.
     InvalidAssertion => 400 "invalid_grant" "the assertion is not valid here" ["RFC 7521 §4.1.1"];
 
     /// The proof of a token request is malformed, forged, for another request, or was used before: one answer.
@@ -190,8 +190,8 @@ reasons! {
     InvalidField => 400 "invalid_request" "a field has an invalid value" ["docs/requirements.md R76"];
     /// A policy does not parse or does not fit the schema.
     InvalidPolicy => 400 "invalid_request" "the policy does not parse or does not fit the schema" ["docs/requirements.md R48"];
-    /// The thing does not exist in this tenant.
-    NotFound => 404 "not_found" "there is no such thing in this tenant" ["RFC 9110 §15.5.5"];
+    /// The record does not exist in this tenant.
+    NotFound => 404 "not_found" "there is no such record in this tenant" ["RFC 9110 §15.5.5"];
     /// What only administrators of the first tenant may do.
     FirstTenantOnly => 403 "access_denied" "only administrators of the tenant `main` may do this" ["docs/requirements.md R80"];
     /// The name is taken, or two writers met.
@@ -217,7 +217,7 @@ reasons! {
 pub enum Fault {
     /// A part that we need gives no answer; trying again helps.
     Unavailable(&'static str),
-    /// A stored thing is not what we wrote, or a bound that cannot be reached was.
+    /// A stored value is not what we wrote, or a bound that cannot be reached was.
     Broken(&'static str),
 }
 
@@ -258,7 +258,7 @@ impl Reason {
     }
 
     /// This reason with the scope that would do.
-    pub const fn without(self, scope: &'static str) -> Error {
+    pub const fn needing(self, scope: &'static str) -> Error {
         Error::Refused(Refusal { reason: self, detail: None, decision: None, scope: Some(scope), retry_after: None })
     }
 
@@ -286,8 +286,8 @@ pub enum Rejection {
     Because(&'static str),
     /// What the sender is told: a good secret or signature has shown who it is.
     Told(Reason),
-    /// Ours, or a refusal that stands by itself.
-    Fault(Error),
+    /// A fault, or a refusal that stands by itself.
+    Error(Error),
 }
 
 /// The outcome of a check whose caller says what a rejection means.
@@ -299,7 +299,7 @@ impl Rejection {
         match self {
             Self::Because(why) => reason.because(why),
             Self::Told(told) => reason.because(told.as_str()),
-            Self::Fault(error) => error,
+            Self::Error(error) => error,
         }
     }
 
@@ -314,13 +314,13 @@ impl Rejection {
 
 impl From<Error> for Rejection {
     fn from(error: Error) -> Self {
-        Self::Fault(error)
+        Self::Error(error)
     }
 }
 
 impl From<Fault> for Rejection {
     fn from(fault: Fault) -> Self {
-        Self::Fault(fault.into())
+        Self::Error(fault.into())
     }
 }
 

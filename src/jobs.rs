@@ -10,7 +10,7 @@
 use crate::audit;
 use crate::config::{Config, Role};
 use crate::context::database::Database;
-use crate::context::{Change, Cx, Memory, Peer};
+use crate::context::{Arrival, Change, Cx, Memory, Peer};
 use crate::error::{Error, Result};
 use crate::keys;
 use crate::model::event::Facts;
@@ -79,8 +79,8 @@ impl Jobs<'_> {
         // Before anything can go wrong: a tenant that fails has had its turn.
         let millis = i64::try_from(now.millis()).unwrap_or(i64::MAX);
         Database(&*self.world.db).run(vec![store::signals::take_turn(tenant, millis)]).await?;
-        let at = (now, Peer::default());
-        let cx = Cx::open_even_suspended(self.world, self.config, self.memory, tenant, at).await?;
+        let arrival = Arrival { now, peer: Peer::default() };
+        let cx = Cx::open_even_suspended(self.world, self.config, self.memory, tenant, arrival).await?;
         signals::push(&cx).await
     }
 
@@ -112,8 +112,8 @@ impl Jobs<'_> {
         if Database(&*self.world.db).run(vec![visit]).await?.first() == Some(&0) {
             return Ok(());
         }
-        let at = (now, Peer::default());
-        let cx = match Cx::open_even_suspended(self.world, self.config, self.memory, &tenant.id, at).await {
+        let arrival = Arrival { now, peer: Peer::default() };
+        let cx = match Cx::open_even_suspended(self.world, self.config, self.memory, &tenant.id, arrival).await {
             Ok(cx) => cx,
             // It has just been deleted.
             Err(Error::Refused(_)) => return Ok(()),
@@ -175,7 +175,8 @@ impl Jobs<'_> {
         if !is_gone || now.seconds() < deleted_at.saturating_add(SETTLED_SECONDS) {
             return Ok(());
         }
-        let cx = Cx::open(self.world, self.config, self.memory, FIRST_TENANT, (now, Peer::default())).await?;
+        let arrival = Arrival { now, peer: Peer::default() };
+        let cx = Cx::open(self.world, self.config, self.memory, FIRST_TENANT, arrival).await?;
         let facts = Facts { target: Some(id.clone()), ..Facts::default() };
         let event = audit::event(&cx, EventType::TenantErased, None, facts);
         cx.commit(Change::guard(deletion::finish(id)).event(event)).await.map(drop)

@@ -35,6 +35,14 @@ pub struct Peer {
     pub location: Location,
 }
 
+/// When a request came, and from whom.
+pub struct Arrival {
+    /// The moment.
+    pub now: Now,
+    /// Who sent it.
+    pub peer: Peer,
+}
+
 /// The context of one request to one tenant.
 pub struct Cx<'a> {
     /// The ports.
@@ -61,9 +69,9 @@ impl<'a> Cx<'a> {
         config: &'a Config,
         memory: &'a Memory,
         tenant: &str,
-        at: (Now, Peer),
+        arrival: Arrival,
     ) -> Result<Self> {
-        let cx = Self::open_even_suspended(world, config, memory, tenant, at).await?;
+        let cx = Self::open_even_suspended(world, config, memory, tenant, arrival).await?;
         match cx.tenant.status {
             TenantStatus::Active => Ok(cx),
             TenantStatus::Suspended => Err(Reason::TenantSuspended.into()),
@@ -76,7 +84,7 @@ impl<'a> Cx<'a> {
         config: &'a Config,
         memory: &'a Memory,
         tenant: &str,
-        (now, peer): (Now, Peer),
+        Arrival { now, peer }: Arrival,
     ) -> Result<Self> {
         let tenant = match memory.fresh(tenant, now, config.freshness_millis()) {
             Some(known) => known.ok_or(Reason::UnknownTenant)?,
@@ -115,7 +123,8 @@ impl<'a> Cx<'a> {
 
     /// The same request to another tenant.
     pub async fn for_tenant(&self, tenant: &str) -> Result<Self> {
-        Self::open(self.world, self.config, self.memory, tenant, (self.now, self.peer.clone())).await
+        let arrival = Arrival { now: self.now, peer: self.peer.clone() };
+        Self::open(self.world, self.config, self.memory, tenant, arrival).await
     }
 
     /// The same request as if it came at another moment and from another place: for telling what would be.

@@ -1,4 +1,4 @@
-//! What counts once: assertions and proofs.
+//! Single use: assertions and proofs count once.
 
 use super::Cx;
 use crate::crypto::sha256;
@@ -6,18 +6,18 @@ use crate::error::Result;
 use crate::jose::LEEWAY_SECONDS;
 use crate::store;
 
-/// How long a use is remembered beyond the expiry of the thing: more than any clock may be off, in seconds.
+/// How long a use is remembered beyond its expiry, in seconds: more than any clock may be off.
 const REMEMBERED_SECONDS: i64 = 10 * LEEWAY_SECONDS;
 
 impl Cx<'_> {
     /// Redeems what `issuer` calls `name`, of that `kind`: true the first time, false ever after, in every location. It stays redeemed
     /// until `exp` and its leeway have passed.
     ///
-    /// When the reply of D1 is lost the thing is redeemed and its bearer has to make another: the safe side.
+    /// When the reply of D1 is lost, the assertion or proof is redeemed and its sender has to make another: the safe side.
     pub async fn redeem(&self, kind: &str, issuer: &str, name: &str, exp: i64) -> Result<bool> {
         let key = sha256(format!("{}\0{issuer}\0{name}", issuer.len())).to_text();
         let until = exp.saturating_add(REMEMBERED_SECONDS);
-        let changes = self.db().run(vec![store::spent::spend(&self.tenant.id, kind, &key, until)]).await?;
+        let changes = self.db().run(vec![store::spent::redeem(&self.tenant.id, kind, &key, until)]).await?;
         Ok(changes.first().is_some_and(|rows| *rows > 0))
     }
 }

@@ -128,7 +128,7 @@ pub async fn delete(cx: &Cx<'_>, tenant: &Tenant, by: &str) -> Result<()> {
     let event = audit::event(cx, EventType::TenantDeleted, Some(by), facts(tenant, None));
     // Isolates that know the tenant as suspended refuse it, and find it gone with their next look: nothing need be named.
     let change = Change::guard(store::deletion::delete(&tenant.id, tenant.version))
-        .then(store::deletion::bury(&tenant.id, cx.now.seconds()))
+        .then(store::deletion::take_name(&tenant.id, cx.now.seconds()))
         .event(event);
     match cx.commit(change).await? {
         true => Ok(()),

@@ -61,10 +61,10 @@ pub async fn named(
     }
     let text = |name: &str| claims.get(name).and_then(Value::as_str).map(str::to_owned);
     let account = Account { issuer: iss.to_owned(), subject: subject.to_owned() };
-    let told = UserBody { name: text("name"), email: text("email"), accounts: vec![account], ..UserBody::default() };
-    let body = match told.problems().is_empty() {
-        true => told,
-        false => UserBody { name: None, email: None, ..told },
+    let claimed = UserBody { name: text("name"), email: text("email"), accounts: vec![account], ..UserBody::default() };
+    let body = match claimed.problems().is_empty() {
+        true => claimed,
+        false => UserBody { name: None, email: None, ..claimed },
     };
     if !body.problems().is_empty() {
         return Ok(None);

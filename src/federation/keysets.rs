@@ -1,4 +1,4 @@
-//! The public keys of others: a registered set, or one that is fetched from its registered place.
+//! The public keys of others: a registered set, or one that is fetched from its registered published.
 //!
 //! 1. A fetched set is kept in the isolate for [`KEPT_MILLIS`], so that a key which its owner takes back stops counting
 //!    within that time. It outlives changes of the tenant: who writes policies fetches no keys.
@@ -50,7 +50,7 @@ key!(
 
 /// Where a set is fetched.
 #[derive(Clone, Copy)]
-enum Place<'a> {
+enum Published<'a> {
     Set(&'a str),
     Bundle(&'a str),
     ConfigurationOf(&'a str),
@@ -58,7 +58,7 @@ enum Place<'a> {
 
 /// The keys that a token asks for.
 #[derive(Clone, Copy)]
-pub struct Asked<'a> {
+pub struct KeyQuery<'a> {
     /// What it is signed with.
     pub alg: Alg,
     /// The name of its key.
@@ -67,7 +67,7 @@ pub struct Asked<'a> {
     pub doubted: Option<&'a Rc<JwkSet>>,
 }
 
-/// What this isolate knows of one place.
+/// What this isolate knows of one published.
 #[derive(Default)]
 struct Slot(RefCell<Known>);
 
@@ -91,7 +91,7 @@ enum Next {
 }
 
 /// The keys to try for a token.
-pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, asked: Asked<'_>) -> Checked<Rc<JwkSet>> {
+pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, query: KeyQuery<'_>) -> Checked<Rc<JwkSet>> {
     let (owner, id, version, inline, uri) = match source {
         KeySource::Client(client) => {
             ("client", &client.id, client.version, &client.metadata.jwks, &client.metadata.jwks_uri)
@@ -105,35 +105,35 @@ pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, asked: Asked<'_>) -> Checked
         let known = cx.cached(&InlineKey(owner, id, &version), load).await?;
         return known.ok_or(Rejection::Because("its registered keys cannot be used"));
     }
-    let place = match (source, uri) {
-        (KeySource::Issuer(issuer), Some(uri)) if issuer.body.preset == SPIFFE => Place::Bundle(uri),
-        (_, Some(uri)) => Place::Set(uri),
-        (KeySource::Issuer(issuer), None) => Place::ConfigurationOf(&issuer.body.issuer),
+    let published = match (source, uri) {
+        (KeySource::Issuer(issuer), Some(uri)) if issuer.body.preset == SPIFFE => Published::Bundle(uri),
+        (_, Some(uri)) => Published::Set(uri),
+        (KeySource::Issuer(issuer), None) => Published::ConfigurationOf(&issuer.body.issuer),
         (KeySource::Client(_), None) => return Err(Rejection::Because("it has no registered keys")),
     };
-    remote(cx, (source, place), asked).await
+    remote(cx, (source, published), query).await
 }
 
-async fn remote(cx: &Cx<'_>, (source, place): (KeySource<'_>, Place<'_>), asked: Asked<'_>) -> Checked<Rc<JwkSet>> {
-    let slot: Rc<Slot> = cx.lasting(&place.key(), SLOT_BYTES);
+async fn remote(cx: &Cx<'_>, (source, published): (KeySource<'_>, Published<'_>), query: KeyQuery<'_>) -> Checked<Rc<JwkSet>> {
+    let slot: Rc<Slot> = cx.lasting(&published.key(), SLOT_BYTES);
     let mut waited = 0_u64;
     loop {
         let now = Now::from_millis(cx.now.millis().saturating_add(waited));
-        match slot.next(now, asked) {
+        match slot.next(now, query) {
             Next::Use(set) => return Ok(set),
             Next::Look if waited < PATIENCE_MILLIS => {
                 cx.sleep(LOOK_MILLIS).await;
                 waited = waited.saturating_add(LOOK_MILLIS);
             }
-            Next::Look | Next::Fail => return Err(Rejection::Fault(Fault::Unavailable("a key set").into())),
+            Next::Look | Next::Fail => return Err(Rejection::Error(Fault::Unavailable("a key set").into())),
             Next::Fetch => {
                 let _held = cx.world.lifetime.hold();
                 slot.begin(now);
-                match fetch(cx, place).await {
+                match fetch(cx, published).await {
                     Ok(set) => {
                         let weight = set.weight().saturating_add(SLOT_BYTES);
                         slot.end(now, Some(set));
-                        cx.reweigh(&place.key(), slot.clone(), weight);
+                        cx.reweigh(&published.key(), slot.clone(), weight);
                     }
                     Err(why) => {
                         slot.end(now, None);
@@ -158,14 +158,14 @@ async fn tell(cx: &Cx<'_>, source: KeySource<'_>, why: String) -> Result<(), Err
 }
 
 impl Slot {
-    fn next(&self, now: Now, asked: Asked<'_>) -> Next {
+    fn next(&self, now: Now, query: KeyQuery<'_>) -> Next {
         let known = self.0.borrow();
         let since = |moment: Now| now.millis().saturating_sub(moment.millis());
         let tried = known.tried.map_or(u64::MAX, since);
         let goes_on = known.fetching && tried < ABANDONED_MILLIS;
         let kept = known.set.as_ref().map(|(set, fetched)| (set, since(*fetched)));
         match kept.filter(|(_, age)| *age < SERVED_MILLIS) {
-            Some((set, age)) if asked.may_be_in(set) && (age < KEPT_MILLIS || goes_on || tried < PAUSE_MILLIS) => {
+            Some((set, age)) if query.may_be_in(set) && (age < KEPT_MILLIS || goes_on || tried < PAUSE_MILLIS) => {
                 Next::Use(set.clone())
             }
             _ if goes_on => Next::Look,
@@ -192,7 +192,7 @@ impl Slot {
     }
 }
 
-impl Asked<'_> {
+impl KeyQuery<'_> {
     /// Whether one of the keys of that set may have made the signature.
     fn may_be_in(&self, set: &Rc<JwkSet>) -> bool {
         let is_doubted = self.doubted.is_some_and(|doubted| Rc::ptr_eq(doubted, set));
@@ -201,11 +201,11 @@ impl Asked<'_> {
 }
 
 /// The set, or why it cannot be had.
-async fn fetch(cx: &Cx<'_>, place: Place<'_>) -> Result<JwkSet, String> {
-    let (uri, is_bundle) = match place {
-        Place::Set(uri) => (uri.to_owned(), false),
-        Place::Bundle(uri) => (uri.to_owned(), true),
-        Place::ConfigurationOf(issuer) => (discover(cx, issuer).await?, false),
+async fn fetch(cx: &Cx<'_>, published: Published<'_>) -> Result<JwkSet, String> {
+    let (uri, is_bundle) = match published {
+        Published::Set(uri) => (uri.to_owned(), false),
+        Published::Bundle(uri) => (uri.to_owned(), true),
+        Published::ConfigurationOf(issuer) => (discover(cx, issuer).await?, false),
     };
     let text = get(cx, &uri, &KEY_SET).await?;
     parse(&text, is_bundle).map_err(|why| ["the key set at ", &uri, " ", why].concat())
@@ -253,7 +253,7 @@ pub(super) fn check(set: &Value, is_bundle: bool) -> Result<(), String> {
     }
 }
 
-impl Place<'_> {
+impl Published<'_> {
     fn key(self) -> String {
         match self {
             Self::Set(uri) => ["set ", uri].concat(),

@@ -33,7 +33,7 @@ use crate::jose::{JwkSet, LEEWAY_SECONDS, Problem, Unverified, Verified};
 use crate::model::stop::{OUTSIDE_SECONDS, outside_digest};
 use crate::model::{Client, Issuer};
 use crate::ports::Alg;
-use keysets::Asked;
+use keysets::KeyQuery;
 use presets::SPIFFE;
 use serde_json::{Map, Value};
 use std::rc::Rc;
@@ -109,6 +109,13 @@ pub fn claimed(text: &str, name: &str) -> Option<String> {
     Unverified::parse(text).ok()?.unverified_claim(name)?.as_str().map(str::to_owned)
 }
 
+/// The trust domain of the SPIFFE ID that a JWT-SVID claims, `spiffe://DOMAIN`; as [`claimed_issuer`]. A JWT-SVID has no `iss`.
+pub fn claimed_trust_domain(text: &str) -> Option<String> {
+    let sub = claimed(text, "sub")?;
+    let (domain, _) = sub.strip_prefix("spiffe://")?.split_once('/')?;
+    Some(["spiffe://", domain].concat())
+}
+
 /// Costs what a signature costs, and means nothing: so that who names a client that is not there waits as long as who has
 /// no key of one that is.
 pub async fn decoy(cx: &Cx<'_>, text: &str) -> Result<()> {
@@ -166,12 +173,12 @@ async fn by_their_keys(
     alg: Alg,
     wanted: &Wanted<'_>,
 ) -> Checked<Verified<Map<String, Value>>> {
-    let asked = Asked { alg, kid: token.kid(), doubted: None };
-    let set = keysets::of(cx, wanted.keys, asked).await?;
+    let query = KeyQuery { alg, kid: token.kid(), doubted: None };
+    let set = keysets::of(cx, wanted.keys, query).await?;
     let keys = &*cx.world.keys;
     match token.verify_by(keys, &set, wanted.types, cx.now).await {
         Err(Problem::BadSignature) => {
-            let newer = keysets::of(cx, wanted.keys, Asked { doubted: Some(&set), ..asked }).await?;
+            let newer = keysets::of(cx, wanted.keys, KeyQuery { doubted: Some(&set), ..query }).await?;
             match Rc::ptr_eq(&newer, &set) {
                 true => Err(Problem::BadSignature.into()),
                 false => token.verify_by(keys, &newer, wanted.types, cx.now).await.map_err(signed),

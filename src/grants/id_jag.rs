@@ -9,7 +9,7 @@
 //!    authenticated, and `jti` has not been used; `resource` has to be registered here.
 //! 3. Neither comes with a refresh token.
 
-use super::outside::{self, Subject, Taken, no};
+use super::outside::{self, Subject, Taken, invalid_assertion};
 use super::request::TokenRequest;
 use crate::cedar::Action;
 use crate::context::Cx;
@@ -112,21 +112,21 @@ pub async fn redeem(
     let outside = outside::verify(cx, request, text, &taken).await?;
     let assertion = &outside.assertion;
     if assertion.text("client_id") != Some(&caller.client.id) {
-        return Err(no("it is for another client"));
+        return Err(invalid_assertion("it is for another client"));
     }
-    let Some(told) = assertion.claims.get("resource") else {
+    let Some(resource) = assertion.claims.get("resource") else {
         let requested = Requested::read(request.form, &caller.client, &["resource"])?;
         return outside::about_user(cx, request, issuer, outside, requested, facts).await;
     };
-    let told = told.as_str().and_then(ResourceUri::parse).ok_or_else(|| no("its `resource` is malformed"))?;
-    if !request.form.all("resource").all(|asked| ResourceUri::parse(asked).is_some_and(|asked| asked.is_same(&told))) {
-        return Err(no("it is for another resource"));
+    let resource = resource.as_str().and_then(ResourceUri::parse).ok_or_else(|| invalid_assertion("its `resource` is malformed"))?;
+    if !request.form.all("resource").all(|asked| ResourceUri::parse(asked).is_some_and(|asked| asked.is_same(&resource))) {
+        return Err(invalid_assertion("it is for another resource"));
     }
     let requested =
-        Requested { resource: told, scope: request.form.get("scope"), ceilings: vec![], authorization_server: None };
+        Requested { resource, scope: request.form.get("scope"), ceilings: vec![], authorization_server: None };
     match outside::about_user(cx, request, issuer, outside, requested, facts).await {
         Err(Error::Refused(refusal)) if refusal.reason == Reason::UnknownResource => {
-            Err(no("its `resource` is not registered here, or not for this client"))
+            Err(invalid_assertion("its `resource` is not registered here, or not for this client"))
         }
         other => other,
     }

@@ -14,7 +14,7 @@
 //! 5. Whatever is wrong is `invalid_grant` in one wording; the event has the detail. There is no refresh token.
 
 use super::id_jag;
-use super::outside::{self, AsWorkload, Outside, Taken, about_user, no};
+use super::outside::{self, AsWorkload, Outside, Taken, about_user, invalid_assertion};
 use super::request::{TokenRequest, instead_of_stopped};
 use crate::authn::client;
 use crate::context::Cx;
@@ -33,7 +33,7 @@ pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> 
 
 async fn redeem(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
     let text = request.form.get("assertion").ok_or(Reason::MissingAssertion)?;
-    let issuer = outside::issuer(cx, text).await?.ok_or_else(|| no("its issuer is not registered"))?;
+    let issuer = outside::issuer(cx, text).await?.ok_or_else(|| invalid_assertion("its issuer is not registered"))?;
     let is_for = |wanted: Use| issuer.body.uses.contains(&wanted);
     let is_id_jag = Unverified::parse(text).is_ok_and(|token| token.typ() == id_jag::TYPE);
     if is_id_jag && is_for(Use::IdJag) {
@@ -43,7 +43,7 @@ async fn redeem(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> R
         let outside = verify(cx, request, text, &issuer, false).await?;
         if let Some(client) = client::client_by_workload(cx, &outside.assertion).await? {
             if request.caller.is_some_and(|caller| caller.client.id != client.id) {
-                return Err(no("it is about another client than the one that authenticated"));
+                return Err(invalid_assertion("it is about another client than the one that authenticated"));
             }
             let way = AsWorkload { grant_type: GRANT_TYPE, names: &["resource"], issued_token_type: None };
             return outside::workload(cx, request, &client, outside.origin, way, facts).await;
@@ -52,7 +52,7 @@ async fn redeem(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> R
     if !is_id_jag && is_for(Use::JwtBearer) {
         return user(cx, request, text, &issuer, facts).await;
     }
-    Err(no("its issuer is not registered for this, or no client is this workload"))
+    Err(invalid_assertion("its issuer is not registered for this, or no client is this workload"))
 }
 
 async fn verify(
@@ -82,7 +82,7 @@ async fn user(
     let outside = verify(cx, request, text, issuer, true).await?;
     let named = |name: &str| outside.assertion.claims.get(name).is_none_or(|id| *id == *caller.client.id);
     if !named("client_id") || !named("azp") {
-        return Err(no("it is for another client"));
+        return Err(invalid_assertion("it is for another client"));
     }
     about_user(cx, request, issuer, outside, requested, facts).await
 }

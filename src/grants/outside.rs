@@ -158,13 +158,7 @@ pub fn audience(cx: &Cx<'_>) -> Vec<String> {
 /// The registered issuer that a token names, unverified: the one whose keys have to show that it does so rightly. We are
 /// no outside issuer, not even if an administrator registers us.
 pub async fn issuer(cx: &Cx<'_>, text: &str) -> Result<Option<Rc<Issuer>>> {
-    // A JWT-SVID has no `iss`: its trust domain stands at the beginning of `sub`.
-    let trust_domain = || {
-        let sub = federation::claimed(text, "sub")?;
-        let (domain, _) = sub.strip_prefix("spiffe://")?.split_once('/')?;
-        Some(["spiffe://", domain].concat())
-    };
-    match federation::claimed_issuer(text).or_else(trust_domain) {
+    match federation::claimed_issuer(text).or_else(|| federation::claimed_trust_domain(text)) {
         Some(iss) if iss != cx.issuer() => issuers::load(cx, &iss).await,
         _ => Ok(None),
     }
@@ -187,8 +181,8 @@ pub async fn subject(cx: &Cx<'_>, request: &TokenRequest<'_>, text: &str, caller
     Ok(Subject { id: user.id.clone(), scope, ceiling: issuer.body.scope.clone(), jkt, origin })
 }
 
-/// Why an assertion does not count, for the log and the event only.
-pub fn no(why: &str) -> Error {
+/// The refusal of an assertion; why is for the log and the event only.
+pub fn invalid_assertion(why: &str) -> Error {
     Reason::InvalidAssertion.because(why)
 }
 
@@ -205,7 +199,7 @@ pub async fn about_user(
     let Outside { assertion, origin, scope, .. } = outside;
     let named = (assertion.sub.as_str(), &assertion.claims);
     let user = users::named(cx, issuer, named, Some(&client.id)).await?;
-    let user = user.ok_or_else(|| no("it is about nobody who is known here"))?;
+    let user = user.ok_or_else(|| invalid_assertion("it is about nobody who is known here"))?;
     facts.subject = Some(user.id.clone());
     let ceilings: Vec<&Scope> = scope.iter().chain(&issuer.body.scope).collect();
     let target = target(cx, client, &Requested { ceilings, ..requested }, facts).await?;

@@ -74,7 +74,7 @@ impl From<Unavailable> for Problem {
 impl From<Problem> for Rejection {
     fn from(problem: Problem) -> Self {
         match problem {
-            Problem::Unavailable(port) => Self::Fault(Fault::Unavailable(port).into()),
+            Problem::Unavailable(port) => Self::Error(Fault::Unavailable(port).into()),
             other => Self::Because(other.as_str()),
         }
     }

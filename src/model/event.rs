@@ -1,4 +1,4 @@
-//! Audit events: one per thing that happened. No secret and no token ever enters one.
+//! Audit events. No secret and no token ever enters one.
 
 use serde::{Deserialize, Serialize};
 
@@ -294,10 +294,10 @@ pub struct Facts {
     /// Why it was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// More about the reason, or the thing that changed.
+    /// More about the reason, or the record that changed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The thing that changed: an id or a name.
+    /// The record that changed: an id or a name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
     /// What it was called then.

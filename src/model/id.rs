@@ -1,4 +1,4 @@
-//! Names of things.
+//! Ids and names of records.
 
 use crate::ports::{Entropy, Now};
 use ulid::Ulid;

@@ -1,7 +1,7 @@
-//! The things that Writ keeps, and the states that they can be in.
+//! The records that Writ keeps, and their states.
 //!
-//! Constructors parse, transitions take the moment. In scope: what a thing is. Out of scope: how it is stored, who may
-//! change it. Unknown fields are refused by name wherever a thing is read from the outside.
+//! Constructors parse, transitions take the moment. In scope: what a record is. Out of scope: how it is stored, who may
+//! change it. Unknown fields are refused by name wherever a record is read from the outside.
 
 pub mod client;
 pub mod connection;

@@ -27,7 +27,7 @@ pub struct UserBody {
     pub roles: Vec<String>,
     /// Words that policies can refer to.
     pub groups: Vec<String>,
-    /// What outside issuers call them; the only thing by which a user is found.
+    /// What outside issuers call them; a user is found by nothing else.
     pub accounts: Vec<Account>,
 }
 

@@ -14,7 +14,7 @@ pub use warnings::warnings;
 
 use crate::audit;
 use crate::cedar::{
-    self, Bundle, Circumstance, Complaint, Engine, Home, Mode, Principal, Question, Shard, Source, Subject, Target,
+    self, Action, Bundle, Circumstance, Complaint, Engine, Home, Mode, Principal, Question, Shard, Source, Subject, Target,
     Verdict,
 };
 use crate::context::cache::key;
@@ -126,29 +126,35 @@ pub async fn shared_tags(cx: &Cx<'_>, client: &str, subject: &str, actors: &[Str
     Ok(shared.unwrap_or_default())
 }
 
-/// What the policies in force say about every target, for who only wants to know.
-pub async fn decide(
-    cx: &Cx<'_>,
-    action: crate::cedar::Action,
-    client: &Client,
-    (targets, circumstance): (&[Target], &Circumstance),
-) -> Result<Vec<Verdict>> {
+/// What policy is asked about a client.
+#[derive(Clone, Copy)]
+pub struct Inquiry<'a> {
+    /// What the client wants to do.
+    pub action: Action,
+    /// To what.
+    pub targets: &'a [Target],
+    /// When, from where, how and for whom.
+    pub circumstance: &'a Circumstance,
+}
+
+/// The verdict of the policies in force about every target. It is not recorded.
+pub async fn decide(cx: &Cx<'_>, client: &Client, inquiry: Inquiry<'_>) -> Result<Vec<Verdict>> {
+    let Inquiry { action, targets, circumstance } = inquiry;
     let principal = principal(client);
     let bundle = bundle(cx, &principal.id, targets).await?;
     let question = Question { action, principal: &principal, targets, circumstance };
     Ok(bundle.decide_in(&question, &|zone| offset(cx, zone)))
 }
 
-/// Asks the policies in force about every target, and writes into `facts` who decided, under one decision id for all that
-/// is asked for one answer.
+/// The verdict of the policies in force about every target, for an event: `facts` then name the policies that decided. All inquiries
+/// for one answer share a decision id.
 pub async fn ask(
     cx: &Cx<'_>,
-    action: crate::cedar::Action,
     client: &Client,
-    (targets, circumstance): (&[Target], &Circumstance),
+    inquiry: Inquiry<'_>,
     facts: &mut Facts,
 ) -> Result<Vec<Verdict>> {
-    let verdicts = decide(cx, action, client, (targets, circumstance)).await?;
+    let verdicts = decide(cx, client, inquiry).await?;
     let gather = |ids: &mut Vec<String>, pick: fn(&Verdict) -> &Vec<String>| {
         ids.extend(verdicts.iter().flat_map(|verdict| pick(verdict).iter().cloned()));
         ids.sort_unstable();

@@ -11,7 +11,7 @@ use crate::directory::{clients, users};
 use crate::error::Result;
 use crate::model::identity::Entry;
 use crate::model::{Client, Resource, User};
-use crate::policy;
+use crate::policy::{self, Inquiry};
 use crate::store;
 use serde::Serialize;
 use std::rc::Rc;
@@ -28,7 +28,7 @@ pub struct Reach {
     pub connections: Vec<Reachable>,
 }
 
-/// Whether one thing can be reached, and why.
+/// A scope or a connection, whether it can be reached, and why.
 #[derive(Serialize)]
 pub struct Reachable {
     /// The resource of a scope.
@@ -103,7 +103,7 @@ impl Asking<'_> {
     }
 
     async fn ask(&self, action: Action, targets: &[Target], about: &Circumstance) -> Result<Vec<Verdict>> {
-        policy::decide(self.cx, action, self.client, (targets, about)).await
+        policy::decide(self.cx, self.client, Inquiry { action, targets, circumstance: about }).await
     }
 
     /// Each scope of a resource; those beyond the client's ceiling are not asked about.

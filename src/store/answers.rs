@@ -3,8 +3,16 @@
 use super::{Query, query, sql};
 use crate::ports::Sql;
 
-/// The key of a row: tenant, client, and the digest of the `Idempotency-Key`.
-pub type Key<'a> = (&'a str, &'a str, &'a str);
+/// The key of a row.
+#[derive(Clone, Copy)]
+pub struct AnswerKey<'a> {
+    /// The tenant.
+    pub tenant: &'a str,
+    /// The client that sent the request.
+    pub client: &'a str,
+    /// The digest of its `Idempotency-Key`.
+    pub key: &'a str,
+}
 
 /// An answer as it is kept.
 pub struct Kept {
@@ -15,7 +23,7 @@ pub struct Kept {
 }
 
 /// The answer that is kept under a key.
-pub fn get((tenant, client, key): Key<'_>, now: i64) -> Query<Kept> {
+pub fn get(AnswerKey { tenant, client, key }: AnswerKey<'_>, now: i64) -> Query<Kept> {
     query!(
         |row| Ok(Kept { request: row.text("request")?, sealed: row.text("sealed")? }),
         "SELECT request, sealed FROM answers WHERE tenant = ?1 AND client = ?2 AND key = ?3 AND until > ?4",
@@ -27,13 +35,13 @@ pub fn get((tenant, client, key): Key<'_>, now: i64) -> Query<Kept> {
 }
 
 /// Forgets the answer of a key that has lapsed, so that the key can be used again.
-pub fn lapse((tenant, client, key): Key<'_>, now: i64) -> Sql {
+pub fn lapse(AnswerKey { tenant, client, key }: AnswerKey<'_>, now: i64) -> Sql {
     sql!("DELETE FROM answers WHERE tenant = ?1 AND client = ?2 AND key = ?3 AND until <= ?4", tenant, client, key, now)
 }
 
 /// Keeps an answer if the statement before changed something; a link of a chain. Where the key has an answer, the constraint ends the
 /// transaction, and nothing in it happens.
-pub fn keep((tenant, client, key): Key<'_>, answer: Kept, until: i64) -> Sql {
+pub fn keep(AnswerKey { tenant, client, key }: AnswerKey<'_>, answer: Kept, until: i64) -> Sql {
     sql!(
         "INSERT INTO answers (tenant, client, key, request, sealed, until) SELECT ?1, ?2, ?3, ?4, ?5, ?6 WHERE changes() > 0",
         tenant,

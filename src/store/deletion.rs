@@ -9,7 +9,7 @@ pub fn delete(tenant: &str, version: i64) -> Sql {
 }
 
 /// Takes the name of a tenant for good if the statement before changed something.
-pub fn bury(tenant: &str, now: i64) -> Sql {
+pub fn take_name(tenant: &str, now: i64) -> Sql {
     sql!("INSERT INTO former_tenants (id, deleted_at) SELECT ?1, ?2 WHERE changes() > 0", tenant, now)
 }
 

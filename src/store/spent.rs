@@ -1,10 +1,10 @@
-//! What can be used once: assertions, proofs. A row is the use; the primary key makes the second one fail.
+//! Single use of assertions and proofs. A row is the use; the primary key makes the second one fail.
 
 use super::sql;
 use crate::ports::Sql;
 
-/// Spends; changes a row if it was not spent before. `until` is the second after which nobody would accept it anyway.
-pub fn spend(tenant: &str, kind: &str, key: &str, until: i64) -> Sql {
+/// Redeems; changes a row if it was not redeemed before. From the second `until` on it is not accepted anyway.
+pub fn redeem(tenant: &str, kind: &str, key: &str, until: i64) -> Sql {
     sql!(
         "INSERT INTO spent (tenant, kind, key, until) VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
         tenant,
@@ -14,7 +14,7 @@ pub fn spend(tenant: &str, kind: &str, key: &str, until: i64) -> Sql {
     )
 }
 
-/// Forgets, `limit` at the most, what would not be accepted any more.
+/// Forgets uses of what is not accepted any more, `limit` at the most.
 pub fn forget(now: i64, limit: i64) -> Sql {
     sql!(
         "DELETE FROM spent WHERE (tenant, kind, key) IN (SELECT tenant, kind, key FROM spent WHERE until < ?1 LIMIT ?2)",

@@ -12,7 +12,7 @@ use crate::jose::{Actor, MayAct};
 use crate::model::event::Facts;
 use crate::model::{AuthMethod, Client};
 use crate::oauth::Scope;
-use crate::policy;
+use crate::policy::{self, Inquiry};
 use crate::revocation::check::{self, Parties, Standing};
 
 /// A token that is to be minted if policy agrees.
@@ -123,10 +123,12 @@ async fn permitted(
         ..policy::circumstance(cx)
     };
     let targets = as_policy_targets(target);
-    let mut verdicts = policy::ask(cx, issuance.action, client, (&targets, &circumstance), facts).await?;
+    let inquiry = Inquiry { action: issuance.action, targets: &targets, circumstance: &circumstance };
+    let mut verdicts = policy::ask(cx, client, inquiry, facts).await?;
     if issuance.action == Action::Impersonate {
         // Impersonation is an exchange too, so that what forbids the one forbids the other.
-        let others = policy::ask(cx, Action::Exchange, client, (&targets, &circumstance), facts).await?;
+        let exchange = Inquiry { action: Action::Exchange, ..inquiry };
+        let others = policy::ask(cx, client, exchange, facts).await?;
         verdicts = verdicts.into_iter().zip(others).map(|(one, other)| both(one, other)).collect();
     }
     let granted = left(client, target, &verdicts);

@@ -32,7 +32,7 @@ pub struct Accepted {
 pub async fn read_to_revoke(cx: &Cx<'_>, text: &str) -> Result<Option<(AccessToken, i64)>> {
     match read(cx, text).await {
         Ok(Verified { claims, exp, .. }) => Ok(Some((claims, exp))),
-        Err(Rejection::Fault(fault)) => Err(fault),
+        Err(Rejection::Error(error)) => Err(error),
         Err(_) => Ok(None),
     }
 }

@@ -138,13 +138,13 @@ mod tests {
         Keyring::parse(&Secret::new(format!("1:{}", crypto::b64([fill; KEY])))).unwrap()
     }
 
-    fn seal(place: CredentialPath<'_>, plain: &[u8], entropy: &Counting) -> Sealed {
-        place.seal(&ring(1), &Secret::new(plain.to_vec()), entropy).unwrap()
+    fn seal(path: CredentialPath<'_>, plain: &[u8], entropy: &Counting) -> Sealed {
+        path.seal(&ring(1), &Secret::new(plain.to_vec()), entropy).unwrap()
     }
 
-    fn open(place: CredentialPath<'_>, sealed: &Sealed) -> Option<Vec<u8>> {
-        let key = place.unwrap(&ring(1), &sealed.wrapped_key)?;
-        place.open(&key, &sealed.ciphertext).map(|opened| opened.to_vec())
+    fn open(path: CredentialPath<'_>, sealed: &Sealed) -> Option<Vec<u8>> {
+        let key = path.unwrap(&ring(1), &sealed.wrapped_key)?;
+        path.open(&key, &sealed.ciphertext).map(|opened| opened.to_vec())
     }
 
     #[test]

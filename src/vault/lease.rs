@@ -24,7 +24,7 @@ use crate::model::event::Facts;
 use crate::model::id::is_slug;
 use crate::model::{ClientKind, Connection, EventType, Status};
 use crate::oauth::{Form, Scope};
-use crate::policy;
+use crate::policy::{self, Inquiry};
 use crate::store;
 use crate::tokens::{self, Accepted};
 use std::rc::Rc;
@@ -163,8 +163,9 @@ async fn decide(
         ..policy::circumstance(cx)
     };
     let kind = connection.as_ref().map(|connection| connection.kind.clone()).unwrap_or_default();
-    let target = [Target::Connection { name: (*name).to_owned(), kind }];
-    let verdicts = policy::ask(cx, Action::Lease, &accepted.client, (&target, &circumstance), facts).await?;
+    let targets = [Target::Connection { name: (*name).to_owned(), kind }];
+    let inquiry = Inquiry { action: Action::Lease, targets: &targets, circumstance: &circumstance };
+    let verdicts = policy::ask(cx, &accepted.client, inquiry, facts).await?;
     let detail = match (verdicts.first(), connection) {
         (Some(verdict), Some(connection)) if verdict.allow && verdict.require.is_empty() => return Ok(connection),
         (_, None) => Some("there is no such connection, or it is stopped".to_owned()),

@@ -18,7 +18,7 @@ use crate::model::event::Facts;
 use crate::model::{AuthMethod, Client, EventType};
 use crate::oauth::basic::Basic;
 use crate::oauth::{Form, ResourceUri, Scope};
-use crate::policy;
+use crate::policy::{self, Inquiry};
 use crate::tokens::{self, Accepted};
 
 /// What a request has told of its sender so far: for the event of its refusal.
@@ -165,7 +165,7 @@ async fn expect(cx: &Cx<'_>, accepted: &Accepted, enough: &[&'static str]) -> Re
     let scope = Scope::parse(&claims.scope).unwrap_or_default();
     let held: Vec<&str> = enough.iter().copied().filter(|name| scope.contains(name)).collect();
     if held.is_empty() {
-        return Err(Reason::InsufficientScope.without(enough.first().copied().unwrap_or_default()));
+        return Err(Reason::InsufficientScope.needing(enough.first().copied().unwrap_or_default()));
     }
     let uri = ResourceUri::parse(&claims.aud).ok_or(Fault::Broken("an API of the tenant has no URI"))?;
     let resource = resources::load(cx, &uri).await?.ok_or(Fault::Broken("an API of the tenant is not there"))?;
@@ -186,7 +186,8 @@ async fn expect(cx: &Cx<'_>, accepted: &Accepted, enough: &[&'static str]) -> Re
     let allowed = held.into_iter().filter(|name| client.may_have(name));
     let targets: Vec<Target> =
         allowed.map(|name| Target::Scope { resource: uri.to_string(), name: name.to_owned(), tool: None }).collect();
-    let verdicts = policy::decide(cx, action, client, (&targets, &about)).await?;
+    let inquiry = Inquiry { action, targets: &targets, circumstance: &about };
+    let verdicts = policy::decide(cx, client, inquiry).await?;
     let permits = verdicts.iter().any(|verdict| verdict.allow && verdict.require.is_empty());
     match client.may_ask_for(&resource) && permits {
         true => Ok(()),

@@ -12,6 +12,7 @@ use writ::model::stop::{Receipt, StopTarget, Stopped};
 use writ::model::stream::{Delivery, Stream, StreamBody, StreamStatus};
 use writ::model::{Client, Status, Stoppable, StoredSecret, Tenant, User};
 use writ::ports::{Db, Row, Sql};
+use writ::store::answers::AnswerKey;
 use writ::store::stops::Ends;
 use writ::store::tenants::{Visited, Visitor};
 use writ::store::{
@@ -22,6 +23,7 @@ use writ::store::{
 const NOW: i64 = 1_000;
 const ENDS: Ends = Ends { bound: NOW, tokens: NOW };
 const T: &str = "main";
+const ANSWER: AnswerKey<'_> = AnswerKey { tenant: T, client: "c", key: "k" };
 
 /// One of everything, as it is when nobody has touched it.
 const GIVEN: &str = r#"
@@ -457,7 +459,7 @@ fn stops_are_refused_by_the_status_and_hold_for_what_is_stopped_alone() {
         ),
         case(
             "lapse: not yet",
-            answers::lapse((T, "c", "k"), NOW),
+            answers::lapse(ANSWER, NOW),
             "INSERT INTO answers VALUES ('main', 'c', 'k', 'r', 's', 1000)",
             "UPDATE answers SET until = 1001",
         ),
@@ -467,7 +469,7 @@ fn stops_are_refused_by_the_status_and_hold_for_what_is_stopped_alone() {
             "INSERT INTO token_counts (tenant, minute, taken, granted) VALUES ('main', 5, 1, 1)",
             "UPDATE token_counts SET told = 5",
         ),
-        case("spend: spent", spent::spend(T, "jti", "k", 1), "", "INSERT INTO spent VALUES ('main', 'jti', 'k', 1)"),
+        case("redeem: redeemed", spent::redeem(T, "jti", "k", 1), "", "INSERT INTO spent VALUES ('main', 'jti', 'k', 1)"),
     ];
     for (kind, id) in
         [(Stoppable::Client, "c"), (Stoppable::User, "u"), (Stoppable::Identity, "x"), (Stoppable::Connection, "k")]
@@ -500,7 +502,7 @@ fn stops_are_refused_by_the_status_and_hold_for_what_is_stopped_alone() {
 #[test]
 fn a_link_holds_only_if_the_one_before_it_changed_a_row() {
     let nothing = || clients::delete(T, "nobody", 1);
-    let something = || spent::spend(T, "jti", "k", 1);
+    let something = || spent::redeem(T, "jti", "k", 1);
     let source = Source { id: "p".to_owned(), cedar: String::new(), mode: Mode::Enforce };
     let receipt = Receipt {
         kind: Stoppable::Client,
@@ -532,7 +534,7 @@ fn a_link_holds_only_if_the_one_before_it_changed_a_row() {
         ("broadcast", signals::broadcast(T, "g9", ("e", "{}".to_owned()), NOW)),
         (
             "keep an answer",
-            answers::keep((T, "c", "k"), answers::Kept { request: "r".to_owned(), sealed: "s".to_owned() }, 2_000),
+            answers::keep(ANSWER, answers::Kept { request: "r".to_owned(), sealed: "s".to_owned() }, 2_000),
         ),
         ("keep a receipt", stops::keep(T, &receipt, "{}".to_owned())),
     ];

@@ -21,7 +21,7 @@ const TYPES: &[&str] = &["", "jwt"];
 /// The client that is the workload of the assertion.
 pub async fn verify(cx: &Cx<'_>, method: AuthMethod, text: &str, named: Option<Rc<Client>>) -> Checked<Rc<Client>> {
     let is_svid = method == AuthMethod::SpiffeJwt;
-    let iss = if is_svid { trust_domain(text) } else { federation::claimed_issuer(text) };
+    let iss = if is_svid { federation::claimed_trust_domain(text) } else { federation::claimed_issuer(text) };
     let iss = iss.ok_or(Rejection::Because("it names no issuer"))?;
     let issuer = issuers::load(cx, &iss).await?.ok_or(Rejection::Because("its issuer is not registered"))?;
     if !issuer.body.uses.contains(&Use::Workload) || (issuer.body.preset == presets::SPIFFE) != is_svid {
@@ -62,11 +62,4 @@ pub async fn client_by_workload(cx: &Cx<'_>, assertion: &Assertion) -> Result<Op
 
 fn is_of(identity: &WorkloadIdentity, assertion: &Assertion) -> bool {
     identity.issuer == assertion.iss && rules_hold(&identity.rules, &assertion.claims)
-}
-
-/// `spiffe://DOMAIN` of the SPIFFE ID that a JWT-SVID claims, unverified.
-fn trust_domain(text: &str) -> Option<String> {
-    let sub = federation::claimed(text, "sub")?;
-    let (domain, _) = sub.strip_prefix("spiffe://")?.split_once('/')?;
-    Some(["spiffe://", domain].concat())
 }

@@ -105,8 +105,8 @@ async fn sign(cx: &Cx<'_>, stream: &Stream, signal: &Signal) -> Result<String> {
     keys::sign(cx, Alg::Rs256, shape).await
 }
 
-/// What a receiver asks for (RFC 8936 §2.4).
-pub struct Asked {
+/// A poll request (RFC 8936 §2.4).
+pub struct PollRequest {
     /// The signals that it has taken, and those that it cannot take: neither comes again.
     pub settled: Vec<String>,
     /// How many it wants at most; nothing: as many as there are.
@@ -115,8 +115,8 @@ pub struct Asked {
     pub waits: bool,
 }
 
-/// What a receiver gets.
-pub struct Handed {
+/// A poll response (RFC 8936 §2.4).
+pub struct PollResponse {
     /// The tokens by their `jti`.
     pub sets: Map<String, Value>,
     /// Whether there are more.
@@ -124,16 +124,16 @@ pub struct Handed {
 }
 
 /// Hands out the signals of a stream that is fetched. They stay until they are acknowledged.
-pub async fn poll(cx: &Cx<'_>, stream: &Stream, asked: &Asked) -> Result<Handed> {
+pub async fn poll(cx: &Cx<'_>, stream: &Stream, request: &PollRequest) -> Result<PollResponse> {
     let tenant = &cx.tenant.id;
-    if !asked.settled.is_empty() {
-        let ids = Value::from(asked.settled.clone()).to_string();
+    if !request.settled.is_empty() {
+        let ids = Value::from(request.settled.clone()).to_string();
         cx.run(vec![store::signals::remove(tenant, &stream.id, ids)]).await?;
     }
-    let most = asked.most.unwrap_or(MOST_SETS).clamp(0, MOST_SETS);
-    let mut handed = Handed { sets: Map::new(), more: false };
+    let most = request.most.unwrap_or(MOST_SETS).clamp(0, MOST_SETS);
+    let mut response = PollResponse { sets: Map::new(), more: false };
     if most == 0 || stream.status != StreamStatus::Enabled {
-        return Ok(handed);
+        return Ok(response);
     }
     for look in 0..LOOKS {
         if look > 0 {
@@ -141,16 +141,16 @@ pub async fn poll(cx: &Cx<'_>, stream: &Stream, asked: &Asked) -> Result<Handed>
         }
         let mut signals = cx.all(store::signals::waiting(tenant, &stream.id, most.saturating_add(1))).await?;
         let most = usize::try_from(most).unwrap_or_default();
-        handed.more = signals.len() > most;
+        response.more = signals.len() > most;
         signals.truncate(most);
         for signal in &signals {
-            handed.sets.insert(signal.id.clone(), sign(cx, stream, signal).await?.into());
+            response.sets.insert(signal.id.clone(), sign(cx, stream, signal).await?.into());
         }
-        if !signals.is_empty() || !asked.waits {
+        if !signals.is_empty() || !request.waits {
             break;
         }
     }
-    Ok(handed)
+    Ok(response)
 }
 
 /// What the cron does for a tenant: drops what nobody takes, each stream with its event, and what has no stream any more.

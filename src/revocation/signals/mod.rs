@@ -14,7 +14,7 @@
 
 mod deliver;
 
-pub use deliver::{Asked, Handed, poll, push, sweep, tenants_due};
+pub use deliver::{PollRequest, PollResponse, poll, push, sweep, tenants_due};
 
 use crate::context::Cx;
 use crate::error::{Fault, Reason, Result};
@@ -105,14 +105,14 @@ pub async fn stream_of(cx: &Cx<'_>, client: &str) -> Result<Option<Stream>> {
     cx.one(store::signals::of(&cx.tenant.id, client)).await
 }
 
-fn place(cx: &Cx<'_>, stream: &str) -> String {
+fn associated(cx: &Cx<'_>, stream: &str) -> String {
     format!("stream/{}/{stream}", cx.tenant.id)
 }
 
 /// Seals the `Authorization` header that a receiver wants to see with every push.
 pub fn seal_authorization(cx: &Cx<'_>, stream: &str, header: &str) -> Result<String> {
     let ring = cx.config.signing().ok_or(Fault::Broken("this Worker seals nothing"))?;
-    let sealed = ring.seal(&place(cx, stream), header.as_bytes(), &*cx.world.entropy);
+    let sealed = ring.seal(&associated(cx, stream), header.as_bytes(), &*cx.world.entropy);
     sealed.ok_or_else(|| Fault::Broken("a header cannot be sealed").into())
 }
 
@@ -120,12 +120,12 @@ pub fn seal_authorization(cx: &Cx<'_>, stream: &str, header: &str) -> Result<Str
 pub async fn rewrap(cx: &Cx<'_>) -> Result<()> {
     let Some(ring) = cx.config.signing() else { return Ok(()) };
     for mut stream in cx.all(store::signals::pushed_streams(&cx.tenant.id, STREAMS)).await? {
-        let place = place(cx, &stream.id);
+        let associated = associated(cx, &stream.id);
         let Delivery::Push { sealed_authorization: Some(sealed), .. } = &mut stream.body.delivery else { continue };
         if ring.is_current(sealed) {
             continue;
         }
-        let Some(anew) = ring.reseal(&place, sealed, &*cx.world.entropy) else { continue };
+        let Some(anew) = ring.reseal(&associated, sealed, &*cx.world.entropy) else { continue };
         *sealed = anew;
         let body = serde_json::to_string(&stream.body).map_err(|_| Fault::Broken("a stream has no JSON"))?;
         cx.run(vec![store::signals::update(&cx.tenant.id, &stream, body, cx.now.seconds())]).await?;
@@ -134,7 +134,7 @@ pub async fn rewrap(cx: &Cx<'_>) -> Result<()> {
 }
 
 fn open_authorization(cx: &Cx<'_>, stream: &str, sealed: &str) -> Result<String> {
-    let opened = cx.config.signing().and_then(|ring| ring.open(&place(cx, stream), sealed));
+    let opened = cx.config.signing().and_then(|ring| ring.open(&associated(cx, stream), sealed));
     let text = opened.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
     text.ok_or_else(|| Fault::Broken("a sealed header cannot be read").into())
 }

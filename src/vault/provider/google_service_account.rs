@@ -7,7 +7,7 @@
 //! 4. An answer is used only if it is 200, JSON that says one thing, `Bearer`, visible ASCII and a sensible lifetime.
 //!    Nothing of it reaches the caller, the log or the event but an error code of RFC 6749 §5.2.
 
-use super::{Credential, Order, Provider, Token};
+use super::{Credential, ExchangeRequest, Provider, Token};
 use crate::config::Config;
 use crate::context::Cx;
 use crate::crypto::{Secret, b64, unb64};
@@ -30,7 +30,7 @@ pub const PROVIDER: Provider = Provider {
     read_config,
     read_secret,
     offers,
-    exchange: |cx, order| Box::pin(exchange(cx, order)),
+    exchange: |cx, request| Box::pin(exchange(cx, request)),
 };
 
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
@@ -183,16 +183,16 @@ struct Assertion<'a> {
     aud: &'a str,
 }
 
-async fn exchange(cx: &Cx<'_>, order: Order<'_>) -> Result<Token> {
+async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
     let broken = || Error::Fault(Fault::Broken("a stored credential does not have its shape"));
-    let account: Account = serde_json::from_slice(order.plain).map_err(|_| broken())?;
+    let account: Account = serde_json::from_slice(request.plain).map_err(|_| broken())?;
     let text = Secret::new(account.private_key);
     let pkcs8 = Secret::new(unb64(text.expose()).ok_or_else(broken)?);
-    let claims = Assertion { iss: &account.client_email, scope: order.scope, aud: &account.token_uri };
-    let exp = order.now.saturating_add(ASSERTION_LIFETIME);
+    let claims = Assertion { iss: &account.client_email, scope: request.scope, aud: &account.token_uri };
+    let exp = request.now.saturating_add(ASSERTION_LIFETIME);
     let unsigned =
-        Unsigned::new(Alg::Rs256, "JWT", &account.private_key_id, &claims, (order.now, exp)).ok_or_else(broken)?;
-    let key = PrivateKey { alg: Alg::Rs256, id: order.credential, pkcs8: pkcs8.expose() };
+        Unsigned::new(Alg::Rs256, "JWT", &account.private_key_id, &claims, (request.now, exp)).ok_or_else(broken)?;
+    let key = PrivateKey { alg: Alg::Rs256, id: request.credential, pkcs8: pkcs8.expose() };
     let signature = cx.world.keys.sign(key, unsigned.input()).await?;
     let assertion = unsigned.signed(&signature);
     let parameters = [("grant_type", GRANT_TYPE), ("assertion", assertion.as_str())];

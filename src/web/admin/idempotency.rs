@@ -19,7 +19,7 @@ use crate::model::EventType;
 use crate::model::event::Facts;
 use crate::ports::Sql;
 use crate::store;
-use crate::store::answers::Kept;
+use crate::store::answers::{AnswerKey, Kept};
 use crate::web::{AdminCall, Method, Response};
 use serde::{Deserialize, Serialize};
 
@@ -90,8 +90,8 @@ impl<'a> Key<'a> {
         Ok(Self { call, key: sha256(key).to_text(), request: sha256(request).to_text() })
     }
 
-    fn row(&self) -> store::answers::Key<'_> {
-        (&self.call.cx.tenant.id, self.call.admin, &self.key)
+    fn row(&self) -> AnswerKey<'_> {
+        AnswerKey { tenant: &self.call.cx.tenant.id, client: self.call.admin, key: &self.key }
     }
 
     /// The answer that is kept, if there is one. For another request it is a refusal.
@@ -135,7 +135,7 @@ impl<'a> Key<'a> {
 }
 
 /// What a sealed answer is bound to. No part has a slash.
-fn associated((tenant, client, key): store::answers::Key<'_>, request: &str) -> String {
+fn associated(AnswerKey { tenant, client, key }: AnswerKey<'_>, request: &str) -> String {
     format!("answer/{FORMAT}/{tenant}/{client}/{key}/{request}")
 }
 
@@ -180,7 +180,7 @@ mod tests {
             (("t", "c", "k"), "x"),
         ];
         let bound: std::collections::BTreeSet<_> =
-            all.into_iter().map(|(row, request)| associated(row, request)).collect();
+            all.map(|((tenant, client, key), request)| associated(AnswerKey { tenant, client, key }, request)).into();
         assert_eq!(bound.len(), all.len());
     }
 

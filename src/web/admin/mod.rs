@@ -72,7 +72,7 @@ fn target(call: Call<'_>, method: Method) -> String {
     format!("{} {path}", method.as_str()).chars().take(200).collect()
 }
 
-/// A name that an administrator chooses for a thing has to be safe in a path, a cache key and a policy.
+/// A name that an administrator chooses for a record has to be safe in a path, a cache key and a policy.
 pub fn check_slug(field: &str, text: &str) -> Result<()> {
     match is_slug(text) {
         true => Ok(()),

@@ -44,7 +44,7 @@ async fn answer(call: Call<'_>, ClientCall { form, caller }: &ClientCall) -> Res
     let wanted = |aud: &str| tokens::serves(&cx, &client, aud);
     let answer = match tokens::verify(&cx, token, wanted).await {
         Ok(accepted) => active(&accepted),
-        Err(Rejection::Fault(fault)) => return Err(fault),
+        Err(Rejection::Error(error)) => return Err(error),
         Err(rejection) => {
             cx.world.log.line(&format!("{}: a token is not active: {rejection:?}", cx.request_id));
             json!({"active": false})

@@ -33,7 +33,7 @@ use crate::model::event::Facts;
 use crate::model::stream::{DELIVERY_METHODS, Delivery, SESSION_REVOKED, Stream, StreamBody, StreamStatus};
 use crate::model::{Client, ClientKind, Event, EventType};
 use crate::outbound;
-use crate::revocation::signals::{self, Asked};
+use crate::revocation::signals::{self, PollRequest};
 use crate::store;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -384,7 +384,7 @@ pub async fn poll(call: ReceiverCall<'_>) -> Result<Response> {
     }
     let settled = ack.into_iter().chain(set_errs.into_iter().map(|(jti, _)| jti)).collect();
     let waits = !return_immediately;
-    let handed = signals::poll(call.cx, &stream, &Asked { settled, most: max_events, waits }).await?;
+    let handed = signals::poll(call.cx, &stream, &PollRequest { settled, most: max_events, waits }).await?;
     Ok(Response::json(200, &json!({"sets": handed.sets, "moreAvailable": handed.more})))
 }
 
