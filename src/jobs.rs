@@ -1,6 +1,6 @@
-//! What the cron does every minute, per role.
+//! The cron: what runs every minute, per role.
 //!
-//! 1. Events in the outbox and signals come first: what waits is sent, whatever is wrong with a tenant.
+//! 1. Events in the outbox and signals come first, whatever is wrong with a tenant.
 //! 2. Tenants are looked after by their last visit, the longest ago first, and a run visits a bounded number: with many tenants each has
 //!    its turn. A tenant that fails is logged and passed over.
 //! 3. Every clean-up is bounded per run; the next run goes on.
@@ -182,7 +182,7 @@ impl Jobs<'_> {
         cx.commit(Change::guard(deletion::finish(id)).event(event)).await.map(drop)
     }
 
-    /// Forgets what counts no more, over all tenants.
+    /// Removes rows that do not count any more, over all tenants.
     async fn clean(self, now: Now) -> Result<()> {
         if !self.config.mounts(Role::Token) {
             return Ok(());

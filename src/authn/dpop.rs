@@ -1,4 +1,4 @@
-//! DPoP at our own endpoints (RFC 9449): that whoever sends a request holds a key.
+//! DPoP at our own endpoints (RFC 9449): the sender of a request holds a key.
 //!
 //! In scope: one proof a request, made for just this request, used once; nonces. Out of scope: the bytes of a proof
 //! (`jose::dpop`), which clients must send one (`tokens::decide`) and what a token is bound to (`tokens::mint`).

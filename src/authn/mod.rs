@@ -1,4 +1,4 @@
-//! Who is calling: a client by one mechanism, and the holder of a key.
+//! Client authentication, and proofs of possession of a key.
 
 pub mod client;
 pub mod dpop;

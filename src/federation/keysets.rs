@@ -1,4 +1,4 @@
-//! The public keys of others: a registered set, or one that is fetched from its registered published.
+//! The public keys of others: a registered set, or one that is fetched from its registered URL.
 //!
 //! 1. A fetched set is kept in the isolate for [`KEPT_MILLIS`], so that a key which its owner takes back stops counting
 //!    within that time. It outlives changes of the tenant: who writes policies fetches no keys.
@@ -48,7 +48,7 @@ key!(
     InlineKey(owner, id, version) -> JwkSet = "inline-keys", weighs JwkSet::weight
 );
 
-/// Where a set is fetched.
+/// Where a set is published.
 #[derive(Clone, Copy)]
 enum Published<'a> {
     Set(&'a str),
@@ -56,18 +56,18 @@ enum Published<'a> {
     ConfigurationOf(&'a str),
 }
 
-/// The keys that a token asks for.
+/// The keys that may verify a token.
 #[derive(Clone, Copy)]
 pub struct KeyQuery<'a> {
-    /// What it is signed with.
+    /// The algorithm of its signature.
     pub alg: Alg,
-    /// The name of its key.
+    /// Its `kid`.
     pub kid: Option<&'a str>,
     /// A set none of whose keys made its signature.
     pub doubted: Option<&'a Rc<JwkSet>>,
 }
 
-/// What this isolate knows of one published.
+/// What this isolate knows of one published set.
 #[derive(Default)]
 struct Slot(RefCell<Known>);
 

@@ -1,4 +1,4 @@
-//! May they have a token? One file per grant type; `tokens` decides and signs.
+//! The grants of the token endpoint, one file each. `tokens` decides and signs.
 //!
 //! A grant says which callers it takes and which parameters it reads; of the form it sees no others. A new grant is one file and one line
 //! in `GRANTS`; metadata and the document follow from the table.
@@ -61,7 +61,7 @@ const GRANTS: &[Grant] = &[
     },
 ];
 
-/// Every grant type there is.
+/// Every grant type.
 pub fn grant_types() -> Vec<&'static str> {
     GRANTS.iter().map(|grant| grant.grant_type).collect()
 }
@@ -75,8 +75,7 @@ pub fn parameters() -> BTreeMap<&'static str, Vec<&'static str>> {
     all
 }
 
-/// Runs the grant that the form names, if its client is registered for it. Whatever is learnt on the way goes into
-/// `facts`, for the event of a refusal.
+/// Runs the grant that the form names, if the client is registered for it. `facts` gather what the event of a refusal has.
 pub async fn run(cx: &Cx<'_>, form: &Form, request: TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
     let wanted = form.get("grant_type").ok_or(Reason::MissingGrantType)?;
     let grant = GRANTS.iter().find(|grant| grant.grant_type == wanted).ok_or(Reason::UnsupportedGrantType)?;

@@ -1,10 +1,10 @@
-//! What tokens of outside issuers tell, as far as a grant may believe them.
+//! Tokens of outside issuers as grants take them: subject tokens and assertions.
 //!
-//! 1. A claim that we cannot honour makes the token worthless, rather than being left out (docs/requirements.md R30): another
+//! 1. A token with a claim that we cannot honour is refused (docs/requirements.md R30): another
 //!    confirmation than `cnf.jkt`, `authorization_details`, `may_act` of another shape, and `act`, for
 //!    `revocation::check` could ask nothing about actors of another issuer.
-//! 2. A token that does not say when it was issued was issued before every stop there was: once a user, a client, an agentic
-//!    identity or the tenant has been stopped, it never counts again.
+//! 2. A token without `iat` counts as issued before every kill: once its user, client, agentic identity or tenant has been killed, it
+//!    never counts again.
 //! 3. A user is known by (issuer, subject) alone.
 //! 4. No token made from one outlives it, whichever grant takes it; a token that was stopped does not count.
 
@@ -37,43 +37,43 @@ const BEFORE_EVERY_STOP: i64 = 1;
 
 /// A verified subject token.
 pub struct Subject {
-    /// Whom it is about.
+    /// The id of its subject.
     pub id: String,
-    /// What it is worth; absent: it does not say.
+    /// Its scope; absent: it has none.
     pub scope: Option<Scope>,
-    /// A ceiling that its issuer has here.
+    /// The registered ceiling of its issuer.
     pub ceiling: Option<Scope>,
-    /// The key that it is bound to.
+    /// The thumbprint of the key that it is bound to.
     pub jkt: Option<String>,
-    /// What comes of it.
+    /// What a token takes over from it.
     pub origin: Origin,
 }
 
-/// A verified token of an outside issuer, as far as a grant may believe it.
+/// A verified token of an outside issuer.
 pub struct Outside {
     /// The token.
     pub assertion: Assertion,
-    /// What comes of it.
+    /// What a token takes over from it.
     pub origin: Origin,
-    /// What it is worth.
+    /// Its scope; absent: it has none.
     pub scope: Option<Scope>,
-    /// The key that it is bound to, which was proved with the request.
+    /// The thumbprint of the key that it is bound to, which the request has proved.
     pub jkt: Option<String>,
 }
 
-/// How a grant wants a token of an outside issuer.
+/// What a token of an outside issuer has to be.
 pub struct Taken<'a> {
-    /// Who says it.
+    /// Its issuer.
     pub issuer: &'a Issuer,
     /// The types that it may have.
     pub types: &'a [&'a str],
-    /// Whom it may address.
+    /// The audiences, one of which it has to name.
     pub audience: &'a [String],
-    /// Whether it counts once.
+    /// Whether its `jti` is redeemed.
     pub single_use: bool,
-    /// Whether it has to say when it was issued.
+    /// Whether it has to have `iat`.
     pub needs_iat: bool,
-    /// What its refusal is called.
+    /// The reason of a refusal.
     pub reason: Reason,
 }
 
@@ -155,8 +155,7 @@ pub fn audience(cx: &Cx<'_>) -> Vec<String> {
     vec![format!("{issuer}/token"), issuer]
 }
 
-/// The registered issuer that a token names, unverified: the one whose keys have to show that it does so rightly. We are
-/// no outside issuer, not even if an administrator registers us.
+/// The registered issuer that a token names, unverified: its keys verify the token. Our own issuer is none, even if it is registered.
 pub async fn issuer(cx: &Cx<'_>, text: &str) -> Result<Option<Rc<Issuer>>> {
     match federation::claimed_issuer(text).or_else(|| federation::claimed_trust_domain(text)) {
         Some(iss) if iss != cx.issuer() => issuers::load(cx, &iss).await,
@@ -164,8 +163,8 @@ pub async fn issuer(cx: &Cx<'_>, text: &str) -> Result<Option<Rc<Issuer>>> {
     }
 }
 
-/// A subject token of a registered outside issuer, about a user of ours. Beside us it may address the caller, as an ID token
-/// does.
+/// A subject token of a registered outside issuer, about a user of the tenant. Its audience may also be the caller, as that of an ID token
+/// is.
 pub async fn subject(cx: &Cx<'_>, request: &TokenRequest<'_>, text: &str, caller: &Authenticated) -> Result<Subject> {
     let reason = Reason::InvalidExchangedToken;
     let issuer = issuer(cx, text).await?.filter(|issuer| issuer.body.uses.contains(&Use::TokenExchange));
@@ -216,13 +215,13 @@ pub async fn about_user(
     issue(cx, issuance, facts).await
 }
 
-/// How a grant lets a workload that is a client have a token.
+/// What differs between the grants that give a token to a workload.
 pub struct AsWorkload<'a> {
-    /// The grant.
+    /// The `grant_type`.
     pub grant_type: &'static str,
     /// The parameters that may name the resource.
     pub names: &'a [&'a str],
-    /// What the answer says of the token's type (RFC 8693 §2.2.1).
+    /// `issued_token_type` of the response (RFC 8693 §2.2.1).
     pub issued_token_type: Option<&'static str>,
 }
 

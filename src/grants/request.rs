@@ -13,11 +13,11 @@ use std::cell::OnceCell;
 pub struct TokenRequest<'a> {
     /// What the grant reads of the form.
     pub form: Parameters<'a>,
-    /// The client, if it has said who it is.
+    /// The client, if the request names one.
     pub caller: Option<&'a Authenticated>,
     /// The proof of a key (RFC 9449 §5).
     pub proof: Option<&'a Proof>,
-    /// The client that an assertion has shown, where nothing else did.
+    /// The client that an assertion has shown, where the request names none.
     pub shown: &'a OnceCell<String>,
 }
 
@@ -47,8 +47,8 @@ impl<'a> TokenRequest<'a> {
     }
 }
 
-/// That a party of a token was stopped, or that it names another actor, makes it one that does not count: the grant says it as it always
-/// does.
+/// Gives a refusal for a stopped party the reason that the grant has for every token that does not count; in an assertion also one for another
+/// actor in `may_act`.
 pub fn instead_of_stopped(error: Error, reason: Reason) -> Error {
     match error {
         Error::Refused(Refusal { reason: found @ (Reason::Stopped | Reason::ActorNotNamed), detail, .. })

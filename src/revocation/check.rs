@@ -1,7 +1,7 @@
-//! Has anybody been stopped? The one question that every issuance, every lease and every reader of our tokens asks.
+//! Whether a party of a token is stopped. Every issuance, every lease and every reader of our tokens asks here.
 //!
-//! 1. Stopped are: a tenant, a client, a user, an agentic identity, a chain. A token is as good as everyone in it: the
-//!    client that asked for it, its subject, every actor, and every token that it was made from.
+//! 1. A tenant, a client, a user, an agentic identity or a chain can be stopped. The parties of a token are its tenant, its client, its
+//!    subject, every actor, the agentic identity of each, and every token that it was made from.
 //! 2. A suspension holds while it lasts. A kill is for good: tokens issued up to then are dead whatever happens later.
 //! 3. Answers come from D1, at most as old as the freshness bound (docs/requirements.md R83).
 
@@ -19,13 +19,13 @@ key!(
     StoppedChainsKey -> HashSet<String> = "stopped-chains", weighs |all| all.len().saturating_mul(80)
 );
 
-/// Everyone who answers for a token.
+/// The parties of a token.
 pub struct Parties<'a> {
-    /// The client that asks or asked for it.
+    /// Its client.
     pub client: &'a str,
-    /// Whom it is about.
+    /// Its subject.
     pub subject: &'a str,
-    /// Who acts, newest first.
+    /// Its actors, newest first.
     pub actors: &'a [&'a str],
     /// Digests of its `jti` and of those that it was made from.
     pub chain: &'a [&'a str],
@@ -33,7 +33,7 @@ pub struct Parties<'a> {
     pub issued_at: Option<i64>,
 }
 
-/// Nobody is stopped.
+/// The parties of a token of which none is stopped.
 pub struct Standing {
     /// The client.
     pub client: Rc<Client>,
@@ -41,7 +41,7 @@ pub struct Standing {
     pub user: Option<Rc<User>>,
 }
 
-/// Passes if nobody is stopped; otherwise says who is, for the log and the event.
+/// Passes if no party is stopped. The rejection names the stopped one, for the log and the event.
 pub async fn check(cx: &Cx<'_>, parties: &Parties<'_>) -> Checked<Standing> {
     let Parties { client: asked, subject, actors, chain, issued_at } = *parties;
     let lives = |status: Status, revoked_before: i64| {

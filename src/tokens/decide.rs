@@ -15,44 +15,44 @@ use crate::oauth::Scope;
 use crate::policy::{self, Inquiry};
 use crate::revocation::check::{self, Parties, Standing};
 
-/// A token that is to be minted if policy agrees.
+/// A token that is minted if nobody in it is stopped and policy permits it.
 pub struct Issuance<'a> {
-    /// Who gets it.
+    /// The client that gets it.
     pub client: &'a Client,
-    /// How it authenticated; nothing for a client that only an assertion told of.
+    /// How the client authenticated; nothing for a client that only an assertion has shown.
     pub method: Option<AuthMethod>,
-    /// Whom it is about: the client itself, or a user.
+    /// Its `sub`: the client itself, or a user.
     pub subject: &'a str,
-    /// Which grant asks.
+    /// The `grant_type` of the request.
     pub grant_type: &'static str,
-    /// What policy is asked.
+    /// The action that policy decides about.
     pub action: Action,
-    /// What for.
+    /// The resource and the scope.
     pub target: Target,
-    /// The key that it will be bound to.
+    /// The thumbprint of the key that it is bound to.
     pub jkt: Option<&'a str>,
-    /// What it is made from.
+    /// The tokens that it is made from.
     pub origin: Origin,
 }
 
-/// What a token is made from; nothing for one that its subject gets itself.
+/// What a token takes over from the tokens that it is made from. The default is for a token that its subject gets itself.
 #[derive(Default)]
 pub struct Origin {
-    /// Who will act, the newest outermost.
+    /// Its `act` (RFC 8693 §4.1), the newest actor outermost.
     pub act: Option<Actor>,
-    /// Digests of the `jti` of the tokens that it is made from, newest first.
+    /// The lineage: digests of the `jti` of those tokens, newest first.
     pub lineage: Vec<String>,
-    /// When the oldest of them was issued.
+    /// When the oldest of those tokens was issued, in seconds.
     pub issued_at: Option<i64>,
-    /// When the first of them expires; no token made from it lives longer.
+    /// When the first of those tokens expires, in seconds: no token made from them lives longer.
     pub expires_at: Option<i64>,
-    /// Who alone may become the actor of it.
+    /// Its `may_act` (RFC 8693 §4.4): the one actor that it may get.
     pub may_act: Option<MayAct>,
-    /// How the user authenticated, if the one who knows says so.
+    /// Its `acr`: how the user authenticated.
     pub acr: Option<String>,
-    /// When, in seconds.
+    /// Its `auth_time`: when the user authenticated, in seconds.
     pub auth_time: Option<i64>,
-    /// RFC 8693 §2.2.1, for answers that say it.
+    /// `issued_token_type` of the response (RFC 8693 §2.2.1), where the grant has one.
     pub issued_token_type: Option<&'static str>,
 }
 
@@ -64,7 +64,7 @@ impl<'a> Issuance<'a> {
     }
 }
 
-/// What policy leaves of an issuance.
+/// The scope and the lifetime that policy permits.
 pub struct Decision {
     /// The scope.
     pub scope: Scope,
@@ -72,7 +72,7 @@ pub struct Decision {
     pub lifetime: u32,
 }
 
-/// What the issuance gets: whoever is in it has to have a proof if it needs one, not to have been stopped, and policy's consent.
+/// Decides about an issuance. The client has sent a proof if it needs one, no party is stopped, policy permits, the quota has a token left.
 pub async fn decide(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts) -> Result<Decision> {
     if issuance.client.metadata.dpop_bound_access_tokens && issuance.jkt.is_none() {
         return Err(Reason::ProofRequired.into());
@@ -103,7 +103,7 @@ async fn standing(cx: &Cx<'_>, Issuance { client, subject, origin, .. }: &Issuan
     check::check(cx, &parties).await.map_err(|rejection| rejection.refuse(Reason::Stopped))
 }
 
-/// What policy leaves of the issuance, and for how long.
+/// The scope and the lifetime that policy permits, within the lifetime of the tokens that it is made from.
 async fn permitted(
     cx: &Cx<'_>,
     issuance: &Issuance<'_>,
@@ -126,7 +126,7 @@ async fn permitted(
     let inquiry = Inquiry { action: issuance.action, targets: &targets, circumstance: &circumstance };
     let mut verdicts = policy::ask(cx, client, inquiry, facts).await?;
     if issuance.action == Action::Impersonate {
-        // Impersonation is an exchange too, so that what forbids the one forbids the other.
+        // Impersonation is an exchange too: a policy that forbids exchange forbids it.
         let exchange = Inquiry { action: Action::Exchange, ..inquiry };
         let others = policy::ask(cx, client, exchange, facts).await?;
         verdicts = verdicts.into_iter().zip(others).map(|(one, other)| both(one, other)).collect();
@@ -165,7 +165,7 @@ fn as_policy_targets(target: &Target) -> Vec<PolicyTarget> {
         .collect()
 }
 
-/// The verdict of two questions that both have to be answered with yes. It names the policies of those answers that decide.
+/// The verdict that permits if both verdicts permit. It names the policies of those that decide.
 fn both(one: Verdict, other: Verdict) -> Verdict {
     let allow = one.allow && other.allow;
     let ttl = [one.ttl, other.ttl].into_iter().flatten().min();
@@ -176,7 +176,7 @@ fn both(one: Verdict, other: Verdict) -> Verdict {
     Verdict { allow, policies, errors, shadow: vec![], ttl, require }
 }
 
-/// What is left of the target after policy; the shortest `@ttl` of what was permitted bounds the life of the token.
+/// The scope that the verdicts permit; nothing if that is none. The shortest `@ttl` of a permit bounds the lifetime.
 fn left(client: &Client, target: &Target, verdicts: &[Verdict]) -> Option<Decision> {
     let asked = || target.scope.iter().zip(verdicts).filter(|(name, _)| client.may_have(name));
     let permitted = || asked().filter(|(_, verdict)| policy::refusal(verdict).is_none());

@@ -1,9 +1,9 @@
-//! The one place where tokens are signed: access tokens (RFC 9068), and what else has to be durable before it leaves.
+//! The one place where access tokens (RFC 9068) and ID-JAGs are signed, each with its event.
 //!
 //! 1. The event is durable before the token leaves; both are made at the same time.
 //! 2. `aud` is the registered string (RFC 9068 §3).
-//! 3. No token is longer than every endpoint takes. What is registered keeps below that bound, so the refusal is for what was
-//!    registered under another one.
+//! 3. No token is longer than every endpoint takes. Registration keeps below that bound; the refusal is for records that were
+//!    registered under another bound.
 
 use super::decide::{Decision, Issuance, decide};
 use crate::audit;
@@ -23,18 +23,18 @@ use serde::Serialize;
 pub struct TokenResponse {
     /// The token.
     pub access_token: String,
-    /// RFC 8693 §2.2.1.
+    /// The type of the token (RFC 8693 §2.2.1).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issued_token_type: Option<&'static str>,
     /// `Bearer`, `DPoP`, or `N_A`.
     pub token_type: &'static str,
-    /// In seconds.
+    /// The lifetime, in seconds.
     pub expires_in: u32,
-    /// What is left of the requested scope.
+    /// The scope that was given.
     pub scope: String,
 }
 
-/// Issues an access token, if nobody in the issuance has been stopped and policy agrees.
+/// Issues an access token, if no party of the issuance is stopped and policy permits it.
 pub async fn issue(cx: &Cx<'_>, issuance: Issuance<'_>, facts: &mut Facts) -> Result<TokenResponse> {
     // In a new isolate both read, and neither waits for the other.
     let (decision, keys) = join(decide(cx, &issuance, facts), keys::all(cx)).await;

@@ -1,7 +1,7 @@
-//! What a token is requested for: one resource, and the scope that registration and ceilings leave.
+//! The target of a token: one resource, and the requested scope within registration and ceilings.
 //!
 //! 1. Scope is requested ∩ registered for the resource ∩ the client's ceiling ∩ the other ceilings (RFC 6749 §3.3).
-//!    What is asked for and not given is in the event with its cause.
+//!    Requested scope that is not given is in the event with its cause.
 //! 2. A tenant's own APIs (`admin`, `ssf`) are reached only by a client whose `allowed_resources` names them, and received only by one
 //!    whose `serves` names them: whichever grant, whatever policy permits.
 //! 3. One resource per token (RFC 8707 §2). An unknown resource and one that the client may not request get one answer.
@@ -14,11 +14,11 @@ use crate::model::{Client, Resource};
 use crate::oauth::{Parameters, ResourceUri, Scope};
 use std::rc::Rc;
 
-/// What the form asks for.
+/// The resource and the scope of a request.
 pub struct Requested<'a> {
     /// The resource.
     pub resource: ResourceUri,
-    /// The scope; absent: all that there is.
+    /// The scope; absent: all scopes of the resource.
     pub scope: Option<&'a str>,
     /// Ceilings besides the client's own.
     pub ceilings: Vec<&'a Scope>,
@@ -27,15 +27,15 @@ pub struct Requested<'a> {
 }
 
 impl<'a> Requested<'a> {
-    /// Reads `scope` and the resource, which one of the parameters called `names` tells; if several do they have to mean one.
-    /// If none does the only one is meant that the client may ask for.
+    /// Reads `scope` and the resource. Each parameter of `names` may name the resource; several have to name the same one. Without
+    /// any, it is the only resource that the client may ask for.
     pub fn read(form: Parameters<'a>, client: &Client, names: &[&str]) -> Result<Self> {
         let resource = wanted_resource(form, client, names)?;
         Ok(Self { resource, scope: form.get("scope"), ceilings: vec![], authorization_server: None })
     }
 }
 
-/// What a token is asked for: the resource, and the scope within the client's own ceiling.
+/// The target of a token: the resource, and the scope within all ceilings.
 pub struct Target {
     /// The resource.
     pub resource: Rc<Resource>,
@@ -60,7 +60,7 @@ pub async fn target(cx: &Cx<'_>, client: &Client, requested: &Requested<'_>, fac
     };
     let wanted = asked.as_ref().unwrap_or(&registered);
     let scope = wanted.narrowed(|scope| cause(scope).is_none());
-    // A client that names no scope takes what there is: what it does not get is of interest if that is everything.
+    // A client that names no scope takes what there is: the event says what it does not get only if that is everything.
     if asked.is_some() || scope.is_empty() {
         let refused = wanted.iter().filter_map(|scope| Some((scope, cause(scope)?)));
         refused.for_each(|(scope, because)| facts.refuse_scope(scope, because, &[]));
@@ -79,7 +79,7 @@ pub fn serves(cx: &Cx<'_>, client: &Client, aud: &str) -> bool {
     client.serves(&uri, own.any(|own| own.body.resource.is_same(&uri)))
 }
 
-/// The one resource that is meant: the one asked for, or the only one that the client may ask for.
+/// The requested resource, or the only one that the client may ask for.
 fn wanted_resource(form: Parameters<'_>, client: &Client, names: &[&str]) -> Result<ResourceUri> {
     let mut wanted: Option<ResourceUri> = None;
     for name in names {

@@ -2,8 +2,8 @@
 //!
 //! 1. Signature by a key of this tenant that is still honoured, `typ` `at+jwt`, our issuer, our tenant, the wanted
 //!    audience, live times.
-//! 2. Nobody in it has been stopped: see [`crate::revocation::check`].
-//! 3. Whatever is wrong, the caller learns only that something is; the log and the event learn what.
+//! 2. No party of it is stopped: see [`crate::revocation::check`].
+//! 3. The refusal is the same for every fault of a token. The log and the event have the fault.
 
 use crate::context::Cx;
 use crate::crypto::sha256;
@@ -14,13 +14,13 @@ use crate::model::{Client, User};
 use crate::revocation::check::{self, Parties, Standing};
 use std::rc::Rc;
 
-/// An access token that holds here and now.
+/// A verified access token whose parties are not stopped.
 pub struct Accepted {
-    /// What it says.
+    /// Its claims.
     pub claims: AccessToken,
     /// The client that it was issued to.
     pub client: Rc<Client>,
-    /// Whom it is about, if that is a user.
+    /// Its subject, if that is a user.
     pub user: Option<Rc<User>>,
     /// When it was issued, in seconds.
     pub iat: i64,
@@ -28,7 +28,7 @@ pub struct Accepted {
     pub exp: i64,
 }
 
-/// What a token says and when it expires, if it is ours and has not: for who wants to end it, whoever in it is stopped.
+/// The claims and the `exp` of a live token of ours, although a party of it may be stopped: for its revocation.
 pub async fn read_to_revoke(cx: &Cx<'_>, text: &str) -> Result<Option<(AccessToken, i64)>> {
     match read(cx, text).await {
         Ok(Verified { claims, exp, .. }) => Ok(Some((claims, exp))),
@@ -57,7 +57,7 @@ pub async fn verify(cx: &Cx<'_>, text: &str, wanted: impl Fn(&str) -> bool) -> C
     Ok(Accepted { claims, client, user, iat, exp })
 }
 
-/// What the token says, if it is ours and has not expired.
+/// The claims of a live token of ours, although a party of it may be stopped.
 async fn read(cx: &Cx<'_>, text: &str) -> Checked<Verified<AccessToken>> {
     let token = Unverified::parse(text)?;
     let keys = keys::all(cx).await?;

@@ -101,7 +101,7 @@ pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft)
         .always(store::leases::forget(tenant, &present.name));
     let changed = cx.commit(change).await?;
     let (new, old) = (lodged.map(|new| new.pointer), present.credential);
-    // Whichever of the two has no pointer now.
+    // The credential to which no pointer leads now.
     let (credential, orphan) = match (changed, new) {
         (true, Some(new)) => (Some(new), old),
         (true, None) => (old, None),

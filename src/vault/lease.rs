@@ -1,13 +1,13 @@
-//! May they have a downstream token? Asked by a resource server, about the agent that called it.
+//! A lease: a resource server gets a downstream token for the call of an agent.
 //!
 //! 1. The caller is a resource server, and the agent's token was issued for a resource that it serves (RFC 8693 §2.1).
 //! 2. Policy decides each time, with the agent as principal (docs/requirements.md R53). An unknown connection is asked about
 //!    like any other and refused like a forbidden one, so names cannot be probed (R54).
-//! 3. What a permit requires and nobody can give denies. A `@ttl` denies nothing and shortens nothing: how long a
-//!    downstream token lives is its provider's to say.
-//! 4. All that is asked again, on fresh records, if the lease has waited for the provider or for another lease: a kill meanwhile is
-//!    not escaped.
-//! 5. One event per lease, durable before the token leaves, however the token was come by (R67).
+//! 3. A permit with `@require` denies, for nothing can meet it. A `@ttl` changes nothing: the provider says how long a downstream token
+//!    lives.
+//! 4. A lease that has waited for the provider or for another lease checks all of it again, on fresh records: a kill meanwhile is not
+//!    escaped.
+//! 5. Each lease is one event, durable before the token leaves, whether the token was fetched or kept (R67).
 
 use super::downstream;
 use super::provider;
@@ -43,7 +43,7 @@ pub struct Request<'a> {
     pub connection: &'a str,
     /// The form.
     pub form: &'a Form,
-    /// Who asks.
+    /// The resource server.
     pub caller: &'a Authenticated,
 }
 
@@ -57,7 +57,7 @@ pub struct Granted {
     pub scope: String,
 }
 
-/// What a lease learns for its event.
+/// What the event of a lease has.
 #[derive(Default)]
 pub struct Trail {
     /// The agent.
@@ -66,8 +66,7 @@ pub struct Trail {
     pub facts: Facts,
 }
 
-/// Decides, obtains the token and records the lease. Whatever is learnt on the way goes into `trail`, for the event of a
-/// refusal.
+/// Decides, obtains the token and records the lease. `trail` gathers what the event of a refusal has.
 pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Result<Granted> {
     let Request { connection: name, form, caller } = request;
     if is_slug(name) {
@@ -111,7 +110,7 @@ async fn permitted(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Res
     Ok((accepted, connection))
 }
 
-/// Writes down, once a token and isolate, that the agent has it: a kill finds it there.
+/// Notes in D1, once a token and isolate, that the agent has it: a kill finds it there.
 async fn note_use(cx: &Cx<'_>, accepted: &Accepted, connection: &Connection, expires_at: i64) -> Result<()> {
     let claims = &accepted.claims;
     let key = LeaseUseKey(&claims.client_id, &claims.sub, &connection.name);
@@ -181,7 +180,7 @@ async fn decide(
     }))
 }
 
-/// What is asked for, all of which the connection has to offer; by default everything. In the order of the connection, so
+/// The requested scope, all of which the connection has to offer; by default all that it offers. The order is that of the connection, so
 /// that two spellings of one scope share a token.
 fn narrow(connection: &Connection, asked: Option<&Scope>) -> Result<Scope> {
     let offers = provider::find(&connection.kind).and_then(|provider| (provider.offers)(&connection.settings.config));

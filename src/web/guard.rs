@@ -1,4 +1,4 @@
-//! Who may call: a client at the endpoints of OAuth, and the bearer of an access token at an API of the tenant itself.
+//! The guards: client authentication at the endpoints of OAuth, access tokens at the tenant's own APIs.
 //!
 //! 1. A refusal of a request that proves nobody is counted, limited and recorded in one place (`authn::client::Unproved`); a
 //!    refusal of a proved client or bearer is one event.
@@ -21,12 +21,12 @@ use crate::oauth::{Form, ResourceUri, Scope};
 use crate::policy::{self, Inquiry};
 use crate::tokens::{self, Accepted};
 
-/// What a request has told of its sender so far: for the event of its refusal.
+/// The sender of a request, as far as it is known: for the event of a refusal.
 #[derive(Default)]
 pub struct Sender {
-    /// The client that it names or has shown to be.
+    /// The client that the request names or has proved to be.
     pub client: Option<String>,
-    /// Whether it has shown that.
+    /// Whether the request has proved it.
     pub is_proved: bool,
 }
 
@@ -48,7 +48,7 @@ impl Sender {
         Err(problem.into())
     }
 
-    /// Records a refusal: as one event if the sender is known, else it is counted and limited. Answers what the sender is told.
+    /// Records a refusal: as one event if the sender is known, else it is counted and limited. Answers the error for the sender.
     pub async fn refuse(&self, cx: &Cx<'_>, refusal: Refusal, kind: EventType, facts: Facts) -> Result<Error> {
         let client = self.client.as_deref();
         match self.is_proved {
@@ -58,7 +58,7 @@ impl Sender {
     }
 }
 
-/// A form of a client that has authenticated.
+/// A form with the client that has sent it.
 pub struct ClientCall {
     /// The form.
     pub form: Form,
@@ -90,7 +90,7 @@ impl ClientCall {
         }
     }
 
-    /// Records that the request of an authenticated client was refused; answers what the client is told.
+    /// Records a refusal of the client; answers the error for the client.
     pub async fn refuse(&self, cx: &Cx<'_>, refusal: Refusal, kind: EventType) -> Result<Error> {
         let client = Some(self.caller.client.id.as_str());
         if self.caller.method == AuthMethod::None {
@@ -100,7 +100,7 @@ impl ClientCall {
     }
 }
 
-/// Records the refusal of a request whose sender is known; answers what the sender is told.
+/// Records the refusal of a request whose sender is known; answers the error for the sender.
 pub async fn refused(
     cx: &Cx<'_>,
     refusal: Refusal,
@@ -118,7 +118,7 @@ pub async fn refused(
 pub struct Bearer(Accepted);
 
 impl Bearer {
-    /// Checks the token: it has to be for `{issuer}/{api}`. A refusal is counted under its address, as `unproved` says.
+    /// Verifies the token of a request for `{issuer}/{api}`. A refusal is counted under its address; `unproved` has its event.
     pub async fn of(cx: &Cx<'_>, request: &Request, api: &str, unproved: Unproved<'_>) -> Result<Self> {
         match accept(cx, request, api).await {
             Err(Error::Refused(refusal)) => Err(unproved.refuse(cx, refusal).await?),
@@ -126,7 +126,7 @@ impl Bearer {
         }
     }
 
-    /// Checks the scope: one of those that are `enough`, which registration and policy would give to the client now.
+    /// Checks the scope: the token has one of `enough`, and registration and policy would give it to the client now.
     pub async fn may(&self, cx: &Cx<'_>, enough: &[&'static str]) -> Result<()> {
         expect(cx, &self.0, enough).await
     }
@@ -159,7 +159,7 @@ async fn accept(cx: &Cx<'_>, request: &Request, api: &str) -> Result<Accepted> {
     Ok(accepted)
 }
 
-/// Holds if the token has one of the scopes that are `enough`, and registration and policy would give it to the client now.
+/// Passes if the token has one of the scopes in `enough`, and registration and policy would give it to the client now.
 async fn expect(cx: &Cx<'_>, accepted: &Accepted, enough: &[&'static str]) -> Result<()> {
     let Accepted { claims, client, user, .. } = accepted;
     let scope = Scope::parse(&claims.scope).unwrap_or_default();

@@ -2,7 +2,7 @@
 //! document.
 //!
 //! 1. Rows of one path stand together, and the first path that fits is the one.
-//! 2. What is below the admin API is told to administrators alone, also that there is nothing (see [`Route::endpoint`]).
+//! 2. Administrators alone learn what is below the admin API, also that a path is not there (see [`Route::endpoint`]).
 
 use super::render::Style;
 use super::routes::ROUTES;
@@ -11,14 +11,14 @@ use super::{AdminCall, Answer, Call, Method, ReceiverCall, SiteCall, admin};
 use crate::config::Role;
 use crate::error::{Reason, Result};
 
-/// Who may call, and what answers.
+/// The guard of an endpoint, and its handler.
 #[derive(Clone, Copy)]
 pub enum Endpoint {
-    /// Anyone; it belongs to no tenant.
+    /// No guard; the endpoint belongs to no tenant.
     Site(for<'a> fn(SiteCall<'a>) -> Answer<'a>),
-    /// Anyone, also a page of another origin.
+    /// No guard; a page of another origin may read it.
     Public(for<'a> fn(Call<'a>) -> Answer<'a>),
-    /// The endpoint authenticates its client itself.
+    /// The endpoint authenticates the client itself.
     Client(for<'a> fn(Call<'a>) -> Answer<'a>),
     /// A browser goes there; no script may read it.
     Page(for<'a> fn(Call<'a>) -> Answer<'a>),
@@ -80,7 +80,7 @@ pub struct Row {
     pub path: &'static str,
     /// The group that it belongs to; nothing where every Worker has it.
     pub role: Option<Role>,
-    /// Who may call, and what answers.
+    /// The guard and the handler.
     pub endpoint: Endpoint,
     /// What a request carries.
     pub takes: Takes,
@@ -114,7 +114,7 @@ pub struct Route {
 const NOTHING: Endpoint = Endpoint::Admin(|call| Box::pin(admin::nothing(call)));
 
 impl Route {
-    /// How this part of the surface speaks of errors.
+    /// The form of errors at this path.
     pub fn style(&self) -> Style {
         match self.guard() {
             Endpoint::Admin(_) => Style::Problem,

@@ -1,4 +1,4 @@
-//! Who is calling? Exactly one mechanism, the registered one, or nobody.
+//! Client authentication: by one mechanism, the registered one.
 //!
 //! In scope: the mechanisms, one file each, the limit of failures, and whether a client can be registered with one. Out of
 //! scope: what the client may have.
@@ -53,16 +53,16 @@ pub struct Authenticated {
     pub method: AuthMethod,
 }
 
-/// Which clients an endpoint or a grant takes.
+/// The clients that an endpoint or a grant takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Callers {
-    /// Clients that have proved who they are.
+    /// Confidential clients, which have proved themselves.
     Confidential,
-    /// Those, or no client at all: an assertion shows it.
+    /// Confidential clients, or no client: an assertion then shows it.
     ConfidentialOrNone,
-    /// Those that are registered, public clients too.
+    /// Registered clients, public ones too.
     Registered,
-    /// Registered clients, or no client at all.
+    /// Registered clients, or no client.
     Anyone,
 }
 
@@ -78,7 +78,7 @@ impl Callers {
     }
 }
 
-/// What the request presents as its client, still to be believed.
+/// The client authentication that a request presents, unverified.
 pub struct Claim(Presented);
 
 enum Presented {
@@ -89,12 +89,12 @@ enum Presented {
 }
 
 impl Claim {
-    /// Finds the one mechanism that the request uses.
+    /// Reads the one mechanism of a request that needs a client.
     pub fn read(authorization: Option<&str>, form: &Form) -> Result<Self> {
         Self::find(authorization, form)?.ok_or_else(|| Reason::NoClientAuthentication.into())
     }
 
-    /// The same, for a request that need not have a client.
+    /// Reads the one mechanism of a request; nothing if it names no client.
     pub fn find(authorization: Option<&str>, form: &Form) -> Result<Option<Self>> {
         let id = form.get("client_id");
         let secret = form.get("client_secret");
@@ -130,7 +130,7 @@ impl Claim {
         Ok(Some(Self(presented)))
     }
 
-    /// The client that the request says it is: for counting a refusal and for its event.
+    /// The client that the request names, unverified: for the count and the event of a refusal.
     pub fn client_id(&self) -> Option<&str> {
         match &self.0 {
             Presented::Secret(secret) => secret.client_id(),
@@ -139,7 +139,7 @@ impl Claim {
         }
     }
 
-    /// The client whose secret it is, if it is one: for a request that is refused for something else. An assertion is not looked at, for it
+    /// The client that a right secret proves: for a request that is refused for another reason. An assertion is not looked at, for it
     /// would be redeemed.
     pub async fn secret_of(self, cx: &Cx<'_>) -> Result<Option<Rc<Client>>> {
         match self.0 {
@@ -152,7 +152,7 @@ impl Claim {
         }
     }
 
-    /// Checks it. A public client has proved nothing and does not pass.
+    /// Verifies a confidential client. A public client does not pass.
     pub async fn verify(self, cx: &Cx<'_>) -> Result<Authenticated> {
         match self.0 {
             Presented::Name(_) => Err(Reason::NoClientAuthentication.into()),
@@ -160,7 +160,7 @@ impl Claim {
         }
     }
 
-    /// Checks it, for an endpoint that has a use for public clients too.
+    /// Verifies the client, public or not.
     pub async fn accept(self, cx: &Cx<'_>) -> Result<Authenticated> {
         if self.client_id().is_some_and(|id| id.len() > MAX_ID) {
             return Err(Reason::ClientAuthenticationFailed.because("no client has an id as long as this"));
@@ -180,7 +180,7 @@ impl Claim {
                 (client, AuthMethod::None)
             }
         };
-        // Who only names a client has shown nothing, and is told nothing of it.
+        // A request that only names a client has proved nothing, so the refusal says nothing about the client.
         let tell = |reason: Reason| match method {
             AuthMethod::None => Rejection::Because(reason.as_str()),
             _ => Rejection::Told(reason),
