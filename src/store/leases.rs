@@ -7,8 +7,33 @@ use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::ports::Sql;
 
+/// The key of a row.
+#[derive(Clone, Copy)]
+pub struct LeaseKey<'a> {
+    /// The tenant.
+    pub tenant: &'a str,
+    /// The connection.
+    pub connection: &'a str,
+    /// The scope, in the order of the connection.
+    pub scope: &'a str,
+}
+
+/// A claim of the right to fetch a downstream token.
+pub struct Claim<'a> {
+    /// The credential that it is fetched with.
+    pub credential: &'a str,
+    /// What tells the claim from others.
+    pub nonce: &'a str,
+    /// A token that expires later than this needs no other.
+    pub good_until: i64,
+    /// The moment of the claim.
+    pub now: i64,
+    /// When the claim runs out.
+    pub until: i64,
+}
+
 /// The row, if there is one.
-pub fn get(tenant: &str, connection: &str, scope: &str) -> Query<Lease> {
+pub fn get(LeaseKey { tenant, connection, scope }: LeaseKey<'_>) -> Query<Lease> {
     query!(
         read,
         "SELECT credential, sealed, expires_at, claim, claimed_until FROM leases \
@@ -19,32 +44,40 @@ pub fn get(tenant: &str, connection: &str, scope: &str) -> Query<Lease> {
     )
 }
 
-/// Claims the right to fetch, if nobody holds it and there is no token of this credential that outlives `good_until`.
-pub fn claim(key: (&str, &str, &str), credential: &str, nonce: &str, good_until: i64, times: (i64, i64)) -> Sql {
-    let (now, claimed_until) = times;
+/// Claims the right to fetch, if no other request holds it and there is no token of this credential that outlives `good_until`.
+pub fn claim(
+    LeaseKey { tenant, connection, scope }: LeaseKey<'_>,
+    Claim { credential, nonce, good_until, now, until }: Claim<'_>,
+) -> Sql {
     sql!(
         "INSERT INTO leases (tenant, connection, scope, credential, claim, claimed_until) VALUES (?1, ?2, ?3, ?4, ?5, ?8) \
          ON CONFLICT (tenant, connection, scope) DO UPDATE SET claim = ?5, claimed_until = ?8 \
          WHERE leases.claimed_until <= ?7 AND (leases.credential <> ?4 OR leases.expires_at <= ?6)",
-        key.0,
-        key.1,
-        key.2,
+        tenant,
+        connection,
+        scope,
         credential,
         nonce,
         good_until,
         now,
-        claimed_until
+        until
     )
 }
 
 /// Stores what the holder of the claim fetched, and ends the claim.
-pub fn fulfil(key: (&str, &str, &str), credential: &str, nonce: &str, sealed: &str, expires_at: i64) -> Sql {
+pub fn fulfil(
+    LeaseKey { tenant, connection, scope }: LeaseKey<'_>,
+    credential: &str,
+    nonce: &str,
+    sealed: &str,
+    expires_at: i64,
+) -> Sql {
     sql!(
         "UPDATE leases SET credential = ?4, sealed = ?6, expires_at = ?7, claim = NULL, claimed_until = 0 \
          WHERE tenant = ?1 AND connection = ?2 AND scope = ?3 AND claim = ?5",
-        key.0,
-        key.1,
-        key.2,
+        tenant,
+        connection,
+        scope,
         credential,
         nonce,
         sealed,
@@ -53,13 +86,13 @@ pub fn fulfil(key: (&str, &str, &str), credential: &str, nonce: &str, sealed: &s
 }
 
 /// Ends a claim whose holder got nothing.
-pub fn release(key: (&str, &str, &str), nonce: &str) -> Sql {
+pub fn release(LeaseKey { tenant, connection, scope }: LeaseKey<'_>, nonce: &str) -> Sql {
     sql!(
         "UPDATE leases SET claim = NULL, claimed_until = 0 \
          WHERE tenant = ?1 AND connection = ?2 AND scope = ?3 AND claim = ?4",
-        key.0,
-        key.1,
-        key.2,
+        tenant,
+        connection,
+        scope,
         nonce
     )
 }

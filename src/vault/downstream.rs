@@ -16,7 +16,7 @@ use crate::directory::connections::{self, Downstream, KeptTokens};
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::Connection;
 use crate::model::connection::CredentialPointer;
-use crate::store::leases::{self, Lease};
+use crate::store::leases::{self, Claim, Lease, LeaseKey};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -74,8 +74,8 @@ impl Acquisition<'_> {
         CredentialPath { tenant: &self.cx.tenant.id, connection: &self.connection.name, credential: &self.pointer.id }
     }
 
-    fn key(&self) -> (&str, &str, &str) {
-        (&self.cx.tenant.id, &self.connection.name, self.scope)
+    fn key(&self) -> LeaseKey<'_> {
+        LeaseKey { tenant: &self.cx.tenant.id, connection: &self.connection.name, scope: self.scope }
     }
 
     fn keep(&self, token: Downstream) -> Rc<Downstream> {
@@ -106,10 +106,14 @@ impl Acquisition<'_> {
 
     /// Claims the right to fetch; if it cannot be had, gives the row that says why.
     async fn claim(&self, nonce: &str) -> Result<Option<Lease>> {
-        let times = (self.now(), self.now().saturating_add(CLAIM_SECONDS));
-        let claim = leases::claim(self.key(), &self.pointer.id, nonce, self.reusable_after(), times);
-        let (tenant, connection, scope) = self.key();
-        let (claimed, found) = self.cx.batch((claim, leases::get(tenant, connection, scope))).await?;
+        let claim = Claim {
+            credential: &self.pointer.id,
+            nonce,
+            good_until: self.reusable_after(),
+            now: self.now(),
+            until: self.now().saturating_add(CLAIM_SECONDS),
+        };
+        let (claimed, found) = self.cx.batch((leases::claim(self.key(), claim), leases::get(self.key()))).await?;
         if claimed > 0 {
             return Ok(None);
         }
@@ -158,7 +162,6 @@ impl Acquisition<'_> {
 
     /// Waits until the claim on `taken` has ended and gives its token; nothing if the claim ran out.
     async fn wait(&self, taken: &Lease) -> Result<Option<Rc<Downstream>>> {
-        let (tenant, connection, scope) = self.key();
         let mut pause = FIRST_PAUSE_MILLIS;
         while self.waited_millis.get() < PATIENCE_MILLIS {
             self.cx.sleep(pause).await;
@@ -167,7 +170,7 @@ impl Acquisition<'_> {
             if let Some(token) = self.kept.outliving(&self.pointer.id, self.scope, self.reusable_after()) {
                 return Ok(Some(token));
             }
-            match self.cx.one(leases::get(tenant, connection, scope)).await? {
+            match self.cx.one(leases::get(self.key())).await? {
                 Some(row) if row.claim == taken.claim => {
                     if row.claimed_until <= self.now() {
                         return Ok(None);

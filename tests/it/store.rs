@@ -13,6 +13,7 @@ use writ::model::stream::{Delivery, Stream, StreamBody, StreamStatus};
 use writ::model::{Client, Status, Stoppable, StoredSecret, Tenant, User};
 use writ::ports::{Db, Row, Sql};
 use writ::store::answers::AnswerKey;
+use writ::store::leases::{Claim, LeaseKey};
 use writ::store::stops::Ends;
 use writ::store::tenants::{Visited, Visitor};
 use writ::store::{
@@ -276,7 +277,8 @@ fn changes_of_issuers_resources_and_tenants_are_refused_by_version_and_name() {
 
 #[test]
 fn changes_of_connections_and_leases_are_refused_by_version_status_claim_and_credential() {
-    let key = ("main", "k", "a");
+    let key = LeaseKey { tenant: T, connection: "k", scope: "a" };
+    let claim = || Claim { credential: "d", nonce: "n", good_until: NOW, now: NOW, until: 1_100 };
     hold(vec![
         case("update: version", connections::update(T, ("k", 1), "kind", "{}".into(), NOW), "", MOVED),
         case("update: retired", connections::update(T, ("k", 1), "kind", "{}".into(), NOW), "", RETIRED),
@@ -301,13 +303,13 @@ fn changes_of_connections_and_leases_are_refused_by_version_status_claim_and_cre
         ),
         case(
             "claim: claimed",
-            leases::claim(key, "d", "n", NOW, (NOW, 1_100)),
+            leases::claim(key, claim()),
             "",
             "UPDATE leases SET claimed_until = 1001",
         ),
         case(
             "claim: still good",
-            leases::claim(key, "d", "n", NOW, (NOW, 1_100)),
+            leases::claim(key, claim()),
             "",
             "UPDATE leases SET expires_at = 1001",
         ),
