@@ -23,7 +23,7 @@ pub enum Source {
     DeadLetters,
 }
 
-/// Everything that an isolate has.
+/// The parts of an isolate.
 pub struct App {
     world: World,
     config: Config,
@@ -36,7 +36,7 @@ impl App {
         Self { world, config, memory: Memory::default() }
     }
 
-    /// What a host may do while it starts, so that the first request need not wait for it.
+    /// Prepares what the first request would have to wait for; a host calls it while it starts.
     pub fn warm() {
         crate::cedar::warm();
     }
@@ -97,7 +97,7 @@ impl App {
         }
     }
 
-    /// The issuer, once the tenant is known, and what the endpoint answers.
+    /// The answer of the endpoint, with the issuer once the tenant is known.
     async fn answer(
         &self,
         route: &Route,
@@ -145,26 +145,26 @@ impl App {
         Jobs { world: &self.world, config: &self.config, memory: &self.memory }
     }
 
-    /// Whether a change has left its event in the outbox since this was last asked.
+    /// Whether a change has left its event in the outbox since the last call.
     pub fn take_staged(&self) -> bool {
         self.memory.take_staged()
     }
 
-    /// Tenants that are to be read again soon, since this was last asked.
+    /// Tenants that requests have found nearly as old as the freshness bound, since the last call.
     pub fn take_ageing(&self) -> Vec<String> {
         self.memory.take_ageing()
     }
 
-    /// Reads tenants anew while they are still fresh. For after the answer, so that no request need wait for it.
+    /// Reads tenants anew while they are still fresh. A host calls it after the answer, so that no request waits for it.
     pub async fn renew(&self, tenants: &[String], now: Now) {
         for tenant in tenants {
-            // What this does not learn, the first request beyond the freshness bound does.
+            // A tenant that cannot be read now is read by the first request beyond the freshness bound.
             drop(self.memory.read(&self.world, tenant, now).await);
         }
     }
 
-    /// Sends what waits: events in the outbox, and signals where this Worker can sign them. For after the answer, so that
-    /// nobody need wait for the cron.
+    /// Sends the events in the outbox, and the signals where this Worker can sign them. A host calls it after the answer, so that they
+    /// need not wait for the cron.
     pub async fn relay(&self, now: Now) -> Result<()> {
         self.jobs().relay(now).await
     }

@@ -111,17 +111,17 @@ impl Config {
         self.freshness_millis
     }
 
-    /// What seals signing keys, where the role needs it.
+    /// The key-encryption keys of signing keys, where the role needs them.
     pub const fn signing(&self) -> Option<&Keyring> {
         self.signing.as_ref()
     }
 
-    /// What seals credentials, where the role needs it.
+    /// The key-encryption keys of credentials, where the role needs them.
     pub const fn vault(&self) -> Option<&Keyring> {
         self.vault.as_ref()
     }
 
-    /// What seals answers that are kept for retries: a key of its own, or else the vault's or the one of signing keys.
+    /// The keys that seal answers kept for retries: their own, or else those of the vault or of signing keys.
     pub fn answers(&self) -> Option<&Keyring> {
         self.admin.as_ref().or(self.vault()).or(self.signing())
     }

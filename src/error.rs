@@ -1,4 +1,4 @@
-//! Every way a request can end badly, and the one map from a reason to the wire.
+//! Errors: every reason of a refusal, and the one map from a reason to the wire.
 //!
 //! 1. A refusal is the caller's to mend and has a [`Reason`]; a [`Fault`] is ours and says nothing about its cause.
 //! 2. A description is constant: it never holds the sent value or the expected one (docs/requirements.md R110).
@@ -17,7 +17,7 @@ macro_rules! reasons {
             /// Every reason there is.
             pub const ALL: &[Self] = &[$(Self::$name,)+];
 
-            /// What goes onto the wire.
+            /// The wire form.
             pub const fn wire(self) -> Wire {
                 match self { $(Self::$name => Wire {
                     status: $status, code: $code, description: $description, source: $source,
@@ -125,7 +125,7 @@ reasons! {
     MalformedScope => 400 "invalid_scope" "`scope` is malformed" ["RFC 6749 §3.3"];
     /// The resource has none of the requested scopes.
     UnknownScope => 400 "invalid_scope" "`scope` names none of the scopes of this resource; see its `scopes_supported`" ["RFC 6749 §5.2"];
-    /// What the client is registered for, and what the token says that it presents, leave nothing of the requested scope.
+    /// The ceilings of the client and of the presented token leave nothing of the requested scope.
     ScopeBeyondCeiling => 400 "invalid_scope" "`scope` names nothing that the client is registered for and that a token it presents has; an administrator can widen the client's `scope`" ["RFC 6749 §5.2"];
     /// Policy permits nothing of the requested scope.
     PolicyDenied => 400 "invalid_scope" "policy permits this client none of the requested scopes here and now; an administrator can look `decision` up" ["RFC 6749 §5.2"];
@@ -192,7 +192,7 @@ reasons! {
     InvalidPolicy => 400 "invalid_request" "the policy does not parse or does not fit the schema" ["docs/requirements.md R48"];
     /// The record does not exist in this tenant.
     NotFound => 404 "not_found" "there is no such record in this tenant" ["RFC 9110 §15.5.5"];
-    /// What only administrators of the first tenant may do.
+    /// Only administrators of the first tenant may do this.
     FirstTenantOnly => 403 "access_denied" "only administrators of the tenant `main` may do this" ["docs/requirements.md R80"];
     /// The name is taken, or two writers met.
     Conflict => 409 "conflict" "this is in conflict with what is there: read it, and decide anew" ["RFC 9110 §15.5.10"];
@@ -224,9 +224,9 @@ pub enum Fault {
 /// A refusal with what only the log, the event and an administrator may see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refusal {
-    /// Why.
+    /// The reason.
     pub reason: Reason,
-    /// More, for those who may see it.
+    /// The detail for the log, the event and an administrator.
     pub detail: Option<String>,
     /// The decision that an administrator can look up, when policy refused.
     pub decision: Option<String>,
@@ -236,12 +236,12 @@ pub struct Refusal {
     pub retry_after: Option<i64>,
 }
 
-/// How a request ends badly.
+/// An error: a refusal or a fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
-    /// The caller's.
+    /// The request is refused.
     Refused(Refusal),
-    /// Ours.
+    /// Something on our side failed.
     Fault(Fault),
 }
 
@@ -282,9 +282,9 @@ impl Reason {
 /// Why a check does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Rejection {
-    /// What only the log and the event learn: the sender has proved nothing.
+    /// A detail for the log and the event alone: the sender has proved nothing.
     Because(&'static str),
-    /// What the sender is told: a good secret or signature has shown who it is.
+    /// A reason that the sender may know: a good secret or signature has proved it.
     Told(Reason),
     /// A fault, or a refusal that stands by itself.
     Error(Error),
@@ -372,5 +372,5 @@ impl fmt::Display for Error {
     }
 }
 
-/// What nearly every function of the core answers.
+/// The result of nearly every function of the core.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -45,7 +45,7 @@ pub struct Jobs<'a> {
     pub world: &'a World,
     /// The settings.
     pub config: &'a Config,
-    /// What the isolate remembers.
+    /// The memory of the isolate.
     pub memory: &'a Memory,
 }
 
@@ -59,7 +59,7 @@ impl Jobs<'_> {
         relayed.and(visited).and(cleaned).and(deleted)
     }
 
-    /// Sends what waits: events in the outbox, and signals where this Worker can sign them.
+    /// Sends the events in the outbox, and the signals where this Worker can sign them.
     pub async fn relay(self, now: Now) -> Result<()> {
         audit::relay(self.world, now).await?;
         if !self.config.mounts(Role::Token) {
@@ -115,7 +115,7 @@ impl Jobs<'_> {
         let arrival = Arrival { now, peer: Peer::default() };
         let cx = match Cx::open_even_suspended(self.world, self.config, self.memory, &tenant.id, arrival).await {
             Ok(cx) => cx,
-            // It has just been deleted.
+            // The tenant has just been deleted.
             Err(Error::Refused(_)) => return Ok(()),
             Err(fault) => return Err(fault),
         };
@@ -141,7 +141,7 @@ impl Jobs<'_> {
         Ok(())
     }
 
-    /// Removes a piece of what a deleted tenant had; once all is gone, an event of the first tenant tells so.
+    /// Removes a piece of what a deleted tenant had. Once all of it is gone, the first tenant has an event.
     async fn delete(self, now: Now) -> Result<()> {
         if !self.config.mounts(Role::Audit) {
             return Ok(());

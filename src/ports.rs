@@ -36,7 +36,7 @@ impl Now {
     }
 }
 
-/// What the platform knows of where an address is.
+/// The country and the autonomous system of an address, as the platform knows them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Place {
     /// ISO 3166-1 alpha-2.
@@ -53,7 +53,7 @@ type Lookup = LazyCell<Place, Box<dyn FnOnce() -> Place>>;
 pub struct Location(Rc<Lookup>);
 
 impl Location {
-    /// What this answers, if it is ever asked.
+    /// A location that `lookup` finds when it is first read.
     pub fn new(lookup: impl FnOnce() -> Place + 'static) -> Self {
         Self(Rc::new(LazyCell::new(Box::new(lookup))))
     }
@@ -138,7 +138,7 @@ pub struct Sql {
 /// A result row by column name.
 pub type Row = serde_json::Map<String, serde_json::Value>;
 
-/// What one statement did.
+/// The outcome of one statement.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
     /// The rows that it returned.
@@ -188,7 +188,7 @@ pub struct Outbound {
     pub max_bytes: usize,
 }
 
-/// What another service answered.
+/// The answer of another service.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// The HTTP status.
@@ -272,7 +272,7 @@ impl Alg {
 /// A private key for one signature. `id` names the key material for good, so an adapter may keep the import under it.
 #[derive(Clone, Copy)]
 pub struct PrivateKey<'a> {
-    /// What the key signs with.
+    /// The algorithm that the key signs with.
     pub alg: Alg,
     /// A name that no other key material ever has, such as the thumbprint of the public half.
     pub id: &'a str,
@@ -283,7 +283,7 @@ pub struct PrivateKey<'a> {
 /// A public key for one verification; `id` as in [`PrivateKey`].
 #[derive(Clone, Copy)]
 pub struct PublicKey<'a> {
-    /// What the key verifies.
+    /// The algorithm that the key verifies.
     pub alg: Alg,
     /// A name that no other key material ever has.
     pub id: &'a str,
@@ -306,7 +306,7 @@ pub trait Keys {
     /// The raw JWS signature over `input` (RFC 7515 §5.1).
     fn sign<'a>(&'a self, key: PrivateKey<'a>, input: &'a [u8]) -> Pending<'a, Result<Vec<u8>, Unavailable>>;
     /// Whether `signature` over `input` was made by the key's private half. A key that the adapter cannot use verifies
-    /// nothing: whoever sends a bad key must not make the port look unavailable.
+    /// nothing: a bad key in a request must not make the port look unavailable.
     fn verify<'a>(
         &'a self,
         key: PublicKey<'a>,
@@ -334,7 +334,7 @@ pub trait Timer {
     fn sleep(&self, millis: u64) -> Pending<'_, ()>;
 }
 
-/// What a request keeps while others depend on it; dropping it lets go.
+/// A hold on the current request while others depend on it; dropping it lets go.
 pub type Hold = Box<dyn Any>;
 
 /// The life of the current request. A host may end a request whose client has gone, without a word to the core: nothing of
@@ -358,7 +358,7 @@ pub struct World {
     pub db: Rc<dyn Db>,
     /// The audit trail; it answers nothing in Workers without the role `audit`.
     pub trail: Rc<dyn Db>,
-    /// What is sealed or immutable.
+    /// Sealed or immutable values.
     pub kv: Rc<dyn Kv>,
     /// Audit events on their way.
     pub queue: Rc<dyn Queue>,

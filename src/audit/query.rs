@@ -1,4 +1,4 @@
-//! Looking things up in the trail.
+//! Queries of the audit trail.
 
 use crate::context::Cx;
 use crate::error::Result;

@@ -19,7 +19,7 @@ use crate::crypto::{b64, sha256, unb64};
 use crate::error::{Checked, Fault, Reason, Rejection, Result};
 use crate::jose::{self, LEEWAY_SECONDS, PROOF_SECONDS, UnverifiedProof};
 
-/// What nonces are tagged for.
+/// The purpose of the tag of a nonce.
 const NONCE: &str = "dpop-nonce";
 /// How long a nonce holds, in seconds.
 const NONCE_SECONDS: i64 = 300;
@@ -72,7 +72,7 @@ pub async fn at_token_endpoint(cx: &Cx<'_>, header: Option<&str>, dpop_jkt: Opti
     }
 }
 
-/// Checks the proof that has to go with an access token bound to `jkt`, and uses it up; `request` is method and URL.
+/// Verifies and redeems the proof that goes with an access token bound to `jkt`; `request` is method and URL.
 pub async fn with_token(
     cx: &Cx<'_>,
     header: Option<&str>,
@@ -103,7 +103,7 @@ async fn read(cx: &Cx<'_>, header: &str, (htm, htu): (&str, &str)) -> Checked<jo
     Ok(UnverifiedProof::parse(header)?.verify(&*cx.world.keys, cx.now, htm, htu).await?)
 }
 
-/// What the tag of a nonce is made over: the tenant, and the moment that the nonce begins with.
+/// The message under the tag of a nonce: the moment that the nonce begins with, and the tenant.
 fn tagged(cx: &Cx<'_>, moment: [u8; 8]) -> Vec<u8> {
     [&moment, cx.tenant.id.as_bytes()].concat()
 }

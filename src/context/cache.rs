@@ -1,4 +1,4 @@
-//! What an isolate remembers between requests.
+//! The memory of an isolate between requests.
 //!
 //! 1. A cached record is at most as old as the freshness bound: once a bound, an isolate reads the tenant's row and the changes since
 //!    the sequence number that it knows, and drops just the keys that they name. Where the log does not reach back, it drops all of
@@ -25,12 +25,12 @@ const GENERATION: usize = 24 * 1024 * 1024;
 const CAUGHT_UP: i64 = 500;
 /// How many locks of a tenant are remembered.
 const LOCKS: usize = 1_000;
-/// What an entry weighs besides its key and its value, in bytes.
+/// The weight of an entry besides its key and its value, in bytes.
 const ENTRY: usize = 128;
 
-/// What names a cached thing, and says of which type it is.
+/// The name of a cached value, and its type.
 pub trait Key {
-    /// What is cached under it.
+    /// The type of the value.
     type Value: 'static;
 
     /// The key as text: a word for its kind, `/`, and a name that is unique within it.
@@ -42,7 +42,7 @@ pub trait Key {
     }
 }
 
-/// Declares the key of a kind of cached thing: `key!(/// A client by its id. ClientKey(id) -> Client = "client");`
+/// Declares the key of a kind of cached value: `key!(/// A client by its id. ClientKey(id) -> Client = "client");`
 macro_rules! key {
     ($(#[$doc:meta])+ $name:ident -> $value:ty = $kind:literal $(, weighs $weight:expr)?) => {
         $(#[$doc])+
@@ -104,7 +104,7 @@ pub fn text(kind: &str, parts: &[&str]) -> String {
     text
 }
 
-/// What an isolate remembers.
+/// The memory of an isolate.
 #[derive(Default)]
 pub struct Memory {
     entries: RefCell<Generations>,
@@ -113,7 +113,7 @@ pub struct Memory {
     ageing: RefCell<Vec<String>>,
 }
 
-/// What is known of a tenant, or that there is none.
+/// A tenant as the isolate knows it, or that there is none.
 #[derive(Default)]
 pub(super) struct Known {
     tenant: Option<Rc<Tenant>>,
@@ -127,7 +127,7 @@ pub(super) struct Known {
     drops: u64,
     /// How often this isolate changed the tenant itself.
     own_changes: u64,
-    /// What is locked because of failed authentications, and until which second.
+    /// Clients and addresses that have reached the limit of failed authentications, and until which second.
     locks: HashMap<String, i64>,
 }
 
@@ -198,7 +198,7 @@ impl Memory {
         let found = found.into_iter().next().map(Rc::new);
         let known = self.known(tenant);
         let mut known = known.borrow_mut();
-        // What was read before a change of this isolate does not show it: the next request reads again.
+        // A read that began before a change of this isolate does not show it: the next request reads again.
         known.checked = (known.own_changes == own_changes).then_some(now);
         match (&found, &known.tenant) {
             (Some(new), Some(old)) if new.epoch == old.epoch => {}
@@ -272,7 +272,7 @@ impl Memory {
         made
     }
 
-    /// What never changes under its key.
+    /// A value that never changes under its key.
     pub(super) fn find_immutable<T: 'static>(&self, text: &str) -> Option<Rc<T>> {
         self.peek(text)?.downcast().ok()
     }
@@ -342,7 +342,7 @@ impl Generations {
     fn put(&mut self, key: String, value: Rc<dyn Any>, weight: usize) {
         self.remove(&key);
         let weight = weight.saturating_add(key.len()).saturating_add(ENTRY);
-        // What would push out all the rest, and itself with it, is not kept.
+        // An entry that would push out all the others is not kept.
         if weight <= GENERATION {
             self.insert(key, Entry { value, weight });
         }

@@ -26,7 +26,7 @@ use std::cell::Cell;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-/// Who sent the request, as the edge tells it.
+/// The sender of the request, as the edge knows it.
 #[derive(Clone, Debug, Default)]
 pub struct Peer {
     /// The address.
@@ -39,7 +39,7 @@ pub struct Peer {
 pub struct Arrival {
     /// The moment.
     pub now: Now,
-    /// Who sent it.
+    /// The sender.
     pub peer: Peer,
 }
 
@@ -53,7 +53,7 @@ pub struct Cx<'a> {
     pub now: Now,
     /// Names the request in logs and events.
     pub request_id: String,
-    /// Who sent it.
+    /// The sender.
     pub peer: Peer,
     /// The tenant, at most as old as the freshness bound.
     pub tenant: Rc<Tenant>,
@@ -78,7 +78,7 @@ impl<'a> Cx<'a> {
         }
     }
 
-    /// Opens the tenant although it may be suspended: for telling others just that.
+    /// Opens the tenant although it may be suspended: for the cron, which tells receivers of the suspension.
     pub async fn open_even_suspended(
         world: &'a World,
         config: &'a Config,
@@ -127,19 +127,19 @@ impl<'a> Cx<'a> {
         Self::open(self.world, self.config, self.memory, tenant, arrival).await
     }
 
-    /// The same request as if it came at another moment and from another place: for telling what would be.
+    /// The same request at another moment and from another sender: for what policy would decide then.
     pub fn imagined(&self, now: Now, peer: Peer) -> Self {
         let (world, config, memory) = (self.world, self.config, self.memory);
         let (request_id, tenant, names) = (self.request_id.clone(), self.tenant.clone(), self.names.clone());
         Self { world, config, now, request_id, peer, tenant, memory, waited: Cell::new(self.waited.get()), names }
     }
 
-    /// Notes what a client, a user or a resource is called, for the events of this request.
+    /// Notes the name of a client, a user or a resource, for the events of this request.
     pub fn note_name(&self, id: &str, name: &str) {
         self.names.note(id, name);
     }
 
-    /// What a client, a user or a resource is called, if the request has learnt it.
+    /// The name of a client, a user or a resource, if the request has learnt it.
     pub fn name_of(&self, id: &str) -> Option<String> {
         self.names.of(id)
     }
@@ -179,7 +179,8 @@ impl<'a> Cx<'a> {
         self.db().run(statements).await
     }
 
-    /// What `load` gave under this key since a change last named it. A load that finds nothing is not remembered.
+    /// The value under this key: the cached one, or the one that `load` finds. No change has named the key since it was loaded. A load that finds nothing is not
+    /// remembered.
     pub async fn cached<K: Key>(
         &self,
         key: &K,
@@ -204,7 +205,7 @@ impl<'a> Cx<'a> {
         self.memory.keep(&self.tenant.id, stamp, key, Rc::new(value));
     }
 
-    /// What `load` gave for this key, which never names anything else, such as a content hash. No change drops it.
+    /// The value under this key, which never names another value, such as a content hash. It is loaded once, and no change drops it.
     pub async fn immutable<K: Key>(
         &self,
         key: &K,
@@ -230,7 +231,7 @@ impl<'a> Cx<'a> {
         self.memory.keep_immutable(["lasting/", &self.tenant.id, "/", key].concat(), value, weight);
     }
 
-    /// Has what waits for others sent after the answer, as a change does; see [`Memory::take_staged`].
+    /// Has signals and events sent after the answer, as a change does; see [`Memory::take_staged`].
     pub fn relay_soon(&self) {
         self.memory.set_staged();
     }

@@ -33,7 +33,7 @@ pub async fn load(cx: &Cx<'_>, id: &str) -> Result<Option<Rc<Client>>> {
     }
     let read = async || {
         let stamp = cx.stamp();
-        // Nearly always the client is asked about on its own next; its identity comes along.
+        // Nearly always the identity of the client on its own is needed next; it comes along.
         let (client, own) =
             cx.batch((store::clients::get(&cx.tenant.id, id), store::identities::of(&cx.tenant.id, id, id))).await?;
         let client = client.into_iter().next();

@@ -1,4 +1,4 @@
-//! Agentic identities: finding them, making them with their first token, and listing what they are and did.
+//! Agentic identities: finding them, making them with their first token, listing them with their events.
 
 use crate::context::Cx;
 use crate::context::cache::key;
@@ -13,7 +13,7 @@ use std::rc::Rc;
 const RECENT: i64 = 20;
 
 key!(
-    /// The agentic identity of a client with a subject; that there is none is remembered too.
+    /// The agentic identity of a client with a subject, or that there is none.
     IdentityKey(client, subject) -> Option<Identity> = "identity", weighs |_| 400
 );
 
@@ -65,15 +65,15 @@ pub async fn find(cx: &Cx<'_>, id: &str) -> Result<Entry> {
     cx.one(store::identities::entry(&cx.tenant.id, id)).await?.ok_or_else(|| Reason::NotFound.into())
 }
 
-/// What an identity did last.
+/// The newest events of an identity.
 pub struct Recent {
-    /// Its newest events.
+    /// All kinds of events.
     pub events: Vec<Value>,
-    /// The events of the newest tokens that it got.
+    /// The events of its newest tokens.
     pub issued: Vec<Value>,
 }
 
-/// What it did last, newest first.
+/// The newest events of an identity, newest first.
 pub async fn recent(cx: &Cx<'_>, entry: &Entry) -> Result<Recent> {
     let (client, subject) = (entry.identity.client.as_str(), entry.identity.subject.as_str());
     let tenant = &cx.tenant.id;

@@ -1,7 +1,7 @@
 //! The one validator of JWTs by others: client assertions, assertions of outside issuers about workloads and users,
 //! Identity Assertion Authorization Grants, JWT-SVIDs.
 //!
-//! In scope: that a token was made by whom it says, for us, now, and once. Out of scope: what it is good for, which its
+//! In scope: that a token is by its issuer, for us, live, and used once. Out of scope: what it is good for, which its
 //! caller decides; our own access tokens (`tokens::verify`) and DPoP proofs (`authn::dpop`).
 //!
 //! 1. Keys come from our own records alone: a registered key set, or the registered place of one (see `keysets`). `jwk`,
@@ -49,15 +49,15 @@ const MAX_JTI: usize = 256;
 /// The key of RFC 7515 appendix A.3, whose private half everybody knows: it is good for nothing but taking time.
 const DECOY: &str = r#"{"keys":[{"kty":"EC","crv":"P-256","x":"f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU","y":"x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0"}]}"#;
 
-/// A token by somebody else that holds here and now.
+/// A verified token of another issuer or of a client.
 pub struct Assertion {
-    /// Who says so: a client's id, or the issuer as it is registered.
+    /// Its issuer: a client's id, or an outside issuer as it is registered.
     pub iss: String,
-    /// About whom.
+    /// Its subject.
     pub sub: String,
     /// All claims but the times.
     pub claims: Map<String, Value>,
-    /// When it was issued, in seconds; nothing if it does not say.
+    /// When it was issued, in seconds, if it has `iat`.
     pub iat: Option<i64>,
     /// When it expires, in seconds.
     pub exp: i64,
@@ -76,7 +76,7 @@ impl Assertion {
     }
 }
 
-/// Whose keys count.
+/// The owner of the keys that verify a token.
 #[derive(Clone, Copy)]
 pub enum KeySource<'a> {
     /// A client's own.
@@ -85,9 +85,9 @@ pub enum KeySource<'a> {
     Issuer(&'a Issuer),
 }
 
-/// What a token has to be.
+/// The requirements on a token.
 pub struct Wanted<'a> {
-    /// Whose keys count.
+    /// The owner of the keys.
     pub keys: KeySource<'a>,
     /// The types, in lower case; an empty one stands for a token without `typ`.
     pub types: &'a [&'a str],
@@ -95,7 +95,7 @@ pub struct Wanted<'a> {
     pub audience: &'a [String],
     /// Whether it has a `jti`, which is then redeemed.
     pub single_use: bool,
-    /// Whether it has to say when it was issued, as its specification asks.
+    /// Whether it has to have `iat`, as its specification asks.
     pub needs_iat: bool,
 }
 
@@ -158,7 +158,7 @@ pub async fn verify(cx: &Cx<'_>, text: &str, wanted: &Wanted<'_>) -> Checked<Ass
     Ok(Assertion { iss: iss.to_owned(), sub: sub.to_owned(), claims, iat, exp })
 }
 
-/// What is wrong with the times of a token whose signature is good can be told.
+/// The rejection of a token: a sender with a good signature is told what is wrong with its times.
 fn signed(problem: Problem) -> Rejection {
     match problem {
         Problem::Expired | Problem::NotYetValid => Rejection::Told(Reason::AssertionExpired),
@@ -202,7 +202,7 @@ impl<'a> KeySource<'a> {
         }
     }
 
-    /// Who says it, and about whom; nothing if these are not the ones.
+    /// Issuer and subject; nothing if they are not those of the source.
     fn parties<'c>(self, claims: &'c Map<String, Value>) -> Option<(&'a str, &'c str)> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
         let sub = text("sub").filter(|sub| (1..=MAX_SUBJECT).contains(&sub.len()))?;

@@ -1,11 +1,11 @@
 //! Identity Assertion Authorization Grants, both ways (draft-ietf-oauth-identity-assertion-authz-grant).
 //!
-//! [`grant`] issues one by token exchange: a user whom Writ knows is taken to a resource that another authorization server
-//! guards. [`redeem`] takes one: a user whom an identity provider knows comes to a resource that Writ guards.
+//! [`grant`] issues one by token exchange, for a user of Writ at a resource of another authorization server. [`redeem`] takes one, for a
+//! user of an identity provider at a resource of Writ.
 //!
-//! 1. One is issued only for a registered pair of authorization server (`audience`) and resource, to a client that has
+//! 1. An ID-JAG is issued only for a registered pair of authorization server (`audience`) and resource, to a client that has
 //!    authenticated, about a user; never an access token for such a resource. `client_id` is the client's name here.
-//! 2. One is taken only if its issuer is registered for it, `aud` is our issuer, `client_id` is the client that has
+//! 2. An ID-JAG is taken only if its issuer is registered for it, `aud` is our issuer, `client_id` is the client that has
 //!    authenticated, and `jti` has not been used; `resource` has to be registered here.
 //! 3. Neither comes with a refresh token.
 
@@ -34,7 +34,7 @@ pub const TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:id-jag";
 /// The profile of the JWT bearer grant that takes one, for metadata.
 pub const PROFILE: &str = "urn:ietf:params:oauth:grant-profile:id-jag";
 
-/// Issues one for a verified subject token.
+/// Issues an ID-JAG for a verified subject token.
 pub async fn grant(
     cx: &Cx<'_>,
     request: &TokenRequest<'_>,
@@ -71,7 +71,7 @@ pub async fn grant(
     issue_id_jag(cx, issuance, audience, facts).await
 }
 
-/// Issues an ID-JAG for the authorization server `audience`, if nobody in the issuance has been stopped and policy agrees.
+/// Issues an ID-JAG for the authorization server `audience`, if no party of the issuance is stopped and policy permits it.
 async fn issue_id_jag(cx: &Cx<'_>, issuance: Issuance<'_>, audience: &str, facts: &mut Facts) -> Result<TokenResponse> {
     let Decision { scope, lifetime } = decide(cx, &issuance, facts).await?;
     let lifetime = lifetime.min(ID_JAG_SECONDS);
@@ -98,7 +98,7 @@ async fn issue_id_jag(cx: &Cx<'_>, issuance: Issuance<'_>, audience: &str, facts
     Ok(TokenResponse { access_token, issued_token_type, token_type: "N_A", expires_in: lifetime, scope: claims.scope })
 }
 
-/// Takes one of a registered identity provider.
+/// Redeems an ID-JAG of a registered identity provider.
 pub async fn redeem(
     cx: &Cx<'_>,
     request: &TokenRequest<'_>,

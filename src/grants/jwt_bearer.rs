@@ -11,7 +11,7 @@
 //!    again and again.
 //! 4. `client_id` and `azp` name the client that has authenticated, where they are there at all; a key in `cnf` was proved
 //!    with the request.
-//! 5. Whatever is wrong is `invalid_grant` in one wording; the event has the detail. There is no refresh token.
+//! 5. Every fault of an assertion is `invalid_grant` in one wording; the event has the detail. There is no refresh token.
 
 use super::id_jag;
 use super::outside::{self, AsWorkload, Outside, Taken, about_user, invalid_assertion};

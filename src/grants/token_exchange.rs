@@ -4,13 +4,13 @@
 //! actor tokens. Out of scope: tokens about anything but identities, refresh tokens, which are neither taken nor issued
 //! (§2.2.1).
 //!
-//! 1. Subject and actor token are verified in full; whatever is wrong with them is one answer (§2.2.2). An access token
+//! 1. Subject and actor token are verified in full; every fault of them is one answer (§2.2.2). An access token
 //!    counts if it was issued to the caller, or for a resource that the caller serves.
 //! 2. `act` is built here, from verified tokens, the newest actor outermost (§4.1). A client that got the subject token for
 //!    somebody else has acted as well, and is put into the chain though no `act` named it.
 //! 3. The lineage has the ancestors of both tokens, so that stopping any of them stops what is issued.
-//! 4. The actor is the caller itself. Without an actor token nobody is added; that is impersonation and takes a permission
-//!    of its own. Whom `may_act` does not name gets nothing either way (§4.4), and `may_act` stays in what is issued.
+//! 4. The actor is the caller itself. Without an actor token no actor is added; that is impersonation and takes a permission
+//!    of its own. A caller that `may_act` does not name gets nothing either way (§4.4), and `may_act` stays in what is issued.
 //! 5. Scope and lifetime only shrink; the chain has the length that the tenant allows.
 //! 6. A token that is bound to a key takes the proof of that key, and what comes out is bound to it (RFC 9449 §6).
 
@@ -31,7 +31,7 @@ use crate::tokens::{self, Accepted, Issuance, Origin, Requested, TokenResponse, 
 
 pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
-/// How many tokens a token may be made from: the bound on exchanges that add no actor.
+/// How many tokens a token may be made from: a bound on exchanges that add no actor.
 const MAX_LINEAGE: usize = 20;
 
 /// Token types (RFC 8693 §3).
@@ -126,7 +126,7 @@ async fn subject(cx: &Cx<'_>, request: &TokenRequest<'_>, caller: &Authenticated
     }
 }
 
-/// One of our own access tokens.
+/// An own access token as the subject token.
 async fn own(cx: &Cx<'_>, text: &str, caller: &Authenticated) -> Result<Subject> {
     let caller = &*caller.client;
     let Accepted { claims, iat, exp, .. } =
@@ -157,8 +157,8 @@ async fn own(cx: &Cx<'_>, text: &str, caller: &Authenticated) -> Result<Subject>
     })
 }
 
-/// Who has acted so far. The client of the token has, too, unless it is the subject, the newest actor, or the caller, who
-/// will be named anyway.
+/// The actors so far. The client of the token is one too, unless it is the subject, the newest actor, or the caller, which is added
+/// anyway.
 fn acted(claims: &AccessToken, caller: &str) -> Option<Actor> {
     let client = claims.client_id.as_str();
     let newest = claims.act.as_ref().map(|act| act.sub.as_str());
@@ -184,7 +184,7 @@ async fn actor(cx: &Cx<'_>, form: Parameters<'_>, caller: &Authenticated) -> Res
     }
 }
 
-/// Adds the actor to what comes of the subject token.
+/// Adds the actor to what the token takes over from the subject token.
 fn delegate(origin: &mut Origin, actor: &Accepted) {
     let act = origin.act.take().map(Box::new);
     origin.act = Some(Actor { sub: actor.claims.sub.clone(), act });

@@ -57,27 +57,27 @@ pub fn outside_digest(issuer: &str, jti: &str) -> String {
     sha256(format!("{}\0{issuer}\0{jti}", issuer.len())).to_text()
 }
 
-/// What stopping has stopped, and from when on that holds everywhere.
+/// The receipt of a stop, which says from when on it holds everywhere.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// What was stopped.
+    /// The kind of the record.
     pub kind: Stoppable,
     /// Its id or name; of a chain, the digest of its `jti`.
     pub id: String,
-    /// Where it is in its life now.
+    /// Its status now.
     pub status: Status,
     /// When, in seconds since the epoch.
     pub at: i64,
     /// From then on no part of Writ honours it: the freshness bound has passed.
     pub not_honoured_after: i64,
-    /// What went with it.
+    /// The counts of what was stopped with it.
     pub stopped: Stopped,
     /// The event that tells of it; absent if it had been suspended before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub event: Option<String>,
 }
 
-/// What went with the record that was stopped.
+/// The counts of what was stopped with a record.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {
     /// Secrets that had not expired.
@@ -86,7 +86,7 @@ pub struct Stopped {
     pub identities: i64,
     /// Downstream tokens that were kept for reuse, and are not any more.
     pub leases: i64,
-    /// Until then the providers may honour those at the latest; absent where there are none.
+    /// When the last of those expires: a provider may honour them until then. Absent where there are none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub leases_expire_by: Option<i64>,
     /// Tokens issued up to then are refused by Writ.

@@ -1,7 +1,7 @@
 //! The policies in force: loading them, asking them, changing them.
 //!
-//! 1. What is in force lies in shards, of which a question reads those that can have a say in it (`shards`).
-//! 2. A change moves the tenant's pointer from what it was made from; of two changes at once one has to look again.
+//! 1. The policies in force lie in shards. A question reads the shards with policies that can apply to it (`shards`).
+//! 2. A change moves the tenant's pointer if it still is as the change read it; of two changes at once one reads again.
 //! 3. Every tenant has the built-in policies [`ADMIN`] and [`STREAMS`], so that its own APIs can be reached by the clients that
 //!    are allowed to.
 
@@ -33,14 +33,14 @@ pub const ADMIN: &str = "writ:admin";
 /// As [`ADMIN`], for event streams.
 pub const STREAMS: &str = "writ:ssf";
 
-/// What a tenant has whatever its policies are.
+/// The engine and the built-in policies of a tenant.
 pub struct Base {
     engine: Rc<Engine>,
     built_in: Rc<Shard>,
 }
 
 key!(
-    /// What decides in this tenant.
+    /// The base of this tenant.
     BaseKey -> Base = "policy-base", weighs |_| 256 * 1_024
 );
 
@@ -50,7 +50,7 @@ const MAX_ZONE: usize = 64;
 /// How often a change looks again when another one came first.
 const ATTEMPTS: usize = 5;
 
-/// Those of the policies in force that can have a say about the client and the targets, each parsed once per isolate.
+/// The policies in force that can apply to the client and the targets, each parsed once per isolate.
 async fn bundle(cx: &Cx<'_>, client: &str, targets: &[Target]) -> Result<Bundle> {
     let base = async || {
         let engine = Engine::new().map_err(|_| Fault::Broken("the schema's names do not parse"))?;
@@ -110,8 +110,8 @@ pub fn offset(cx: &Cx<'_>, zone: &str) -> Option<i32> {
     if sound { cx.world.zones.offset(zone, cx.now) } else { None }
 }
 
-/// The tags that everyone in a chain has: the client, its actors, and the subject if that is a client. One that is gone has
-/// none.
+/// The tags that all clients in a chain share: the client, its actors, and the subject if that is a client. A client that is gone
+/// has none.
 pub async fn shared_tags(cx: &Cx<'_>, client: &str, subject: &str, actors: &[String]) -> Result<Vec<String>> {
     let mut shared: Option<Vec<String>> = None;
     let subject = (!id::is_user(subject)).then_some(subject);
@@ -126,14 +126,14 @@ pub async fn shared_tags(cx: &Cx<'_>, client: &str, subject: &str, actors: &[Str
     Ok(shared.unwrap_or_default())
 }
 
-/// What policy is asked about a client.
+/// A question to policy about a client.
 #[derive(Clone, Copy)]
 pub struct Inquiry<'a> {
-    /// What the client wants to do.
+    /// The action of the client.
     pub action: Action,
-    /// To what.
+    /// The scopes or connections; each has a verdict of its own.
     pub targets: &'a [Target],
-    /// When, from where, how and for whom.
+    /// The context of the request.
     pub circumstance: &'a Circumstance,
 }
 

@@ -1,4 +1,4 @@
-//! The change log: which cached things each change of a tenant made stale, under the tenant's sequence number.
+//! The change log: the keys of the cached values that each change of a tenant made stale, under the tenant's sequence number.
 
 use super::{Query, query, sql};
 use crate::ports::Sql;

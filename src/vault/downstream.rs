@@ -176,7 +176,7 @@ impl Acquisition<'_> {
                         return Ok(None);
                     }
                 }
-                // What was fetched meanwhile is as fresh as can be, however short it lives.
+                // A token that was fetched meanwhile is as fresh as can be, however short it lives.
                 Some(row)
                     if row.sealed != taken.sealed
                         && row.credential == self.pointer.id

@@ -22,12 +22,12 @@ pub struct Unproved<'a> {
     pub kind: EventType,
     /// The client that the request names.
     pub client: Option<&'a str>,
-    /// What else the event tells.
+    /// The other facts of the event.
     pub facts: Facts,
 }
 
 impl Unproved<'_> {
-    /// Counts and records the refusal; answers what its sender is told.
+    /// Counts and records the refusal; answers the error for its sender.
     pub async fn refuse(self, cx: &Cx<'_>, refusal: Refusal) -> Result<Error> {
         if refusal.reason == Reason::NonceRequired {
             return Ok(Error::Refused(refusal));
@@ -52,7 +52,7 @@ impl Unproved<'_> {
     }
 }
 
-/// What an address counts under.
+/// The key under which refusals from an address are counted.
 fn address(ip: Option<IpAddr>) -> String {
     let network = ip.map(|ip| network(ip).to_string());
     ["address/", network.as_deref().unwrap_or("none")].concat()

@@ -1,8 +1,8 @@
-//! `federated_jwt` and `spiffe_jwt`: somebody whom the tenant trusts says which workload is calling, and the rules of a
-//! client say that it is this workload. No secret and no key of the client's own.
+//! `federated_jwt` and `spiffe_jwt`: a registered issuer says which workload is calling, and the rules of a client say that the client is
+//! this workload. The client has no secret and no key of its own.
 //!
 //! 1. The issuer is registered for workloads; a JWT-SVID's is its trust domain (draft-ietf-oauth-spiffe-client-auth).
-//! 2. `aud` is our issuer, or what the issuer is registered with; a token for anybody else is of no use here.
+//! 2. `aud` is our issuer, or the registered `audience` of the issuer.
 //! 3. A client is named by the request, or is the one whose rules hold. Where those of two do, it is neither.
 //! 4. A platform's token is used as often as the workload likes while it lives: platforms hand out one and the same.
 

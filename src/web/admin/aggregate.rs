@@ -1,4 +1,4 @@
-//! What list, show, make, change and remove have in common, whatever the record.
+//! List, show, make, change and remove, for every kind of record.
 //!
 //! 1. A `PUT` takes the body that a `GET` showed: members that only the server sets are accepted as they are shown.
 //! 2. An update needs `If-Match` with the `ETag` that was read (RFC 9110 §13.1.1, RFC 6585 §3); a removal holds to one that is sent.
@@ -21,9 +21,9 @@ use serde_json::{Map, Value};
 pub struct Shown<'a, B> {
     /// The name of the member that has its id, and the id.
     pub id: (&'static str, &'a str),
-    /// What an administrator said about it.
+    /// The members that an administrator has set.
     pub body: &'a B,
-    /// Where it is in its life, if it has one.
+    /// Its status, if it has one.
     pub status: Option<Status>,
     /// The name of the member that says when it was made, and when that was.
     pub created: (&'static str, i64),
@@ -58,12 +58,12 @@ pub fn object(body: &impl Serialize) -> Map<String, Value> {
 pub trait Aggregate {
     /// The record.
     type Record;
-    /// What an administrator says about it.
+    /// The members that an administrator sets.
     type Body: DeserializeOwned;
 
     /// Its path below the admin API.
     const PATH: &'static str;
-    /// What a `PUT` says.
+    /// The body of a `PUT`.
     const BODY: Object;
     /// The members by which a list can be narrowed.
     const FILTERS: &'static [&'static str];
@@ -76,11 +76,11 @@ pub trait Aggregate {
     async fn find(cx: &Cx<'_>, id: &str) -> Result<Option<Self::Record>>;
     /// One page, in the order of ids.
     async fn list(cx: &Cx<'_>, page: &Page) -> Result<Vec<Self::Record>>;
-    /// What is wrong with a body beyond its shape.
+    /// The problems of a body beyond its shape.
     async fn problems(cx: &Cx<'_>, body: &Self::Body) -> Result<Vec<String>>;
-    /// Gives it another body; as it is, if that says the same.
+    /// Changes the record; it stays as it is if the body says the same.
     async fn update(call: AdminCall<'_>, present: Self::Record, body: Self::Body) -> Result<Self::Record>;
-    /// What in it probably does not mean what it says.
+    /// Warnings: what in the record probably does not mean what it says.
     async fn warnings(_cx: &Cx<'_>, _record: &Self::Record) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
@@ -105,12 +105,12 @@ impl<T> From<Creation<T>> for Posting<T> {
 /// A kind of record that a `POST` makes.
 #[expect(async_fn_in_trait, reason = "nothing is sent to another thread")]
 pub trait Posted: Aggregate {
-    /// What a `POST` says.
+    /// The body of a `POST`.
     type New: DeserializeOwned;
-    /// How that looks.
+    /// Its description.
     const NEW: Object;
 
-    /// What is wrong with it beyond its shape.
+    /// The problems of a new body beyond its shape.
     async fn problems_of_new(cx: &Cx<'_>, new: &Self::New) -> Result<Vec<String>>;
     /// The record that is about to be made.
     fn create(call: AdminCall<'_>, new: Self::New) -> Result<Posting<Self::Record>>;

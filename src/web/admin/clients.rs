@@ -234,7 +234,7 @@ pub async fn delete_secret(call: AdminCall<'_>) -> Result<Response> {
     Ok(Response::empty(204))
 }
 
-/// Lets a suspended client go on.
+/// Resumes a suspended client.
 pub async fn resume(call: AdminCall<'_>) -> Result<Response> {
     kill::resume(call, Stoppable::Client).await?;
     super::aggregate::get::<Clients>(call).await

@@ -7,7 +7,7 @@
 //! 2. A key belongs to the tenant and the client that sends it, counts for [`KEPT_SECONDS`], and is good for one request: the same path,
 //!    query and body. With another one it is 422 (§2.7).
 //! 3. A refusal is not kept: nothing was made.
-//! 4. What is kept is sealed. It opens for its tenant, client, key and request alone.
+//! 4. A kept answer is sealed. It opens for its tenant, client, key and request alone.
 
 use super::target;
 use crate::audit;
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 pub const KEPT_SECONDS: i64 = 86_400;
 /// How many characters a key has at most.
 pub const MAX_KEY: usize = 128;
-/// What the header may hold: for the document and for refusals.
+/// The form of the header, in the words of the document and of refusals.
 pub const FORM: &str =
     "1 to 128 of A-Z, a-z, 0-9, `-`, `_`, `.`, `:`, `~`, `+`, `/` and `=`, with or without quotes: best a new UUID";
 
@@ -52,7 +52,7 @@ pub async fn once<T>(
     let (creation, response) = prepare().await?;
     let Err(failure) = creation.then(key.keep(&response)?).commit(call.cx).await else { return Ok(response) };
     match key.answer().await? {
-        // Its own transaction, whose reply was lost.
+        // The request's own transaction, whose reply was lost.
         Some(kept) if kept == response => Ok(kept),
         Some(kept) => {
             key.record(&kept).await?;
@@ -134,7 +134,7 @@ impl<'a> Key<'a> {
     }
 }
 
-/// What a sealed answer is bound to. No part has a slash.
+/// The associated data of a sealed answer. No part has a slash.
 fn associated(AnswerKey { tenant, client, key }: AnswerKey<'_>, request: &str) -> String {
     format!("answer/{FORMAT}/{tenant}/{client}/{key}/{request}")
 }

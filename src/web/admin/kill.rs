@@ -12,7 +12,7 @@ use crate::web::{AdminCall, Response};
 use serde::Deserialize;
 
 object!(
-    /// What shall be stopped: exactly one.
+    /// The record to kill: exactly one member, and `issuer` with `chain`.
     KILL = "Kill" [members![
         may "client" ID,
         may "identity" ID,
@@ -24,7 +24,7 @@ object!(
     ]]
 );
 
-/// Exactly one of them.
+/// The body of `admin/kill`.
 #[derive(Deserialize)]
 #[serde(default)]
 #[derive(Default)]
@@ -44,7 +44,7 @@ fn command(call: AdminCall<'_>, kind: Stoppable) -> Result<Command<'_>> {
     Command::parse(kind, call.call.id(0)?, None, call.admin)
 }
 
-/// Stops what the body names for good.
+/// Kills the record that the body names.
 pub async fn any(call: AdminCall<'_>) -> Result<Response> {
     let Body { client, identity, user, chain, issuer, connection, tenant } =
         sent(call.request)?.read_plain(&KILL).await?;
@@ -65,17 +65,17 @@ pub async fn any(call: AdminCall<'_>) -> Result<Response> {
     Ok(Response::json(200, &vault::kill(call.cx, &command).await?))
 }
 
-/// Stops what the path names until it is resumed.
+/// Suspends the record in the path.
 pub async fn suspend(call: AdminCall<'_>, kind: Stoppable) -> Result<Response> {
     Ok(Response::json(200, &kill::suspend(call.cx, &command(call, kind)?).await?))
 }
 
-/// Lets what the path names go on; the caller shows it.
+/// Resumes the record in the path; the caller shows it.
 pub async fn resume(call: AdminCall<'_>, kind: Stoppable) -> Result<()> {
     kill::resume(call.cx, &command(call, kind)?).await
 }
 
-/// Stops what the path names for good.
+/// Kills the record in the path.
 pub async fn kill(call: AdminCall<'_>, kind: Stoppable) -> Result<Response> {
     Ok(Response::json(200, &vault::kill(call.cx, &command(call, kind)?).await?))
 }

@@ -45,13 +45,13 @@ pub async fn answer(call: Call<'_>, run: for<'a> fn(AdminCall<'a>) -> Answer<'a>
     let unproved = Unproved { kind, client: None, facts: facts() };
     let bearer = Bearer::of(call.cx, call.request, "admin", unproved).await?;
     let admin = bearer.client().id.as_str();
-    // Reading takes either scope, everything else the one.
+    // Reading takes either scope, everything else `admin`.
     let enough: &[&'static str] = if method == Method::Get { &["admin:read", "admin"] } else { &["admin"] };
     let answer = match bearer.may(call.cx, enough).await {
         Ok(()) => run(AdminCall { call, admin }).await,
         Err(refused) => Err(refused),
     };
-    // Who looks for what is not there has been refused nothing.
+    // A look-up that finds nothing is no refusal.
     let is_lookup = |reason| method == Method::Get && matches!(reason, Reason::NotFound | Reason::NoSuchPath);
     match answer {
         Err(Error::Refused(refusal)) if is_lookup(refusal.reason) => Err(Error::Refused(refusal)),
@@ -60,12 +60,12 @@ pub async fn answer(call: Call<'_>, run: for<'a> fn(AdminCall<'a>) -> Answer<'a>
     }
 }
 
-/// Where no endpoint is: told to administrators alone.
+/// The answer where no endpoint is, for administrators alone.
 pub async fn nothing(_: AdminCall<'_>) -> Result<Response> {
     Err(Reason::NoSuchPath.into())
 }
 
-/// What was asked for: the method and the path below the admin API.
+/// The target of a request for its event: the method and the path below the admin API.
 fn target(call: Call<'_>, method: Method) -> String {
     let base = format!("/t/{}/admin/", call.cx.tenant.id);
     let path = call.request.path.strip_prefix(&base).unwrap_or_default();
