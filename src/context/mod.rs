@@ -179,7 +179,7 @@ impl<'a> Cx<'a> {
         self.db().run(statements).await
     }
 
-    /// The value under this key: the cached one, or the one that `load` finds. No change has named the key since it was loaded. A load that finds nothing is not
+    /// The value under this key, cached or loaded. No change has named the key since it was loaded. A load that finds nothing is not
     /// remembered.
     pub async fn cached<K: Key>(
         &self,

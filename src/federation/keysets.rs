@@ -114,7 +114,11 @@ pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, query: KeyQuery<'_>) -> Chec
     remote(cx, (source, published), query).await
 }
 
-async fn remote(cx: &Cx<'_>, (source, published): (KeySource<'_>, Published<'_>), query: KeyQuery<'_>) -> Checked<Rc<JwkSet>> {
+async fn remote(
+    cx: &Cx<'_>,
+    (source, published): (KeySource<'_>, Published<'_>),
+    query: KeyQuery<'_>,
+) -> Checked<Rc<JwkSet>> {
     let slot: Rc<Slot> = cx.lasting(&published.key(), SLOT_BYTES);
     let mut waited = 0_u64;
     loop {

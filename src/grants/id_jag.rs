@@ -118,8 +118,15 @@ pub async fn redeem(
         let requested = Requested::read(request.form, &caller.client, &["resource"])?;
         return outside::about_user(cx, request, issuer, outside, requested, facts).await;
     };
-    let resource = resource.as_str().and_then(ResourceUri::parse).ok_or_else(|| invalid_assertion("its `resource` is malformed"))?;
-    if !request.form.all("resource").all(|asked| ResourceUri::parse(asked).is_some_and(|asked| asked.is_same(&resource))) {
+    let resource = resource
+        .as_str()
+        .and_then(ResourceUri::parse)
+        .ok_or_else(|| invalid_assertion("its `resource` is malformed"))?;
+    if !request
+        .form
+        .all("resource")
+        .all(|asked| ResourceUri::parse(asked).is_some_and(|asked| asked.is_same(&resource)))
+    {
         return Err(invalid_assertion("it is for another resource"));
     }
     let requested =

@@ -14,8 +14,8 @@ pub use warnings::warnings;
 
 use crate::audit;
 use crate::cedar::{
-    self, Action, Bundle, Circumstance, Complaint, Engine, Home, Mode, Principal, Question, Shard, Source, Subject, Target,
-    Verdict,
+    self, Action, Bundle, Circumstance, Complaint, Engine, Home, Mode, Principal, Question, Shard, Source, Subject,
+    Target, Verdict,
 };
 use crate::context::cache::key;
 use crate::context::{Change, Cx, TenantKey};
@@ -148,12 +148,7 @@ pub async fn decide(cx: &Cx<'_>, client: &Client, inquiry: Inquiry<'_>) -> Resul
 
 /// The verdict of the policies in force about every target, for an event: `facts` then name the policies that decided. All inquiries
 /// for one answer share a decision id.
-pub async fn ask(
-    cx: &Cx<'_>,
-    client: &Client,
-    inquiry: Inquiry<'_>,
-    facts: &mut Facts,
-) -> Result<Vec<Verdict>> {
+pub async fn ask(cx: &Cx<'_>, client: &Client, inquiry: Inquiry<'_>, facts: &mut Facts) -> Result<Vec<Verdict>> {
     let verdicts = decide(cx, client, inquiry).await?;
     let gather = |ids: &mut Vec<String>, pick: fn(&Verdict) -> &Vec<String>| {
         ids.extend(verdicts.iter().flat_map(|verdict| pick(verdict).iter().cloned()));

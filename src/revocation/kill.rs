@@ -102,9 +102,7 @@ pub async fn resume(cx: &Cx<'_>, command: &Command<'_>) -> Result<()> {
     let census = census(cx, command.target()).await?;
     match census.status {
         Status::Active => Ok(()),
-        Status::Suspended | Status::Retired => {
-            set_status(cx, command, &census, Status::Active, vec![]).await.map(drop)
-        }
+        Status::Suspended | Status::Retired => set_status(cx, command, &census, Status::Active, vec![]).await.map(drop),
     }
 }
 

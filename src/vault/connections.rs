@@ -152,9 +152,8 @@ async fn lodge(cx: &Cx<'_>, name: &str, provider: &Provider, secret: Value) -> R
     let credential = (provider.read_secret)(cx.config, secret)?;
     let id = cx.new_id();
     let path = CredentialPath { tenant: &cx.tenant.id, connection: name, credential: &id };
-    let sealed = path
-        .seal(ring, &credential.plain, &*cx.world.entropy)
-        .ok_or(Fault::Broken("a credential cannot be sealed"))?;
+    let sealed =
+        path.seal(ring, &credential.plain, &*cx.world.entropy).ok_or(Fault::Broken("a credential cannot be sealed"))?;
     let stored = cx.world.kv.put(&path.kv_key(), sealed.ciphertext).await;
     let pointer = CredentialPointer { id, wrapped_key: sealed.wrapped_key, created_at: cx.now.seconds() };
     if stored.is_err() {

@@ -152,9 +152,11 @@ mod tests {
         let entropy = Counting(Cell::new(0));
         let sealed = seal(ONE, b"hunter2", &entropy);
         assert_eq!(open(ONE, &sealed).unwrap(), b"hunter2");
-        for elsewhere in
-            [CredentialPath { tenant: "other", ..ONE }, CredentialPath { connection: "b", ..ONE }, CredentialPath { credential: "02", ..ONE }]
-        {
+        for elsewhere in [
+            CredentialPath { tenant: "other", ..ONE },
+            CredentialPath { connection: "b", ..ONE },
+            CredentialPath { credential: "02", ..ONE },
+        ] {
             assert!(elsewhere.unwrap(&ring(1), &sealed.wrapped_key).is_none());
             let key = ONE.unwrap(&ring(1), &sealed.wrapped_key).unwrap();
             assert!(elsewhere.open(&key, &sealed.ciphertext).is_none());

@@ -301,18 +301,8 @@ fn changes_of_connections_and_leases_are_refused_by_version_status_claim_and_cre
             "UPDATE connections SET name = 'other'",
             "UPDATE connections SET name = 'k'",
         ),
-        case(
-            "claim: claimed",
-            leases::claim(key, claim()),
-            "",
-            "UPDATE leases SET claimed_until = 1001",
-        ),
-        case(
-            "claim: still good",
-            leases::claim(key, claim()),
-            "",
-            "UPDATE leases SET expires_at = 1001",
-        ),
+        case("claim: claimed", leases::claim(key, claim()), "", "UPDATE leases SET claimed_until = 1001"),
+        case("claim: still good", leases::claim(key, claim()), "", "UPDATE leases SET expires_at = 1001"),
         case(
             "fulfil: claimed by another",
             leases::fulfil(key, "d", "mine", "s", 2_000),
@@ -471,7 +461,12 @@ fn stops_are_refused_by_the_status_and_hold_for_what_is_stopped_alone() {
             "INSERT INTO token_counts (tenant, minute, taken, granted) VALUES ('main', 5, 1, 1)",
             "UPDATE token_counts SET told = 5",
         ),
-        case("redeem: redeemed", spent::redeem(T, "jti", "k", 1), "", "INSERT INTO spent VALUES ('main', 'jti', 'k', 1)"),
+        case(
+            "redeem: redeemed",
+            spent::redeem(T, "jti", "k", 1),
+            "",
+            "INSERT INTO spent VALUES ('main', 'jti', 'k', 1)",
+        ),
     ];
     for (kind, id) in
         [(Stoppable::Client, "c"), (Stoppable::User, "u"), (Stoppable::Identity, "x"), (Stoppable::Connection, "k")]
