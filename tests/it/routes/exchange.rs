@@ -429,6 +429,16 @@ fn impersonation_needs_its_own_permission_and_every_actor_so_far_stays() {
     assert_eq!(claims(&reply)["client_id"], *worker.client_id);
     // The planner got the token for the user: it has acted, and whoever impersonates cannot make it vanish.
     assert_eq!(claims(&reply)["act"], json!({"sub": planner.client_id}));
+    // What either of the two requires is required.
+    let permit =
+        |action: &str, how: &str| format!("{how} permit(principal, action == Action::\"{action}\", resource);");
+    let approval = "@require(\"approval\")";
+    hub.put_policy("impersonate", &permit("impersonate", approval));
+    refused(&exchange(), "invalid_scope");
+    hub.put_policy("impersonate", &permit("impersonate", "@ttl(\"60\")"));
+    assert_eq!(exchange().expect(200).json()["expires_in"], 60);
+    hub.put_policy("everything", &permit("exchange", approval));
+    refused(&exchange(), "invalid_scope");
     // What forbids the exchange forbids the impersonation.
     hub.put_policy("everything", "permit(principal, action == Action::\"issue\", resource);");
     refused(&exchange(), "invalid_scope");

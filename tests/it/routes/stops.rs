@@ -77,9 +77,8 @@ fn a_policy_that_forbids_while_a_lease_waits_is_not_escaped() {
     assert_eq!((lease.status, lease.error().as_str()), (403, "access_denied"));
 }
 
-#[test]
-fn a_kill_while_a_key_set_is_fetched_is_not_escaped() {
-    let hub = Setup::new();
+/// A client that signs, whose key set takes four seconds to come: its metadata, its id, and an assertion of it.
+fn slow_signer(hub: &Setup) -> (Value, String, String) {
     hub.create_resource(json!({}));
     let key = Signer::new(Alg::Es256, 1);
     let jwks = key.jwks("k");
@@ -93,9 +92,38 @@ fn a_kill_while_a_key_set_is_fetched_is_not_escaped() {
     hub.put_policy("signer", &permit(&id, RESOURCE));
     let now = hub.clock.seconds();
     let claims = json!({"iss": id, "sub": id, "aud": ISSUER, "iat": now, "exp": now + 60, "jti": "1"});
-    let assertion = key.jwt(json!({"kid": "k"}), &claims);
+    (body, id, key.jwt(json!({"kid": "k"}), &claims))
+}
+
+#[test]
+fn a_kill_while_a_key_set_is_fetched_is_not_escaped() {
+    let hub = Setup::new();
+    let (_, id, assertion) = slow_signer(&hub);
     let ask = super::client_assertions::with_assertion(&hub, &assertion, &[]).future();
     assert_eq!(kill_meanwhile(&hub, ask, json!({"client": id})).expect(400).error(), "invalid_grant");
+}
+
+#[test]
+fn a_client_that_is_changed_while_a_key_set_is_fetched_gets_what_it_may_have_now() {
+    let ask = |change: Value| {
+        let hub = Setup::new();
+        let (mut body, id, assertion) = slow_signer(&hub);
+        body.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        let ask =
+            super::client_assertions::with_assertion(&hub, &assertion, &[("scope", "mcp:read mcp:write")]).future();
+        let (token, far, path) = (hub.admin_token(), hub.isolate(), format!("/t/main/admin/clients/{id}"));
+        let change: Pending<'_, Reply> = Box::pin(async {
+            hub.clock.sleep(1_000).await;
+            let call = hub.call("PUT", &path).bearer(&token).header("if-match", "*").json(&body).on(&far);
+            call.future().await
+        });
+        let [asked, changed] = hub.clock.drive(1, vec![ask, change]).try_into().unwrap();
+        changed.expect(200);
+        asked
+    };
+    assert_eq!(ask(json!({})).expect(200).json()["scope"], "mcp:read mcp:write");
+    assert_eq!(ask(json!({"scope": "mcp:read"})).expect(200).json()["scope"], "mcp:read");
+    assert_eq!(ask(json!({"allowed_resources": ["https://other.example/mcp"]})).expect(400).error(), "invalid_target");
 }
 
 #[test]
