@@ -23,7 +23,7 @@ use crate::jose::Unverified;
 use crate::model::Issuer;
 use crate::model::event::Facts;
 use crate::model::issuer::Use;
-use crate::tokens::{Requested, TokenResponse, target};
+use crate::tokens::{Requested, TokenResponse, quota, target};
 
 pub use super::outside::JWT_BEARER as GRANT_TYPE;
 
@@ -77,8 +77,11 @@ async fn user(
 ) -> Result<TokenResponse> {
     let caller = request.caller()?;
     let requested = Requested::read(request.form, &caller.client, &["resource"])?;
-    // Before the assertion is redeemed: a client that asks for a wrong target may ask again with it.
-    target(cx, &caller.client, &requested, facts).await?;
+    // Before the assertion is redeemed: a client that asks for a wrong target, or too soon, may ask again with it.
+    let target = target(cx, &caller.client, &requested, facts).await?;
+    if request.is_proved() {
+        quota::expect(cx, &target).await?;
+    }
     let outside = verify(cx, request, text, issuer, true).await?;
     let named = |name: &str| outside.assertion.claims.get(name).is_none_or(|id| *id == *caller.client.id);
     if !named("client_id") || !named("azp") {

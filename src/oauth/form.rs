@@ -31,8 +31,9 @@ impl Form {
             return (Self::default(), Some(Reason::MalformedForm));
         }
         let (mut parameters, mut repeated, mut problem) = (Vec::<(String, String)>::new(), Vec::new(), None);
-        for (name, value) in form_urlencoded::parse(body) {
-            if parameters.len() == MAX_PARAMETERS {
+        // What is repeated counts too: each parameter is held against all before it, and nobody has proved anything yet.
+        for (read, (name, value)) in form_urlencoded::parse(body).enumerate() {
+            if read == MAX_PARAMETERS {
                 problem = problem.or(Some(Reason::MalformedForm));
                 break;
             }
@@ -107,6 +108,14 @@ mod tests {
         assert_eq!(problem, Some(Reason::DuplicateParameter));
         assert_eq!(["a", "b", "c", "d"].map(|name| form.get(name)), [Some("1"), None, None, Some("4")]);
         assert_eq!(Form::read(Some("text/plain"), b"a=1").0.get("a"), None);
+    }
+
+    #[test]
+    fn no_more_parameters_than_the_bound_are_read_whether_they_are_repeated_or_not() {
+        let after = |count: usize| Form::read(FORM, format!("a=1{}&c=2", "&b=1".repeat(count - 1)).as_bytes());
+        assert_eq!(after(MAX_PARAMETERS - 1).0.get("c"), Some("2"));
+        let (form, problem) = after(MAX_PARAMETERS);
+        assert_eq!((form.get("a"), form.get("c"), problem), (Some("1"), None, Some(Reason::DuplicateParameter)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 pub mod decide;
 pub mod mint;
-mod quota;
+pub mod quota;
 pub mod target;
 pub mod verify;
 

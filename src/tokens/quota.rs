@@ -3,7 +3,8 @@
 //! 1. An isolate claims tokens of the minute in blocks, by one guarded statement, and issues them without asking D1 again. So no minute
 //!    has more tokens than the quota, in all locations together.
 //! 2. A block is as large as what the isolate has issued in this minute, and a twentieth of the quota at most: what others hold back when
-//!    the quota is used up is bounded by both (docs/decisions.md).
+//!    the quota is used up is bounded by both (docs/decisions.md). While a block is on its way, each other request claims the one token
+//!    that it needs.
 //! 3. That it is used up is one event a minute, and no event a refusal.
 //! 4. Tokens for the tenant's own admin API do not count: who has to stop what uses the quota up can get one.
 
@@ -15,6 +16,7 @@ use crate::model::EventType;
 use crate::model::event::Facts;
 use crate::store;
 use std::cell::Cell;
+use std::rc::Rc;
 
 /// How long a quota counts, in seconds.
 const MINUTE: i64 = 60;
@@ -28,6 +30,8 @@ struct Allowance {
     minute: Cell<i64>,
     left: Cell<u32>,
     issued: Cell<u32>,
+    /// Whether a block is on its way.
+    claims: Cell<bool>,
     /// The quota that was used up.
     used_up: Cell<Option<u32>>,
 }
@@ -43,12 +47,14 @@ impl Allowance {
         }
     }
 
-    /// Takes one token, if there is one.
-    fn take(&self) -> bool {
-        let left = self.left.get();
-        self.left.set(left.saturating_sub(1));
-        self.issued.set(self.issued.get().saturating_add(u32::from(left > 0)));
-        left > 0
+    fn has_one(&self) -> bool {
+        self.left.get() > 0
+    }
+
+    /// Takes one of the tokens that there are.
+    fn take(&self) {
+        self.left.set(self.left.get().saturating_sub(1));
+        self.issued.set(self.issued.get().saturating_add(1));
     }
 
     /// How many tokens to claim.
@@ -57,33 +63,64 @@ impl Allowance {
     }
 }
 
+/// A claim of a block, until it has its answer or its request ends.
+struct Claim(Rc<Allowance>);
+
+impl Claim {
+    /// The claim, unless another one is under way.
+    fn begin(held: &Rc<Allowance>) -> Option<Self> {
+        (!held.claims.replace(true)).then(|| Self(held.clone()))
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.0.claims.set(false);
+    }
+}
+
+/// Refuses if the quota of the tenant has no token left for that target: for a request that is about to use up what counts once.
+pub async fn expect(cx: &Cx<'_>, target: &Target) -> Result<()> {
+    supply(cx, target).await.map(drop)
+}
+
 /// Takes one token for that target from the quota of the tenant, if it has one.
 pub async fn take(cx: &Cx<'_>, target: &Target) -> Result<()> {
+    if let Some(held) = supply(cx, target).await? {
+        held.take();
+    }
+    Ok(())
+}
+
+/// What the isolate holds, one token at least; nothing where none is needed, or where the request has claimed its own.
+async fn supply(cx: &Cx<'_>, target: &Target) -> Result<Option<Rc<Allowance>>> {
     let Some(quota) = cx.tenant.settings.quotas.as_ref().and_then(|quotas| quotas.tokens_per_minute) else {
-        return Ok(());
+        return Ok(None);
     };
     if target.resource.body.resource.as_str() == [&cx.issuer(), "/admin"].concat() {
-        return Ok(());
+        return Ok(None);
     }
     let (tenant, minute) = (&cx.tenant.id, cx.now.seconds().div_euclid(MINUTE));
     let held = cx.lasting::<Allowance>("token-quota", WEIGHT);
     held.turn(minute);
-    if held.take() {
-        return Ok(());
+    if held.has_one() {
+        return Ok(Some(held));
     }
     if held.used_up.get() == Some(quota) {
         return Err(refusal(cx));
     }
-    let claim = store::quotas::claim(tenant, minute, held.block(quota).into(), quota.into());
+    let block = Claim::begin(&held);
+    let wanted = if block.is_some() { held.block(quota) } else { 1 };
+    let claim = store::quotas::claim(tenant, minute, wanted.into(), quota.into());
     match cx.one(claim).await?.and_then(|granted| u32::try_from(granted).ok()).filter(|granted| *granted > 0) {
+        // Another request has begun the next minute.
+        Some(_) if held.minute.get() != minute => Ok(None),
         Some(granted) => {
-            // Another request may have begun the next minute.
-            if held.minute.get() == minute {
-                held.left.set(held.left.get().saturating_add(granted));
-                held.take();
-            }
-            Ok(())
+            held.left.set(held.left.get().saturating_add(granted));
+            Ok(Some(held))
         }
+        // Another request was given some meanwhile.
+        None if held.has_one() => Ok(Some(held)),
         None => {
             let facts = Facts {
                 target: Some("tokens_per_minute".to_owned()),

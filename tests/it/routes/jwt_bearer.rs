@@ -1,6 +1,7 @@
 //! The JWT bearer grant (RFC 7523 §2.1): assertions about users and about workloads.
 
 use super::chain::{Chain, IDP, JWT_BEARER, TASKS, claims, refused};
+use super::quotas::set;
 use crate::support::hub::{ISSUER, RESOURCE, decode, with_claims};
 use crate::support::{Port, Reply, Signer};
 use serde_json::{Value, json};
@@ -506,4 +507,15 @@ fn nobody_is_made_for_a_target_that_is_not_there() {
     assert_eq!(chain.hub.db.query("SELECT id FROM users").len(), 1);
     chain.by_assertion(&chain.planner, &assertion, &[("resource", TASKS)]).send().expect(200);
     assert_eq!(chain.hub.db.query("SELECT id FROM users").len(), 2);
+}
+
+#[test]
+fn a_quota_that_is_used_up_does_not_use_the_assertion_up() {
+    let chain = Chain::new();
+    set(&chain.hub, "main", json!({"tokens_per_minute": 2}));
+    let assertions: Vec<_> = (0..4).map(|_| chain.assertion(json!({}))).collect();
+    let status = |assertion: &String| ask(&chain, assertion).status;
+    assert_eq!(assertions.iter().map(status).collect::<Vec<_>>(), [200, 200, 429, 429]);
+    chain.hub.clock.advance(60);
+    assert_eq!(assertions[2..].iter().map(status).collect::<Vec<_>>(), [200, 200]);
 }
