@@ -44,6 +44,8 @@ impl Allowance {
             self.left.set(0);
             self.issued.set(0);
             self.used_up.set(None);
+            // A request that ended while it claimed has not said so.
+            self.claims.set(false);
         }
     }
 
