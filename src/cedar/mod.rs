@@ -14,7 +14,7 @@
 //!    parsed is not: it denies what it could have a say in.
 //! 5. Shadow policies never change a verdict, they only say that they would have. Policies that are off are not read.
 //! 6. The index that keeps a question away from other clients' policies never changes a verdict.
-//! 7. Which facts are stated never changes a verdict either ([`attributes`]).
+//! 7. Which facts are stated never changes a verdict either (`attributes`).
 //! 8. An IPv4 address in IPv6 clothes (RFC 4291 §2.5.5.2) is matched as the IPv4 address that it is.
 //! 9. Hours and days are those of the time zone that a statement names in `@zone("…")`, or else of the tenant's (IANA, RFC 6557), daylight
 //!    saving included.
