@@ -126,7 +126,7 @@ reasons! {
     /// The resource has none of the requested scopes.
     UnknownScope => 400 "invalid_scope" "`scope` names none of the scopes of this resource; see its `scopes_supported`" ["RFC 6749 §5.2"];
     /// The ceilings of the client and of the presented token leave nothing of the requested scope.
-    ScopeBeyondCeiling => 400 "invalid_scope" "`scope` names nothing that the client is registered for and that a token it presents has; an administrator can widen the client's `scope`" ["RFC 6749 §5.2"];
+    ScopeBeyondCeiling => 400 "invalid_scope" "`scope` names nothing that the client's registered `scope` has, and the presented token's where there is one; an administrator can widen the client's" ["RFC 6749 §5.2"];
     /// Policy permits nothing of the requested scope.
     PolicyDenied => 400 "invalid_scope" "policy permits this client none of the requested scopes here and now; an administrator can look `decision` up" ["RFC 6749 §5.2"];
     /// Policy does not permit an exchange without an actor.

@@ -123,7 +123,8 @@ fn quotas(cx: &Cx<'_>, tenant: &Tenant, sent: Option<Quotas>) -> Result<Option<Q
 pub async fn delete(cx: &Cx<'_>, tenant: &Tenant, by: &str) -> Result<()> {
     expect_first(cx)?;
     if tenant.id == FIRST_TENANT || tenant.status != TenantStatus::Suspended {
-        return Err(Reason::Conflict.because("a tenant is suspended first, then deleted; `main` never is"));
+        return Err(Reason::Conflict
+            .because("suspend the tenant first: PUT it with `status`: `suspended`; `main` is never deleted"));
     }
     let event = audit::event(cx, EventType::TenantDeleted, Some(by), facts(tenant, None));
     // Isolates that know the tenant as suspended refuse it, and find it gone with their next look: nothing need be named.
