@@ -10,7 +10,7 @@ mod shards;
 mod warnings;
 
 pub use shards::kv_prefix;
-pub use warnings::warnings;
+pub use warnings::{unknown_scopes, warnings};
 
 use crate::audit;
 use crate::cedar::{

@@ -1,4 +1,4 @@
-//! What a policy that is otherwise fine probably does not mean.
+//! What a policy that is otherwise fine, or a client's ceiling, probably does not mean.
 //!
 //! In scope: names that match nothing in the tenant, permits for everything, hours that never come. Nothing here keeps a policy from
 //! being written: what it names may be made later.
@@ -6,6 +6,7 @@
 use crate::cedar::{self, Complaint, Mention};
 use crate::context::Cx;
 use crate::error::{Fault, Result};
+use crate::oauth::Scope;
 use crate::store;
 
 /// The most names that are looked up for one policy, and the most warnings in one answer.
@@ -20,24 +21,44 @@ pub async fn warnings(cx: &Cx<'_>, cedar: &str) -> Result<Vec<String>> {
     Ok(found.iter().take(MAX_WARNINGS).map(Complaint::line).collect())
 }
 
-async fn unmatched(cx: &Cx<'_>, cedar: &str) -> Result<Vec<Complaint>> {
+/// Scopes in a client's ceiling that no resource of the tenant has.
+pub async fn unknown_scopes(cx: &Cx<'_>, ceiling: &Scope) -> Result<Vec<String>> {
+    let names: Vec<Mention> =
+        ceiling.iter().map(|name| Mention::Name(name.to_owned())).filter(is_foreign(cx)).collect();
+    let unknown = missing(cx, &names).await?;
+    let names = unknown.into_iter().filter_map(|at| names.get(at)).map(words).take(MAX_WARNINGS);
+    Ok(names
+        .map(|(_, name)| format!("`scope`: no resource has a scope `{name}` yet; is it spelt as registered?"))
+        .collect())
+}
+
+/// Passes names of what is registered in the tenant: its own APIs are registered nowhere.
+fn is_foreign(cx: &Cx<'_>) -> impl Fn(&Mention) -> bool {
     let own = cx.issuer() + "/";
-    // The tenant's own APIs are registered nowhere.
-    let is_own = |mention: &Mention| match mention {
-        Mention::Resource(name) | Mention::Scope(name) => name.starts_with(&own),
-        Mention::Name(name) => ["admin", "admin:read", "ssf.manage", "ssf.read"].contains(&name.as_str()),
-        _ => false,
-    };
-    let mentions: Vec<(usize, Mention)> =
-        cedar::mentions(cedar).into_iter().filter(|(_, mention)| !is_own(mention)).take(MAX_LOOKED_UP).collect();
+    move |mention| match mention {
+        Mention::Resource(name) | Mention::Scope(name) => !name.starts_with(&own),
+        Mention::Name(name) => !["admin", "admin:read", "ssf.manage", "ssf.read"].contains(&name.as_str()),
+        _ => true,
+    }
+}
+
+async fn unmatched(cx: &Cx<'_>, cedar: &str) -> Result<Vec<Complaint>> {
+    let is_foreign = is_foreign(cx);
+    let (places, mentions): (Vec<usize>, Vec<Mention>) =
+        cedar::mentions(cedar).into_iter().filter(|(_, mention)| is_foreign(mention)).take(MAX_LOOKED_UP).unzip();
+    let found = missing(cx, &mentions).await?.into_iter().filter_map(|at| Some((*places.get(at)?, mentions.get(at)?)));
+    Ok(found.map(|(place, mention)| Complaint::at(cedar, place, message(mention))).collect())
+}
+
+/// Which of the names match nothing in the tenant.
+async fn missing(cx: &Cx<'_>, mentions: &[Mention]) -> Result<Vec<usize>> {
     if mentions.is_empty() {
         return Ok(Vec::new());
     }
-    let names: Vec<(&str, &str)> = mentions.iter().map(|(_, mention)| words(mention)).collect();
+    let names: Vec<(&str, &str)> = mentions.iter().map(words).collect();
     let names = serde_json::to_string(&names).map_err(|_| Fault::Broken("names have no JSON"))?;
-    let places = cx.all(store::policies::unmatched(&cx.tenant.id, names)).await?;
-    let unmatched = places.into_iter().filter_map(|place| mentions.get(usize::try_from(place).ok()?));
-    Ok(unmatched.map(|(at, mention)| Complaint::at(cedar, *at, message(mention))).collect())
+    let missing = cx.all(store::policies::unmatched(&cx.tenant.id, names)).await?;
+    Ok(missing.into_iter().filter_map(|at| usize::try_from(at).ok()).collect())
 }
 
 /// The kind and the name, as the query takes them.

@@ -144,12 +144,16 @@ fn show<T: Aggregate>(status: u16, cx: &Cx<'_>, record: &T::Record) -> Response 
 
 /// As [`show`], for a record that was just written.
 async fn show_written<T: Aggregate>(status: u16, cx: &Cx<'_>, record: &T::Record) -> Result<Response> {
+    Ok(Response::json(status, &view_written::<T>(cx, record).await?).with("etag", etag(T::id(record).1)))
+}
+
+async fn view_written<T: Aggregate>(cx: &Cx<'_>, record: &T::Record) -> Result<Map<String, Value>> {
     let mut members = T::view(cx, record);
     let warnings = T::warnings(cx, record).await?;
     if !warnings.is_empty() {
         members.insert("warnings".to_owned(), warnings.into());
     }
-    Ok(Response::json(status, &members).with("etag", etag(T::id(record).1)))
+    Ok(members)
 }
 
 /// Lists records, a page at a time.
@@ -171,7 +175,7 @@ pub async fn post<T: Posted>(call: AdminCall<'_>) -> Result<Response> {
         let new = sent(call.request)?.read(&T::NEW, check).await?;
         let Posting { creation, once } = T::create(call, new)?;
         let (id, version) = T::id(&creation.record);
-        let mut members = T::view(call.cx, &creation.record);
+        let mut members = view_written::<T>(call.cx, &creation.record).await?;
         members.extend(once);
         let location = format!("{}/admin/{}/{id}", call.cx.issuer(), T::PATH);
         let response = Response::json(201, &members).with("etag", etag(version)).with("location", location);

@@ -10,6 +10,7 @@ use crate::error::Result;
 use crate::grants;
 use crate::model::client::{MAX_ITEMS, MAX_TEXT, MAX_UNUSED_DAYS};
 use crate::model::{Client, ClientKind, ClientMetadata, Stoppable, StoredSecret};
+use crate::policy;
 use crate::store;
 use crate::web::schema::objects::{PROOF_ALG, RULE, STATUS};
 use crate::web::schema::{Kind, Member, Object, RESOURCE, SCOPE, URI, members, object, sent_or_empty};
@@ -105,6 +106,7 @@ const SHOWN: &[Member] = members![
     must "status" STATUS,
     must "secrets" Kind::List(&Kind::Object(&SECRET), crate::web::schema::ANY),
     must "updated_at" Kind::Time,
+    may "warnings" Kind::List(&Kind::Word, crate::web::schema::ANY),
 ];
 
 object!(
@@ -181,6 +183,13 @@ impl Aggregate for Clients {
 
     async fn update(call: AdminCall<'_>, present: Client, metadata: ClientMetadata) -> Result<Client> {
         clients::update(call.cx, present, metadata, call.admin).await
+    }
+
+    async fn warnings(cx: &Cx<'_>, client: &Client) -> Result<Vec<String>> {
+        match &client.metadata.scope {
+            Some(ceiling) => policy::unknown_scopes(cx, ceiling).await,
+            None => Ok(Vec::new()),
+        }
     }
 
     async fn delete(call: AdminCall<'_>, present: &Client) -> Result<()> {

@@ -327,6 +327,22 @@ fn policies_that_were_stored_before_there_were_shards_decide_and_move_when_they_
 // ── Warnings ──
 
 #[test]
+fn a_ceiling_with_a_scope_that_no_resource_has_is_a_warning_of_the_answer() {
+    let hub = Setup::new();
+    hub.create_resource(json!({}));
+    let warned = |reply: &crate::support::Reply| reply.json()["warnings"].to_string();
+    let body = |scope: &str| json!({"client_name": "agent", "allowed_resources": [RESOURCE], "scope": scope});
+    let post = |scope: &str| hub.admin("POST", "clients").json(&body(scope)).send().expect(201);
+    assert_eq!(warned(&post("mcp:read")), "null");
+    let reply = post("mcp:read mcp:raed admin");
+    assert_eq!(warned(&reply), r#"["`scope`: no resource has a scope `mcp:raed` yet; is it spelt as registered?"]"#);
+    let path = format!("clients/{}", reply.json()["client_id"].as_str().unwrap());
+    let put = |scope: &str| hub.admin("PUT", &path).header("if-match", "*").json(&body(scope)).send().expect(200);
+    assert!(warned(&put("mcp:wirte")).contains("`mcp:wirte`"));
+    assert_eq!(warned(&put("mcp:write")), "null");
+}
+
+#[test]
 fn names_that_match_nothing_and_conditions_that_never_hold_are_warnings_of_the_answer() {
     let hub = Setup::new();
     let client = hub.agent("agent", "mcp:read");
