@@ -9,7 +9,7 @@ use crate::error::{Fault, Result};
 use crate::oauth::Scope;
 use crate::store;
 
-/// The most names that are looked up for one policy, and the most warnings in one answer.
+/// The most names that are looked up at a time, and the most warnings in one answer.
 const MAX_LOOKED_UP: usize = 200;
 const MAX_WARNINGS: usize = 32;
 
@@ -45,17 +45,17 @@ fn is_foreign(cx: &Cx<'_>) -> impl Fn(&Mention) -> bool {
 async fn unmatched(cx: &Cx<'_>, cedar: &str) -> Result<Vec<Complaint>> {
     let is_foreign = is_foreign(cx);
     let (places, mentions): (Vec<usize>, Vec<Mention>) =
-        cedar::mentions(cedar).into_iter().filter(|(_, mention)| is_foreign(mention)).take(MAX_LOOKED_UP).unzip();
+        cedar::mentions(cedar).into_iter().filter(|(_, mention)| is_foreign(mention)).unzip();
     let found = missing(cx, &mentions).await?.into_iter().filter_map(|at| Some((*places.get(at)?, mentions.get(at)?)));
     Ok(found.map(|(place, mention)| Complaint::at(cedar, place, message(mention))).collect())
 }
 
-/// Which of the names match nothing in the tenant.
+/// Which of the first names, [`MAX_LOOKED_UP`] at the most, match nothing in the tenant.
 async fn missing(cx: &Cx<'_>, mentions: &[Mention]) -> Result<Vec<usize>> {
     if mentions.is_empty() {
         return Ok(Vec::new());
     }
-    let names: Vec<(&str, &str)> = mentions.iter().map(words).collect();
+    let names: Vec<(&str, &str)> = mentions.iter().map(words).take(MAX_LOOKED_UP).collect();
     let names = serde_json::to_string(&names).map_err(|_| Fault::Broken("names have no JSON"))?;
     let missing = cx.all(store::policies::unmatched(&cx.tenant.id, names)).await?;
     Ok(missing.into_iter().filter_map(|at| usize::try_from(at).ok()).collect())
