@@ -7,7 +7,7 @@
 use super::text::tokens;
 
 /// The attributes of the acting client and of the context, as the schema has them.
-const NAMES: [(&str, &str); 22] = [
+const NAMES: [(&str, &str); 23] = [
     ("principal", "name"),
     ("principal", "kind"),
     ("principal", "owner"),
@@ -30,9 +30,9 @@ const NAMES: [(&str, &str); 22] = [
     ("context", "resource_server"),
     ("context", "chain"),
     ("context", "chain_tags"),
+    // And with it the user, with all attributes.
+    ("context", "subject"),
 ];
-/// Beyond those: the user, with all attributes.
-const SUBJECT: u32 = 1 << NAMES.len();
 
 /// A set of attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ impl Attributes {
                     read = read.and(Self::named(variable, at(next.saturating_add(1))));
                 }
                 "principal" | "context" | "Client" => return Self::ALL,
-                "User" => read = read.and(Self(SUBJECT)),
+                "User" => read = read.and(Self::named("context", "subject")),
                 _ => {}
             }
         }
@@ -74,7 +74,6 @@ impl Attributes {
     fn named(variable: &str, attribute: &str) -> Self {
         match NAMES.iter().position(|name| *name == (variable, attribute)) {
             Some(at) => Self(1 << at),
-            None if (variable, attribute) == ("context", "subject") => Self(SUBJECT),
             None => Self::ALL,
         }
     }
@@ -85,8 +84,8 @@ impl Attributes {
     }
 
     /// Whether it has the user.
-    pub(super) const fn subject(self) -> bool {
-        self.0 & SUBJECT != 0
+    pub(super) fn subject(self) -> bool {
+        self.context("subject")
     }
 
     /// Whether it has that attribute of the context.
@@ -122,13 +121,12 @@ mod tests {
         };
         let mut all = names("//entityTypes/Client/shape/attributes", "principal");
         all.extend(names("//commonTypes/Circumstance/attributes", "context"));
-        all.retain(|(_, name)| name != "subject");
         all.sort();
         let mut ours = NAMES.map(|(variable, name)| (variable, name.to_owned()));
         ours.sort();
         assert_eq!(all, ours);
         let fits = |name: &(&str, &str)| Attributes::named(name.0, name.1) != Attributes::ALL;
-        assert!(NAMES.iter().all(fits) && NAMES.len() < 31, "each has a bit of its own, and so has the user");
+        assert!(NAMES.iter().all(fits) && NAMES.len() < 32, "each has a bit of its own");
     }
 
     #[test]
