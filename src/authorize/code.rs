@@ -8,9 +8,10 @@ use super::steps::{Asked, broken};
 use crate::authn::people::Person;
 use crate::context::{Change, Cx};
 use crate::crypto::{self, Kind, nonce, sha256};
+use crate::directory::{clients, quotas};
 use crate::error::{Reason, Result};
 use crate::model::consent::CodeBody;
-use crate::model::{Authorization, Code, Consent, Event};
+use crate::model::{Authorization, Code, Consent, Counted, Event};
 use crate::oauth::{Scope, redirect};
 use crate::store;
 
@@ -96,10 +97,14 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
         None => Change::guard(store::codes::insert(&cx.tenant.id, &code, json)),
     };
     let change = event.into_iter().fold(change, Change::event);
-    match cx.commit(change).await? {
-        true => Ok(answer(cx, request, &asked.redirect_uri, secret.expose())),
-        false => Err(Reason::ConsentChanged.into()),
+    let change = clients::with_document(cx, change, &asked.client, &person.user.id)?;
+    if cx.commit(change).await? {
+        return Ok(answer(cx, request, &asked.redirect_uri, secret.expose()));
     }
+    if !asked.client.is_stored() && clients::load(cx, &asked.client.id).await?.is_none() {
+        quotas::expect_room(cx, Counted::Clients).await?;
+    }
+    Err(Reason::ConsentChanged.into())
 }
 
 /// The response with a code.

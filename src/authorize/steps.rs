@@ -6,14 +6,14 @@ use super::lines::{self, Line, Possible};
 use super::request::{Request, response};
 use crate::authn::people::Person;
 use crate::context::Cx;
-use crate::directory::{clients, resources};
+use crate::directory::resources;
 use crate::error::{Error, Fault, Reason, Refusal, Result};
 use crate::model::event::Facts;
 use crate::model::{Client, Consent, Status};
 use crate::oauth::{Scope, pkce, redirect};
 use crate::store::consents::Parties;
 use crate::tokens::{Requested, Target};
-use crate::{store, tokens};
+use crate::{registration, store, tokens};
 use std::rc::Rc;
 
 /// The scopes about the person (OpenID Connect Core §5.4), and the one that asks for refresh tokens (§11), which are given anyway.
@@ -45,6 +45,8 @@ pub struct Ask {
     pub lines: Vec<Line>,
     /// What the person has allowed before.
     pub consent: Option<Consent>,
+    /// The consent that a new one takes the place of: that, or one to a client that has described itself otherwise.
+    pub stored: Option<Consent>,
 }
 
 /// The outcome of a request.
@@ -86,15 +88,16 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
         };
     };
     let parties = parties(&asked, person);
-    let consent = cx.one(store::consents::of(&cx.tenant.id, parties)).await?;
-    let consent = consent.filter(|consent| consent.document == document(&asked.client));
+    let stored = cx.one(store::consents::of(&cx.tenant.id, parties)).await?;
+    let is_same = |consent: &&Consent| asked.client.is_stored() && consent.document == document(&asked.client);
+    let consent = stored.as_ref().filter(is_same).cloned();
     let lines = lines::of(cx, &asked, person, consent.as_ref()).await?;
     if let Some(consent) = consent.as_ref().filter(|_| covers(&lines, &asked, request)) {
         return code::again(cx, request, &asked, person, consent).await.map(Outcome::Response);
     }
     match request.prompts("none") {
         true => refused(cx, request, to, Reason::ConsentRequired.into()),
-        false => Ok(Outcome::Ask(Box::new(Ask { asked, lines, consent }))),
+        false => Ok(Outcome::Ask(Box::new(Ask { asked, lines, consent, stored }))),
     }
 }
 
@@ -122,7 +125,7 @@ pub(super) fn parties<'a>(asked: &'a Asked, person: &'a Person) -> Parties<'a> {
 /// The client, if it is there, active, and may have codes.
 async fn client(cx: &Cx<'_>, request: &Request) -> Result<Rc<Client>> {
     let id = request.get("client_id").ok_or(Reason::UnknownClient)?;
-    let client = clients::load(cx, id).await?.filter(|client| client.status == Status::Active);
+    let client = registration::find(cx, id).await?.filter(|client| client.status == Status::Active);
     client.filter(|client| client.is_live(cx.now)).ok_or_else(|| Reason::UnknownClient.into())
 }
 

@@ -93,6 +93,7 @@ const TABLES: &[&str] = pieces! {
     "consents" by "id",
     "codes" by "id",
     "refresh_families" by "id",
+    "initial_access_tokens" by "id",
 };
 
 /// The same of the trail.
