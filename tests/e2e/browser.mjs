@@ -52,7 +52,14 @@ async function tab(name = "default") {
     if (request.isNavigationRequest() && request.frame() === page.mainFrame()) Object.assign(it, { arrived: request.url(), status: 0 });
   });
   page.on("response", (response) => {
-    if (response.request().isNavigationRequest() && response.frame() === page.mainFrame()) it.status = response.status();
+    if (!response.request().isNavigationRequest() || response.frame() !== page.mainFrame()) return;
+    it.status = response.status();
+    // To an application of its own scheme: no page follows.
+    const location = response.headers().location ?? "";
+    if (/^[a-z][a-z0-9+.-]*:/.test(location) && !/^https?:/.test(location)) {
+      Object.assign(it, { arrived: location, status: 0 });
+      page.emit("left");
+    }
   });
   page.on("console", (message) => {
     if (message.type() === "error") it.complaints.push(message.text());
@@ -75,7 +82,9 @@ async function going(it, act) {
 
 /** Presses a button that sends a form. What the page's policy forbids comes to nothing, and is said. */
 async function press(it, selector) {
-  const moved = it.page.waitForEvent("framenavigated", { predicate: (frame) => frame === it.page.mainFrame(), timeout: WITHIN });
+  const framed = it.page.waitForEvent("framenavigated", { predicate: (frame) => frame === it.page.mainFrame(), timeout: WITHIN });
+  const moved = Promise.race([framed, new Promise((resolve) => it.page.once("left", resolve))]);
+  framed.catch(() => {});
   try {
     await going(it, () => Promise.all([it.page.locator(selector).first().click({ noWaitAfter: true }), moved]));
   } catch (error) {
