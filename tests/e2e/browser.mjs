@@ -1,20 +1,21 @@
 // A person's part in a browser, for the tests: Chromium, driven over lines of JSON.
 //
 // On stdin, one command a line: {id, do, context, …}. On stdout, one answer a line: {id, …} or {id, error}. A `context` is a
-// browser of its own, with its own cookies; it is made when it is first named. Commands:
+// browser of its own, with its own cookies; it is made when it is first named, in the language that `locale` says. Commands:
 //
 //   open     {url}                                            goes there
 //   signin   {provider}                                       presses a button of the sign-in page
 //   consent  {scopes?, duration?, decision}                   ticks just these scopes, if any are named, and presses a button
 //   submit   {press, fill?}                                   fills fields by their names and presses what matches a selector
 //   approve  {url, provider?, scopes?, duration?, decision?}  does all of it, as far as the pages ask for it
+//   keyboard {to, key}                                        tabs to what matches a selector, and presses a key that leads to another page
 //   look     {}                                               says what is there
 //   screenshot {path, width?, dark?}
 //   axe      {width?, dark?}                                  the violations of WCAG 2.2 AA that axe-core finds
 //   cookies  {}
 //   close    {}                                               forgets the context
 //
-// Every command answers what is there after it: {url, status, title, heading, text, page, fields}. `page` is `signin`, `consent` or `other`.
+// Every command answers what is there after it: {url, status, title, language, heading, text, page, fields, complaints}. `page` is `signin`, `consent` or `other`.
 // A redirect to a client on this machine that does not listen ends at an error page of the browser: its `url` is told all the same.
 
 import { createRequire } from "node:module";
@@ -42,9 +43,9 @@ const browser = await chromium.launch({
 const contexts = new Map();
 
 /** The page of a context, with the last answer to a navigation and what its scripts and its policy complained about. */
-async function tab(name = "default") {
+async function tab(name = "default", locale = "en-GB") {
   if (contexts.has(name)) return contexts.get(name);
-  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale: "en-GB", timezoneId: "UTC" });
+  const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, locale, timezoneId: "UTC" });
   context.setDefaultTimeout(WITHIN);
   const page = await context.newPage();
   const it = { context, page, status: 0, arrived: "", complaints: [] };
@@ -71,7 +72,7 @@ async function tab(name = "default") {
 
 /** Does something that leads to another page, and waits until that page is there or its server is not. */
 async function going(it, act) {
-  const refused = /ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|ERR_UNKNOWN_URL_SCHEME|ERR_ABORTED|chrome-error/;
+  const refused = /ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|ERR_CONNECTION_RESET|ERR_UNKNOWN_URL_SCHEME|ERR_ABORTED|ERR_NAME_NOT_RESOLVED|ERR_INTERNET_DISCONNECTED|chrome-error/;
   try {
     await act();
     await it.page.waitForLoadState("load");
@@ -80,17 +81,19 @@ async function going(it, act) {
   }
 }
 
-/** Presses a button that sends a form. What the page's policy forbids comes to nothing, and is said. */
-async function press(it, selector) {
+/** Acts so that a form is sent. What the page's policy forbids comes to nothing, and is said. */
+async function sends(it, act) {
   const framed = it.page.waitForEvent("framenavigated", { predicate: (frame) => frame === it.page.mainFrame(), timeout: WITHIN });
   const moved = Promise.race([framed, new Promise((resolve) => it.page.once("left", resolve))]);
   framed.catch(() => {});
   try {
-    await going(it, () => Promise.all([it.page.locator(selector).first().click({ noWaitAfter: true }), moved]));
+    await going(it, () => Promise.all([act(), moved]));
   } catch (error) {
-    throw new Error(`${selector}: ${error.message} ${it.complaints.join(" ")}`);
+    throw new Error(`${error.message} ${it.complaints.join(" ")}`);
   }
 }
+
+const press = (it, selector) => sends(it, () => it.page.locator(selector).first().click({ noWaitAfter: true }));
 
 async function look(it) {
   const { page } = it;
@@ -108,9 +111,9 @@ async function look(it) {
         ...(field.tagName === "SELECT" ? { options: [...field.options].map((option) => option.value) } : {}),
         ...(field.tagName === "BUTTON" ? { text: field.innerText.trim() } : {}),
       }));
-      return { title: document.title, heading: document.querySelector("h1")?.innerText ?? null, text: main?.innerText ?? "", fields };
+      return { title: document.title, language: document.documentElement.lang, heading: document.querySelector("h1")?.innerText ?? null, text: main?.innerText ?? "", fields };
     })
-    .catch(() => ({ title: "", heading: null, text: "", fields: [] }));
+    .catch(() => ({ title: "", language: "", heading: null, text: "", fields: [] }));
   const has = (name) => seen.fields.some((field) => field.name === name);
   const kind = has("provider") ? "signin" : has("decision") ? "consent" : "other";
   return { url: here, status: it.status, page: kind, ...seen, complaints: it.complaints.splice(0) };
@@ -161,6 +164,15 @@ const commands = {
     if ((await look(it)).page === "consent") await commands.consent(it, wanted);
   },
 
+  async keyboard(it, { to, key }) {
+    const here = () => it.page.evaluate((selector) => document.activeElement.matches(selector), to);
+    for (let tabs = 0; !(await here()); tabs++) {
+      if (tabs === 100) throw new Error(`the keyboard does not reach ${to}`);
+      await it.page.keyboard.press("Tab");
+    }
+    await sends(it, () => it.page.keyboard.press(key));
+  },
+
   async look() {},
 
   async screenshot(it, { path, ...how }) {
@@ -185,7 +197,7 @@ const commands = {
 };
 
 for await (const line of createInterface({ input: process.stdin })) {
-  const { id, do: command, context, ...wanted } = JSON.parse(line);
+  const { id, do: command, context, locale, ...wanted } = JSON.parse(line);
   let answer;
   try {
     if (command === "close") {
@@ -193,7 +205,7 @@ for await (const line of createInterface({ input: process.stdin })) {
       contexts.delete(context ?? "default");
       answer = {};
     } else {
-      const it = await tab(context);
+      const it = await tab(context, locale);
       const more = await commands[command](it, wanted);
       answer = { ...(await look(it)), ...more };
     }

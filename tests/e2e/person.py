@@ -25,7 +25,8 @@ class Lines:
             self.command, env=environment, stdin=pipe, stdout=pipe, stderr=pipe, text=True, start_new_session=True
         )
         self.said: deque[str] = deque(maxlen=200)
-        threading.Thread(target=self.listen, daemon=True).start()
+        self.listener = threading.Thread(target=self.listen, daemon=True)
+        self.listener.start()
 
     def listen(self):
         for line in self.process.stderr:
@@ -54,7 +55,9 @@ class Lines:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.listener.join(10)
         self.process.stdout.close()
+        self.process.stderr.close()
 
 
 class Browser(Lines):
@@ -71,18 +74,18 @@ class Browser(Lines):
         assert "error" not in answer, f"{command} {wanted}: {answer['error']}"
         return answer
 
-    def person(self, name: str) -> "Person":
-        return Person(self, name)
+    def person(self, name: str, locale: str = "en-GB") -> "Person":
+        return Person(self, name, locale)
 
 
 class Person:
     """Somebody with a browser of their own: nothing is known of them at first."""
 
-    def __init__(self, browser: Browser, name: str):
-        self.browser, self.name = browser, name
+    def __init__(self, browser: Browser, name: str, locale: str):
+        self.browser, self.name, self.locale = browser, name, locale
 
     def __getattr__(self, command: str):
-        return lambda **wanted: self.browser.do(command, context=self.name, **wanted)
+        return lambda **wanted: self.browser.do(command, context=self.name, locale=self.locale, **wanted)
 
     def __enter__(self):
         return self
