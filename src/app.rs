@@ -80,7 +80,7 @@ impl App {
         let (issuer, answer) = self.answer(route, request, method, now).await;
         let answer = answer.and_then(|response| conditional(request, response));
         let response = answer.unwrap_or_else(|error| {
-            let response = render::error(&error, route.style(), issuer.as_deref());
+            let response = render::error(&error, route.style(request), issuer.as_deref());
             let response = match route.scope(method) {
                 Some(scope) => render::with_scope(response, scope),
                 None => response,

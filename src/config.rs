@@ -7,6 +7,7 @@
 //! | `FRESHNESS_SECONDS` | how old a security decision's data may be, 0 to 60; default 5 |
 //! | `SIGNING_KEK` | secret of the role `token`: seals signing keys |
 //! | `VAULT_KEK` | secret of the role `broker`: seals credentials |
+//! | `PEOPLE_KEK` | secret of the role `authorize` where it has none of the others: seals what browsers keep for pages |
 //! | `ADMIN_KEK` | secret of the role `admin` where it has neither of the two: seals answers that are kept for retries |
 //! | `DEV_OUTBOUND` | origins that outbound calls may reach although they are on this machine; refused on `https` |
 
@@ -55,6 +56,7 @@ pub struct Config {
     signing: Option<Keyring>,
     vault: Option<Keyring>,
     admin: Option<Keyring>,
+    people: Option<Keyring>,
     dev_outbound: Vec<String>,
 }
 
@@ -85,6 +87,8 @@ impl Config {
         let signing = keyring("SIGNING_KEK", Role::Token, true)?;
         let vault = keyring("VAULT_KEK", Role::Broker, true)?;
         let admin = keyring("ADMIN_KEK", Role::Admin, signing.is_none() && vault.is_none())?;
+        let has_none = signing.is_none() && vault.is_none() && admin.is_none();
+        let people = keyring("PEOPLE_KEK", Role::Authorize, has_none)?;
         let dev_outbound = setting("DEV_OUTBOUND")
             .iter()
             .flat_map(|list| list.split(','))
@@ -93,7 +97,7 @@ impl Config {
         if origin.starts_with("https:") && !dev_outbound.is_empty() {
             return Err("`DEV_OUTBOUND` is for development; it cannot go with an `https` `ORIGIN`".into());
         }
-        Ok(Self { origin, roles, freshness_millis, signing, vault, admin, dev_outbound })
+        Ok(Self { origin, roles, freshness_millis, signing, vault, admin, people, dev_outbound })
     }
 
     /// Scheme and authority, without a trailing slash.
@@ -124,6 +128,16 @@ impl Config {
     /// The keys that seal answers kept for retries: their own, or else those of the vault or of signing keys.
     pub fn answers(&self) -> Option<&Keyring> {
         self.admin.as_ref().or(self.vault()).or(self.signing())
+    }
+
+    /// The keys that seal what browsers keep for pages: their own, or else others that the Worker has.
+    pub fn people(&self) -> Option<&Keyring> {
+        self.people.as_ref().or(self.signing()).or(self.answers())
+    }
+
+    /// Whether this deployment is on the machine of its developer; settings refuse any other origin that is not `https`.
+    pub fn is_development(&self) -> bool {
+        self.origin.starts_with("http:")
     }
 
     /// Origins on this machine that development may call.

@@ -62,8 +62,60 @@ reasons! {
     MalformedForm => 400 "invalid_request" "the form is malformed" ["RFC 6749 §5.2"];
     /// A parameter is repeated that may appear once.
     DuplicateParameter => 400 "invalid_request" "a parameter is repeated" ["RFC 6749 §3.2"];
-    /// An authorization request; no client can be sent one's answer yet.
-    UnsupportedResponseType => 400 "unsupported_response_type" "this server issues no authorization codes" ["RFC 6749 §4.1.2.1"];
+    /// An authorization request names no client that is there and active.
+    UnknownClient => 400 "invalid_client" "`client_id` names no application that is registered here: connect it anew" ["RFC 6749 §4.1.2.1"];
+    /// An authorization request names a redirect URI that its client has not registered.
+    UnknownRedirectUri => 400 "invalid_request" "`redirect_uri` is not one that this application has registered" ["RFC 9700 §2.1"];
+    /// An authorization request for something else than a code.
+    UnsupportedResponseType => 400 "unsupported_response_type" "`response_type` has to be `code`" ["RFC 6749 §4.1.2.1"];
+    /// An authorization request without `response_type`.
+    MissingResponseType => 400 "invalid_request" "`response_type` is missing: send `code`" ["RFC 6749 §3.1.1"];
+    /// An authorization request that wants its response in another way.
+    UnsupportedResponseMode => 400 "invalid_request" "`response_mode` has to be `query`" ["OpenID Connect Core §3.1.2.1"];
+    /// An authorization request in a signed object.
+    UnsupportedRequestObject => 400 "request_not_supported" "`request` is not read: send the parameters, or push them" ["OpenID Connect Core §6.1"];
+    /// Authorization details of a type that no resource has.
+    UnsupportedAuthorizationDetails => 400 "invalid_authorization_details" "no resource here has types of `authorization_details`: use `scope`" ["RFC 9396 §5"];
+    /// An authorization request without PKCE, or with another method than S256.
+    MissingChallenge => 400 "invalid_request" "PKCE is required: send `code_challenge` with `code_challenge_method` `S256`" ["RFC 7636 §4.4.1"];
+    /// `prompt` says `none` and something else, or `max_age` is no number.
+    MalformedPrompt => 400 "invalid_request" "`prompt` or `max_age` is malformed: `none` stands alone, `max_age` is seconds" ["OpenID Connect Core §3.1.2.1"];
+    /// `dpop_jkt` is no thumbprint.
+    MalformedThumbprint => 400 "invalid_request" "`dpop_jkt` has to be the SHA-256 thumbprint of a key" ["RFC 9449 §10"];
+    /// An authorization request is larger than a browser keeps.
+    RequestTooLarge => 400 "invalid_request" "the request is too large: `state` and `nonce` may have 4096 bytes, all of it 8192" ["docs/requirements.md R149"];
+    /// The client is not registered for authorization codes.
+    CodesNotAllowed => 400 "unauthorized_client" "this client is not registered for the grant `authorization_code`" ["RFC 6749 §4.1.2.1"];
+    /// Nobody is signed in, and nobody may be asked.
+    LoginRequired => 400 "login_required" "the user has to sign in: send the request without `prompt` `none`" ["OpenID Connect Core §3.1.2.6"];
+    /// The user would have to be asked, and may not be.
+    ConsentRequired => 400 "consent_required" "the user has to be asked: send the request without `prompt` `none`" ["OpenID Connect Core §3.1.2.6"];
+    /// The user has refused.
+    ConsentDenied => 400 "access_denied" "the user has refused" ["RFC 6749 §4.1.2.1"];
+    /// The user has ticked nothing.
+    NothingChosen => 400 "invalid_request" "nothing is ticked: tick a line, or refuse" ["docs/requirements.md R150"];
+    /// Another decision about the same client came first.
+    ConsentChanged => 409 "conflict" "this was decided in another window: look at it again" ["docs/requirements.md R150"];
+    /// A form comes from another page than ours, or its request is over.
+    FormExpired => 400 "invalid_request" "this page is over, or was opened in another browser: go back to the application and connect again" ["docs/requirements.md R151"];
+    /// A form was sent by a page of another origin.
+    CrossOrigin => 403 "access_denied" "this form was sent by another site" ["docs/requirements.md R151"];
+    /// Nobody can sign in that way.
+    NoSuchProvider => 400 "invalid_request" "nobody can sign in this way here" ["docs/requirements.md R152"];
+    /// A person has been stopped.
+    AccountStopped => 403 "access_denied" "this account is suspended: an administrator can say more" ["docs/requirements.md R152"];
+    /// The code grant without a code.
+    MissingCode => 400 "invalid_request" "`code` is missing" ["RFC 6749 §4.1.3"];
+    /// A code is unknown, expired, redeemed, somebody else's, or its verifier, redirect URI or resource is another: one answer.
+    InvalidCode => 400 "invalid_grant" "the code is not valid: it has expired, was used, or belongs to another request" ["RFC 6749 §5.2"];
+    /// The refresh grant without a token.
+    MissingRefreshToken => 400 "invalid_request" "`refresh_token` is missing" ["RFC 6749 §6"];
+    /// A refresh token is unknown, expired, revoked, used before or somebody else's: one answer.
+    InvalidRefreshToken => 400 "invalid_grant" "the refresh token is not valid: the user has to connect again" ["RFC 6749 §5.2"];
+    /// `resource` of a refresh is another one than the user has allowed.
+    OtherResource => 400 "invalid_target" "`resource` is not the one of this grant: leave it out, or send the same" ["RFC 8707 §2.2"];
+    /// `scope` of a refresh names nothing that the user has allowed.
+    ScopeBeyondConsent => 400 "invalid_scope" "`scope` names nothing that the user has allowed: leave it out, or connect again for more" ["RFC 6749 §6"];
     /// No `grant_type`.
     MissingGrantType => 400 "invalid_request" "`grant_type` is missing" ["RFC 6749 §4.4.2"];
     /// A `grant_type` that is not offered.

@@ -9,12 +9,18 @@ use crate::ports::Entropy;
 pub enum Kind {
     /// `writ_cs_…`: a client secret.
     ClientSecret,
+    /// `writ_ac_…`: an authorization code.
+    AuthorizationCode,
+    /// `writ_ss_…`: the cookie of a session.
+    Session,
 }
 
 impl Kind {
     const fn prefix(self) -> &'static str {
         match self {
             Self::ClientSecret => "writ_cs_",
+            Self::AuthorizationCode => "writ_ac_",
+            Self::Session => "writ_ss_",
         }
     }
 }

@@ -54,6 +54,13 @@ pub async fn first(cx: &Cx<'_>) -> Result<Rc<Vec<Resource>>> {
     Ok(cx.cached(&FirstResourcesKey, read).await?.unwrap_or_default())
 }
 
+/// The URI of the one resource that the tenant guards itself, if it is the only one.
+pub async fn only(cx: &Cx<'_>) -> Result<Option<ResourceUri>> {
+    let first = first(cx).await?;
+    let mut ours = first.iter().filter(|resource| resource.body.authorization_server.is_none());
+    Ok(ours.next().filter(|_| ours.next().is_none()).map(|resource| resource.body.resource.clone()))
+}
+
 /// The registered resource that `uri` names, at most as old as the freshness bound.
 pub async fn load(cx: &Cx<'_>, uri: &ResourceUri) -> Result<Option<Rc<Resource>>> {
     let read = async || {

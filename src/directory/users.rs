@@ -69,15 +69,35 @@ pub async fn named(
     if !body.problems().is_empty() {
         return Ok(None);
     }
+    made(cx, body, client, iss, subject).await
+}
+
+/// The user who has the one account of `body`, made now if nobody has it.
+pub async fn ensure(cx: &Cx<'_>, body: UserBody) -> Result<Rc<User>> {
+    let Some(Account { issuer, subject }) = body.accounts.first().cloned() else { return Err(Reason::NotFound.into()) };
+    if let Some(known) = by_account(cx, &issuer, &subject).await? {
+        return Ok(known);
+    }
+    made(cx, body, None, &issuer, &subject).await?.ok_or_else(|| Reason::NotFound.into())
+}
+
+async fn made(
+    cx: &Cx<'_>,
+    body: UserBody,
+    client: Option<&str>,
+    issuer: &str,
+    subject: &str,
+) -> Result<Option<Rc<User>>> {
     match create(cx, body, client)?.commit(cx).await {
         Ok(user) => Ok(Some(Rc::new(user))),
         // Another request has just made the user.
-        Err(Error::Refused(refusal)) if refusal.reason == Reason::Conflict => by_account(cx, iss, subject).await,
+        Err(Error::Refused(refusal)) if refusal.reason == Reason::Conflict => by_account(cx, issuer, subject).await,
         Err(error) => Err(error),
     }
 }
 
-async fn by_account(cx: &Cx<'_>, issuer: &str, subject: &str) -> Result<Option<Rc<User>>> {
+/// The user whom `issuer` calls `subject`, at most as old as the freshness bound.
+pub async fn by_account(cx: &Cx<'_>, issuer: &str, subject: &str) -> Result<Option<Rc<User>>> {
     let read = async || cx.one(store::users::by_account(&cx.tenant.id, issuer, subject)).await;
     Ok(cx.cached(&AccountKey(issuer, subject), read).await?.inspect(|user| note(cx, user)))
 }

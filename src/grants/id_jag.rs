@@ -95,7 +95,15 @@ async fn issue_id_jag(cx: &Cx<'_>, issuance: Issuance<'_>, audience: &str, facts
     facts.target = Some(audience.to_owned());
     let access_token = mint(cx, &issuance, (TYPE, &claims), lifetime, facts).await?;
     let issued_token_type = origin.issued_token_type;
-    Ok(TokenResponse { access_token, issued_token_type, token_type: "N_A", expires_in: lifetime, scope: claims.scope })
+    Ok(TokenResponse {
+        access_token,
+        issued_token_type,
+        token_type: "N_A",
+        expires_in: lifetime,
+        scope: claims.scope,
+        refresh_token: None,
+        id_token: None,
+    })
 }
 
 /// Redeems an ID-JAG of a registered identity provider.

@@ -3,10 +3,12 @@
 //! A grant says which callers it takes and which parameters it reads; of the form it sees no others. A new grant is one file and one line
 //! in `GRANTS`; metadata and the document follow from the table.
 
+mod authorization_code;
 mod client_credentials;
 pub mod id_jag;
 mod jwt_bearer;
 mod outside;
+mod refresh_token;
 mod request;
 mod token_exchange;
 
@@ -32,6 +34,18 @@ struct Grant {
 }
 
 const GRANTS: &[Grant] = &[
+    Grant {
+        grant_type: authorization_code::GRANT_TYPE,
+        callers: Callers::Registered,
+        reads: &["code", "redirect_uri", "code_verifier", "resource"],
+        run: |cx, request, facts| Box::pin(authorization_code::run(cx, request, facts)),
+    },
+    Grant {
+        grant_type: refresh_token::GRANT_TYPE,
+        callers: Callers::Registered,
+        reads: &["refresh_token", "resource", "scope"],
+        run: |cx, request, facts| Box::pin(refresh_token::run(cx, request, facts)),
+    },
     Grant {
         grant_type: client_credentials::GRANT_TYPE,
         callers: Callers::Confidential,

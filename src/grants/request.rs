@@ -37,6 +37,15 @@ impl<'a> TokenRequest<'a> {
         self.proof.map(Proof::jkt)
     }
 
+    /// Redeems the proof of a public client, whose code or token has shown that it is no stranger; that of a client that has proved itself is
+    /// redeemed already.
+    pub async fn redeem_proof_of_public(&self, cx: &Cx<'_>) -> Result<()> {
+        match self.is_proved() {
+            true => Ok(()),
+            false => self.redeem_proof(cx).await,
+        }
+    }
+
     /// Redeems the proof, if there is one. Before it, the client has proved who it is, or an assertion has been verified: a stranger
     /// makes us remember nothing.
     pub async fn redeem_proof(&self, cx: &Cx<'_>) -> Result<()> {

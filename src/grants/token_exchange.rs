@@ -153,6 +153,7 @@ async fn own(cx: &Cx<'_>, text: &str, caller: &Authenticated) -> Result<Subject>
             acr: claims.acr,
             auth_time: claims.auth_time,
             issued_token_type: None,
+            identity: Scope::default(),
         },
     })
 }

@@ -4,7 +4,7 @@ use super::issuer::WorkloadIdentity;
 use super::{Resource, Status, id};
 use crate::crypto::{self, Digest, Kind, Secret, sha256};
 use crate::jose::JwkSet;
-use crate::oauth::{ResourceUri, Scope};
+use crate::oauth::{ResourceUri, Scope, redirect};
 use crate::ports::{Alg, Entropy, Now};
 use serde::{Deserialize, Serialize};
 
@@ -20,6 +20,15 @@ pub struct ClientMetadata {
     /// The one way in which it authenticates.
     #[serde(default)]
     pub token_endpoint_auth_method: AuthMethod,
+    /// Where an authorization response may be sent (RFC 7591 §2), compared as `oauth::redirect` says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub redirect_uris: Vec<String>,
+    /// Whether it runs with its user or on a server (OpenID Connect Registration §2): what its redirect URIs may be.
+    #[serde(default)]
+    pub application_type: ApplicationType,
+    /// Its home page, for people (RFC 7591 §2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_uri: Option<String>,
     /// Ceiling: it never gets a scope that is not in here. Absent: no ceiling but policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
@@ -74,6 +83,8 @@ fn client_credentials() -> Vec<String> {
 pub const MAX_TEXT: usize = 200;
 /// How many items a list may have.
 pub const MAX_ITEMS: usize = 100;
+/// How many redirect URIs a client may have.
+pub const MAX_REDIRECT_URIS: usize = 20;
 /// Ten years.
 pub const MAX_UNUSED_DAYS: u32 = 3_650;
 
@@ -84,6 +95,9 @@ impl ClientMetadata {
             client_name: "First administrator".to_owned(),
             grant_types: client_credentials(),
             token_endpoint_auth_method: AuthMethod::ClientSecretBasic,
+            redirect_uris: vec![],
+            application_type: ApplicationType::Web,
+            client_uri: None,
             scope: Some(["admin", "admin:read"].into_iter().collect()),
             owner: None,
             tags: vec![],
@@ -127,8 +141,29 @@ impl ClientMetadata {
         if self.kind == ClientKind::ResourceServer && self.allowed_resources.as_ref().is_none_or(Vec::is_empty) {
             all.push("`allowed_resources` must name what a `resource_server` serves".to_owned());
         }
+        self.problems_of_redirection(&mut all);
         self.problems_of_authentication(&mut all);
         all
+    }
+
+    /// Whether an authorization response can be sent to it as it says.
+    fn problems_of_redirection(&self, all: &mut Vec<String>) {
+        if self.redirect_uris.len() > MAX_REDIRECT_URIS {
+            all.push(format!("`redirect_uris` may have {MAX_REDIRECT_URIS} items at most"));
+        }
+        for (n, uri) in self.redirect_uris.iter().enumerate() {
+            if let Err(why) = redirect::check(uri, self.application_type == ApplicationType::Native) {
+                all.push(format!("`redirect_uris[{n}]` {why}"));
+            }
+        }
+        let redirects = self.grant_types.iter().any(|grant| grant == "authorization_code");
+        if redirects && self.redirect_uris.is_empty() {
+            all.push("`authorization_code` needs `redirect_uris`".to_owned());
+        }
+        if self.client_uri.as_ref().is_some_and(|uri| !uri.starts_with("https://") || uri.len() > redirect::MAX_LENGTH)
+        {
+            all.push(format!("`client_uri` must be an https URL of at most {} bytes", redirect::MAX_LENGTH));
+        }
     }
 
     /// Whether it can authenticate as it says, as far as its own metadata tells.
@@ -174,6 +209,51 @@ impl ClientMetadata {
 
 fn names(list: &[ResourceUri], uri: &ResourceUri) -> bool {
     list.iter().any(|named| named.is_same(uri))
+}
+
+/// How a client came into the directory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Registration {
+    /// An administrator registered it.
+    #[default]
+    Admin,
+    /// It is known by the document at its `client_id` (draft-ietf-oauth-client-id-metadata-document).
+    MetadataDocument,
+    /// It registered itself (RFC 7591).
+    Dynamic,
+}
+
+impl Registration {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::MetadataDocument => "metadata_document",
+            Self::Dynamic => "dynamic",
+        }
+    }
+}
+
+/// What runs a client (OpenID Connect Registration §2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ApplicationType {
+    /// A server: its redirect URIs are `https`, or `http` on this machine.
+    #[default]
+    Web,
+    /// An application of its user: a private-use scheme may redirect to it as well (RFC 8252 §7.1).
+    Native,
+}
+
+impl ApplicationType {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Web => "web",
+            Self::Native => "native",
+        }
+    }
 }
 
 /// How a client authenticates at the token endpoint (RFC 7591 §2).
@@ -265,8 +345,10 @@ impl StoredSecret {
 pub struct Client {
     /// Its `client_id`.
     pub id: String,
-    /// What an administrator said about it.
+    /// What was said about it.
     pub metadata: ClientMetadata,
+    /// How it came.
+    pub registration: Registration,
     /// Where it is in its life.
     pub status: Status,
     /// Tokens issued up to this second are not honoured.
@@ -287,6 +369,7 @@ impl Client {
         Self {
             id: id::client_id(now, entropy),
             metadata,
+            registration: Registration::Admin,
             status: Status::Active,
             revoked_before: 0,
             version: 1,

@@ -75,6 +75,24 @@ event_types! {
     ChainKilled = "chain.killed",
     /// A tenant was stopped, with everything in it.
     TenantKilled = "tenant.killed",
+    /// A person has signed in.
+    SessionBegun = "session.begun",
+    /// A person has signed out.
+    SessionEnded = "session.ended",
+    /// A person has allowed a client something.
+    ConsentGranted = "consent.granted",
+    /// A person has refused a client everything.
+    ConsentRefused = "consent.refused",
+    /// A person has taken something back from a client.
+    ConsentNarrowed = "consent.narrowed",
+    /// A person has taken everything back from a client.
+    ConsentWithdrawn = "consent.withdrawn",
+    /// An authorization code came a second time: every token that came of it is stopped.
+    CodeReplayed = "code.replayed",
+    /// A refresh token came again after its successor: every token of its family is stopped. `detail` has both addresses.
+    RefreshReused = "refresh_token.reused",
+    /// A refresh token was revoked by its client, with every token of its family.
+    RefreshRevoked = "refresh_token.revoked",
     /// A token was revoked by its client, with every token made from it.
     TokenRevoked = "token.revoked",
     /// A request to introspect or to revoke a token was refused.

@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod connection;
+pub mod consent;
 pub mod event;
 pub mod id;
 pub mod identity;
@@ -12,20 +13,23 @@ pub mod issuer;
 pub mod key;
 pub mod registered;
 pub mod resource;
+pub mod session;
 pub mod status;
 pub mod stop;
 pub mod stream;
 pub mod tenant;
 pub mod user;
 
-pub use client::{AuthMethod, Client, ClientKind, ClientMetadata, StoredSecret};
+pub use client::{ApplicationType, AuthMethod, Client, ClientKind, ClientMetadata, Registration, StoredSecret};
 pub use connection::Connection;
+pub use consent::{Authorization, Code, Consent, RefreshFamily};
 pub use event::{Event, EventType};
 pub use identity::Identity;
 pub use issuer::{Issuer, IssuerBody};
 pub use key::{KeyState, SigningKey};
 pub use registered::Registered;
 pub use resource::{Resource, ResourceBody, ScopeBody};
+pub use session::Session;
 pub use status::Status;
 pub use stop::Stoppable;
 pub use tenant::{Counted, Settings, Tenant};

@@ -51,6 +51,49 @@ pub struct ScopeBody {
     /// The tool that it stands for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
+    /// What it lets a client do; absent: as its name and its tool suggest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+}
+
+/// What a scope lets a client do, for people who consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Effect {
+    /// It learns something.
+    Reads,
+    /// It changes something.
+    Changes,
+    /// It deletes something.
+    Deletes,
+}
+
+impl Effect {
+    /// The name on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Reads => "reads",
+            Self::Changes => "changes",
+            Self::Deletes => "deletes",
+        }
+    }
+}
+
+impl ScopeBody {
+    /// What it lets a client do, as its resource says, or else as its name and its tool suggest.
+    pub fn effect(&self) -> Effect {
+        let text = [&self.name, self.tool.as_deref().unwrap_or_default()].concat().to_ascii_lowercase();
+        let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
+        match self.effect {
+            Some(effect) => effect,
+            None if has(&["delete", "remove", "drop", "destroy", "purge"]) => Effect::Deletes,
+            None if has(&["write", "create", "update", "send", "add", "edit", "manage", "admin", "run"]) => {
+                Effect::Changes
+            }
+            None if has(&["read", "list", "get", "search", "query", "view"]) => Effect::Reads,
+            None => Effect::Changes,
+        }
+    }
 }
 
 const fn default_lifetime() -> u32 {
@@ -142,6 +185,7 @@ impl Resource {
             name: name.to_owned(),
             description: description.to_owned(),
             tool: None,
+            effect: None,
         };
         let body = ResourceBody {
             id: None,

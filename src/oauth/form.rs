@@ -6,12 +6,13 @@
 
 use super::Media;
 use crate::error::{Reason, Result};
+use serde::{Deserialize, Serialize};
 
 const MAX_PARAMETERS: usize = 64;
 const MAY_REPEAT: &str = "resource";
 
 /// The parameters of a form, in the order in which they came.
-#[derive(Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Form(Vec<(String, String)>);
 
 impl Form {
@@ -23,6 +24,16 @@ impl Form {
 
     /// The same, but of a malformed form what can be read of it all the same: no parameter that is repeated or is no text.
     pub fn read(content_type: Option<&str>, body: &[u8]) -> (Self, Option<Reason>) {
+        Self::read_within(content_type, body, MAX_PARAMETERS, MAY_REPEAT)
+    }
+
+    /// Reads the form of a page of ours: one field may have several values, and there may be `most` of all.
+    pub fn read_page(content_type: Option<&str>, body: &[u8], most: usize, repeats: &str) -> Result<Self> {
+        let (form, problem) = Self::read_within(content_type, body, most, repeats);
+        problem.map_or(Ok(form), |reason| Err(reason.into()))
+    }
+
+    fn read_within(content_type: Option<&str>, body: &[u8], most: usize, repeats: &str) -> (Self, Option<Reason>) {
         let media = Media::parse(content_type.unwrap_or_default());
         if !media.is("application/x-www-form-urlencoded") || !media.is_utf8() {
             return (Self::default(), Some(Reason::WrongMediaType));
@@ -33,7 +44,7 @@ impl Form {
         let (mut parameters, mut repeated, mut problem) = (Vec::<(String, String)>::new(), Vec::new(), None);
         // What is repeated counts too: each parameter is held against all before it, and nobody has proved anything yet.
         for (read, (name, value)) in form_urlencoded::parse(body).enumerate() {
-            if read == MAX_PARAMETERS {
+            if read == most {
                 problem = problem.or(Some(Reason::MalformedForm));
                 break;
             }
@@ -41,7 +52,7 @@ impl Form {
                 problem = problem.or(Some(Reason::MalformedForm));
                 continue;
             }
-            if name != MAY_REPEAT && parameters.iter().any(|(seen, _)| *seen == name) {
+            if name != repeats && parameters.iter().any(|(seen, _)| *seen == name) {
                 problem = problem.or(Some(Reason::DuplicateParameter));
                 repeated.push(name.into_owned());
                 continue;
@@ -52,9 +63,25 @@ impl Form {
         (Self(parameters), problem)
     }
 
+    /// Reads the query of a URL, as [`Self::read`] does.
+    pub fn read_query(query: &str) -> (Self, Option<Reason>) {
+        Self::read(Some("application/x-www-form-urlencoded"), query.as_bytes())
+    }
+
+    /// The same form without parameters of other names.
+    pub fn keeping(mut self, names: &[&str]) -> Self {
+        self.0.retain(|(name, _)| names.contains(&name.as_str()));
+        self
+    }
+
     /// Those of its parameters that have one of these names: for one that reads no others.
     pub const fn only<'a>(&'a self, names: &'a [&'static str]) -> Parameters<'a> {
         Parameters { form: self, names }
+    }
+
+    /// How many bytes its names and values have.
+    pub fn bytes(&self) -> usize {
+        self.0.iter().map(|(name, value)| name.len().saturating_add(value.len())).sum()
     }
 
     /// The value of a parameter, unless it is absent or empty.

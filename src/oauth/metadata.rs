@@ -8,7 +8,7 @@ use serde::Serialize;
 pub struct ServerMetadata {
     /// The issuer identifier, byte for byte.
     pub issuer: String,
-    /// The authorization endpoint. It refuses every request, but MCP clients take no metadata without it.
+    /// The authorization endpoint.
     pub authorization_endpoint: String,
     /// The token endpoint.
     pub token_endpoint: String,
@@ -40,8 +40,18 @@ pub struct ServerMetadata {
     pub revocation_endpoint_auth_methods_supported: Vec<&'static str>,
     /// What their assertions may be signed with.
     pub revocation_endpoint_auth_signing_alg_values_supported: [&'static str; 6],
-    /// None: the member is required by RFC 8414 §2, and no authorization response can be had.
-    pub response_types_supported: [&'static str; 0],
+    /// Codes alone (OAuth 2.1 §4.1).
+    pub response_types_supported: [&'static str; 1],
+    /// In the query of the redirect URI alone.
+    pub response_modes_supported: [&'static str; 1],
+    /// How codes are bound to their requests (RFC 7636 §6.2.1): clients of MCP stop without it.
+    pub code_challenge_methods_supported: [&'static str; 1],
+    /// `iss` is in every authorization response (RFC 9207 §3).
+    pub authorization_response_iss_parameter_supported: bool,
+    /// The scopes about the user; those of a resource are in its own metadata.
+    pub scopes_supported: [&'static str; 3],
+    /// Where a client reads about its user (OpenID Connect Core §5.3).
+    pub userinfo_endpoint: String,
     /// Required by OpenID Connect Discovery.
     pub subject_types_supported: [&'static str; 1],
     /// Required by OpenID Connect Discovery.

@@ -6,6 +6,8 @@ pub mod basic;
 pub mod form;
 mod media;
 pub mod metadata;
+pub mod pkce;
+pub mod redirect;
 pub mod resource;
 pub mod scope;
 pub mod status_list;

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod expiry;
+pub mod families;
 pub mod kill;
 pub mod signals;
 pub mod status_list;

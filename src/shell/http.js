@@ -26,8 +26,11 @@ export function respond(status, lines, body) {
     const parts = lines.split("\n");
     for (let at = 0; at + 1 < parts.length; at += 2) headers.append(parts[at], parts[at + 1]);
     init = { status, headers };
-    if (inits.size >= KEPT) inits.clear();
-    inits.set(key, init);
+    // What is for one person alone comes once.
+    if (!headers.has("set-cookie") && !headers.has("location")) {
+      if (inits.size >= KEPT) inits.clear();
+      inits.set(key, init);
+    }
   }
   return new Response(body === "" ? null : body, init);
 }

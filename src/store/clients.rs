@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 macro_rules! columns {
     () => {
-        "SELECT c.id, c.metadata, c.status, c.revoked_before, c.version, c.created_at, c.updated_at, \
+        "SELECT c.id, c.metadata, c.registration, c.status, c.revoked_before, c.version, c.created_at, c.updated_at, \
          (SELECT json_group_array(json_object('id', s.id, 'digest', s.digest, 'created_at', s.created_at, 'expires_at', \
          s.expires_at)) FROM (SELECT * FROM client_secrets WHERE tenant = c.tenant AND client = c.id ORDER BY created_at, id) s) \
          AS secrets FROM clients c"
@@ -60,14 +60,15 @@ pub fn naming_resource(tenant: &str, [one, other, third]: [&str; 3], limit: i64)
 /// Registers a client, if the tenant has fewer than its quota; the guard of a chain.
 pub fn insert(tenant: &str, client: &Client, metadata: String, quota: Option<i64>) -> Sql {
     sql!(
-        "INSERT INTO clients (tenant, id, metadata, created_at, updated_at) SELECT ?1, ?2, ?3, ?4, ?4 \
+        "INSERT INTO clients (tenant, id, metadata, created_at, updated_at, registration) SELECT ?1, ?2, ?3, ?4, ?4, ?6 \
          WHERE ?5 IS NULL OR (SELECT count(*) FROM (SELECT 1 FROM clients WHERE tenant = ?1 LIMIT ?5)) < ?5 \
          ON CONFLICT DO NOTHING",
         tenant,
         client.id.as_str(),
         metadata,
         client.created_at,
-        quota
+        quota,
+        client.registration.as_str()
     )
 }
 
@@ -230,6 +231,7 @@ fn read(row: &Reader<'_>) -> Result<Client> {
     Ok(Client {
         id: row.text("id")?,
         metadata: row.json("metadata")?,
+        registration: row.name("registration")?,
         status: row.name("status")?,
         revoked_before: row.int("revoked_before")?,
         version: row.int("version")?,

@@ -89,6 +89,10 @@ const TABLES: &[&str] = pieces! {
     "changes" by "seq, key",
     "answers" by "client, key",
     "token_counts" by "minute",
+    "sessions" by "id",
+    "consents" by "id",
+    "codes" by "id",
+    "refresh_families" by "id",
 };
 
 /// The same of the trail.

@@ -52,6 +52,8 @@ pub struct Origin {
     pub acr: Option<String>,
     /// Its `auth_time`: when the user authenticated, in seconds.
     pub auth_time: Option<i64>,
+    /// The scope about the user (OpenID Connect Core §5.4), on which policy has no say: the user has allowed it.
+    pub identity: Scope,
     /// `issued_token_type` of the response (RFC 8693 §2.2.1), where the grant has one.
     pub issued_token_type: Option<&'static str>,
 }
@@ -151,7 +153,8 @@ async fn permitted(
     Ok(granted)
 }
 
-fn as_policy_targets(target: &Target) -> Vec<PolicyTarget> {
+/// The scopes of a target, as policies are asked about them.
+pub fn as_policy_targets(target: &Target) -> Vec<PolicyTarget> {
     let resource = &target.resource.body;
     let tool = |name: &str| resource.scopes.iter().find(|scope| scope.name == name)?.tool.clone();
     target

@@ -15,6 +15,7 @@ use crate::jose::{AccessToken, Confirmation, MAX_TOKEN, StatusClaim, StatusRefer
 use crate::keys;
 use crate::model::EventType;
 use crate::model::event::Facts;
+use crate::oauth::Scope;
 use futures_util::future::join;
 use serde::Serialize;
 
@@ -32,22 +33,37 @@ pub struct TokenResponse {
     pub expires_in: u32,
     /// The scope that was given.
     pub scope: String,
+    /// The refresh token (RFC 6749 §6), where the grant gives one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+    /// The ID token (OpenID Connect Core §3.1.3.3), where `openid` was allowed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id_token: Option<String>,
 }
 
 /// Issues an access token, if no party of the issuance is stopped and policy permits it.
 pub async fn issue(cx: &Cx<'_>, issuance: Issuance<'_>, facts: &mut Facts) -> Result<TokenResponse> {
     // In a new isolate both read, and neither waits for the other.
     let (decision, keys) = join(decide(cx, &issuance, facts), keys::all(cx)).await;
-    let Decision { scope, lifetime } = decision?;
     drop(keys?);
-    let Issuance { client, subject, grant_type, target, jkt, origin, .. } = &issuance;
+    finish(cx, &issuance, decision?, facts).await
+}
+
+/// Signs the access token of an issuance that was decided.
+pub async fn finish(
+    cx: &Cx<'_>,
+    issuance: &Issuance<'_>,
+    Decision { scope, lifetime }: Decision,
+    facts: &mut Facts,
+) -> Result<TokenResponse> {
+    let Issuance { client, subject, grant_type, target, jkt, origin, .. } = issuance;
     let identity = identities::register(cx, &client.id, subject, grant_type).await?;
     let claims = AccessToken {
         iss: cx.issuer(),
         sub: (*subject).to_owned(),
         aud: target.resource.body.resource.to_string(),
         client_id: client.id.clone(),
-        scope: scope.to_string(),
+        scope: scope.iter().chain(origin.identity.iter()).collect::<Scope>().to_string(),
         jti: nonce(&*cx.world.entropy),
         tenant: cx.tenant.id.clone(),
         act: origin.act.clone(),
@@ -60,13 +76,15 @@ pub async fn issue(cx: &Cx<'_>, issuance: Issuance<'_>, facts: &mut Facts) -> Re
     };
     facts.scope_given = Some(claims.scope.clone());
     facts.jti_hash = Some(sha256(&claims.jti).to_text());
-    let access_token = mint(cx, &issuance, ("at+jwt", &claims), lifetime, facts).await?;
+    let access_token = mint(cx, issuance, ("at+jwt", &claims), lifetime, facts).await?;
     Ok(TokenResponse {
         access_token,
         issued_token_type: origin.issued_token_type,
         token_type: if jkt.is_some() { "DPoP" } else { "Bearer" },
         expires_in: lifetime,
         scope: claims.scope,
+        refresh_token: None,
+        id_token: None,
     })
 }
 

@@ -1,12 +1,15 @@
 //! Our own tokens: decided about, signed and verified in one place each.
 
 pub mod decide;
+pub mod id_token;
 pub mod mint;
 pub mod quota;
+pub mod refresh;
 pub mod target;
 pub mod verify;
 
-pub use decide::{Issuance, Origin};
-pub use mint::{TokenResponse, issue};
+pub use decide::{Issuance, Origin, decide};
+pub use id_token::id_token;
+pub use mint::{TokenResponse, finish, issue};
 pub use target::{Requested, Target, serves, target};
 pub use verify::{Accepted, read_to_revoke, verify};

@@ -138,15 +138,20 @@ impl Bearer {
 }
 
 async fn accept(cx: &Cx<'_>, request: &Request, api: &str) -> Result<Accepted> {
+    let audience = format!("{}/{api}", cx.issuer());
+    bearer(cx, request, |aud| aud == audience).await
+}
+
+/// The token that a request bears, with the proof that it needs, for an audience that `wanted` accepts.
+pub async fn bearer(cx: &Cx<'_>, request: &Request, wanted: impl Fn(&str) -> bool) -> Result<Accepted> {
     let header = request.header("authorization").ok_or(Reason::MissingToken)?;
     let (scheme, token) = header.split_once(' ').ok_or(Reason::MissingToken)?;
     let (token, bound) = (token.trim(), scheme.eq_ignore_ascii_case("dpop"));
     if !bound && !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Reason::MissingToken.into());
     }
-    let audience = format!("{}/{api}", cx.issuer());
     let invalid = if bound { Reason::InvalidBoundToken } else { Reason::InvalidToken };
-    let accepted = tokens::verify(cx, token, |aud| aud == audience).await;
+    let accepted = tokens::verify(cx, token, wanted).await;
     let accepted = accepted.map_err(|rejection| rejection.refuse(invalid))?;
     match &accepted.claims.cnf {
         Some(cnf) if bound => {

@@ -48,8 +48,18 @@ impl Method {
 }
 
 /// The request headers that any endpoint reads; a host need not pass on others.
-pub const HEADERS: &[&str] =
-    &["accept", "authorization", "content-type", "dpop", "idempotency-key", "if-match", "if-none-match"];
+pub const HEADERS: &[&str] = &[
+    "accept",
+    "accept-language",
+    "authorization",
+    "content-type",
+    "cookie",
+    "dpop",
+    "idempotency-key",
+    "if-match",
+    "if-none-match",
+    "origin",
+];
 
 /// How many bytes of a body are read at most.
 pub const MAX_BODY: usize = 64 * 1024;
@@ -76,6 +86,19 @@ impl Request {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
     }
+
+    /// The cookies, as names and values (RFC 6265 §5.4).
+    pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.header("cookie")
+            .into_iter()
+            .flat_map(|header| header.split(';'))
+            .filter_map(|pair| pair.trim().split_once('='))
+    }
+
+    /// The value of a cookie.
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.cookies().find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
 }
 
 /// A response, whole.
@@ -101,6 +124,20 @@ impl Response {
     /// No body.
     pub const fn empty(status: u16) -> Self {
         Self { status, headers: Vec::new(), body: String::new() }
+    }
+
+    /// Goes to another place with `GET` (RFC 9700 §4.12).
+    pub fn redirect(to: impl Into<String>) -> Self {
+        Self::empty(303).with("location", to).with("cache-control", "no-store").with("referrer-policy", "no-referrer")
+    }
+
+    /// Sets a cookie of this host that scripts do not see and other sites' requests do not carry, for so many seconds; 0 removes it
+    /// (RFC 6265bis §4.1.3).
+    #[must_use]
+    pub fn cookie(mut self, name: &str, value: &str, seconds: i64) -> Self {
+        let cookie = format!("{name}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={seconds}");
+        self.headers.push(("set-cookie", cookie));
+        self
     }
 
     /// Sets a header.

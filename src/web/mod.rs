@@ -10,6 +10,7 @@ pub mod http;
 pub mod negotiation;
 pub mod oauth;
 pub mod openapi;
+pub mod pages;
 pub mod render;
 pub mod router;
 mod routes;

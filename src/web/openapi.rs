@@ -177,6 +177,7 @@ fn responses(row: &Row, components: &mut Components) -> Value {
             Some(json!({"application/json": {"schema": schema}, media: {"schema": {"type": "string"}}}))
         }
         Gives::Jwt(media) | Gives::Text(media) => Some(text_of(media)),
+        Gives::Html => Some(text_of("text/html")),
         Gives::Document => Some(json_of(json!({"type": "object"}))),
     };
     let done = match content {

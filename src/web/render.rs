@@ -5,6 +5,7 @@
 //! 2. A log line tells the reason; it never holds a value that was sent.
 
 use super::Response;
+use super::pages::{self, Language};
 use crate::context::Cx;
 use crate::error::{Error, Reason, Refusal, Wire};
 use crate::ports::Alg;
@@ -18,16 +19,21 @@ pub enum Style {
     OAuth,
     /// `application/problem+json`, with detail.
     Problem,
+    /// A page for people.
+    Page(Language),
 }
 
 /// Renders an error.
 pub fn error(error: &Error, style: Style, issuer: Option<&str>) -> Response {
+    if let Style::Page(language) = style {
+        return pages::error(error, language);
+    }
     let (wire, refusal) = match error {
         Error::Refused(refusal) => (refusal.reason.wire(), Some(refusal)),
         Error::Fault(fault) => (fault.wire(), None),
     };
     let response = match style {
-        Style::OAuth => Response::json(wire.status, &oauth(&wire, refusal)),
+        Style::OAuth | Style::Page(_) => Response::json(wire.status, &oauth(&wire, refusal)),
         Style::Problem => {
             Response::json(wire.status, &problem(&wire, refusal)).with("content-type", "application/problem+json")
         }

@@ -7,7 +7,7 @@
 use super::render::Style;
 use super::routes::ROUTES;
 use super::schema::Object;
-use super::{AdminCall, Answer, Call, Method, ReceiverCall, SiteCall, admin};
+use super::{AdminCall, Answer, Call, Method, ReceiverCall, Request, SiteCall, admin, pages};
 use crate::config::Role;
 use crate::error::{Reason, Result};
 
@@ -68,6 +68,8 @@ pub enum Gives {
     Jwt(&'static str),
     /// Text of that media type.
     Text(&'static str),
+    /// A page for people.
+    Html,
     /// The OpenAPI document.
     Document,
 }
@@ -115,8 +117,9 @@ const NOTHING: Endpoint = Endpoint::Admin(|call| Box::pin(admin::nothing(call)))
 
 impl Route {
     /// The form of errors at this path.
-    pub fn style(&self) -> Style {
+    pub fn style(&self, request: &Request) -> Style {
         match self.guard() {
+            Endpoint::Page(_) => Style::Page(pages::language(request)),
             Endpoint::Admin(_) => Style::Problem,
             _ => Style::OAuth,
         }

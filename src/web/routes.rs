@@ -12,17 +12,19 @@ use super::admin::resources::{self, Resources};
 use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
 use super::admin::{events, identities, keys, kill, metrics};
-use super::oauth::{authorize, discovery, introspect, revoke, status_list, token};
-use super::router::Gives::{Document, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged, Text};
+use super::oauth::{discovery, introspect, revoke, status_list, token, userinfo};
+use super::pages::{authorize, sign_in};
+use super::router::Gives::{Document, Html, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged, Text};
 use super::router::Takes::{Form, Json, JsonOrNothing, Page, Query};
 use super::router::{Endpoint, Gives, Row, Takes};
 use super::schema::objects::{
-    EMPTY, HEALTH, INTROSPECTION, KEY_SET, LEASE, LEASE_REQUEST, OAUTH_ERROR, RECEIPT, RESOURCE_METADATA,
-    SERVER_METADATA, TOKEN, TOKEN_QUERY,
+    AUTHORIZATION_REQUEST, DECISION, EMPTY, HEALTH, INTROSPECTION, KEY_SET, LEASE, LEASE_REQUEST, RECEIPT,
+    RESOURCE_METADATA, SERVER_METADATA, SIGN_IN, SIGN_OUT, TOKEN, TOKEN_QUERY, USER_INFO,
 };
 use super::ssf::{self, MANAGE, READ};
 use super::vault::lease;
 use super::{Method, health, openapi};
+use crate::authorize::PARAMETERS as AUTHORIZATION;
 use crate::config::Role;
 use crate::model::Stoppable;
 
@@ -53,6 +55,8 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/introspect" Token Client(introspect::post), Form(&TOKEN_QUERY) => 200 OneOrJwt(&INTROSPECTION, introspect::SIGNED), [400, 401, 413, 429], "Introspect a token (RFC 7662), signed where `Accept` asks so (RFC 9701)";
     Post "/t/{tenant}/connections/{name}/token" Broker Client(lease::lease), Form(&LEASE_REQUEST) => 200 One(&LEASE), [400, 401, 413, 429, 502, 504], "Lease a downstream token for one use";
     Post "/t/{tenant}/revoke" Token Client(revoke::post), Form(&TOKEN_QUERY) => 200 One(&EMPTY), [400, 401, 413, 429], "Revoke one's own token and what was made from it (RFC 7009)";
+    Get "/t/{tenant}/userinfo" Token Client(userinfo::get), Takes::Nothing => 200 One(&USER_INFO), [401, 403], "Read about the user of a token (OpenID Connect Core §5.3)";
+    Post "/t/{tenant}/userinfo" Token Client(userinfo::get), Takes::Nothing => 200 One(&USER_INFO), [401, 403], "The same by POST";
     Get "/t/{tenant}/status-list" Token Public(status_list::get), Takes::Nothing => 200 Jwt("application/statuslist+jwt"), [], "Where every agentic identity stands (Token Status List)";
     Get "/health" Any Site(health::get), Takes::Nothing => 200 One(&HEALTH), [503], "Whether the database answers";
     Get "/openapi.json" Any Site(openapi::get), Takes::Nothing => 200 Document, [], "This document";
@@ -63,8 +67,12 @@ pub static ROUTES: &[Row] = routes! {
     Get "/.well-known/openid-configuration/t/{tenant}" Discovery Public(discovery::metadata), Takes::Nothing => 200 One(&SERVER_METADATA), [], "The same metadata at the other place of that kind";
     Get "/t/{tenant}/jwks.json" Discovery Public(discovery::jwks), Takes::Nothing => 200 One(&KEY_SET), [], "Key set (RFC 7517)";
     Get "/t/{tenant}/resources/{id}/oauth-protected-resource" Discovery Public(discovery::protected_resource), Takes::Nothing => 200 One(&RESOURCE_METADATA), [], "Protected resource metadata (RFC 9728), ready to serve";
-    Get "/t/{tenant}/authorize" Authorize Page(authorize::refuse), Takes::Nothing => 400 One(&OAUTH_ERROR), [], "Refuse an authorization request: no code is issued yet";
-    Post "/t/{tenant}/authorize" Authorize Page(authorize::refuse), Takes::Nothing => 400 One(&OAUTH_ERROR), [], "The same by POST (RFC 6749 §3.1)";
+    Get "/t/{tenant}/authorize" Authorize Page(authorize::get), Query(AUTHORIZATION, true) => 200 Html, [303, 400], "Ask a person for an authorization code (RFC 6749 §4.1.1)";
+    Post "/t/{tenant}/authorize" Authorize Page(authorize::post), Form(&AUTHORIZATION_REQUEST) => 200 Html, [303, 400], "The same by POST (RFC 6749 §3.1)";
+    Get "/t/{tenant}/authorize/{id}" Authorize Page(authorize::resume), Takes::Nothing => 200 Html, [303, 400], "The page on which the person decides";
+    Post "/t/{tenant}/authorize/{id}" Authorize Page(authorize::decide), Form(&DECISION) => 303 Gives::Nothing, [400, 403, 409], "The person decides";
+    Post "/t/{tenant}/sign-in" Authorize Page(sign_in::post), Form(&SIGN_IN) => 303 Gives::Nothing, [400, 403], "A person chooses how to sign in";
+    Post "/t/{tenant}/sign-out" Authorize Page(sign_in::sign_out), Form(&SIGN_OUT) => 303 Gives::Nothing, [400, 403], "A person signs out";
 
     Get "/t/{tenant}/.well-known/ssf-configuration" Discovery Public(ssf::configuration), Takes::Nothing => 200 One(&ssf::TRANSMITTER_METADATA), [], "Where event streams are (Shared Signals Framework 1.0)";
     Get "/.well-known/ssf-configuration/t/{tenant}" Discovery Public(ssf::configuration), Takes::Nothing => 200 One(&ssf::TRANSMITTER_METADATA), [], "The same where that specification looks";

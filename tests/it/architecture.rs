@@ -23,6 +23,7 @@ const ROWS: &[&[&str]] = &[
     &["federation"],
     &["authn"],
     &["tokens"],
+    &["authorize"],
     &["grants", "vault"],
     &["jobs"],
     &["web"],

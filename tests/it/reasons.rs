@@ -1,6 +1,8 @@
 //! Every [`Reason`] is produced by a request, and reaches the wire as its table says. The `match` has no wildcard: a new
 //! reason does not compile until a request provokes it.
 
+use crate::routes::authorize as people;
+use crate::support::browser::parameter;
 use crate::support::hub::{Call, ISSUER, RESOURCE, permit};
 use crate::support::keys::rsa_pem;
 use crate::support::{Credentials, Reply, Scripted, Setup, Signer};
@@ -147,7 +149,6 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::WrongMediaType => scene.form(&[]).header("content-type", "text/plain").send(),
         Reason::MalformedForm => scene.form(&[]).body("scope=%ff").send(),
         Reason::DuplicateParameter => scene.token(&[("scope", "a"), ("scope", "b")]),
-        Reason::UnsupportedResponseType => hub.call("GET", "/t/main/authorize?response_type=code&state=x").send(),
         Reason::MissingGrantType => scene.form(&[]).send(),
         Reason::UnsupportedGrantType => scene.form(&[("grant_type", "password")]).send(),
         Reason::NoClientAuthentication => hub.call("POST", "/t/main/token").form(&[]).send(),
@@ -325,6 +326,33 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
             hub.admin("PUT", &format!("clients/{}", agent.client_id)).header("if-match", "\"0\"").json(&metadata).send()
         }
         Reason::InvalidQuery => hub.admin("GET", "clients?unknown=1").send(),
+        Reason::UnknownClient
+        | Reason::UnknownRedirectUri
+        | Reason::UnsupportedResponseType
+        | Reason::MissingResponseType
+        | Reason::UnsupportedResponseMode
+        | Reason::UnsupportedRequestObject
+        | Reason::UnsupportedAuthorizationDetails
+        | Reason::MissingChallenge
+        | Reason::MalformedPrompt
+        | Reason::MalformedThumbprint
+        | Reason::RequestTooLarge
+        | Reason::CodesNotAllowed
+        | Reason::LoginRequired
+        | Reason::ConsentRequired
+        | Reason::ConsentDenied
+        | Reason::NothingChosen
+        | Reason::ConsentChanged
+        | Reason::FormExpired
+        | Reason::CrossOrigin
+        | Reason::NoSuchProvider
+        | Reason::AccountStopped
+        | Reason::MissingCode
+        | Reason::InvalidCode
+        | Reason::MissingRefreshToken
+        | Reason::InvalidRefreshToken
+        | Reason::OtherResource
+        | Reason::ScopeBeyondConsent => people::provoke(reason),
     }
 }
 
@@ -333,7 +361,20 @@ fn every_reason_is_provoked_by_a_request_and_reaches_the_wire_as_its_table_says(
     for reason in Reason::ALL {
         let scene = Scene::new();
         let reply = provoke(&scene, *reason);
-        let (wire, body) = (reason.wire(), reply.json());
+        let wire = reason.wire();
+        if reply.status == 303 {
+            let sent = ["error", "error_description"].map(|name| parameter(&reply, name));
+            assert_eq!(sent, [wire.code, wire.description].map(|text| Some(text.to_owned())), "{reason:?}: {reply:?}");
+            continue;
+        }
+        if reply.header("content-type").is_some_and(|media| media.starts_with("text/html")) {
+            assert!(
+                reply.status == wire.status && reply.text.contains(&unescaped(wire.description)),
+                "{reason:?}: {reply:?}"
+            );
+            continue;
+        }
+        let body = reply.json();
         let (code, description) = match body.get("error") {
             Some(code) => (code, &body["error_description"]),
             None => (&body["code"], &body["title"]),
@@ -346,6 +387,11 @@ fn every_reason_is_provoked_by_a_request_and_reaches_the_wire_as_its_table_says(
     }
 }
 
+/// A text as a page has it.
+fn unescaped(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
 /// Two reasons with one description could stand in for each other in the test above.
 #[test]
 fn no_two_reasons_have_one_description_and_each_names_its_source() {
@@ -355,7 +401,12 @@ fn no_two_reasons_have_one_description_and_each_names_its_source() {
     assert_eq!(seen.len(), Reason::ALL.len());
     for reason in Reason::ALL {
         let source = reason.wire().source;
-        assert!(source.starts_with("RFC ") || source.starts_with("docs/requirements.md R"), "{reason:?}: {source}");
+        assert!(
+            source.starts_with("RFC ")
+                || source.starts_with("OpenID Connect ")
+                || source.starts_with("docs/requirements.md R"),
+            "{reason:?}: {source}"
+        );
     }
 }
 

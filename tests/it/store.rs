@@ -116,6 +116,7 @@ const SUSPENDED: &str = "UPDATE clients SET status = 'suspended'";
 
 fn a_client(id: &str) -> Client {
     Client {
+        registration: writ::model::Registration::Admin,
         id: id.to_owned(),
         metadata: serde_json::from_value(json!({"client_name": "c"})).unwrap(),
         status: Status::Active,

@@ -8,8 +8,8 @@ use crate::context::Cx;
 use crate::directory::clients;
 use crate::error::Result;
 use crate::grants;
-use crate::model::client::{MAX_ITEMS, MAX_TEXT, MAX_UNUSED_DAYS};
-use crate::model::{Client, ClientKind, ClientMetadata, Stoppable, StoredSecret};
+use crate::model::client::{MAX_ITEMS, MAX_REDIRECT_URIS, MAX_TEXT, MAX_UNUSED_DAYS};
+use crate::model::{ApplicationType, Client, ClientKind, ClientMetadata, Registration, Stoppable, StoredSecret};
 use crate::policy;
 use crate::store;
 use crate::web::schema::objects::{PROOF_ALG, RULE, STATUS};
@@ -26,6 +26,12 @@ const METHOD: Kind = Kind::Words("AuthMethod", || client::METHODS.iter().map(|me
 const KIND: Kind = Kind::Words("ClientKind", || {
     [ClientKind::Autonomous, ClientKind::Delegated, ClientKind::ResourceServer].map(ClientKind::as_str).to_vec()
 });
+const APPLICATION_TYPE: Kind = Kind::Words("ApplicationType", || {
+    [ApplicationType::Web, ApplicationType::Native].map(ApplicationType::as_str).to_vec()
+});
+const REGISTRATION: Kind = Kind::Words("Registration", || {
+    [Registration::Admin, Registration::MetadataDocument, Registration::Dynamic].map(Registration::as_str).to_vec()
+});
 const TAGS: Kind = Kind::List(&Kind::Text(MAX_TEXT), MAX_ITEMS);
 const RESOURCES: Kind = Kind::List(&RESOURCE, MAX_ITEMS);
 
@@ -41,6 +47,9 @@ const METADATA: &[Member] = members![
     must "client_name" Kind::Text(MAX_TEXT),
     may "grant_types" GRANTS,
     may "token_endpoint_auth_method" METHOD,
+    may "redirect_uris" Kind::List(&URI, MAX_REDIRECT_URIS),
+    may "application_type" APPLICATION_TYPE,
+    may "client_uri" URI,
     may "scope" SCOPE,
     may "owner" Kind::Text(MAX_TEXT),
     may "tags" TAGS,
@@ -88,6 +97,7 @@ object!(
     PUT_BODY = "ClientUpdate" [METADATA, members![
         read "client_id" Kind::Word,
         read "client_id_issued_at" Kind::Time,
+        read "registration" REGISTRATION,
         read "status" STATUS,
         read "secrets" Kind::List(&Kind::Object(&SECRET), crate::web::schema::ANY),
         read "updated_at" Kind::Time,
@@ -97,12 +107,14 @@ object!(
 const SHOWN: &[Member] = members![
     must "grant_types" GRANTS,
     must "token_endpoint_auth_method" METHOD,
+    must "application_type" APPLICATION_TYPE,
     must "tags" TAGS,
     must "kind" KIND,
     must "token_endpoint_as_audience" Kind::Boolean,
     must "dpop_bound_access_tokens" Kind::Boolean,
     must "client_id" Kind::Word,
     must "client_id_issued_at" Kind::Time,
+    must "registration" REGISTRATION,
     must "status" STATUS,
     must "secrets" Kind::List(&Kind::Object(&SECRET), crate::web::schema::ANY),
     must "updated_at" Kind::Time,
@@ -160,6 +172,7 @@ impl Aggregate for Clients {
         .members();
         let secrets = client.secrets.iter().map(|secret| Value::Object(view_secret(secret))).collect();
         members.insert("secrets".to_owned(), Value::Array(secrets));
+        members.insert("registration".to_owned(), client.registration.as_str().into());
         members
     }
 

@@ -5,7 +5,7 @@ use super::aggregate::{Aggregate, Posted, Posting, Shown, optional};
 use crate::context::Cx;
 use crate::directory::resources;
 use crate::error::{Reason, Result};
-use crate::model::resource::{MAX_LIFETIME, MAX_TEXT, MIN_LIFETIME};
+use crate::model::resource::{Effect, MAX_LIFETIME, MAX_TEXT, MIN_LIFETIME};
 use crate::model::{Resource, ResourceBody};
 use crate::oauth::ResourceUri;
 use crate::oauth::scope::MAX_TOKENS;
@@ -21,9 +21,12 @@ object!(
         must "name" Kind::Text(MAX_TEXT),
         must "description" Kind::Note(MAX_TEXT),
         may "tool" Kind::Note(MAX_TEXT),
+        may "effect" EFFECT,
     ]]
 );
 
+const EFFECT: Kind =
+    Kind::Words("Effect", || [Effect::Reads, Effect::Changes, Effect::Deletes].map(Effect::as_str).to_vec());
 const SCOPES: Kind = Kind::List(&Kind::Object(&SCOPE), MAX_TOKENS);
 const LIFETIME: Kind = Kind::Whole(MIN_LIFETIME as i64, MAX_LIFETIME as i64);
 

@@ -169,6 +169,51 @@ object!(
 );
 
 object!(
+    /// The form of an authorization request (RFC 6749 §4.1.1 and its extensions).
+    AUTHORIZATION_REQUEST = "AuthorizationRequest" [members![
+        must "response_type" Kind::Word,
+        must "client_id" Kind::Word,
+        may "redirect_uri" Kind::Word,
+        may "scope" SCOPE,
+        may "state" Kind::Word,
+        may "resource" RESOURCE,
+        must "code_challenge" Kind::Word,
+        must "code_challenge_method" Kind::Word,
+        may "nonce" Kind::Word,
+        may "prompt" Kind::Word,
+        may "max_age" Kind::Word,
+        may "acr_values" Kind::Word,
+        may "login_hint" Kind::Word,
+        may "dpop_jkt" Kind::Word,
+    ]]
+);
+
+object!(
+    /// What a client may know of its user (OpenID Connect Core §5.1).
+    USER_INFO = "UserInfo" [members![must "sub" Kind::Word, may "name" Kind::Word, may "email" Kind::Word]]
+);
+
+object!(
+    /// The form of a person's decision; `scope` once for each line that is ticked.
+    DECISION = "Decision" [members![
+        must "tag" Kind::Word,
+        must "decision" Kind::Word,
+        may "scope" Kind::Word,
+        may "duration" Kind::Word,
+    ]]
+);
+
+object!(
+    /// The form in which a person chooses how to sign in.
+    SIGN_IN = "SignIn" [members![must "provider" Kind::Word, may "request" Kind::Word]]
+);
+
+object!(
+    /// The form in which a person signs out.
+    SIGN_OUT = "SignOut" [members![must "tag" Kind::Word, may "request" Kind::Word]]
+);
+
+object!(
     /// The form of a lease request.
     LEASE_REQUEST = "LeaseRequest" [members![
         must "subject_token" Kind::Word,

@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit;
+pub mod authorize;
 mod cache;
 mod chain;
 pub mod client_assertions;

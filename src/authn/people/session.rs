@@ -1,0 +1,72 @@
+//! Sessions: beginning one, finding the person of one, ending them.
+
+use crate::audit;
+use crate::context::{Change, Cx};
+use crate::crypto::{self, Kind, Secret, is_well_formed, sha256};
+use crate::directory::users;
+use crate::error::{Reason, Result};
+use crate::model::event::Facts;
+use crate::model::{EventType, Session, Status, User};
+use crate::store;
+use std::rc::Rc;
+
+/// How long a session lasts, in seconds: a working day.
+const SECONDS: i64 = 12 * 3_600;
+
+/// A person who is signed in.
+pub struct Person {
+    /// The session.
+    pub session: Session,
+    /// The person; active.
+    pub user: Rc<User>,
+}
+
+/// How a person has signed in.
+pub struct SignedIn {
+    /// Who says so.
+    pub issuer: String,
+    /// How that issuer calls its own session.
+    pub sid: Option<String>,
+    /// How the person authenticated.
+    pub acr: Option<String>,
+    /// When, in seconds.
+    pub auth_time: i64,
+}
+
+/// Begins a session; the secret is the value of its cookie, and how many seconds it lasts.
+pub async fn begin(cx: &Cx<'_>, user: &User, signed_in: SignedIn) -> Result<(Secret<String>, i64)> {
+    let secret = crypto::mint(Kind::Session, &*cx.world.entropy);
+    let SignedIn { issuer, sid, acr, auth_time } = signed_in;
+    let expires_at = cx.now.seconds().saturating_add(SECONDS);
+    let session =
+        Session { id: sha256(secret.expose()), user: user.id.clone(), issuer, sid, acr, auth_time, expires_at };
+    let facts = Facts { subject: Some(user.id.clone()), detail: Some(session.issuer.clone()), ..Facts::default() };
+    let event = audit::event(cx, EventType::SessionBegun, None, facts);
+    match cx.commit(Change::guard(store::sessions::insert(&cx.tenant.id, &session)).event(event)).await? {
+        true => Ok((secret, SECONDS)),
+        false => Err(Reason::AccountStopped.into()),
+    }
+}
+
+/// The person whose session has this cookie; nothing if it is over, or the person has been stopped.
+pub async fn find(cx: &Cx<'_>, cookie: &str) -> Result<Option<Person>> {
+    if !is_well_formed(Kind::Session, cookie) {
+        return Ok(None);
+    }
+    let id = sha256(cookie);
+    let Some(session) = cx.one(store::sessions::get(&cx.tenant.id, &id.to_text(), cx.now.seconds())).await? else {
+        return Ok(None);
+    };
+    let user = users::load(cx, &session.user).await?.filter(|user| user.status == Status::Active);
+    // Whoever was stopped for a while signs in anew.
+    let user = user.filter(|user| session.auth_time > user.revoked_before);
+    Ok(user.map(|user| Person { session, user }))
+}
+
+/// Ends the session of a person.
+pub async fn end(cx: &Cx<'_>, person: &Person) -> Result<()> {
+    let facts = Facts { subject: Some(person.user.id.clone()), ..Facts::default() };
+    let event = audit::event(cx, EventType::SessionEnded, None, facts);
+    let guard = store::sessions::delete(&cx.tenant.id, &person.session.id.to_text());
+    cx.commit(Change::guard(guard).event(event)).await.map(drop)
+}

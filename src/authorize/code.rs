@@ -1,0 +1,108 @@
+//! Authorization codes (RFC 6749 §4.1.2): issued with the consent under them.
+//!
+//! 1. 256 random bits, of which the digest is stored; 60 seconds (docs/requirements.md R3).
+//! 2. Bound to the client, the redirect URI, the challenge, the resource, the scope, the person, and the key if one is named.
+
+use super::request::{Request, response};
+use super::steps::{Asked, broken};
+use crate::authn::people::Person;
+use crate::context::{Change, Cx};
+use crate::crypto::{self, Kind, nonce, sha256};
+use crate::error::{Reason, Result};
+use crate::model::consent::CodeBody;
+use crate::model::{Authorization, Code, Consent, Event};
+use crate::oauth::{Scope, redirect};
+use crate::store;
+
+/// How long a code lives, in seconds.
+pub const CODE_SECONDS: i64 = 60;
+
+/// How long a refresh family lives at the most, in seconds: sliding never extends it.
+const REFRESH_SECONDS: i64 = 90 * 86_400;
+
+/// What a code is issued with.
+pub struct Grant<'a> {
+    /// The consent that is remembered, as it will be.
+    pub consent: Option<&'a Consent>,
+    /// What is allowed this time.
+    pub once: Scope,
+    /// The change that writes the consent.
+    pub change: Option<Change>,
+    /// The event.
+    pub event: Option<Event>,
+}
+
+/// A code under a consent that was given before.
+pub async fn again(
+    cx: &Cx<'_>,
+    request: &Request,
+    asked: &Asked,
+    person: &Person,
+    consent: &Consent,
+) -> Result<String> {
+    issue(
+        cx,
+        request,
+        asked,
+        person,
+        Grant { consent: Some(consent), once: Scope::default(), change: None, event: None },
+    )
+    .await
+}
+
+/// Issues a code; the response for the client.
+pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Person, grant: Grant<'_>) -> Result<String> {
+    let now = cx.now.seconds();
+    let Grant { consent, once, change, event } = grant;
+    let remembered = consent.map(|consent| consent.scope(now)).unwrap_or_default();
+    let allowed = |scope: &str| remembered.contains(scope) || once.contains(scope);
+    let secret = crypto::mint(Kind::AuthorizationCode, &*cx.world.entropy);
+    let resource = &asked.target.resource.body;
+    let of_resource = |scope: &str| resource.scopes.iter().any(|known| known.name == scope);
+    let authorization = Authorization {
+        consent: consent.map(|consent| consent.id.clone()),
+        resource: resource.resource.to_string(),
+        scope: remembered.narrowed(of_resource),
+        identity: asked.identity.narrowed(allowed),
+        redirect_host: redirect::host(&asked.redirect_uri).to_owned(),
+        acr: person.session.acr.clone(),
+        auth_time: person.session.auth_time,
+        jkt: asked.jkt.clone(),
+        issued_at: now,
+    };
+    let may_refresh = asked.client.metadata.grant_types.iter().any(|grant| grant == "refresh_token");
+    let last = consent.and_then(|consent| consent.lines.iter().map(|line| line.until.unwrap_or(i64::MAX)).max());
+    let refresh_until = last.filter(|_| may_refresh).map(|last| last.min(now.saturating_add(REFRESH_SECONDS)));
+    let body = CodeBody {
+        authorization,
+        once: once.narrowed(of_resource),
+        redirect_uri: request.get("redirect_uri").unwrap_or(&asked.redirect_uri).to_owned(),
+        challenge: asked.challenge.clone(),
+        nonce: request.get("nonce").map(str::to_owned),
+        refresh_until,
+    };
+    let json = serde_json::to_string(&body).map_err(|_| broken())?;
+    let code = Code {
+        id: sha256(secret.expose()).to_text(),
+        client: asked.client.id.clone(),
+        user: person.user.id.clone(),
+        family: nonce(&*cx.world.entropy),
+        body,
+        claim: None,
+        expires_at: now.saturating_add(CODE_SECONDS),
+    };
+    let change = match change {
+        Some(change) => change.then(store::codes::insert_if_changed(&cx.tenant.id, &code, json)),
+        None => Change::guard(store::codes::insert(&cx.tenant.id, &code, json)),
+    };
+    let change = event.into_iter().fold(change, Change::event);
+    match cx.commit(change).await? {
+        true => Ok(answer(cx, request, &asked.redirect_uri, secret.expose())),
+        false => Err(Reason::ConsentChanged.into()),
+    }
+}
+
+/// The response with a code.
+pub fn answer(cx: &Cx<'_>, request: &Request, redirect_uri: &str, code: &str) -> String {
+    response(cx, redirect_uri, request.get("state"), &[("code", code)])
+}

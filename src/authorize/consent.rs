@@ -1,0 +1,172 @@
+//! What a person decides: writing the consent, with the code under it, in one change.
+//!
+//! 1. A line is allowed only if it was on the page and is possible now: the page is made anew from the sealed request.
+//! 2. What was allowed before stays: a step-up is a union.
+//! 3. `this time` is not remembered, and brings no refresh token.
+
+use super::code;
+use super::lines::Possible;
+use super::request::Request;
+use super::steps::{Ask, broken, parties, refusal_response};
+use crate::audit;
+use crate::authn::people::Person;
+use crate::context::{Change, Cx};
+use crate::crypto::sha256;
+use crate::error::{Reason, Result};
+use crate::model::consent::Line;
+use crate::model::event::Facts;
+use crate::model::{Client, Consent, EventType};
+use crate::oauth::Scope;
+use crate::store;
+use serde_json::json;
+
+/// For how long a line is allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Duration {
+    /// For the first token alone.
+    Once,
+    /// An hour.
+    Hour,
+    /// A day.
+    Day,
+    /// 30 days.
+    Month,
+    /// Until it is taken back.
+    Open,
+}
+
+impl Duration {
+    /// Every one, the shortest first.
+    pub const ALL: [Self; 5] = [Self::Once, Self::Hour, Self::Day, Self::Month, Self::Open];
+
+    /// The name in the form.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Once => "once",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Month => "month",
+            Self::Open => "open",
+        }
+    }
+
+    /// The one of that name.
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|duration| duration.as_str() == name)
+    }
+
+    /// When it is over, in seconds since the epoch; nothing: never.
+    fn until(self, now: i64) -> Option<i64> {
+        let seconds = match self {
+            Self::Once => 0,
+            Self::Hour => 3_600,
+            Self::Day => 86_400,
+            Self::Month => 30 * 86_400,
+            Self::Open => return None,
+        };
+        Some(now.saturating_add(seconds))
+    }
+}
+
+/// A line that the person has ticked.
+pub struct Choice {
+    /// The scope.
+    pub scope: String,
+    /// For how long.
+    pub duration: Duration,
+}
+
+/// What the person has ticked.
+pub type Decision = Vec<Choice>;
+
+/// Allows what the person has ticked; the response for the client.
+pub async fn approve(
+    cx: &Cx<'_>,
+    request: &Request,
+    ask: &Ask,
+    person: &Person,
+    decision: &Decision,
+) -> Result<String> {
+    let now = cx.now.seconds();
+    let possible =
+        |scope: &str| ask.lines.iter().any(|line| line.scope == scope && !matches!(line.possible, Possible::No(_)));
+    let chosen: Vec<&Choice> = decision.iter().filter(|choice| possible(&choice.scope)).collect();
+    let is_of_resource = |scope: &str| ask.asked.target.scope.contains(scope);
+    if !chosen.iter().any(|choice| is_of_resource(&choice.scope)) && !ask.lines.iter().any(|line| line.is_held) {
+        return Err(Reason::NothingChosen.into());
+    }
+    let once: Scope =
+        chosen.iter().filter(|choice| choice.duration == Duration::Once).map(|choice| &*choice.scope).collect();
+    let mut lines: Vec<Line> =
+        ask.consent.iter().flat_map(|consent| consent.lines.clone()).filter(|line| line.is_live(now)).collect();
+    // A line on the page that was held and is not ticked any more is taken out of what is remembered.
+    let on_page = |scope: &str| ask.lines.iter().any(|line| line.scope == scope);
+    lines.retain(|line| !on_page(&line.scope));
+    for choice in chosen.iter().filter(|choice| choice.duration != Duration::Once) {
+        lines.push(Line { scope: choice.scope.clone(), until: choice.duration.until(now) });
+    }
+    let consent = remembered(cx, ask, person, lines);
+    let mut change = None;
+    if !consent.lines.is_empty() {
+        let guard = store::consents::put(&cx.tenant.id, &consent, lines_json(&consent)?);
+        change = Some(Change::guard(guard));
+    }
+    let facts = Facts {
+        subject: Some(person.user.id.clone()),
+        resource: Some(consent.resource.clone()),
+        scope_asked: request.get("scope").map(str::to_owned),
+        scope_given: Some(chosen.iter().map(|choice| &*choice.scope).collect::<Scope>().to_string()),
+        target: Some(consent.id.clone()),
+        detail: Some(consent.redirect_host.clone()),
+        ..Facts::default()
+    };
+    let event = audit::event(cx, EventType::ConsentGranted, Some(&ask.asked.client.id), facts);
+    let under = (!consent.lines.is_empty()).then_some(&consent);
+    code::issue(cx, request, &ask.asked, person, code::Grant { consent: under, once, change, event: Some(event) }).await
+}
+
+/// The consent as it will be.
+fn remembered(cx: &Cx<'_>, ask: &Ask, person: &Person, lines: Vec<Line>) -> Consent {
+    let now = cx.now.seconds();
+    let parties = parties(&ask.asked, person);
+    let (id, version, created_at) = match &ask.consent {
+        Some(consent) => (consent.id.clone(), consent.version, consent.created_at),
+        None => (cx.new_id(), 1, now),
+    };
+    Consent {
+        id,
+        user: parties.user.to_owned(),
+        client: parties.client.to_owned(),
+        redirect_host: parties.redirect_host.to_owned(),
+        resource: parties.resource.to_owned(),
+        document: document(&ask.asked.client),
+        lines,
+        version,
+        created_at,
+        updated_at: now,
+    }
+}
+
+fn lines_json(consent: &Consent) -> Result<String> {
+    serde_json::to_string(&consent.lines).map_err(|_| broken().into())
+}
+
+/// Refuses everything; the response for the client.
+pub async fn refuse(cx: &Cx<'_>, request: &Request, ask: &Ask, person: &Person) -> Result<String> {
+    let facts = Facts {
+        subject: Some(person.user.id.clone()),
+        resource: Some(ask.asked.target.resource.body.resource.to_string()),
+        scope_asked: Some(ask.asked.target.scope.to_string()),
+        ..Facts::default()
+    };
+    audit::record(cx, &audit::event(cx, EventType::ConsentRefused, Some(&ask.asked.client.id), facts)).await?;
+    Ok(refusal_response(cx, request, &ask.asked.redirect_uri, Reason::ConsentDenied))
+}
+
+/// The digest of what a client says about itself: when it changes, the person is asked again.
+pub fn document(client: &Client) -> String {
+    let metadata = &client.metadata;
+    let said =
+        json!([metadata.client_name, metadata.redirect_uris, metadata.jwks, metadata.jwks_uri, metadata.client_uri]);
+    sha256(said.to_string()).to_text()
+}

@@ -1,0 +1,119 @@
+//! The lines of a consent: what a client asks for, in words, with what policy says of each.
+//!
+//! 1. A line says what policy would give the client now, for this person, from here; the token endpoint asks again.
+//! 2. What is not possible is a line too. Nothing that is granted is none.
+//! 3. A line that the request names is ticked, unless it deletes something. Where the request names none, what reads is ticked and nothing
+//!    else: the least. Where something was allowed before, what is missing is ticked: it is the difference that is shown.
+//! 4. `consent` forbids, and permits nothing: what a client may have, `issue` says.
+
+use super::steps::Asked;
+use crate::authn::people::Person;
+use crate::cedar::{Action, Circumstance, Verdict};
+use crate::context::Cx;
+use crate::error::Result;
+use crate::model::Consent;
+use crate::model::event::Because;
+use crate::model::resource::Effect;
+use crate::policy::{self, Inquiry};
+use crate::tokens::decide::as_policy_targets;
+
+/// What policy says of a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Possible {
+    /// It would be given.
+    Yes,
+    /// It would be given on a condition, which is asked for when it is used.
+    AsksAgain,
+    /// It would not be given.
+    No(Because),
+}
+
+/// One scope that the person is asked about.
+#[derive(Clone, Debug)]
+pub struct Line {
+    /// The scope.
+    pub scope: String,
+    /// What it is, in the words of its resource; nothing for a scope about the person.
+    pub description: Option<String>,
+    /// What it does.
+    pub effect: Effect,
+    /// The tool that it stands for.
+    pub tool: Option<String>,
+    /// What policy says.
+    pub possible: Possible,
+    /// Whether the person has allowed it before.
+    pub is_held: bool,
+    /// Whether it is ticked at first.
+    pub is_ticked: bool,
+}
+
+/// The lines of a request, in the order in which their resource has them; those about the person come first.
+pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Consent>) -> Result<Vec<Line>> {
+    let verdicts = verdicts(cx, asked, person, Action::Issue).await?;
+    let forbids = verdicts_of_consent(cx, asked, person).await?;
+    let held = consent.map(|consent| consent.scope(cx.now.seconds())).unwrap_or_default();
+    let is_step_up = asked.target.scope.iter().any(|scope| held.contains(scope));
+    let mut lines = Vec::new();
+    for scope in asked.identity.iter() {
+        lines.push(Line {
+            scope: scope.to_owned(),
+            description: None,
+            effect: Effect::Reads,
+            tool: None,
+            possible: Possible::Yes,
+            is_held: held.contains(scope),
+            is_ticked: true,
+        });
+    }
+    for ((scope, verdict), forbid) in asked.target.scope.iter().zip(&verdicts).zip(&forbids) {
+        let body = asked.target.resource.body.scopes.iter().find(|body| body.name == scope);
+        let possible = forbid.map_or_else(|| possible(verdict), Possible::No);
+        let effect = body.map_or(Effect::Changes, |body| body.effect());
+        let is_least = match asked.names_scope {
+            true => effect != Effect::Deletes || is_step_up,
+            false => effect == Effect::Reads,
+        };
+        lines.push(Line {
+            scope: scope.to_owned(),
+            description: body.map(|body| body.description.clone()),
+            effect,
+            tool: body.and_then(|body| body.tool.clone()),
+            possible,
+            is_held: held.contains(scope),
+            is_ticked: possible == Possible::Yes && is_least,
+        });
+    }
+    Ok(lines)
+}
+
+fn possible(verdict: &Verdict) -> Possible {
+    match policy::refusal(verdict) {
+        None => Possible::Yes,
+        Some(Because::Requirement) => Possible::AsksAgain,
+        Some(because) => Possible::No(because),
+    }
+}
+
+async fn verdicts(cx: &Cx<'_>, asked: &Asked, person: &Person, action: Action) -> Result<Vec<Verdict>> {
+    let client = &asked.client;
+    let circumstance = Circumstance {
+        grant_type: Some("authorization_code".to_owned()),
+        auth_method: Some(client.metadata.token_endpoint_auth_method.as_str().to_owned()),
+        acr: person.session.acr.clone(),
+        dpop: asked.jkt.is_some() || client.metadata.dpop_bound_access_tokens,
+        scopes: asked.target.scope.to_vec(),
+        chain_tags: policy::shared_tags(cx, &client.id, &person.user.id, &[]).await?,
+        subject: Some(policy::subject(&person.user)),
+        ..policy::circumstance(cx)
+    };
+    let targets = as_policy_targets(&asked.target);
+    policy::decide(cx, client, Inquiry { action, targets: &targets, circumstance: &circumstance }).await
+}
+
+/// Of each line, why it may not be consented to; nothing if no policy says so.
+async fn verdicts_of_consent(cx: &Cx<'_>, asked: &Asked, person: &Person) -> Result<Vec<Option<Because>>> {
+    let verdicts = verdicts(cx, asked, person, Action::Consent).await?;
+    let forbid =
+        |verdict: &Verdict| policy::refusal(verdict).filter(|why| matches!(why, Because::Forbidden | Because::Error));
+    Ok(verdicts.iter().map(forbid).collect())
+}

@@ -1,0 +1,75 @@
+//! Authorization codes. A redemption is a guarded statement: of any number of them, one changes the row.
+
+use super::{Query, Reader, query, sql};
+use crate::error::Result;
+use crate::model::Code;
+use crate::ports::Sql;
+
+macro_rules! keep {
+    ($tenant:expr, $code:expr, $body:expr, $when:literal) => {
+        sql!(
+            concat!(
+                "INSERT INTO codes (tenant, id, client, user, family, body, expires_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7 WHERE ",
+                $when
+            ),
+            $tenant,
+            $code.id.as_str(),
+            $code.client.as_str(),
+            $code.user.as_str(),
+            $code.family.as_str(),
+            $body,
+            $code.expires_at
+        )
+    };
+}
+/// The code of that digest, redeemed or not.
+pub fn get(tenant: &str, id: &str) -> Query<Code> {
+    query!(
+        read,
+        "SELECT id, client, user, family, body, claim, expires_at FROM codes WHERE tenant = ?1 AND id = ?2",
+        tenant,
+        id
+    )
+}
+
+/// Keeps a code if the statement before changed something.
+pub fn insert_if_changed(tenant: &str, code: &Code, body: String) -> Sql {
+    keep!(tenant, code, body, "changes() > 0")
+}
+
+/// Keeps a code; the guard of a chain.
+pub fn insert(tenant: &str, code: &Code, body: String) -> Sql {
+    keep!(tenant, code, body, "true")
+}
+
+/// Redeems a code that was not redeemed before; the guard of a chain.
+pub fn redeem(tenant: &str, id: &str, claim: &str, now: i64) -> Sql {
+    sql!(
+        "UPDATE codes SET claim = ?3 WHERE tenant = ?1 AND id = ?2 AND claim IS NULL AND expires_at > ?4",
+        tenant,
+        id,
+        claim,
+        now
+    )
+}
+
+/// Forgets codes that nobody can redeem any more, `limit` at the most.
+pub fn forget(before: i64, limit: i64) -> Sql {
+    sql!(
+        "DELETE FROM codes WHERE (tenant, id) IN (SELECT tenant, id FROM codes WHERE expires_at <= ?1 LIMIT ?2)",
+        before,
+        limit
+    )
+}
+
+fn read(row: &Reader<'_>) -> Result<Code> {
+    Ok(Code {
+        id: row.text("id")?,
+        client: row.text("client")?,
+        user: row.text("user")?,
+        family: row.text("family")?,
+        body: row.json("body")?,
+        claim: row.optional_text("claim"),
+        expires_at: row.int("expires_at")?,
+    })
+}

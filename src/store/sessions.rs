@@ -1,0 +1,65 @@
+//! Sessions of people.
+
+use super::{Query, Reader, query, sql};
+use crate::crypto::Digest;
+use crate::error::{Fault, Result};
+use crate::model::Session;
+use crate::ports::Sql;
+
+/// The session of that digest, while it lasts.
+pub fn get(tenant: &str, id: &str, now: i64) -> Query<Session> {
+    query!(
+        read,
+        "SELECT id, user, issuer, sid, acr, auth_time, expires_at FROM sessions WHERE tenant = ?1 AND id = ?2 AND expires_at > ?3",
+        tenant,
+        id,
+        now
+    )
+}
+
+/// Begins a session of a person who is active; the guard of a chain.
+pub fn insert(tenant: &str, session: &Session) -> Sql {
+    sql!(
+        "INSERT INTO sessions (tenant, id, user, issuer, sid, acr, auth_time, expires_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 \
+         WHERE EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND id = ?3 AND status = 'active')",
+        tenant,
+        session.id.to_text(),
+        session.user.as_str(),
+        session.issuer.as_str(),
+        session.sid.clone(),
+        session.acr.clone(),
+        session.auth_time,
+        session.expires_at
+    )
+}
+
+/// Ends a session; the guard of a chain.
+pub fn delete(tenant: &str, id: &str) -> Sql {
+    sql!("DELETE FROM sessions WHERE tenant = ?1 AND id = ?2", tenant, id)
+}
+
+/// Ends all sessions of a person; the guard of a chain.
+pub fn delete_of_user(tenant: &str, user: &str) -> Sql {
+    sql!("DELETE FROM sessions WHERE tenant = ?1 AND user = ?2", tenant, user)
+}
+
+/// Forgets sessions that have ended, `limit` at the most.
+pub fn forget(now: i64, limit: i64) -> Sql {
+    sql!(
+        "DELETE FROM sessions WHERE (tenant, id) IN (SELECT tenant, id FROM sessions WHERE expires_at <= ?1 LIMIT ?2)",
+        now,
+        limit
+    )
+}
+
+fn read(row: &Reader<'_>) -> Result<Session> {
+    Ok(Session {
+        id: Digest::from_text(&row.text("id")?).ok_or(Fault::Broken("a stored digest is none"))?,
+        user: row.text("user")?,
+        issuer: row.text("issuer")?,
+        sid: row.optional_text("sid"),
+        acr: row.optional_text("acr"),
+        auth_time: row.int("auth_time")?,
+        expires_at: row.int("expires_at")?,
+    })
+}

@@ -1,0 +1,104 @@
+//! `GET|POST /t/{tenant}/authorize` and the page on which a person decides, `/t/{tenant}/authorize/{id}`.
+
+use super::consent;
+use super::cookies::{forget, keep, kept};
+use super::layout::Page;
+use super::{expect_tag, form, language, person, sign_in, tag};
+use crate::authn::people::{Person, browser};
+use crate::authorize::{self, Ask, Choice, Duration, Outcome};
+use crate::error::{Error, Reason, Result};
+use crate::oauth::Form;
+use crate::web::{Call, Response};
+
+/// What a request under way is called among what the browser keeps.
+const KIND: &str = "request";
+/// For how long a person may think it over, in seconds.
+const SECONDS: i64 = 3_600;
+
+/// A request by `GET`.
+pub async fn get(call: Call<'_>) -> Result<Response> {
+    let (form, problem) = Form::read_query(&call.request.query);
+    begin(call, form, problem).await
+}
+
+/// A request by `POST` (RFC 6749 §3.1).
+pub async fn post(call: Call<'_>) -> Result<Response> {
+    let body = call.request.body.as_deref().ok_or(Reason::BodyTooLarge)?;
+    let (form, problem) = Form::read(call.request.header("content-type"), body);
+    begin(call, form, problem).await
+}
+
+async fn begin(call: Call<'_>, form: Form, problem: Option<Reason>) -> Result<Response> {
+    let (request, problem) = authorize::Request::new(call.cx, form, problem);
+    let person = person(call).await?;
+    let outcome = authorize::run(call.cx, &request, problem, person.as_ref()).await?;
+    let id = call.cx.new_id();
+    let response = show(call, &id, outcome, person.as_ref())?;
+    match response.status {
+        200 => {
+            let sealed = browser::seal(call.cx, KIND, &request, SECONDS)?;
+            Ok(keep(call.cx, call.request, response, (KIND, &id), &sealed, SECONDS))
+        }
+        _ => Ok(response),
+    }
+}
+
+/// The request goes on: its person has signed in.
+pub async fn resume(call: Call<'_>) -> Result<Response> {
+    let (id, request) = kept_request(call)?;
+    let person = person(call).await?;
+    let outcome = authorize::run(call.cx, &request, None, person.as_ref()).await?;
+    let response = show(call, id, outcome, person.as_ref())?;
+    Ok(if response.status == 200 { response } else { forget(call.cx, call.request, response, (KIND, id)) })
+}
+
+/// The person decides.
+pub async fn decide(call: Call<'_>) -> Result<Response> {
+    let (id, request) = kept_request(call)?;
+    let form = form(call)?;
+    let Some(person) = person(call).await? else {
+        // Signing in leads back to the page: the request is still here.
+        return resume(call).await;
+    };
+    expect_tag(call, &form, &person, id)?;
+    let outcome = authorize::run(call.cx, &request, None, Some(&person)).await?;
+    let ask = match Ask::of(outcome) {
+        Ok(ask) => ask,
+        Err(other) => return show(call, id, *other, Some(&person)),
+    };
+    let to = match form.get("decision") {
+        Some("allow") => authorize::approve(call.cx, &request, &ask, &person, &choices(&form)).await?,
+        _ => authorize::refuse(call.cx, &request, &ask, &person).await?,
+    };
+    Ok(forget(call.cx, call.request, Response::redirect(to), (KIND, id)))
+}
+
+/// The request that the browser keeps under the id in the path.
+fn kept_request<'a>(call: Call<'a>) -> Result<(&'a str, authorize::Request)> {
+    let id = call.id(0)?;
+    let sealed = kept(call.cx, call.request, KIND, id).ok_or(Reason::FormExpired)?;
+    let request = browser::open(call.cx, KIND, &sealed).ok_or(Reason::FormExpired)?;
+    Ok((id, request))
+}
+
+/// What is ticked, each for as long as its own field or that of the page says.
+fn choices(form: &Form) -> Vec<Choice> {
+    let above = form.get("duration").and_then(Duration::parse).unwrap_or(Duration::Once);
+    let own = |scope: &str| form.get(&["for ", scope].concat()).and_then(Duration::parse);
+    form.all("scope").map(|scope| Choice { scope: scope.to_owned(), duration: own(scope).unwrap_or(above) }).collect()
+}
+
+fn show(call: Call<'_>, id: &str, outcome: Outcome, person: Option<&Person>) -> Result<Response> {
+    let language = language(call.request);
+    match (outcome, person) {
+        (Outcome::Response(to), _) => Ok(Response::redirect(to)),
+        (Outcome::SignIn(asked), _) => Ok(sign_in::page(call, language, Some((id, &asked))).respond(200)),
+        (Outcome::Ask(ask), Some(person)) => {
+            let tag = tag(call, person, id)?;
+            let page: Page = consent::page(call.cx, language, &ask, person, (id, &tag));
+            Ok(page.respond(200))
+        }
+        (Outcome::Ask(_), None) => Err(Reason::FormExpired.into()),
+        (Outcome::Refused(refusal), _) => Err(Error::Refused(refusal)),
+    }
+}

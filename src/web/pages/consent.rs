@@ -1,0 +1,156 @@
+//! The page on which a person decides about a client.
+
+use super::layout::Page;
+use super::texts::{Language, Texts};
+use crate::authn::people::Person;
+use crate::authorize::{Ask, Duration, Line, Possible};
+use crate::context::Cx;
+use crate::model::event::Because;
+use crate::model::resource::Effect;
+use crate::model::{Client, Registration, User};
+use crate::oauth::redirect;
+use maud::{Markup, html};
+use url::Url;
+
+/// The page; `id` names the request, `tag` goes with the form.
+pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, tag): (&str, &str)) -> Page {
+    let texts = language.texts();
+    let Ask { asked, lines, .. } = ask;
+    let (client, resource) = (&asked.client, &asked.target.resource.body);
+    let content = html! {
+        h1 { (client.metadata.client_name) " " (texts.wants_access) " " (resource.name) }
+        (known(texts, client))
+        dl {
+            dt { (texts.returns_to) } dd { strong { (redirect::host(&asked.redirect_uri)) } }
+            dt { (texts.signed_in_as) } dd { strong { (name(&person.user)) } }
+        }
+        @if redirect::is_loopback(&asked.redirect_uri) { p.warn { (texts.loopback) } }
+        form method="post" action=(path(cx, id)) {
+            input type="hidden" name="tag" value=(tag);
+            fieldset {
+                legend { (texts.may) }
+                ul { @for line in lines { (row(texts, line, ask.consent.is_some())) } }
+            }
+            p { label for="duration" { (texts.how_long) } (durations(texts, "duration", None)) }
+            div.actions {
+                button name="decision" value="deny" { (texts.deny) }
+                button.main name="decision" value="allow" { (texts.allow) }
+            }
+            p.quiet { (texts.take_back) }
+        }
+        footer {
+            form method="post" action=(super::sign_in::sign_out_path(cx)) {
+                input type="hidden" name="request" value=(id);
+                input type="hidden" name="tag" value=(tag);
+                button { (texts.another_person) }
+            }
+        }
+    };
+    let title = format!("{} {} {}", client.metadata.client_name, texts.wants_access, resource.name);
+    Page { language, title, content, form_targets: vec![target(&asked.redirect_uri)] }
+}
+
+fn path(cx: &Cx<'_>, id: &str) -> String {
+    format!("/t/{}/authorize/{id}", cx.tenant.id)
+}
+
+/// Where a form may lead, as a source of a content security policy: the origin, or a scheme of its own.
+pub fn target(redirect_uri: &str) -> String {
+    let Ok(url) = Url::parse(redirect_uri) else { return String::new() };
+    match url.scheme() {
+        "https" | "http" => url.origin().ascii_serialization(),
+        scheme => [scheme, ":"].concat(),
+    }
+}
+
+/// How the client is known.
+fn known(texts: &Texts, client: &Client) -> Markup {
+    html! {
+        @match client.registration {
+            Registration::Admin => p.quiet { (texts.known_admin) },
+            Registration::MetadataDocument => p { (texts.known_document) " " strong { (redirect::host(&client.id)) } },
+            Registration::Dynamic => p.warn { (texts.known_dynamic) },
+        }
+    }
+}
+
+/// What a person is called: never by an id alone where there is a name.
+pub fn name(user: &User) -> &str {
+    let names = [&user.body.name, &user.body.email];
+    names.into_iter().flatten().next().map_or(user.id.as_str(), String::as_str)
+}
+
+fn row(texts: &Texts, line: &Line, is_again: bool) -> Markup {
+    let (effect, class) = match line.effect {
+        Effect::Reads => (texts.reads, "effect"),
+        Effect::Changes => (texts.changes, "effect changes"),
+        Effect::Deletes => (texts.deletes, "effect deletes"),
+    };
+    let is_possible = !matches!(line.possible, Possible::No(_));
+    let described = line.description.as_deref().unwrap_or_else(|| about(texts, &line.scope));
+    html! {
+        li {
+            label {
+                input type="checkbox" name="scope" value=(line.scope) checked[line.is_ticked || line.is_held] disabled[!is_possible];
+                span class=(if is_possible { "" } else { "off" }) {
+                    span class=(class) { (effect) }
+                    (if described.is_empty() { line.scope.as_str() } else { described })
+                    @if is_again {
+                        small { @if line.is_held { (texts.already) } @else { strong { (texts.new_line) } } }
+                    }
+                    @match line.possible {
+                        Possible::Yes => {}
+                        Possible::AsksAgain => small { (texts.asks_again) }
+                        Possible::No(because) => small { (texts.not_possible) ": " (why(texts, because)) }
+                    }
+                }
+            }
+            @if line.description.is_some() {
+                details {
+                    summary { code { (line.scope) } }
+                    @if let Some(tool) = &line.tool { small { (texts.tool) ": " code { (tool) } } }
+                    @if is_possible { p.line-for { label { span { (texts.how_long) } (durations(texts, &["for ", &line.scope].concat(), Some(texts.as_above))) } } }
+                }
+            }
+        }
+    }
+}
+
+/// A choice of durations; the default one is the middle of what is sensible, or `as_above`.
+fn durations(texts: &Texts, name: &str, as_above: Option<&str>) -> Markup {
+    let word = |duration: Duration| match duration {
+        Duration::Once => texts.once,
+        Duration::Hour => texts.hour,
+        Duration::Day => texts.day,
+        Duration::Month => texts.month,
+        Duration::Open => texts.open,
+    };
+    html! {
+        " "
+        select name=(name) id=[as_above.is_none().then_some(name)] {
+            @if let Some(above) = as_above { option value="" { (above) } }
+            @for duration in Duration::ALL {
+                option value=(duration.as_str()) selected[as_above.is_none() && duration == Duration::Month] { (word(duration)) }
+            }
+        }
+    }
+}
+
+fn why(texts: &Texts, because: Because) -> &'static str {
+    match because {
+        Because::Forbidden => texts.forbidden,
+        Because::Error => texts.undecided,
+        _ => texts.no_permit,
+    }
+}
+
+/// A scope about the person, in words.
+fn about(texts: &Texts, scope: &str) -> &'static str {
+    match scope {
+        "openid" => texts.openid,
+        "profile" => texts.profile,
+        "email" => texts.email,
+        "offline_access" => texts.offline_access,
+        _ => "",
+    }
+}

@@ -1,0 +1,73 @@
+//! The frame of every page, its headers, and the page of an error.
+
+use super::texts::Language;
+use crate::crypto::{b64, sha256};
+use crate::error::{Error, Fault};
+use crate::web::Response;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+const STYLE: &str = include_str!("style.css");
+
+/// A page: its title and what is in it.
+pub struct Page {
+    /// The language of its texts.
+    pub language: Language,
+    /// The title.
+    pub title: String,
+    /// What is in `main`.
+    pub content: Markup,
+    /// Where the answer to a form on it may lead, besides our own origin: browsers hold redirects against the policy too.
+    pub form_targets: Vec<String>,
+}
+
+impl Page {
+    /// The response with the page.
+    pub fn respond(self, status: u16) -> Response {
+        let Self { language, title, content, form_targets } = self;
+        let body = html! {
+            (DOCTYPE)
+            html lang=(language.tag()) {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    title { (title) }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body { main { (content) } }
+            }
+        };
+        // The policy wants base64 with its other alphabet (RFC 4648 §4).
+        let style = b64(sha256(STYLE).bytes()).replace('-', "+").replace('_', "/");
+        let targets: String = form_targets.iter().flat_map(|target| [" ", target.as_str()]).collect();
+        let policy = format!(
+            "default-src 'none'; style-src 'sha256-{style}='; form-action 'self'{targets}; frame-ancestors 'none'; base-uri 'none'"
+        );
+        Response { body: body.into_string(), ..Response::empty(status) }
+            .with("content-type", "text/html; charset=utf-8")
+            .with("content-security-policy", policy)
+            .with("x-frame-options", "DENY")
+            .with("referrer-policy", "no-referrer")
+            .with("cache-control", "no-store")
+    }
+}
+
+/// The page of an error.
+pub fn error(error: &Error, language: Language) -> Response {
+    let texts = language.texts();
+    let (wire, decision) = match error {
+        Error::Refused(refusal) => (refusal.reason.wire(), refusal.decision.as_deref()),
+        Error::Fault(fault) => (fault.wire(), None),
+    };
+    let content = html! {
+        h1 { (texts.error) }
+        p lang="en" { (wire.description) }
+        @if let Some(decision) = decision { p.quiet { code { (decision) } } }
+        p { (texts.go_back) }
+    };
+    let page = Page { language, title: texts.error.to_owned(), content, form_targets: vec![] };
+    let response = page.respond(wire.status);
+    match error {
+        Error::Fault(Fault::Unavailable(_)) => response.with("retry-after", "1"),
+        _ => response,
+    }
+}

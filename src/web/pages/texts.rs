@@ -1,0 +1,132 @@
+//! Every text of the pages, in English and German.
+
+/// A language of the pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Language {
+    /// English.
+    English,
+    /// German.
+    German,
+}
+
+impl Language {
+    /// The better one of the two for an `Accept-Language` header (RFC 9110 §12.5.4).
+    pub fn of(header: Option<&str>) -> Self {
+        let weight = |wanted: &str| {
+            let ranges = header.unwrap_or_default().split(',').filter_map(|range| {
+                let mut parts = range.split(';').map(str::trim);
+                let tag = parts.next()?.to_ascii_lowercase();
+                let is_it = tag == wanted || tag.strip_prefix(wanted).is_some_and(|rest| rest.starts_with('-'));
+                let quality =
+                    parts.find_map(|part| part.strip_prefix("q=")).map_or(Some(1.0), |q| q.parse::<f32>().ok());
+                is_it.then_some(quality?)
+            });
+            ranges.fold(0.0, f32::max)
+        };
+        if weight("de") > weight("en") { Self::German } else { Self::English }
+    }
+
+    /// The language tag (RFC 5646).
+    pub const fn tag(self) -> &'static str {
+        match self {
+            Self::English => "en",
+            Self::German => "de",
+        }
+    }
+}
+
+macro_rules! texts {
+    ($($name:ident: $english:literal, $german:literal;)+) => {
+        /// The texts in one language.
+        pub struct Texts { $(pub $name: &'static str,)+ }
+
+        const ENGLISH: Texts = Texts { $($name: $english,)+ };
+        const GERMAN: Texts = Texts { $($name: $german,)+ };
+
+        #[cfg(test)]
+        const PAIRS: &[(&str, &str, &str)] = &[$((stringify!($name), $english, $german),)+];
+    };
+}
+
+texts! {
+    sign_in: "Sign in", "Anmelden";
+    sign_in_to: "Sign in to continue to", "Zum Fortfahren anmelden bei";
+    sign_in_with: "Continue with", "Weiter mit";
+    sign_out: "Sign out", "Abmelden";
+    demo: "Demonstration person", "Demonstrationsperson";
+    demo_note: "Exists on this machine only: everybody here can be this person.", "Gibt es nur auf diesem Rechner: jeder hier kann diese Person sein.";
+    nobody: "Nobody can sign in here yet: an administrator has to register an identity provider.", "Hier kann sich noch niemand anmelden: ein Administrator muss einen Identitätsanbieter eintragen.";
+    wants_access: "wants to use", "möchte verwenden";
+    signed_in_as: "You are signed in as", "Sie sind angemeldet als";
+    another_person: "Not you? Sign in as somebody else", "Nicht Sie? Als jemand anderes anmelden";
+    known_admin: "Registered by an administrator of this organisation.", "Von einem Administrator dieser Organisation eingetragen.";
+    known_document: "Known by the document at", "Bekannt durch das Dokument bei";
+    known_dynamic: "Registered by itself: nobody has verified its name.", "Hat sich selbst eingetragen: niemand hat den Namen geprüft.";
+    returns_to: "Returns to", "Kehrt zurück zu";
+    loopback: "This is a program on your own computer. Continue only if you have just started it yourself.", "Das ist ein Programm auf Ihrem eigenen Computer. Fahren Sie nur fort, wenn Sie es gerade selbst gestartet haben.";
+    may: "It may", "Es darf";
+    already: "You have allowed this before", "Das haben Sie schon erlaubt";
+    new_line: "new", "neu";
+    reads: "reads", "liest";
+    changes: "changes", "ändert";
+    deletes: "deletes", "löscht";
+    tool: "Tool", "Werkzeug";
+    asks_again: "Will be asked again when it is used.", "Wird bei der Verwendung noch einmal gefragt.";
+    not_possible: "Not possible", "Nicht möglich";
+    no_permit: "no policy of your organisation permits it", "keine Richtlinie Ihrer Organisation erlaubt es";
+    forbidden: "a policy of your organisation forbids it", "eine Richtlinie Ihrer Organisation verbietet es";
+    undecided: "the policies of your organisation cannot be evaluated", "die Richtlinien Ihrer Organisation lassen sich nicht auswerten";
+    openid: "Know who you are here", "Wissen, wer Sie hier sind";
+    profile: "See your name", "Ihren Namen sehen";
+    email: "See your e-mail address", "Ihre E-Mail-Adresse sehen";
+    offline_access: "Stay connected while you are away", "Verbunden bleiben, während Sie weg sind";
+    how_long: "For how long", "Für wie lange";
+    as_above: "as above", "wie oben";
+    once: "this time", "dieses Mal";
+    hour: "an hour", "eine Stunde";
+    day: "a day", "einen Tag";
+    month: "30 days", "30 Tage";
+    open: "until taken back", "bis auf Widerruf";
+    deny: "Refuse", "Ablehnen";
+    allow: "Allow", "Erlauben";
+    take_back: "You can take this back at any time.", "Sie können das jederzeit zurücknehmen.";
+    error: "This did not work", "Das hat nicht geklappt";
+    go_back: "Go back to the application and connect again. Nothing was changed.", "Gehen Sie zurück zur Anwendung und verbinden Sie noch einmal. Es wurde nichts geändert.";
+}
+
+impl Language {
+    /// Its texts.
+    pub const fn texts(self) -> &'static Texts {
+        match self {
+            Self::English => &ENGLISH,
+            Self::German => &GERMAN,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_better_language_of_the_browser_is_taken_and_english_where_neither_is() {
+        for (header, language) in [
+            (None, Language::English),
+            (Some("de"), Language::German),
+            (Some("de-AT,de;q=0.9,en;q=0.8"), Language::German),
+            (Some("en-GB,en;q=0.9,de;q=0.8"), Language::English),
+            (Some("fr, de;q=0.5"), Language::German),
+            (Some("den, dez"), Language::English),
+            (Some("de;q=x"), Language::English),
+        ] {
+            assert_eq!(Language::of(header), language, "{header:?}");
+        }
+    }
+
+    #[test]
+    fn every_text_is_in_both_languages() {
+        for (name, english, german) in PAIRS {
+            assert!(!english.is_empty() && !german.is_empty(), "{name}");
+        }
+    }
+}

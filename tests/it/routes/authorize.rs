@@ -1,0 +1,146 @@
+//! `/t/{tenant}/authorize`: from a request to a code, and from the code to tokens that last.
+
+use crate::support::browser::{Browser, CALLBACK, DEVELOPMENT, VERIFIER, authorization, location, parameter};
+use crate::support::hub::RESOURCE;
+use crate::support::{Reply, Setup};
+use serde_json::{Value, json};
+use writ::error::Reason;
+
+/// A hub with the resource, and a policy that permits everybody all of it.
+fn hub() -> Setup {
+    let hub = Setup::with(&[DEVELOPMENT]);
+    hub.create_resource(json!({}));
+    hub.put_policy(
+        "all",
+        &format!(r#"permit(principal, action == Action::"issue", resource in Resource::"{RESOURCE}");"#),
+    );
+    hub
+}
+
+fn client(hub: &Setup) -> String {
+    let metadata = json!({
+        "client_name": "Notes app",
+        "grant_types": ["authorization_code", "refresh_token"],
+        "token_endpoint_auth_method": "none",
+        "redirect_uris": [CALLBACK],
+    });
+    let made = hub.admin("POST", "clients").json(&metadata).send().expect(201).json();
+    made["client_id"].as_str().unwrap().to_owned()
+}
+
+fn redeem(hub: &Setup, client: &str, code: &str) -> Reply {
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("client_id", client),
+        ("code", code),
+        ("code_verifier", VERIFIER),
+        ("redirect_uri", CALLBACK),
+    ];
+    hub.call("POST", "/t/main/token").form(&form).send()
+}
+
+fn refresh(hub: &Setup, client: &str, token: &str, more: &[(&str, &str)]) -> Reply {
+    let form = [("grant_type", "refresh_token"), ("client_id", client), ("refresh_token", token)];
+    hub.call("POST", "/t/main/token").form(&form.iter().chain(more).copied().collect::<Vec<_>>()).send()
+}
+
+fn text(reply: &Reply, name: &str) -> String {
+    reply.json()[name].as_str().unwrap_or_else(|| panic!("no {name}: {reply:?}")).to_owned()
+}
+
+#[test]
+fn a_person_signs_in_allows_and_the_client_gets_tokens_that_last() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let query = authorization(&client, &[("scope", "mcp:read openid profile"), ("resource", RESOURCE), ("nonce", "n")]);
+    let page = browser.get(&format!("/t/main/authorize?{query}")).expect(200);
+    assert!(page.text.contains("Notes app"), "{page:?}");
+    let asked = browser.sign_in(&page).expect(200);
+    for shown in ["Notes app", "client.example", "Ada Demo", "mcp:read"] {
+        assert!(asked.text.contains(shown), "{shown}: {}", asked.text);
+    }
+    let back = browser.decide(&asked, &["mcp:read", "openid", "profile"]).expect(303);
+    assert!(location(&back).starts_with(CALLBACK));
+    assert_eq!(parameter(&back, "state").unwrap(), "a state");
+    assert_eq!(parameter(&back, "iss").unwrap(), hub.issuer("main"));
+    let tokens = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+    assert_eq!(text(&tokens, "scope"), "mcp:read openid profile");
+    let (_, id) = crate::support::call::decode(&text(&tokens, "id_token"));
+    assert_eq!(
+        (id["aud"].as_str(), id["nonce"].as_str(), id["name"].as_str()),
+        (Some(&*client), Some("n"), Some("Ada Demo"))
+    );
+    let info = hub.call("GET", "/t/main/userinfo").bearer(&tokens.access_token()).send().expect(200).json();
+    assert_eq!((&info["name"], &info["email"], &info["sub"]), (&json!("Ada Demo"), &Value::Null, &id["sub"]));
+
+    let again = refresh(&hub, &client, &text(&tokens, "refresh_token"), &[]).expect(200);
+    assert_ne!(text(&again, "refresh_token"), text(&tokens, "refresh_token"));
+    assert_eq!(text(&again, "scope"), "mcp:read openid profile");
+    // Connecting again asks nothing.
+    let query = authorization(&client, &[("scope", "mcp:read"), ("resource", RESOURCE)]);
+    let back = browser.get(&format!("/t/main/authorize?{query}")).expect(303);
+    assert!(parameter(&back, "code").is_some(), "{back:?}");
+}
+
+/// A request that is refused for that reason.
+pub fn provoke(reason: Reason) -> Reply {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let ask = |more: &[(&str, &str)]| browser.get(&format!("/t/main/authorize?{}", authorization(&client, more)));
+    let page = || browser.sign_in(&ask(&[]));
+    let token = |form: &[(&str, &str)]| {
+        let form: Vec<_> = [("client_id", &*client)].into_iter().chain(form.iter().copied()).collect();
+        hub.call("POST", "/t/main/token").form(&form).send()
+    };
+    let refresh_token =
+        || text(&redeem(&hub, &client, &browser.code(&authorization(&client, &[]), &["mcp:read"])), "refresh_token");
+    match reason {
+        Reason::UnknownClient => ask(&[("client_id", "nobody")]),
+        Reason::UnknownRedirectUri => ask(&[("redirect_uri", "https://evil.example/callback")]),
+        Reason::UnsupportedResponseType => ask(&[("response_type", "token")]),
+        Reason::MissingResponseType => ask(&[("response_type", "")]),
+        Reason::UnsupportedResponseMode => ask(&[("response_mode", "fragment")]),
+        Reason::UnsupportedRequestObject => ask(&[("request", "x.y.z")]),
+        Reason::UnsupportedAuthorizationDetails => ask(&[("authorization_details", "[]")]),
+        Reason::MissingChallenge => ask(&[("code_challenge_method", "plain")]),
+        Reason::MalformedPrompt => ask(&[("prompt", "none login")]),
+        Reason::MalformedThumbprint => ask(&[("dpop_jkt", "x")]),
+        Reason::RequestTooLarge => ask(&[("state", &"s".repeat(4097))]),
+        Reason::CodesNotAllowed => {
+            let metadata = json!({"redirect_uris": [CALLBACK], "allowed_resources": [RESOURCE]});
+            ask(&[("client_id", &hub.create_client(metadata).client_id)])
+        }
+        Reason::LoginRequired => ask(&[("prompt", "none")]),
+        Reason::ConsentRequired => {
+            page();
+            ask(&[("prompt", "none")])
+        }
+        Reason::ConsentDenied => browser.decide(&page(), &[]),
+        Reason::NothingChosen => browser.decide_for(&page(), &[], &[("decision", "allow")]),
+        Reason::ConsentChanged => {
+            let page = page();
+            // Another window was first: the guard changes nothing.
+            hub.db.execute("CREATE TRIGGER first BEFORE INSERT ON consents BEGIN SELECT RAISE(IGNORE); END");
+            browser.decide(&page, &["mcp:read"])
+        }
+        Reason::FormExpired => browser.post("/t/main/authorize/01kexxxxxxxxxxxxxxxxxxxxxx", &[]),
+        Reason::CrossOrigin => {
+            hub.call("POST", "/t/main/sign-in").header("origin", "https://evil.example").form(&[]).send()
+        }
+        Reason::NoSuchProvider => browser.post("/t/main/sign-in", &[("provider", "nobody")]),
+        Reason::AccountStopped => {
+            page();
+            let user = hub.db.query("SELECT id FROM users WHERE tenant = 'main'")[0]["id"].as_str().unwrap().to_owned();
+            hub.admin("POST", &format!("users/{user}/suspend")).send().expect(200);
+            browser.forget("main");
+            browser.post("/t/main/sign-in", &[("provider", "demo")])
+        }
+        Reason::MissingCode => token(&[("grant_type", "authorization_code")]),
+        Reason::InvalidCode => token(&[("grant_type", "authorization_code"), ("code", "x")]),
+        Reason::MissingRefreshToken => token(&[("grant_type", "refresh_token")]),
+        Reason::InvalidRefreshToken => token(&[("grant_type", "refresh_token"), ("refresh_token", "x")]),
+        Reason::OtherResource => refresh(&hub, &client, &refresh_token(), &[("resource", "https://other.example/")]),
+        Reason::ScopeBeyondConsent => refresh(&hub, &client, &refresh_token(), &[("scope", "mcp:write")]),
+        other => panic!("{other:?} is not provoked here"),
+    }
+}
