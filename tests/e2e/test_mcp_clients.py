@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import httpx2 as httpx
 import jwt
 import pytest
+from guides import GUIDES, Shell, follow
 from hub import ROOT, Process, Writ, eventually, free_port
 from mcp import Client as McpClient
 from mcp.client.auth import OAuthClientProvider
@@ -291,6 +292,24 @@ def test_mcp_remote_brings_a_local_program_to_a_protected_server(notes, person, 
         for _ in range(3):
             found = remote.answer(remote.send("tools/call", name="list_notes", arguments={}))
             assert isinstance(text(found["content"]), dict)
+
+
+def test_following_the_readme_of_the_example_leads_to_a_note(writ, person, folder, tmp_path):
+    port = free_port()
+    url = f"http://localhost:{port}/mcp"
+    names = {
+        ".writ/dev.json": str(writ.state / "dev.json"),
+        "http://localhost:8787/t/main": writ.issuer,
+        "http://localhost:8010": f"http://localhost:{port}",
+        "policies/notes": f"policies/e2e-readme-{port}",
+    }
+    environment = {"WRIT_ISSUER": writ.issuer, "RESOURCE": url}
+    with Process(LANGUAGES["python"], folder / f"readme-{port}.log", env=environment) as process, Shell(tmp_path) as shell:
+        process.ready(lambda: httpx.post(url).status_code == 401, within=60)
+        follow(shell, (GUIDES / "README.md").read_text(), names)
+        follow(shell, (ROOT / "examples" / "mcp-server" / "README.md").read_text(), names)
+        with client_of("v2", url, person, public_client(writ)) as client:
+            assert text(client.call("add_note", text="milk"))
 
 
 def flow(library: str, notes: Notes, registered: dict, person, parameters: dict, **decision) -> dict:

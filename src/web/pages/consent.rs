@@ -10,7 +10,7 @@ use crate::model::resource::Effect;
 use crate::model::{Client, Registration, User};
 use crate::oauth::redirect;
 use maud::{Markup, html};
-use url::Url;
+use url::{Host, Url};
 
 /// The page; `id` names the request, `tag` goes with the form.
 pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, tag): (&str, &str)) -> Page {
@@ -54,12 +54,13 @@ fn path(cx: &Cx<'_>, id: &str) -> String {
     format!("/t/{}/authorize/{id}", cx.tenant.id)
 }
 
-/// Where a form may lead, as a source of a content security policy: the origin, or a scheme of its own.
+/// Where a form may lead, as a source of a content security policy: the origin, or the scheme where no source names the host. Such is an
+/// address of IPv6 (Content Security Policy 3 §2.3.1), and a redirect to an application.
 pub fn target(redirect_uri: &str) -> String {
     let Ok(url) = Url::parse(redirect_uri) else { return String::new() };
-    match url.scheme() {
-        "https" | "http" => url.origin().ascii_serialization(),
-        scheme => [scheme, ":"].concat(),
+    match (url.scheme(), url.host()) {
+        ("https" | "http", Some(Host::Domain(_) | Host::Ipv4(_))) => url.origin().ascii_serialization(),
+        (scheme, _) => [scheme, ":"].concat(),
     }
 }
 
