@@ -21,6 +21,7 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
         h1 { (client.metadata.client_name) " " (texts.wants_access) " " (resource.name) }
         (known(texts, client))
         dl {
+            dt { (texts.at) } dd { (resource.resource) }
             dt { (texts.returns_to) } dd { strong { (redirect::host(&asked.redirect_uri)) } }
             dt { (texts.signed_in_as) } dd { strong { (name(&person.user)) } }
         }
