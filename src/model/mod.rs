@@ -21,7 +21,7 @@ pub mod stream;
 pub mod tenant;
 pub mod user;
 
-pub use client::{ApplicationType, AuthMethod, Client, ClientKind, ClientMetadata, Registration, StoredSecret};
+pub use client::{AuthMethod, Client, ClientKind, ClientMetadata, StoredSecret};
 pub use connection::Connection;
 pub use consent::{Authorization, Code, Consent, RefreshFamily};
 pub use event::{Event, EventType};
@@ -29,7 +29,7 @@ pub use identity::Identity;
 pub use issuer::{Issuer, IssuerBody};
 pub use key::{KeyState, SigningKey};
 pub use registered::Registered;
-pub use registration::RegistrationRules;
+pub use registration::{ApplicationType, Registration, RegistrationRules};
 pub use resource::{Resource, ResourceBody, ScopeBody};
 pub use session::Session;
 pub use status::Status;

@@ -16,7 +16,7 @@ use crate::directory::Creation;
 use crate::directory::clients::{self, ClientKey};
 use crate::error::{Error, Reason, Result};
 use crate::model::event::Facts;
-use crate::model::registration::{Dynamic, InitialAccessToken};
+use crate::model::registration::{Dynamic, InitialToken};
 use crate::model::{Client, ClientMetadata, EventType, Registration};
 use crate::store;
 use crate::store::failures::Failures;
@@ -131,16 +131,11 @@ pub async fn remove(cx: &Cx<'_>, client: &Client) -> Result<()> {
 }
 
 /// An initial access token that is about to be made.
-pub fn create_token(
-    cx: &Cx<'_>,
-    name: String,
-    expires_in: i64,
-    by: &str,
-) -> (Creation<InitialAccessToken>, Secret<String>) {
+pub fn create_token(cx: &Cx<'_>, name: String, expires_in: i64, by: &str) -> (Creation<InitialToken>, Secret<String>) {
     let secret = crypto::mint(Kind::InitialAccess, &*cx.world.entropy);
     let created_at = cx.now.seconds();
     let expires_at = created_at.saturating_add(expires_in);
-    let token = InitialAccessToken { id: cx.new_id(), name, created_at, expires_at };
+    let token = InitialToken { id: cx.new_id(), name, created_at, expires_at };
     let event = audit::event(cx, EventType::RegistrationTokenCreated, Some(by), facts(&token.id, Some(&token.name)));
     let guard = store::registration::insert(&cx.tenant.id, &token, &sha256(secret.expose()));
     (Creation::new(token, Change::guard(guard).event(event), "the new token's id is taken: try again"), secret)

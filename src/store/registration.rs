@@ -3,11 +3,11 @@
 use super::{Query, Reader, query, sql};
 use crate::crypto::Digest;
 use crate::error::Result;
-use crate::model::registration::InitialAccessToken;
+use crate::model::registration::InitialToken;
 use crate::ports::Sql;
 
 /// The token of that digest, unless it is over.
-pub fn of(tenant: &str, digest: &Digest, now: i64) -> Query<InitialAccessToken> {
+pub fn of(tenant: &str, digest: &Digest, now: i64) -> Query<InitialToken> {
     query!(
         read,
         "SELECT id, name, created_at, expires_at FROM initial_access_tokens \
@@ -19,7 +19,7 @@ pub fn of(tenant: &str, digest: &Digest, now: i64) -> Query<InitialAccessToken> 
 }
 
 /// Tokens after `after`, by id.
-pub fn list(tenant: &str, after: &str, limit: i64) -> Query<InitialAccessToken> {
+pub fn list(tenant: &str, after: &str, limit: i64) -> Query<InitialToken> {
     query!(
         read,
         "SELECT id, name, created_at, expires_at FROM initial_access_tokens WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3",
@@ -30,7 +30,7 @@ pub fn list(tenant: &str, after: &str, limit: i64) -> Query<InitialAccessToken> 
 }
 
 /// Keeps a token; the guard of a chain.
-pub fn insert(tenant: &str, token: &InitialAccessToken, digest: &Digest) -> Sql {
+pub fn insert(tenant: &str, token: &InitialToken, digest: &Digest) -> Sql {
     sql!(
         "INSERT INTO initial_access_tokens (tenant, id, digest, name, created_at, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
          ON CONFLICT DO NOTHING",
@@ -58,8 +58,8 @@ pub fn forget(now: i64, limit: i64) -> Sql {
     )
 }
 
-fn read(row: &Reader<'_>) -> Result<InitialAccessToken> {
-    Ok(InitialAccessToken {
+fn read(row: &Reader<'_>) -> Result<InitialToken> {
+    Ok(InitialToken {
         id: row.text("id")?,
         name: row.text("name")?,
         created_at: row.int("created_at")?,

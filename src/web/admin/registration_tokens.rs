@@ -4,7 +4,7 @@ use super::idempotency::once;
 use super::page::page;
 use crate::error::Result;
 use crate::model::client::MAX_TEXT;
-use crate::model::registration::InitialAccessToken;
+use crate::model::registration::InitialToken;
 use crate::registration::dynamic;
 use crate::store;
 use crate::web::schema::{Kind, Member, members, object, sent};
@@ -74,7 +74,7 @@ pub async fn delete(call: AdminCall<'_>) -> Result<Response> {
     Ok(Response::empty(204))
 }
 
-fn view(InitialAccessToken { id, name, created_at, expires_at }: &InitialAccessToken) -> Map<String, Value> {
+fn view(InitialToken { id, name, created_at, expires_at }: &InitialToken) -> Map<String, Value> {
     match json!({"id": id, "name": name, "created_at": created_at, "expires_at": expires_at}) {
         Value::Object(members) => members,
         _ => Map::new(),

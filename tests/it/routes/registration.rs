@@ -297,6 +297,7 @@ fn registrations_are_limited_for_each_address_across_isolates() {
 fn a_client_beyond_the_quota_is_not_registered() {
     let hub = hub("open");
     crate::routes::quotas::set(&hub, "main", json!({"clients": 1}));
+    set_rules(&hub, json!({"dynamic": "open"}));
     assert_eq!(register(&hub, &request()).expect(409).error(), "quota_reached");
     assert_eq!(rows(&hub), 0);
 }

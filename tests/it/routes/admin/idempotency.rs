@@ -44,6 +44,7 @@ fn every_call_that_makes_something_answers_its_retry_alike_and_makes_nothing_twi
         ("clients", "clients", json!({"client_name": "agent"})),
         ("clients/{id}/secrets", &secrets, json!({"expires_in": 60})),
         ("resources", "resources", json!({"resource": RESOURCE, "name": "r", "scopes": scopes})),
+        ("registration-tokens", "registration-tokens", json!({"name": "t", "expires_in": 60})),
         ("users", "users", json!({"name": "Alice"})),
         ("issuers", "issuers", json!({"issuer": "https://idp.example", "name": "i", "uses": ["workload"]})),
     ];
