@@ -49,7 +49,7 @@ impl<'a> AuthenticatorData<'a> {
         rest.is_empty().then_some(Self { rp_id_hash, flags, sign_count, attested })
     }
 
-    /// What holds in both ceremonies (§7.1, steps 14 to 18; §7.2, steps 15 to 19).
+    /// What holds in both ceremonies (§7.1, §7.2).
     pub fn check(&self, rp_id: &str) -> Result<(), CeremonyError> {
         if self.rp_id_hash != sha256(rp_id).bytes() {
             return Err(CeremonyError::OtherRelyingParty);

@@ -3,7 +3,7 @@
 /// Who asks for the ceremony.
 #[derive(Clone, Copy, Debug)]
 pub struct RelyingParty<'a> {
-    /// The relying party identifier: the host of the origin, or a registrable suffix of it (§5.1.2).
+    /// The relying party identifier: the host of the origin, or a registrable suffix of it (§4).
     pub id: &'a str,
     /// The name that people see.
     pub name: &'a str,

@@ -8,8 +8,10 @@ use serde_json::Value;
 /// The longest client data, in bytes.
 pub(super) const MAX_CLIENT_DATA: usize = 4096;
 
-/// Compares client data with the ceremony (§7.1, steps 7 to 11; §7.2, steps 10 to 14). Members that are not named here are ignored.
+/// Compares client data with the ceremony (§7.1, §7.2). Members that are not named here are ignored.
 pub(super) fn check(json: &[u8], typ: &str, ceremony: &Ceremony<'_>) -> Result<(), CeremonyError> {
+    // Both sections ask for the UTF-8 decoding that drops a byte order mark.
+    let json = json.strip_prefix(b"\xef\xbb\xbf").unwrap_or(json);
     let members = strict_object(json).ok_or(CeremonyError::ClientData)?;
     let is = |name: &str, wanted: &str| members.get(name).is_some_and(|value| value == wanted);
     if !is("type", typ) {

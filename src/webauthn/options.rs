@@ -48,7 +48,7 @@ pub fn creation_options(
 }
 
 /// `PublicKeyCredentialRequestOptionsJSON`: any discoverable credential of the relying party, so that nothing is said about accounts
-/// (§14.6.2), and a verified user.
+/// (§14.6.3), and a verified user.
 pub fn request_options(ceremony: &Ceremony<'_>) -> Value {
     json!({
         "challenge": b64(ceremony.challenge),

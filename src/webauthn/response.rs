@@ -1,4 +1,4 @@
-//! The JSON of a credential: `RegistrationResponseJSON` and `AuthenticationResponseJSON` (§5.1.8).
+//! The JSON of a credential: `RegistrationResponseJSON` and `AuthenticationResponseJSON` (§5.1).
 //!
 //! What clients add for convenience (copies of the key and of the authenticator data, results of extensions) is not looked at.
 
@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 /// The longest JSON, in bytes: an attestation object and the copies of its parts.
 const MAX_JSON: usize = 32 * 1024;
-/// The longest credential ID, in bytes (§7.1, step 25).
+/// The longest credential ID, in bytes (§7.1).
 const MAX_ID: usize = 1023;
 
 /// A credential whose JSON parses. Nothing in it may be believed.

@@ -115,12 +115,12 @@ fn client_data_says_one_thing_and_is_bounded() {
     let sound = String::from_utf8(client_data(&passkey)).unwrap();
     let given = |text: String| check(&passkey.registration(text.as_bytes(), &passkey.none()));
     assert!(given(sound.clone()).is_ok());
+    assert!(given(format!("\u{feff}{sound}")).is_ok(), "with a byte order mark");
     for bad in [
         String::new(),
         "null".to_owned(),
         format!("[{sound}]"),
         format!("{sound}x"),
-        format!("\u{feff}{sound}"),
         sound.replacen('{', r#"{"origin":"https://evil.example","#, 1),
         sound.replacen('{', &format!(r#"{{"x":{}{},"#, "[".repeat(20), "]".repeat(20)), 1),
     ] {
