@@ -81,8 +81,7 @@ impl UnverifiedAssertion {
             return Err(CeremonyError::BackupEligibility);
         }
         // An authenticator that does not count says zero each time.
-        let counts = (data.sign_count, record.sign_count) != (0, 0);
-        if counts && data.sign_count <= record.sign_count {
+        if record.sign_count != 0 && data.sign_count <= record.sign_count {
             return Err(CeremonyError::SignCount);
         }
         Ok(VerifiedAssertion { sign_count: data.sign_count, backup_state: data.backup_state() })
