@@ -40,7 +40,10 @@ pub fn text(text: &str) -> Vec<u8> {
     [head(3, text.len()), text.into()].concat()
 }
 
-pub fn map(members: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+/// A key and its value in a map.
+pub type Member = (Vec<u8>, Vec<u8>);
+
+pub fn map(members: &[Member]) -> Vec<u8> {
     let members = members.iter().flat_map(|(key, value)| [key.clone(), value.clone()]);
     [vec![head(5, members.clone().count() / 2)], members.collect()].concat().concat()
 }
@@ -171,7 +174,7 @@ pub fn attestation(format: &str, statement: &[u8], authenticator_data: &[u8]) ->
 }
 
 /// The members of the COSE_Key of a signer.
-pub fn cose(signer: &Signer) -> Vec<(Vec<u8>, Vec<u8>)> {
+pub fn cose(signer: &Signer) -> Vec<Member> {
     let jwk: Value = serde_json::from_str(&signer.jwk).unwrap();
     let coordinate = |name: &str| bytes(&unb64(jwk[name].as_str().unwrap()).unwrap());
     let (kty, alg, crv) = if signer.alg == Alg::Es256 { (2, -7, 1) } else { (1, -8, 6) };

@@ -1,8 +1,9 @@
 //! The registration of a passkey (Web Authentication Level 3 §7.1).
 
 use super::{CEREMONY, CHALLENGE, Down, Verifier, at_once, damaged, malformed, of_the_vectors, place, unhex};
-use crate::support::authenticator::{BE, BS, ED, Passkey, UP, UV, attestation, bytes, cose, int, map, text};
+use crate::support::authenticator::{BE, BS, ED, Member, Passkey, UP, UV, attestation, bytes, cose, int, map, text};
 use serde_json::{Value, json};
+use std::slice::from_ref;
 use writ::crypto::b64;
 use writ::ports::Alg;
 use writ::webauthn::{Ceremony, CeremonyError, CredentialRecord, register};
@@ -189,7 +190,7 @@ fn the_credential_is_the_one_that_is_named_and_its_id_is_bounded() {
 
 #[test]
 fn keys_are_of_the_two_algorithms_sound_and_without_further_members() {
-    let with = |alg: Alg, change: &dyn Fn(&mut Vec<(Vec<u8>, Vec<u8>)>)| {
+    let with = |alg: Alg, change: &dyn Fn(&mut Vec<Member>)| {
         let mut passkey = Passkey::new(alg, 1);
         let mut members = cose(&passkey.signer);
         change(&mut members);
@@ -246,11 +247,11 @@ fn no_attestation_but_none_and_that_of_the_key_itself_is_accepted() {
     assert!(attested("packed", &map(&[alg.clone(), sig.clone()])).is_ok());
     let certificate = (text("x5c"), [vec![0x81], bytes(&[1; 300])].concat());
     for (format, statement) in [
-        ("none", map(&[sig.clone()])),
+        ("none", map(from_ref(&sig))),
         ("none", vec![0x80]),
         ("packed", map(&[])),
-        ("packed", map(&[alg.clone()])),
-        ("packed", map(&[sig.clone()])),
+        ("packed", map(from_ref(&alg))),
+        ("packed", map(from_ref(&sig))),
         ("packed", map(&[alg.clone(), sig.clone(), certificate.clone()])),
         ("packed", map(&[alg.clone(), certificate.clone()])),
         ("packed", map(&[(text("alg"), int(-8)), sig.clone()])),
