@@ -27,7 +27,9 @@ const PER_ADDRESS: i64 = 20;
 /// How long a client may stay that nobody lets in, in seconds.
 const UNUSED_SECONDS: i64 = 86_400;
 /// How many of them one run of the cron removes for a tenant.
-const REMOVED: i64 = 50;
+const REMOVED: i64 = 200;
+/// How many it looks at, to find those that are used.
+const LOOKED_AT: i64 = 1_000;
 
 /// Members that the server alone sets (RFC 7592 §2.2).
 const OF_SERVER: &[&str] =
@@ -153,7 +155,7 @@ pub async fn delete_token(cx: &Cx<'_>, id: &str, by: &str) -> Result<()> {
 /// Removes clients that nobody has let in, and lets the others stay.
 pub async fn tick(cx: &Cx<'_>) -> Result<()> {
     let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
-    cx.run(vec![store::clients::keep_used(tenant, now)]).await?;
+    cx.run(vec![store::clients::keep_used(tenant, now, LOOKED_AT)]).await?;
     for (id, name) in cx.all(store::clients::never_used(tenant, now, REMOVED)).await? {
         let event = audit::event(cx, EventType::ClientUnused, None, facts(&id, Some(&name)));
         let change = Change::guard(store::clients::delete_unused(tenant, &id, now))

@@ -14,14 +14,14 @@ pub mod dynamic;
 pub mod metadata;
 
 use crate::audit;
-use crate::authn::client::address;
+use crate::authn::client::{Authenticated, address};
 use crate::cedar::{Action, Target};
 use crate::context::{Counts, Cx};
 use crate::directory::clients;
 use crate::error::{Error, Reason, Result};
 use crate::model::event::{Because, Facts};
 use crate::model::registration::Admission;
-use crate::model::{Client, ClientMetadata, EventType, Registration};
+use crate::model::{AuthMethod, Client, ClientMetadata, EventType, Registration};
 use crate::oauth::client_url::{self, is_client_url};
 use crate::outbound;
 use crate::policy::{self, Inquiry};
@@ -66,6 +66,26 @@ pub async fn find(cx: &Cx<'_>, id: &str) -> Result<Option<Rc<Client>>> {
             permitted(cx, &client).await?;
             Ok(Some(Rc::new(client)))
         }
+    }
+}
+
+/// Passes if a client that has authenticated may still come as it did: its domain is let in, and the keys by which it has proved itself are in
+/// its document. A public client proves nothing by a document, and a `jwks_uri` has a cache of its own.
+pub async fn confirm(cx: &Cx<'_>, Authenticated { client, method }: &Authenticated) -> Result<()> {
+    if client.registration != Registration::MetadataDocument {
+        return Ok(());
+    }
+    let is_refused = cx.tenant.settings.registration.admission(client_url::host(&client.id)) == Admission::Refused;
+    if is_refused {
+        return Err(Reason::ClientNotActive.because("its domain is not let in"));
+    }
+    if *method != AuthMethod::PrivateKeyJwt || client.metadata.jwks.is_none() {
+        return Ok(());
+    }
+    let now = find(cx, &client.id).await?;
+    match now.is_some_and(|now| now.metadata.jwks == client.metadata.jwks) {
+        true => Ok(()),
+        false => Err(Reason::ClientAuthenticationFailed.because("its document has other keys by now")),
     }
 }
 

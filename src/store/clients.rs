@@ -120,12 +120,17 @@ macro_rules! is_used {
     };
 }
 
-/// Lets clients stay that registered themselves and that somebody has let in.
-pub fn keep_used(tenant: &str, now: i64) -> Sql {
+/// Lets clients stay that registered themselves and that somebody has let in; `limit` are looked at.
+pub fn keep_used(tenant: &str, now: i64, limit: i64) -> Sql {
     sql!(
-        concat!("UPDATE clients SET unused_until = NULL WHERE tenant = ?1 AND unused_until <= ?2 AND ", is_used!()),
+        concat!(
+            "UPDATE clients SET unused_until = NULL WHERE tenant = ?1 AND id IN \
+             (SELECT id FROM clients WHERE tenant = ?1 AND unused_until <= ?2 LIMIT ?3) AND ",
+            is_used!()
+        ),
         tenant,
-        now
+        now,
+        limit
     )
 }
 

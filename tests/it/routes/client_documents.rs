@@ -471,6 +471,54 @@ fn a_client_with_keys_proves_itself_by_them_and_by_nothing_else() {
 }
 
 #[test]
+fn a_key_that_a_document_has_taken_back_stops_counting_within_the_time_that_it_is_kept() {
+    let (hub, web) = hub();
+    let (old, new) = (Signer::new(Alg::Es256, 1), Signer::new(Alg::Es256, 2));
+    let with = |key: &Signer| json!({"token_endpoint_auth_method": "private_key_jwt", "jwks": key.jwks("k")});
+    web.document(with(&old));
+    let browser = Browser::new(&hub);
+    let redeemed = |key: &Signer, jti: &str| {
+        let code = browser.code(&query(CLIENT, &[]), &["mcp:read"]);
+        let now = hub.clock.now().seconds();
+        let claims =
+            json!({"iss": CLIENT, "sub": CLIENT, "aud": hub.issuer("main"), "iat": now, "exp": now + 60, "jti": jti});
+        let assertion = key.jwt(json!({"kid": "k"}), &claims);
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        redeem(&hub, CLIENT, &code, &[("client_assertion_type", kind), ("client_assertion", &*assertion)])
+    };
+    let token = text(&redeemed(&old, "1").expect(200), "refresh_token");
+    web.document(with(&new));
+    let refreshed = |key: &Signer, jti: &str| {
+        let now = hub.clock.now().seconds();
+        let claims =
+            json!({"iss": CLIENT, "sub": CLIENT, "aud": hub.issuer("main"), "iat": now, "exp": now + 60, "jti": jti});
+        let assertion = key.jwt(json!({"kid": "k"}), &claims);
+        let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", &*token),
+            ("client_assertion_type", kind),
+            ("client_assertion", &*assertion),
+        ];
+        hub.call("POST", "/t/main/token").form(&form).send()
+    };
+    hub.clock.advance(301);
+    refreshed(&old, "2").expect(401);
+    refreshed(&new, "3").expect(200);
+}
+
+#[test]
+fn a_client_of_a_domain_that_is_denied_meanwhile_refreshes_nothing() {
+    let (hub, _) = hub();
+    let code = Browser::new(&hub).code(&query(CLIENT, &[]), &["mcp:read"]);
+    let token = text(&redeem(&hub, CLIENT, &code, &[]).expect(200), "refresh_token");
+    set_rules(&hub, json!({"domains_denied": ["app.example"]}));
+    refresh(&hub, &token).expect(401);
+    set_rules(&hub, json!({}));
+    refresh(&hub, &token).expect(200);
+}
+
+#[test]
 fn the_tenant_says_of_which_domains_clients_come() {
     let (hub, _) = hub();
     let browser = Browser::new(&hub);
