@@ -11,7 +11,7 @@ use crate::crypto::{self, Kind, nonce, sha256};
 use crate::error::{Reason, Result};
 use crate::model::consent::CodeBody;
 use crate::model::{Authorization, Code, Consent, Event};
-use crate::oauth::{Scope, redirect};
+use crate::oauth::Scope;
 use crate::store;
 
 /// How long a code lives, in seconds.
@@ -52,6 +52,9 @@ pub async fn again(
 
 /// Issues a code; the response for the client.
 pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Person, grant: Grant<'_>) -> Result<String> {
+    if !request.redeem(cx, &asked.client.id).await? {
+        return Ok(refusal(cx, request, &asked.redirect_uri, Reason::InvalidRequestUri));
+    }
     let now = cx.now.seconds();
     let Grant { consent, once, change, event } = grant;
     let remembered = consent.map(|consent| consent.scope(now)).unwrap_or_default();
@@ -64,7 +67,7 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
         resource: resource.resource.to_string(),
         scope: remembered.narrowed(of_resource),
         identity: asked.identity.narrowed(allowed),
-        redirect_host: redirect::host(&asked.redirect_uri).to_owned(),
+        redirect_host: asked.host().to_owned(),
         acr: person.session.acr.clone(),
         auth_time: person.session.auth_time,
         jkt: asked.jkt.clone(),
@@ -83,23 +86,42 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
     };
     let json = serde_json::to_string(&body).map_err(|_| broken())?;
     let code = Code {
-        id: sha256(secret.expose()).to_text(),
+        id: asked.device.as_ref().map_or_else(|| sha256(secret.expose()).to_text(), |device| device.id.clone()),
         client: asked.client.id.clone(),
         user: person.user.id.clone(),
         family: nonce(&*cx.world.entropy),
         body,
         claim: None,
-        expires_at: now.saturating_add(CODE_SECONDS),
+        expires_at: asked.device.as_ref().map_or(now.saturating_add(CODE_SECONDS), |device| device.expires_at),
     };
-    let change = match change {
-        Some(change) => change.then(store::codes::insert_if_changed(&cx.tenant.id, &code, json)),
-        None => Change::guard(store::codes::insert(&cx.tenant.id, &code, json)),
+    let tenant = &cx.tenant.id;
+    let change = match (change, &asked.device) {
+        (Some(change), None) => change.then(store::codes::insert_if_changed(tenant, &code, json)),
+        (None, None) => Change::guard(store::codes::insert(tenant, &code, json)),
+        (Some(change), Some(device)) => change
+            .then(store::device_codes::approve_if_changed(tenant, &device.id, now))
+            .then(store::codes::insert_if_changed(tenant, &code, json)),
+        (None, Some(device)) => Change::guard(store::device_codes::approve(tenant, &device.id, now))
+            .then(store::codes::insert_if_changed(tenant, &code, json)),
     };
     let change = event.into_iter().fold(change, Change::event);
-    match cx.commit(change).await? {
-        true => Ok(answer(cx, request, &asked.redirect_uri, secret.expose())),
-        false => Err(Reason::ConsentChanged.into()),
+    match (cx.commit(change).await?, &asked.device) {
+        (true, None) => Ok(answer(cx, request, &asked.redirect_uri, secret.expose())),
+        (true, Some(_)) => Ok(device_page(cx, "approved")),
+        (false, _) => Err(Reason::ConsentChanged.into()),
     }
+}
+
+/// The page that ends the request of a device: the person goes back to the device.
+pub fn device_page(cx: &Cx<'_>, outcome: &str) -> String {
+    format!("/t/{}/device?outcome={outcome}", cx.tenant.id)
+}
+
+/// An error response (RFC 6749 §4.1.2.1).
+pub fn refusal(cx: &Cx<'_>, request: &Request, redirect_uri: &str, reason: Reason) -> String {
+    let wire = reason.wire();
+    let parameters = [("error", wire.code), ("error_description", wire.description)];
+    response(cx, redirect_uri, request.get("state"), &parameters)
 }
 
 /// The response with a code.

@@ -3,11 +3,12 @@
 use super::code;
 use super::consent::document;
 use super::lines::{self, Line, Possible};
-use super::request::{Request, response};
+use super::request::Request;
 use crate::authn::people::Person;
 use crate::context::Cx;
 use crate::directory::{clients, resources};
 use crate::error::{Error, Fault, Reason, Refusal, Result};
+use crate::jose::LEEWAY_SECONDS;
 use crate::model::event::Facts;
 use crate::model::{Client, Consent, Status};
 use crate::oauth::{Scope, pkce, redirect};
@@ -35,6 +36,31 @@ pub struct Asked {
     pub challenge: String,
     /// The thumbprint of the key that the code shall be bound to (RFC 9449 §10).
     pub jkt: Option<String>,
+    /// The device that asks; `redirect_uri` and `challenge` are then empty.
+    pub device: Option<Device>,
+}
+
+/// A device that waits for a person (RFC 8628).
+pub struct Device {
+    /// The digest of its device code.
+    pub id: String,
+    /// The user code that it shows.
+    pub user_code: String,
+    /// When both end, in seconds.
+    pub expires_at: i64,
+}
+
+/// What stands for the host of a device: no host has a blank in it.
+const DEVICE_HOST: &str = "another device";
+
+impl Asked {
+    /// Where the client is answered, for people and for what is remembered.
+    pub fn host(&self) -> &str {
+        match self.device {
+            Some(_) => DEVICE_HOST,
+            None => redirect::host(&self.redirect_uri),
+        }
+    }
 }
 
 /// What the person is asked.
@@ -53,8 +79,8 @@ pub enum Outcome {
     Refused(Refusal),
     /// The response, as a URL.
     Response(String),
-    /// The person has to sign in first, and then comes back; where the response would go.
-    SignIn(Asked),
+    /// The person has to sign in first, and then comes back; where the response would go, if that is known.
+    SignIn(Option<Box<Asked>>),
     /// The person is asked.
     Ask(Box<Ask>),
 }
@@ -67,7 +93,8 @@ enum To<'a> {
 
 /// Takes the steps that need nobody. `problem` is what was wrong with the parameters as such.
 pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person: Option<&Person>) -> Result<Outcome> {
-    let (client, redirect_uri) = match client(cx, request).await.and_then(|client| {
+    let id = request.get("client_id").unwrap_or_default();
+    let (client, redirect_uri) = match client(cx, id).await.and_then(|client| {
         let redirect_uri = redirect(&client, request)?;
         Ok((client, redirect_uri))
     }) {
@@ -75,27 +102,49 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
         Err(error) => return refused(cx, request, To::Person, error),
     };
     let to = To::Client(&redirect_uri);
+    let is_direct = client.metadata.require_pushed_authorization_requests && request.pushed.is_none();
+    let problem = problem.or(is_direct.then_some(Reason::PushRequired));
     let asked = match asked(cx, request, problem, client, &redirect_uri).await {
         Ok(asked) => asked,
         Err(error) => return refused(cx, request, to, error),
     };
-    let Some(person) = person.filter(|person| is_fresh(cx, request, person)) else {
-        return match request.prompts("none") {
-            true => refused(cx, request, to, Reason::LoginRequired.into()),
-            false => Ok(Outcome::SignIn(asked)),
-        };
+    let person = match freshness(cx, request, person) {
+        Freshness::Enough(person) => person,
+        Freshness::SignIn if request.prompts("none") => {
+            return refused(cx, request, to, Reason::LoginRequired.into());
+        }
+        Freshness::SignIn => return Ok(Outcome::SignIn(Some(Box::new(asked)))),
+        Freshness::Unmet => return refused(cx, request, to, Reason::UnmetAuthentication.into()),
     };
-    let parties = parties(&asked, person);
-    let consent = cx.one(store::consents::of(&cx.tenant.id, parties)).await?;
-    let consent = consent.filter(|consent| consent.document == document(&asked.client));
-    let lines = lines::of(cx, &asked, person, consent.as_ref()).await?;
-    if let Some(consent) = consent.as_ref().filter(|_| covers(&lines, &asked, request)) {
-        return code::again(cx, request, &asked, person, consent).await.map(Outcome::Response);
+    let ask = ask(cx, asked, person).await?;
+    if let Some(consent) = ask.consent.as_ref().filter(|_| covers(&ask.lines, &ask.asked, request)) {
+        return code::again(cx, request, &ask.asked, person, consent).await.map(Outcome::Response);
     }
     match request.prompts("none") {
         true => refused(cx, request, to, Reason::ConsentRequired.into()),
-        false => Ok(Outcome::Ask(Box::new(Ask { asked, lines, consent }))),
+        false => Ok(Outcome::Ask(Box::new(ask))),
     }
+}
+
+/// The steps of a request that its client pushes (RFC 9126 §2.1): those before the person.
+pub async fn check(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, client: &Rc<Client>) -> Result<Asked> {
+    let redirect_uri = redirect(client, request)?;
+    asked(cx, request, problem, client.clone(), &redirect_uri).await
+}
+
+/// What a device asks for (RFC 8628 §3.1), by the parameters that it has sent.
+pub async fn of_device(cx: &Cx<'_>, request: &Request, client: Rc<Client>, device: Device) -> Result<Asked> {
+    let (target, names_scope, identity) = target(cx, &client, request).await?;
+    let (redirect_uri, challenge, device) = (String::new(), String::new(), Some(device));
+    Ok(Asked { client, redirect_uri, target, names_scope, identity, challenge, jkt: None, device })
+}
+
+/// What the person is asked, with what was allowed before.
+pub async fn ask(cx: &Cx<'_>, asked: Asked, person: &Person) -> Result<Ask> {
+    let consent = cx.one(store::consents::of(&cx.tenant.id, parties(&asked, person))).await?;
+    let consent = consent.filter(|consent| consent.document == document(&asked.client));
+    let lines = lines::of(cx, &asked, person, consent.as_ref()).await?;
+    Ok(Ask { asked, lines, consent })
 }
 
 /// Whether nothing is to be asked: every line that is possible was allowed before, or some of them where the request names none.
@@ -114,14 +163,13 @@ pub(super) fn parties<'a>(asked: &'a Asked, person: &'a Person) -> Parties<'a> {
     Parties {
         user: &person.user.id,
         client: &asked.client.id,
-        redirect_host: redirect::host(&asked.redirect_uri),
+        redirect_host: asked.host(),
         resource: asked.target.resource.body.resource.as_str(),
     }
 }
 
-/// The client, if it is there, active, and may have codes.
-async fn client(cx: &Cx<'_>, request: &Request) -> Result<Rc<Client>> {
-    let id = request.get("client_id").ok_or(Reason::UnknownClient)?;
+/// The client, if it is there and active.
+pub async fn client(cx: &Cx<'_>, id: &str) -> Result<Rc<Client>> {
     let client = clients::load(cx, id).await?.filter(|client| client.status == Status::Active);
     client.filter(|client| client.is_live(cx.now)).ok_or_else(|| Reason::UnknownClient.into())
 }
@@ -150,7 +198,8 @@ async fn asked(
     let challenge = parameters(&client, request)?;
     let (target, names_scope, identity) = target(cx, &client, request).await?;
     let jkt = request.get("dpop_jkt").map(str::to_owned);
-    Ok(Asked { client, redirect_uri: redirect_uri.to_owned(), target, names_scope, identity, challenge, jkt })
+    let redirect_uri = redirect_uri.to_owned();
+    Ok(Asked { client, redirect_uri, target, names_scope, identity, challenge, jkt, device: None })
 }
 
 /// The challenge, if everything that is not about the target is as it has to be.
@@ -219,14 +268,32 @@ async fn target(cx: &Cx<'_>, client: &Client, request: &Request) -> Result<(Targ
     Ok((target, false, identity))
 }
 
-/// Whether the person has signed in as the request wants it: since it came, or lately enough.
-fn is_fresh(cx: &Cx<'_>, request: &Request, person: &Person) -> bool {
-    let auth_time = person.session.auth_time;
-    let again = request.prompts("login") || request.prompts("select_account");
+/// Whether the person has signed in as the request wants it.
+enum Freshness<'a> {
+    Enough(&'a Person),
+    SignIn,
+    Unmet,
+}
+
+/// Recently enough (OpenID Connect Core §3.1.2.1) and strongly enough (RFC 9470 §5). A person who has signed in for the request is fresh,
+/// whatever the age; what that did not settle, no other sign-in settles, and the client is told.
+fn freshness<'a>(cx: &Cx<'_>, request: &Request, person: Option<&'a Person>) -> Freshness<'a> {
+    let Some(person) = person else { return Freshness::SignIn };
+    let session = &person.session;
+    let is_new = request.session.as_deref() != Some(&*session.id.to_text());
+    // An identity provider says when, by its own clock.
+    let is_for_it = is_new && session.auth_time.saturating_add(LEEWAY_SECONDS) >= request.since;
     let age = request.get("max_age").and_then(|age| age.parse::<i64>().ok());
-    let old = age.is_some_and(|age| cx.now.seconds().saturating_sub(auth_time) > age);
-    // Whoever signs in for the request is fresh, whatever the age.
-    auth_time >= request.since || !(again || old)
+    let is_recent = age.is_none_or(|age| cx.now.seconds().saturating_sub(session.auth_time) <= age);
+    let is_chosen = is_new || !request.prompts("select_account");
+    let is_fresh = is_for_it || is_recent && is_chosen && !request.prompts("login");
+    let mut wanted = request.get("acr_values").unwrap_or_default().split(' ').filter(|acr| !acr.is_empty()).peekable();
+    let is_strong = wanted.peek().is_none() || wanted.any(|acr| session.acr.as_deref() == Some(acr));
+    match (is_strong && is_fresh, is_new) {
+        (true, _) => Freshness::Enough(person),
+        (false, false) => Freshness::SignIn,
+        (false, true) => Freshness::Unmet,
+    }
 }
 
 /// Sends a refusal where it belongs.
@@ -236,16 +303,9 @@ fn refused(cx: &Cx<'_>, request: &Request, to: To<'_>, error: Error) -> Result<O
         To::Person => Ok(Outcome::Refused(refusal)),
         To::Client(redirect_uri) => {
             cx.world.log.line(&format!("{}: refused: {}", cx.request_id, refusal.reason.as_str()));
-            Ok(Outcome::Response(refusal_response(cx, request, redirect_uri, refusal.reason)))
+            Ok(Outcome::Response(code::refusal(cx, request, redirect_uri, refusal.reason)))
         }
     }
-}
-
-/// An error response (RFC 6749 §4.1.2.1).
-pub(super) fn refusal_response(cx: &Cx<'_>, request: &Request, redirect_uri: &str, reason: Reason) -> String {
-    let wire = reason.wire();
-    let parameters = [("error", wire.code), ("error_description", wire.description)];
-    response(cx, redirect_uri, request.get("state"), &parameters)
 }
 
 impl Ask {

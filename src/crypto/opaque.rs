@@ -11,6 +11,8 @@ pub enum Kind {
     ClientSecret,
     /// `writ_ac_…`: an authorization code.
     AuthorizationCode,
+    /// `writ_dc_…`: a device code.
+    DeviceCode,
     /// `writ_ss_…`: the cookie of a session.
     Session,
 }
@@ -20,6 +22,7 @@ impl Kind {
         match self {
             Self::ClientSecret => "writ_cs_",
             Self::AuthorizationCode => "writ_ac_",
+            Self::DeviceCode => "writ_dc_",
             Self::Session => "writ_ss_",
         }
     }

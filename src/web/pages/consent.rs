@@ -3,7 +3,7 @@
 use super::layout::Page;
 use super::texts::{Language, Texts};
 use crate::authn::people::Person;
-use crate::authorize::{Ask, Duration, Line, Possible};
+use crate::authorize::{Ask, Asked, Duration, Line, Possible};
 use crate::context::Cx;
 use crate::model::event::Because;
 use crate::model::resource::Effect;
@@ -21,9 +21,14 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
         h1 { (client.metadata.client_name) " " (texts.wants_access) " " (resource.name) }
         (known(texts, client))
         dl {
-            dt { (texts.returns_to) } dd { strong { (redirect::host(&asked.redirect_uri)) } }
+            @if let Some(device) = &asked.device {
+                dt { (texts.device_shows) } dd { strong.code { (device.user_code) } }
+            } @else {
+                dt { (texts.returns_to) } dd { strong { (asked.host()) } }
+            }
             dt { (texts.signed_in_as) } dd { strong { (name(&person.user)) } }
         }
+        @if asked.device.is_some() { p.warn { (texts.device_compare) } }
         @if redirect::is_loopback(&asked.redirect_uri) { p.warn { (texts.loopback) } }
         form method="post" action=(path(cx, id)) {
             input type="hidden" name="tag" value=(tag);
@@ -47,15 +52,20 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
         }
     };
     let title = format!("{} {} {}", client.metadata.client_name, texts.wants_access, resource.name);
-    Page { language, title, content, form_targets: vec![target(&asked.redirect_uri)] }
+    Page { language, title, content, form_targets: targets(asked).into_iter().collect() }
 }
 
 fn path(cx: &Cx<'_>, id: &str) -> String {
     format!("/t/{}/authorize/{id}", cx.tenant.id)
 }
 
+/// Where the forms of a request may lead besides our own origin.
+pub fn targets(asked: &Asked) -> Option<String> {
+    asked.device.is_none().then(|| target(&asked.redirect_uri))
+}
+
 /// Where a form may lead, as a source of a content security policy: the origin, or a scheme of its own.
-pub fn target(redirect_uri: &str) -> String {
+fn target(redirect_uri: &str) -> String {
     let Ok(url) = Url::parse(redirect_uri) else { return String::new() };
     match url.scheme() {
         "https" | "http" => url.origin().ascii_serialization(),

@@ -18,11 +18,11 @@ pub fn sign_out_path(cx: &Cx<'_>) -> String {
 }
 
 /// The page on which a person chooses how to sign in; for a request under way, or for the person's own page.
-pub fn page(call: Call<'_>, language: Language, request: Option<(&str, &Asked)>) -> Page {
+pub fn page(call: Call<'_>, language: Language, request: Option<(&str, Option<&Asked>)>) -> Page {
     let (cx, texts) = (call.cx, language.texts());
     let content = html! {
         h1 { (texts.sign_in) }
-        @if let Some((_, asked)) = request { p { (texts.sign_in_to) " " strong { (asked.client.metadata.client_name) } } }
+        @if let Some((_, Some(asked))) = request { p { (texts.sign_in_to) " " strong { (asked.client.metadata.client_name) } } }
         form method="post" action=(format!("/t/{}/sign-in", cx.tenant.id)) {
             @if let Some((id, _)) = request { input type="hidden" name="request" value=(id); }
             @if cx.config.is_development() {
@@ -33,7 +33,7 @@ pub fn page(call: Call<'_>, language: Language, request: Option<(&str, &Asked)>)
             }
         }
     };
-    let form_targets = request.iter().map(|(_, asked)| consent::target(&asked.redirect_uri)).collect();
+    let form_targets = request.iter().filter_map(|(_, asked)| consent::targets(asked.as_ref()?)).collect();
     Page { language, title: texts.sign_in.to_owned(), content, form_targets }
 }
 
