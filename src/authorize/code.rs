@@ -3,12 +3,12 @@
 //! 1. 256 random bits, of which the digest is stored; 60 seconds (docs/requirements.md R3).
 //! 2. Bound to the client, the redirect URI, the challenge, the resource, the scope, the person, and the key if one is named.
 
-use super::request::{Request, response};
-use super::steps::{Asked, broken};
+use super::asked::Asked;
+use super::request::{Request, refusal_response, response};
 use crate::authn::people::Person;
 use crate::context::{Change, Cx};
 use crate::crypto::{self, Kind, nonce, sha256};
-use crate::error::{Reason, Result};
+use crate::error::{Fault, Reason, Result};
 use crate::model::consent::CodeBody;
 use crate::model::{Authorization, Code, Consent, Event};
 use crate::oauth::Scope;
@@ -53,7 +53,7 @@ pub async fn again(
 /// Issues a code; the response for the client.
 pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Person, grant: Grant<'_>) -> Result<String> {
     if !request.redeem(cx, &asked.client.id).await? {
-        return Ok(refusal(cx, request, &asked.redirect_uri, Reason::InvalidRequestUri));
+        return Ok(refusal_response(cx, request, &asked.redirect_uri, Reason::InvalidRequestUri));
     }
     let now = cx.now.seconds();
     let Grant { consent, once, change, event } = grant;
@@ -84,7 +84,7 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
         nonce: request.get("nonce").map(str::to_owned),
         refresh_until,
     };
-    let json = serde_json::to_string(&body).map_err(|_| broken())?;
+    let json = serde_json::to_string(&body).map_err(|_| Fault::Broken("a code has no JSON"))?;
     let code = Code {
         id: asked.device.as_ref().map_or_else(|| sha256(secret.expose()).to_text(), |device| device.id.clone()),
         client: asked.client.id.clone(),
@@ -115,13 +115,6 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
 /// The page that ends the request of a device: the person goes back to the device.
 pub fn device_page(cx: &Cx<'_>, outcome: &str) -> String {
     format!("/t/{}/device?outcome={outcome}", cx.tenant.id)
-}
-
-/// An error response (RFC 6749 §4.1.2.1).
-pub fn refusal(cx: &Cx<'_>, request: &Request, redirect_uri: &str, reason: Reason) -> String {
-    let wire = reason.wire();
-    let parameters = [("error", wire.code), ("error_description", wire.description)];
-    response(cx, redirect_uri, request.get("state"), &parameters)
 }
 
 /// The response with a code.

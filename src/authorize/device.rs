@@ -6,8 +6,9 @@
 //! 3. A code is decided once. To allow it makes an authorization code with the digest of the device code.
 //! 4. What strangers can make is bounded: by their address, by the client, and by the end of each code.
 
+use super::asked::{self, Device};
 use super::request::{DEVICE_CODE as GRANT_TYPE, Request};
-use super::steps::{self, Device, Outcome};
+use super::steps::{self, Outcome};
 use crate::audit;
 use crate::authn::client::address;
 use crate::authn::people::Person;
@@ -58,7 +59,7 @@ pub async fn start(cx: &Cx<'_>, form: &Form, client: &Rc<Client>, method: AuthMe
     let (device_code, now) = (crypto::mint(Kind::DeviceCode, &*cx.world.entropy), cx.now.seconds());
     let (id, expires_at) = (sha256(device_code.expose()).to_text(), now.saturating_add(SECONDS));
     let device = Device { id: id.clone(), user_code: String::new(), expires_at };
-    steps::of_device(cx, &request, client.clone(), device).await?;
+    asked::of_device(cx, &request, client.clone(), device).await?;
     if method == AuthMethod::None {
         let key = ["device/", &address(cx.peer.ip)].concat();
         count(cx, &[(&key, A_MINUTE)], Reason::TooManyDeviceCodes).await?;
@@ -98,10 +99,10 @@ async fn ask(cx: &Cx<'_>, user_code: &str, person: &Person) -> Result<Outcome> {
     let now = cx.now.seconds();
     let found = cx.one(store::device_codes::waiting(&cx.tenant.id, &digest(user_code), now)).await?;
     let DeviceCode { id, client, request, expires_at, .. } = found.ok_or(Reason::UnknownUserCode)?;
-    let client = steps::client(cx, &client).await?;
+    let client = asked::client(cx, &client).await?;
     let (request, _) = Request::new(cx, request, None);
     let device = Device { id, user_code: user_code.to_owned(), expires_at };
-    let asked = steps::of_device(cx, &request, client, device).await?;
+    let asked = asked::of_device(cx, &request, client, device).await?;
     Ok(Outcome::Ask(Box::new(steps::ask(cx, asked, person).await?)))
 }
 
@@ -138,7 +139,8 @@ fn user_code(entropy: &dyn Entropy) -> String {
 
 /// A user code as it is shown, whatever a person has made of case, hyphen and blanks (RFC 8628 §6.1); nothing if it is none.
 pub fn normal(text: &str) -> Option<String> {
-    let letters: String = text.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_uppercase()).collect();
+    let letters: String =
+        text.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_uppercase()).collect();
     let is_one = letters.len() == LENGTH && letters.bytes().all(|letter| LETTERS.contains(&letter));
     let (start, end) = letters.split_at_checked(LENGTH / 2).filter(|_| is_one)?;
     Some([start, "-", end].concat())

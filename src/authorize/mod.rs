@@ -17,6 +17,7 @@
 //! 3. A pushed request (`par`) and that of a device (`device`) take the same steps; of a device, `redirect`, PKCE and freshness have no meaning.
 //! 4. `iss` is in every response to the client (RFC 9207 §2), and `state` as it was sent.
 
+mod asked;
 mod code;
 mod consent;
 pub mod device;
@@ -26,9 +27,10 @@ pub mod par;
 mod request;
 mod steps;
 
+pub use asked::Asked;
 pub use code::{CODE_SECONDS, answer};
 pub use consent::{Choice, Decision, Duration, approve, refuse};
 pub use entry::{arrived, run};
 pub use lines::{Line, Possible};
 pub use request::{DECIDED_SECONDS, DEVICE_CODE, PARAMETERS, PUSHED_SECONDS, Request};
-pub use steps::{Ask, Asked, Outcome};
+pub use steps::{Ask, Outcome};

@@ -4,8 +4,8 @@
 //! 2. It holds for 90 seconds, for the client that pushed it, and for one code.
 //! 3. What is wrong with a request, its client is told when it pushes. Every step is taken again when the person comes with it.
 
+use super::asked;
 use super::request::{PUSHED_SECONDS, Request};
-use super::steps;
 use crate::authn::people::browser;
 use crate::context::Cx;
 use crate::error::{Reason, Result};
@@ -31,7 +31,8 @@ pub async fn push(cx: &Cx<'_>, form: Form, client: &Rc<Client>, jkt: Option<&str
     let form = form.with("client_id", &client.id);
     let form = jkt.into_iter().fold(form, |form, jkt| form.with("dpop_jkt", jkt));
     let (request, problem) = Request::new(cx, form, None);
-    steps::check(cx, &request, problem, client).await?;
+    let redirect_uri = asked::redirect(client, &request)?;
+    asked::asked(cx, &request, problem, client.clone(), &redirect_uri).await?;
     let pushed = Pushed { id: cx.new_id(), form: request.form().clone() };
     Ok([PREFIX, &browser::seal(cx, KIND, &pushed, PUSHED_SECONDS)?].concat())
 }

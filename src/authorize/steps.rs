@@ -1,67 +1,15 @@
 //! The steps from an authorization request to its outcome.
 
+use super::asked::{self, Asked, document, parties};
 use super::code;
-use super::consent::document;
 use super::lines::{self, Line, Possible};
-use super::request::Request;
+use super::request::{Request, refusal_response};
 use crate::authn::people::Person;
 use crate::context::Cx;
-use crate::directory::{clients, resources};
-use crate::error::{Error, Fault, Reason, Refusal, Result};
+use crate::error::{Error, Reason, Refusal, Result};
 use crate::jose::LEEWAY_SECONDS;
-use crate::model::event::Facts;
-use crate::model::{Client, Consent, Status};
-use crate::oauth::{Scope, pkce, redirect};
-use crate::store::consents::Parties;
-use crate::tokens::{Requested, Target};
-use crate::{store, tokens};
-use std::rc::Rc;
-
-/// The scopes about the person (OpenID Connect Core §5.4), and the one that asks for refresh tokens (§11), which are given anyway.
-pub const IDENTITY: &[&str] = &["openid", "profile", "email", "offline_access"];
-
-/// What a request asks for, once it is known to be sound.
-pub struct Asked {
-    /// The client; active.
-    pub client: Rc<Client>,
-    /// Where the response goes.
-    pub redirect_uri: String,
-    /// The resource, and the scope that can be asked for.
-    pub target: Target,
-    /// Whether the request names a scope of the resource; else all of it is shown.
-    pub names_scope: bool,
-    /// The scope about the person.
-    pub identity: Scope,
-    /// The challenge.
-    pub challenge: String,
-    /// The thumbprint of the key that the code shall be bound to (RFC 9449 §10).
-    pub jkt: Option<String>,
-    /// The device that asks; `redirect_uri` and `challenge` are then empty.
-    pub device: Option<Device>,
-}
-
-/// A device that waits for a person (RFC 8628).
-pub struct Device {
-    /// The digest of its device code.
-    pub id: String,
-    /// The user code that it shows.
-    pub user_code: String,
-    /// When both end, in seconds.
-    pub expires_at: i64,
-}
-
-/// What stands for the host of a device: no host has a blank in it.
-const DEVICE_HOST: &str = "another device";
-
-impl Asked {
-    /// Where the client is answered, for people and for what is remembered.
-    pub fn host(&self) -> &str {
-        match self.device {
-            Some(_) => DEVICE_HOST,
-            None => redirect::host(&self.redirect_uri),
-        }
-    }
-}
+use crate::model::Consent;
+use crate::store;
 
 /// What the person is asked.
 pub struct Ask {
@@ -94,8 +42,8 @@ enum To<'a> {
 /// Takes the steps that need nobody. `problem` is what was wrong with the parameters as such.
 pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person: Option<&Person>) -> Result<Outcome> {
     let id = request.get("client_id").unwrap_or_default();
-    let (client, redirect_uri) = match client(cx, id).await.and_then(|client| {
-        let redirect_uri = redirect(&client, request)?;
+    let (client, redirect_uri) = match asked::client(cx, id).await.and_then(|client| {
+        let redirect_uri = asked::redirect(&client, request)?;
         Ok((client, redirect_uri))
     }) {
         Ok(found) => found,
@@ -104,7 +52,7 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
     let to = To::Client(&redirect_uri);
     let is_direct = client.metadata.require_pushed_authorization_requests && request.pushed.is_none();
     let problem = problem.or(is_direct.then_some(Reason::PushRequired));
-    let asked = match asked(cx, request, problem, client, &redirect_uri).await {
+    let asked = match asked::asked(cx, request, problem, client, &redirect_uri).await {
         Ok(asked) => asked,
         Err(error) => return refused(cx, request, to, error),
     };
@@ -126,19 +74,6 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
     }
 }
 
-/// The steps of a request that its client pushes (RFC 9126 §2.1): those before the person.
-pub async fn check(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, client: &Rc<Client>) -> Result<Asked> {
-    let redirect_uri = redirect(client, request)?;
-    asked(cx, request, problem, client.clone(), &redirect_uri).await
-}
-
-/// What a device asks for (RFC 8628 §3.1), by the parameters that it has sent.
-pub async fn of_device(cx: &Cx<'_>, request: &Request, client: Rc<Client>, device: Device) -> Result<Asked> {
-    let (target, names_scope, identity) = target(cx, &client, request).await?;
-    let (redirect_uri, challenge, device) = (String::new(), String::new(), Some(device));
-    Ok(Asked { client, redirect_uri, target, names_scope, identity, challenge, jkt: None, device })
-}
-
 /// What the person is asked, with what was allowed before.
 pub async fn ask(cx: &Cx<'_>, asked: Asked, person: &Person) -> Result<Ask> {
     let consent = cx.one(store::consents::of(&cx.tenant.id, parties(&asked, person))).await?;
@@ -157,115 +92,6 @@ fn covers(lines: &[Line], asked: &Asked, request: &Request) -> bool {
         false => possible.any(|line| line.is_held),
     };
     is_held && !request.prompts("consent")
-}
-
-pub(super) fn parties<'a>(asked: &'a Asked, person: &'a Person) -> Parties<'a> {
-    Parties {
-        user: &person.user.id,
-        client: &asked.client.id,
-        redirect_host: asked.host(),
-        resource: asked.target.resource.body.resource.as_str(),
-    }
-}
-
-/// The client, if it is there and active.
-pub async fn client(cx: &Cx<'_>, id: &str) -> Result<Rc<Client>> {
-    let client = clients::load(cx, id).await?.filter(|client| client.status == Status::Active);
-    client.filter(|client| client.is_live(cx.now)).ok_or_else(|| Reason::UnknownClient.into())
-}
-
-/// The redirect URI of the request, or the only one of the client (RFC 6749 §3.1.2.3).
-fn redirect(client: &Client, request: &Request) -> Result<String> {
-    let registered = &client.metadata.redirect_uris;
-    match (request.get("redirect_uri"), registered.as_slice()) {
-        (None, [only]) => Ok(only.clone()),
-        (Some(asked), all) if all.iter().any(|one| redirect::is_same(one, asked)) => Ok(asked.to_owned()),
-        _ => Err(Reason::UnknownRedirectUri.into()),
-    }
-}
-
-/// What the request asks for.
-async fn asked(
-    cx: &Cx<'_>,
-    request: &Request,
-    problem: Option<Reason>,
-    client: Rc<Client>,
-    redirect_uri: &str,
-) -> Result<Asked> {
-    if let Some(problem) = problem {
-        return Err(problem.into());
-    }
-    let challenge = parameters(&client, request)?;
-    let (target, names_scope, identity) = target(cx, &client, request).await?;
-    let jkt = request.get("dpop_jkt").map(str::to_owned);
-    let redirect_uri = redirect_uri.to_owned();
-    Ok(Asked { client, redirect_uri, target, names_scope, identity, challenge, jkt, device: None })
-}
-
-/// The challenge, if everything that is not about the target is as it has to be.
-fn parameters(client: &Client, request: &Request) -> Result<String> {
-    if !client.metadata.grant_types.iter().any(|grant| grant == "authorization_code") {
-        return Err(Reason::CodesNotAllowed.into());
-    }
-    match request.get("response_type") {
-        Some("code") => {}
-        Some(_) => return Err(Reason::UnsupportedResponseType.into()),
-        None => return Err(Reason::MissingResponseType.into()),
-    }
-    if request.get("response_mode").is_some_and(|mode| mode != "query") {
-        return Err(Reason::UnsupportedResponseMode.into());
-    }
-    if request.get("request").is_some() {
-        return Err(Reason::UnsupportedRequestObject.into());
-    }
-    if request.get("authorization_details").is_some() {
-        return Err(Reason::UnsupportedAuthorizationDetails.into());
-    }
-    if request.prompts("none") && request.get("prompt") != Some("none")
-        || request.get("max_age").is_some_and(|age| age.parse::<u32>().is_err())
-    {
-        return Err(Reason::MalformedPrompt.into());
-    }
-    if request.get("dpop_jkt").is_some_and(|jkt| !pkce::is_challenge(jkt)) {
-        return Err(Reason::MalformedThumbprint.into());
-    }
-    if request.get("code_challenge_method") != Some("S256") {
-        return Err(Reason::MissingChallenge.into());
-    }
-    let challenge = request.get("code_challenge").filter(|challenge| pkce::is_challenge(challenge));
-    challenge.map(str::to_owned).ok_or_else(|| Reason::MissingChallenge.into())
-}
-
-/// The resource with the scope that can be asked for, whether the request names any of it, and the scope about the person. Scopes that the
-/// resource does not have, or the client may not, are left out: clients ask for what they know of.
-async fn target(cx: &Cx<'_>, client: &Client, request: &Request) -> Result<(Target, bool, Scope)> {
-    let sent = request
-        .get("scope")
-        .map(|text| Scope::parse(text).ok_or(Reason::MalformedScope))
-        .transpose()?
-        .unwrap_or_default();
-    let identity = sent.narrowed(|scope| IDENTITY.contains(&scope));
-    let named = sent.narrowed(|scope| !IDENTITY.contains(&scope)).to_string();
-    let form = request.form().only(&["resource"]);
-    let resource = match Requested::read(form, client, &["resource"]) {
-        Ok(requested) => requested.resource,
-        Err(Error::Refused(refusal)) if refusal.reason == Reason::MissingResource => {
-            resources::only(cx).await?.ok_or(Reason::MissingResource)?
-        }
-        Err(error) => return Err(error),
-    };
-    let requested =
-        |scope| Requested { resource: resource.clone(), scope, ceilings: vec![], authorization_server: None };
-    let mut facts = Facts::default();
-    if !named.is_empty() {
-        match tokens::target(cx, client, &requested(Some(&named)), &mut facts).await {
-            Ok(target) => return Ok((target, true, identity)),
-            Err(Error::Refused(refusal)) if refusal.reason == Reason::UnknownScope => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let target = tokens::target(cx, client, &requested(None), &mut facts).await?;
-    Ok((target, false, identity))
 }
 
 /// Whether the person has signed in as the request wants it.
@@ -303,7 +129,7 @@ fn refused(cx: &Cx<'_>, request: &Request, to: To<'_>, error: Error) -> Result<O
         To::Person => Ok(Outcome::Refused(refusal)),
         To::Client(redirect_uri) => {
             cx.world.log.line(&format!("{}: refused: {}", cx.request_id, refusal.reason.as_str()));
-            Ok(Outcome::Response(code::refusal(cx, request, redirect_uri, refusal.reason)))
+            Ok(Outcome::Response(refusal_response(cx, request, redirect_uri, refusal.reason)))
         }
     }
 }
@@ -316,9 +142,4 @@ impl Ask {
             other => Err(Box::new(other)),
         }
     }
-}
-
-/// A consent without a line cannot be decided.
-pub(super) const fn broken() -> Fault {
-    Fault::Broken("a consent has no JSON")
 }

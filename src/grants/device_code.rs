@@ -26,11 +26,8 @@ pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> 
         return Err(refuse("it is none of ours"));
     }
     let (tenant, id, now) = (&cx.tenant.id, sha256(text).to_text(), cx.now.seconds());
-    let found = (
-        store::device_codes::get(tenant, &id),
-        store::codes::get(tenant, &id),
-        store::consents::of_code(tenant, &id),
-    );
+    let found =
+        (store::device_codes::get(tenant, &id), store::codes::get(tenant, &id), store::consents::of_code(tenant, &id));
     let (waiting, code, consent) = cx.batch(found).await?;
     let DeviceCode { client, status, expires_at, .. } =
         waiting.into_iter().next().ok_or_else(|| refuse("there is no such code"))?;

@@ -1,16 +1,16 @@
 //! The page on which a person decides about a client.
 
 use super::layout::Page;
+use super::paths;
 use super::texts::{Language, Texts};
 use crate::authn::people::Person;
-use crate::authorize::{Ask, Asked, Duration, Line, Possible};
+use crate::authorize::{Ask, Duration, Line, Possible};
 use crate::context::Cx;
 use crate::model::event::Because;
 use crate::model::resource::Effect;
 use crate::model::{Client, Registration, User};
 use crate::oauth::redirect;
 use maud::{Markup, html};
-use url::Url;
 
 /// The page; `id` names the request, `tag` goes with the form.
 pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, tag): (&str, &str)) -> Page {
@@ -30,7 +30,7 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
         }
         @if asked.device.is_some() { p.warn { (texts.device_compare) } }
         @if redirect::is_loopback(&asked.redirect_uri) { p.warn { (texts.loopback) } }
-        form method="post" action=(path(cx, id)) {
+        form method="post" action=(paths::request(cx, id)) {
             input type="hidden" name="tag" value=(tag);
             fieldset {
                 legend { (texts.may) }
@@ -44,7 +44,7 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
             p.quiet { (texts.take_back) }
         }
         footer {
-            form method="post" action=(super::sign_in::sign_out_path(cx)) {
+            form method="post" action=(paths::sign_out(cx)) {
                 input type="hidden" name="request" value=(id);
                 input type="hidden" name="tag" value=(tag);
                 button { (texts.another_person) }
@@ -52,25 +52,7 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
         }
     };
     let title = format!("{} {} {}", client.metadata.client_name, texts.wants_access, resource.name);
-    Page { language, title, content, form_targets: targets(asked).into_iter().collect() }
-}
-
-fn path(cx: &Cx<'_>, id: &str) -> String {
-    format!("/t/{}/authorize/{id}", cx.tenant.id)
-}
-
-/// Where the forms of a request may lead besides our own origin.
-pub fn targets(asked: &Asked) -> Option<String> {
-    asked.device.is_none().then(|| target(&asked.redirect_uri))
-}
-
-/// Where a form may lead, as a source of a content security policy: the origin, or a scheme of its own.
-fn target(redirect_uri: &str) -> String {
-    let Ok(url) = Url::parse(redirect_uri) else { return String::new() };
-    match url.scheme() {
-        "https" | "http" => url.origin().ascii_serialization(),
-        scheme => [scheme, ":"].concat(),
-    }
+    Page { language, title, content, form_targets: vec![paths::target(&asked.redirect_uri)] }
 }
 
 /// How the client is known.

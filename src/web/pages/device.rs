@@ -3,7 +3,7 @@
 //! 1. A code that comes in the URL is shown to be compared, and nothing is looked up before the person goes on.
 
 use super::layout::Page;
-use super::{authorize, form, language};
+use super::{authorize, form, language, paths};
 use crate::authorize::{Request, device};
 use crate::error::{Reason, Result};
 use crate::oauth::Form;
@@ -27,7 +27,7 @@ pub async fn get(call: Call<'_>) -> Result<Response> {
             p { (texts.device_back) }
         } @else {
             h1 { (texts.device) }
-            form method="post" action=(format!("/t/{}/device", call.cx.tenant.id)) {
+            form method="post" action=(paths::device(call.cx)) {
                 p { label for="user_code" { (texts.device_code) } }
                 p { input.code id="user_code" name="user_code" value=(code) required maxlength="20" autocomplete="off" autocapitalize="characters" spellcheck="false"; }
                 @if !code.is_empty() { p { (texts.device_same) } }

@@ -10,6 +10,7 @@ mod consent;
 mod cookies;
 pub mod device;
 mod layout;
+mod paths;
 pub mod sign_in;
 mod texts;
 

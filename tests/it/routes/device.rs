@@ -201,8 +201,8 @@ fn nobody_guesses_user_codes_and_whoever_tries_keeps_no_other_person_out() {
     assert_eq!(hub.events_of("authentication.limited").len(), 1);
     // A stranger who is not signed in learns nothing at all.
     let stranger = Browser::new(&hub);
-    let [right, wrong] =
-        [text(&started, "user_code"), "BCDF-GHJK".to_owned()].map(|code| stranger.post("/t/main/device", &[("user_code", &code)]));
+    let [right, wrong] = [text(&started, "user_code"), "BCDF-GHJK".to_owned()]
+        .map(|code| stranger.post("/t/main/device", &[("user_code", &code)]));
     assert_eq!((right.status, wrong.status, right.text.len()), (200, 200, wrong.text.len()));
     hub.clock.advance(61);
     enter(&browser, &text(&started, "user_code")).expect(200);
@@ -212,7 +212,10 @@ fn nobody_guesses_user_codes_and_whoever_tries_keeps_no_other_person_out() {
 fn an_address_gets_thirty_device_codes_a_minute_and_a_client_has_a_bound() {
     let (hub, client, _) = waiting();
     let from = |ip: &str| {
-        hub.call("POST", "/t/main/device_authorization").form(&[("client_id", &*client), ("resource", RESOURCE)]).ip(ip).send()
+        hub.call("POST", "/t/main/device_authorization")
+            .form(&[("client_id", &*client), ("resource", RESOURCE)])
+            .ip(ip)
+            .send()
     };
     assert!((0..30).all(|_| from("203.0.113.7").status == 200));
     assert_eq!(from("203.0.113.7").expect(429).header("retry-after"), Some("60"));

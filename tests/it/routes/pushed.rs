@@ -134,12 +134,8 @@ fn a_proof_that_comes_with_a_pushed_request_binds_the_code_to_its_key() {
     assert_eq!(query_of(&proof(&key, "0", "token")).expect(400).error(), "invalid_dpop_proof");
     let code = browser.code(&query(&client, &uri(query_of(&proof(&key, "1", "par")))), &["mcp:read"]);
     redeem(&hub, &client, &code).expect(400);
-    let form = [
-        ("grant_type", "authorization_code"),
-        ("client_id", &*client),
-        ("code", &*code),
-        ("code_verifier", VERIFIER),
-    ];
+    let form =
+        [("grant_type", "authorization_code"), ("client_id", &*client), ("code", &*code), ("code_verifier", VERIFIER)];
     let with = |proof: &str| hub.call("POST", "/t/main/token").form(&form).header("dpop", proof).send();
     with(&proof(&Signer::new(Alg::Es256, 2), "2", "token")).expect(400);
     assert_eq!(text(&with(&proof(&key, "3", "token")).expect(200), "token_type"), "DPoP");

@@ -1,0 +1,42 @@
+//! Where pages lead.
+
+use crate::context::Cx;
+use crate::model::id;
+use url::Url;
+
+/// The page of a request under way.
+pub fn request(cx: &Cx<'_>, id: &str) -> String {
+    format!("/t/{}/authorize/{id}", cx.tenant.id)
+}
+
+/// Where a person enters the code of a device.
+pub fn device(cx: &Cx<'_>) -> String {
+    format!("/t/{}/device", cx.tenant.id)
+}
+
+/// Where signing in is.
+pub fn sign_in(cx: &Cx<'_>) -> String {
+    format!("/t/{}/sign-in", cx.tenant.id)
+}
+
+/// Where signing out is.
+pub fn sign_out(cx: &Cx<'_>) -> String {
+    format!("/t/{}/sign-out", cx.tenant.id)
+}
+
+/// Where a person goes after signing in: on with the request, or to the person's own page.
+pub fn after(cx: &Cx<'_>, asked: Option<&str>) -> String {
+    match asked.filter(|id| id::is_plausible(id)) {
+        Some(id) => request(cx, id),
+        None => format!("/t/{}/me", cx.tenant.id),
+    }
+}
+
+/// Where a form may lead, as a source of a content security policy: the origin, or a scheme of its own.
+pub fn target(redirect_uri: &str) -> String {
+    let Ok(url) = Url::parse(redirect_uri) else { return String::new() };
+    match url.scheme() {
+        "https" | "http" => url.origin().ascii_serialization(),
+        scheme => [scheme, ":"].concat(),
+    }
+}
