@@ -43,7 +43,7 @@ fn send(hub: &Setup, form: &[(&str, &str)]) -> Reply {
 
 /// A text that differs in one bit of what it encodes, or in its prefix.
 fn flipped(text: &str, prefix: &str, bit: usize) -> String {
-    let mut bytes = unb64(&text[prefix.len()..]).unwrap_or_else(|| text[prefix.len()..].as_bytes().to_vec());
+    let mut bytes = unb64(&text[prefix.len()..]).unwrap_or_else(|| text.as_bytes()[prefix.len()..].to_vec());
     let at = bit / 8 % bytes.len();
     bytes[at] ^= 1 << (bit % 8);
     [prefix, &b64(bytes)].concat()

@@ -34,6 +34,7 @@ mod revocation;
 mod signals;
 mod status_list;
 mod stops;
+mod strictness;
 mod token;
 mod waits;
 mod workloads;

@@ -211,17 +211,19 @@ fn a_revocation_at_the_same_time_as_a_refresh_leaves_no_token_alive() {
 
 #[test]
 fn whoever_was_stopped_refreshes_nothing_more() {
-    let user = |hub: &Setup| {
+    fn user(hub: &Setup) -> String {
+        {
         hub.db.query("SELECT user FROM consents WHERE tenant = 'main'")[0]["user"].as_str().unwrap().to_owned()
     };
-    let stops: [&dyn Fn(&Setup, &str); 5] = [
-        &|hub, client| drop(hub.admin("POST", &format!("clients/{client}/suspend")).send().expect(200)),
-        &|hub, client| {
+    type Stop = fn(&Setup, &str);
+    let stops: [Stop; 5] = [
+        |hub, client| drop(hub.admin("POST", &format!("clients/{client}/suspend")).send().expect(200)),
+        |hub, client| {
             drop(hub.admin("DELETE", &format!("clients/{client}")).header("if-match", "*").send().expect(204))
         },
-        &|hub, _| drop(hub.admin("POST", &format!("users/{}/suspend", user(hub))).send().expect(200)),
-        &|hub, _| drop(hub.admin("POST", &format!("users/{}/kill", user(hub))).send().expect(200)),
-        &|hub, _| hub.db.execute("DELETE FROM consents"),
+        |hub, _| drop(hub.admin("POST", &format!("users/{}/suspend", user(hub))).send().expect(200)),
+        |hub, _| drop(hub.admin("POST", &format!("users/{}/kill", user(hub))).send().expect(200)),
+        |hub, _| hub.db.execute("DELETE FROM consents"),
     ];
     for stop in stops {
         let (hub, client, token) = connected();
