@@ -21,6 +21,7 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
         h1 { (client.metadata.client_name) " " (texts.wants_access) " " (resource.name) }
         (known(texts, client))
         dl {
+            dt { (texts.at) } dd { (resource.resource) }
             @if let Some(device) = &asked.device {
                 dt { (texts.device_shows) } dd { strong.code { (device.user_code) } }
             } @else {

@@ -2,7 +2,7 @@
 
 use crate::context::Cx;
 use crate::model::id;
-use url::Url;
+use url::{Host, Url};
 
 /// The page of a request under way.
 pub fn request(cx: &Cx<'_>, id: &str) -> String {
@@ -32,11 +32,12 @@ pub fn after(cx: &Cx<'_>, asked: Option<&str>) -> String {
     }
 }
 
-/// Where a form may lead, as a source of a content security policy: the origin, or a scheme of its own.
+/// Where a form may lead, as a source of a content security policy: the origin, or the scheme where no source names the host. Such is an
+/// address of IPv6 (Content Security Policy 3 §2.3.1), and a redirect to an application.
 pub fn target(redirect_uri: &str) -> String {
     let Ok(url) = Url::parse(redirect_uri) else { return String::new() };
-    match url.scheme() {
-        "https" | "http" => url.origin().ascii_serialization(),
-        scheme => [scheme, ":"].concat(),
+    match (url.scheme(), url.host()) {
+        ("https" | "http", Some(Host::Domain(_) | Host::Ipv4(_))) => url.origin().ascii_serialization(),
+        (scheme, _) => [scheme, ":"].concat(),
     }
 }

@@ -212,9 +212,8 @@ fn a_revocation_at_the_same_time_as_a_refresh_leaves_no_token_alive() {
 #[test]
 fn whoever_was_stopped_refreshes_nothing_more() {
     fn user(hub: &Setup) -> String {
-        {
         hub.db.query("SELECT user FROM consents WHERE tenant = 'main'")[0]["user"].as_str().unwrap().to_owned()
-    };
+    }
     type Stop = fn(&Setup, &str);
     let stops: [Stop; 5] = [
         |hub, client| drop(hub.admin("POST", &format!("clients/{client}/suspend")).send().expect(200)),

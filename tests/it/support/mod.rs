@@ -26,6 +26,7 @@
 //! | canaries | `hub.dump_at_rest()` rows, KV, queue and log; `hub.dump_everything()` also every reply |
 
 pub mod browser;
+pub mod authenticator;
 pub mod call;
 pub mod documents;
 pub mod doubles;
