@@ -109,8 +109,7 @@ async fn ask(cx: &Cx<'_>, user_code: &str, person: &Person) -> Result<Outcome> {
 /// Counts an attempt under each key before it is made; beyond a limit it is refused. The first one beyond is an event.
 async fn count(cx: &Cx<'_>, keys: &[(&str, i64)], reason: Reason) -> Result<()> {
     for (key, limit) in keys {
-        let counted = cx.one(store::failures::count(&cx.tenant.id, key, cx.now.seconds())).await?;
-        let counted = counted.map_or(1, |counted| counted.count);
+        let counted = cx.count_attempt(key).await?;
         if counted > *limit {
             if counted == limit.saturating_add(1) {
                 let facts = Facts { reason: Some(reason.as_str().to_owned()), ..Facts::default() };

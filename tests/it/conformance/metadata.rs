@@ -89,7 +89,7 @@ fn what_metadata_advertises_is_there() {
     };
     let offered = document["grant_types_supported"].as_array().unwrap();
     assert!(offered.iter().all(|name| grant(name.as_str().unwrap())), "{offered:?}");
-    for other in ["authorization_code", "refresh_token", "password"] {
+    for other in ["password", "urn:openid:params:grant-type:ciba"] {
         assert!(!offered.contains(&json!(other)) && !grant(other), "{other}");
     }
 }

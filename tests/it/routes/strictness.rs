@@ -198,7 +198,7 @@ fn a_decision_made_in_one_browser_is_worth_nothing_in_another() {
 }
 
 #[test]
-fn every_page_is_framed_by_nobody_runs_no_script_and_tells_no_referrer() {
+fn every_page_is_framed_by_nobody_runs_no_script_and_tells_others_no_referrer() {
     let hub = hub();
     let (client, browser) = (client(&hub), Browser::new(&hub));
     let sign_in = ask(&browser, &client, &READ);
@@ -215,7 +215,7 @@ fn every_page_is_framed_by_nobody_runs_no_script_and_tells_no_referrer() {
         }
         assert!(!policy.contains("script-src") && !policy.contains("unsafe"), "{policy}");
         let headers = ["x-frame-options", "referrer-policy", "cache-control"].map(|name| page.header(name));
-        assert_eq!(headers, [Some("DENY"), Some("no-referrer"), Some("no-store")]);
+        assert_eq!(headers, [Some("DENY"), Some("same-origin"), Some("no-store")]);
         assert!(!page.text.contains("<script") && !page.text.contains("src="));
     }
 }
