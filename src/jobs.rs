@@ -197,6 +197,10 @@ impl Jobs<'_> {
             store::leases::forget_uses(now, REMOVED),
             store::answers::forget(now, REMOVED),
             store::registration::forget(now, REMOVED),
+            store::codes::forget(now, REMOVED),
+            // A device that comes too late is told so for a while.
+            store::device_codes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
+            store::refresh::forget(now, REMOVED),
         ];
         let statements = store::stops::forget(now, REMOVED).into_iter().chain(others).collect();
         remove(Database(&*self.world.db), statements).await.map(drop)

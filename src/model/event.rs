@@ -83,6 +83,8 @@ event_types! {
     ChainKilled = "chain.killed",
     /// A tenant was stopped, with everything in it.
     TenantKilled = "tenant.killed",
+    /// A request that a client or a device sends ahead of its user was refused.
+    AuthorizationRefused = "authorization.refused",
     /// A person has signed in.
     SessionBegun = "session.begun",
     /// A person has signed out.
