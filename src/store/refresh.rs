@@ -58,6 +58,15 @@ pub fn revoke(tenant: &str, id: &str) -> Sql {
     )
 }
 
+/// Revokes all families of a person; the guard of a chain.
+pub fn revoke_of_user(tenant: &str, user: &str) -> Sql {
+    sql!(
+        "UPDATE refresh_families SET status = 'revoked' WHERE tenant = ?1 AND user = ?2 AND status = 'active'",
+        tenant,
+        user
+    )
+}
+
 /// Forgets families that have ended, `limit` at the most.
 pub fn forget(now: i64, limit: i64) -> Sql {
     sql!(

@@ -59,7 +59,8 @@ pub async fn find(cx: &Cx<'_>, cookie: &str) -> Result<Option<Person>> {
     };
     let user = users::load(cx, &session.user).await?.filter(|user| user.status == Status::Active);
     // Whoever was stopped for a while signs in anew.
-    let user = user.filter(|user| session.auth_time > user.revoked_before);
+    let begun_at = session.expires_at.saturating_sub(SECONDS);
+    let user = user.filter(|user| begun_at > user.revoked_before);
     Ok(user.map(|user| Person { session, user }))
 }
 
