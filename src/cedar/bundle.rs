@@ -635,7 +635,8 @@ mod tests {
         let text = r#"permit(principal, action, resource) when { context has subject &&
             (context.subject == User::"u1" || context.subject.roles.contains("admin") || context.subject.groups.contains("ops")) };"#;
         let user = |id: &str, role: &str, group: &str| {
-            let subject = Subject { id: id.into(), roles: vec![role.into()], groups: vec![group.into()], claims: vec![] };
+            let subject =
+                Subject { id: id.into(), roles: vec![role.into()], groups: vec![group.into()], claims: vec![] };
             allowed(text, &Circumstance { subject: Some(subject), ..at(0) })
         };
         assert!(user("u1", "", "") && user("u2", "admin", "") && user("u2", "", "ops"));

@@ -384,7 +384,12 @@ mod tests {
             resource_server: Some("c9".into()),
             chain: vec!["c1".into(), "c2".into()],
             chain_tags: vec!["verified".into()],
-            subject: Some(Subject { id: "u1".into(), roles: vec!["admin".into()], groups: vec![], claims: vec!["team=a".into()] }),
+            subject: Some(Subject {
+                id: "u1".into(),
+                roles: vec!["admin".into()],
+                groups: vec![],
+                claims: vec!["team=a".into()],
+            }),
             ..Circumstance::bare(1_774_746_000, "Europe/Berlin")
         }
     }

@@ -7,12 +7,12 @@ use super::{Creation, changes, unreferenced};
 use crate::audit;
 use crate::context::cache::key;
 use crate::context::{Change, Cx};
+use crate::crypto::Secret;
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::issuer::{Use, WorkloadIdentity};
 use crate::model::{EventType, Issuer, IssuerBody};
 use crate::store;
-use crate::crypto::Secret;
 use std::rc::Rc;
 
 key!(
@@ -158,7 +158,8 @@ pub async fn delete(cx: &Cx<'_>, present: &Issuer, by: &str) -> Result<()> {
     let facts = facts(&present.id, &present.body, present.body.issuer.clone());
     let event = audit::event(cx, EventType::IssuerDeleted, Some(by), facts);
     let guard = store::issuers::delete(&cx.tenant.id, &present.id, present.version);
-    let change = Change::guard(guard).invalidates(&IssuerKey(&present.body.issuer)).invalidates(&ProvidersKey).event(event);
+    let change =
+        Change::guard(guard).invalidates(&IssuerKey(&present.body.issuer)).invalidates(&ProvidersKey).event(event);
     match cx.commit(change).await? {
         true => Ok(()),
         false => Err(Reason::PreconditionFailed.into()),

@@ -226,8 +226,7 @@ async fn discover(cx: &Cx<'_>, issuer: &str) -> Result<String, String> {
 pub(super) async fn configuration(cx: &Cx<'_>, issuer: &str) -> Result<Map<String, Value>, String> {
     let url = [issuer.strip_suffix('/').unwrap_or(issuer), "/.well-known/openid-configuration"].concat();
     let text = get(cx, &url, &CONFIGURATION).await?;
-    let document: Option<Map<String, Value>> =
-        serde_json::from_str(&text).ok().filter(|_| is_strict(text.as_bytes()));
+    let document: Option<Map<String, Value>> = serde_json::from_str(&text).ok().filter(|_| is_strict(text.as_bytes()));
     let own = document.filter(|document| document.get("issuer").is_some_and(|same| same == issuer));
     own.ok_or_else(|| ["the document at ", &url, " is of another issuer"].concat())
 }

@@ -137,7 +137,8 @@ pub async fn verify(cx: &Cx<'_>, text: &str, wanted: &Wanted<'_>) -> Checked<Ass
     if wanted.needs_iat && iat.is_none() {
         return Err(Rejection::Because("no `iat`"));
     }
-    let (iss, sub) = wanted.keys.parties(&claims, wanted.needs_sub).ok_or(Rejection::Because("another `iss` or `sub`"))?;
+    let (iss, sub) =
+        wanted.keys.parties(&claims, wanted.needs_sub).ok_or(Rejection::Because("another `iss` or `sub`"))?;
     let aud = wanted.keys.audience(&claims).ok_or(Rejection::Told(Reason::AssertionAudience))?;
     if !wanted.audience.iter().any(|one| is_named(aud, one)) && !wanted.keys.also_takes(aud) {
         return Err(Rejection::Told(Reason::AssertionAudience));

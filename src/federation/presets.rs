@@ -138,7 +138,9 @@ pub fn problems(config: &Config, body: &IssuerBody) -> Vec<String> {
     if body.uses.contains(&Use::SignIn) {
         let is_pinned = body.issuer != GOOGLE || body.rules.iter().any(|rule| rule.claim == "hd");
         if body.creates_users && !is_pinned {
-            all.push("everybody has an account there: with `creates_users`, add a rule on `hd`, your domain".to_owned());
+            all.push(
+                "everybody has an account there: with `creates_users`, add a rule on `hd`, your domain".to_owned(),
+            );
         }
         if outbound::admit(config, &body.issuer).is_none() {
             all.push("`issuer` may not be called: people sign in over https at a public name".to_owned());

@@ -103,6 +103,7 @@ pub struct Settings {
     /// For how many days events are kept, 1 to 3650.
     pub event_retention_days: u16,
     /// Whether a logout that an identity provider tells of ends the refresh tokens of the person too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub logout_ends_grants: bool,
     /// How much it may have; nothing while there is no quota.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -61,7 +61,8 @@ pub fn revoke(tenant: &str, id: &str) -> Sql {
 /// Revokes all families of a person; the guard of a chain.
 pub fn revoke_of_user(tenant: &str, user: &str) -> Sql {
     sql!(
-        "UPDATE refresh_families SET status = 'revoked' WHERE tenant = ?1 AND user = ?2 AND status = 'active'",
+        "UPDATE refresh_families INDEXED BY refresh_families_by_user SET status = 'revoked' \
+         WHERE tenant = ?1 AND user = ?2 AND status = 'active'",
         tenant,
         user
     )

@@ -222,9 +222,8 @@ async fn redeem(cx: &Cx<'_>, issuer: &Issuer, provider: &Provider, code: &str, v
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     match (answer.status, text("id_token")) {
         (200, Some(token)) => Ok(token.to_owned()),
-        (400..=499, _) => Err(Reason::SignInInvalid.because(
-            ["the provider refuses the code: ", text("error").unwrap_or("it does not say why")].concat(),
-        )),
+        (400..=499, _) => Err(Reason::SignInInvalid
+            .because(["the provider refuses the code: ", text("error").unwrap_or("it does not say why")].concat())),
         _ => Err(Reason::IdentityProviderDown.because("the token endpoint gives no ID token")),
     }
 }
@@ -235,7 +234,8 @@ async fn sign(cx: &Cx<'_>, issuer: &Issuer, client_id: &str) -> Result<String> {
         "iss": client_id, "sub": client_id, "aud": issuer.body.issuer, "jti": nonce(&*cx.world.entropy),
     });
     let iat = cx.now.seconds();
-    let shape = |kid: &str| Unsigned::new(Alg::Rs256, "JWT", kid, &claims, (iat, iat.saturating_add(ASSERTION_SECONDS)));
+    let shape =
+        |kid: &str| Unsigned::new(Alg::Rs256, "JWT", kid, &claims, (iat, iat.saturating_add(ASSERTION_SECONDS)));
     keys::sign(cx, Alg::Rs256, shape).await
 }
 

@@ -17,12 +17,7 @@ use maud::html;
 pub const AGAIN: &str = "again";
 
 /// The page on which a person chooses how to sign in; for a request under way, or for the person's own page. `again`: as somebody else.
-pub async fn page(
-    call: Call<'_>,
-    language: Language,
-    request: Option<(&str, &Asked)>,
-    again: bool,
-) -> Result<Page> {
+pub async fn page(call: Call<'_>, language: Language, request: Option<(&str, &Asked)>, again: bool) -> Result<Page> {
     let (cx, texts) = (call.cx, language.texts());
     let providers = issuers::providers(cx).await?;
     let is_development = cx.config.is_development();

@@ -94,7 +94,9 @@ fn with_several_providers_or_a_client_nobody_has_verified_our_own_page_comes_fir
     let hub = hub();
     let (client, browser, idp) = (client(&hub), Browser::new(&hub), Idp::new(&hub));
     idp.register(json!({"label": "Example & Co"})).expect(201);
-    hub.db.execute("UPDATE clients SET registration = 'dynamic' WHERE registration = 'admin' AND metadata LIKE '%Notes%'");
+    hub.db.execute(
+        "UPDATE clients SET registration = 'dynamic' WHERE registration = 'admin' AND metadata LIKE '%Notes%'",
+    );
     hub.restart();
     let page = ask(&browser, &client, &[]).expect(200);
     assert!(page.text.contains("Notes app") && page.text.contains("Example &amp; Co"), "{}", page.text);
@@ -201,11 +203,15 @@ fn a_sign_in_ends_in_the_browser_that_began_it_once_and_in_time() {
 #[test]
 fn two_tabs_sign_in_side_by_side_and_at_the_same_time() {
     let hub = hub();
-    let (client, browser, idp) = (client(&hub), Browser::new(&hub), Idp::new(&hub));
+    let (client, idp) = (client(&hub), Idp::new(&hub));
     idp.register(json!({"groups_claim": "groups"})).expect(201);
     for seed in 0..10 {
+        let browser = Browser::new(&hub);
         let [one, two] = [(); 2].map(|()| location(&ask(&browser, &client, &[("prompt", "login")]).expect(303)));
-        let tabs = [idp.authorize(&one, json!({"groups": [format!("g{seed}")]})), idp.authorize(&two, json!({"groups": [format!("g{seed}")]}))];
+        let tabs = [
+            idp.authorize(&one, json!({"groups": [format!("g{seed}")]})),
+            idp.authorize(&two, json!({"groups": [format!("g{seed}")]})),
+        ];
         let cookies = browser.cookies();
         let calls = tabs.iter().map(|tab| {
             let path = tab.strip_prefix(hub.origin()).unwrap();
@@ -228,8 +234,14 @@ fn a_provider_in_trouble_is_a_page_that_says_to_try_again_and_nothing_is_lost() 
         Scripted::failure(FetchError::Timeout),
         Scripted::answer(503, "text/html", "<h1>down</h1>"),
         Scripted::answer(200, "text/html", "<h1>hello</h1>"),
-        Scripted::json(200, json!({"issuer": "https://evil.example", "authorization_endpoint": "https://evil.example/"})),
-        Scripted::json(200, json!({"issuer": IDP, "authorization_endpoint": "http://127.0.0.1/", "token_endpoint": "https://10.0.0.1/"})),
+        Scripted::json(
+            200,
+            json!({"issuer": "https://evil.example", "authorization_endpoint": "https://evil.example/"}),
+        ),
+        Scripted::json(
+            200,
+            json!({"issuer": IDP, "authorization_endpoint": "http://127.0.0.1/", "token_endpoint": "https://10.0.0.1/"}),
+        ),
     ] {
         hub.restart();
         idp.trouble(Some(trouble));
@@ -237,7 +249,11 @@ fn a_provider_in_trouble_is_a_page_that_says_to_try_again_and_nothing_is_lost() 
         let page = ask(&browser, &client, &[]).expect(200);
         let request = field(&page, "request");
         let reply = browser.post("/t/main/sign-in", &[("provider", "idp"), ("request", &request)]).expect(502);
-        assert!(reply.text.contains("try again") && reply.text.contains(&format!("/authorize/{request}")), "{}", reply.text);
+        assert!(
+            reply.text.contains("try again") && reply.text.contains(&format!("/authorize/{request}")),
+            "{}",
+            reply.text
+        );
         idp.trouble(None);
         hub.clock.advance(6);
         browser.get(&format!("/t/main/authorize/{request}")).expect(200);
@@ -337,7 +353,7 @@ fn what_the_provider_says_of_a_person_is_a_fact_for_policies_and_follows_each_si
 }
 
 #[test]
-fn who_was_stopped_does_not_sign_in_and_who_goes_on_signs_in_anew() {
+fn who_was_stopped_does_not_sign_in_and_a_session_ends_with_a_stop_for_good() {
     let hub = hub();
     let (client, browser, idp) = (client(&hub), Browser::new(&hub), Idp::new(&hub));
     idp.register(json!({})).expect(201);
@@ -349,7 +365,10 @@ fn who_was_stopped_does_not_sign_in_and_who_goes_on_signs_in_anew() {
     assert!(reply.text.contains(Reason::AccountStopped.wire().description), "{reply:?}");
     hub.admin("POST", &format!("users/{user}/resume")).send().expect(200);
     hub.clock.advance(10);
-    assert!(!browser.get(&location(&back)).text.contains("Ada"), "the old session does not count");
+    assert!(browser.get(&location(&back)).text.contains("Ada Lovelace"), "resumed with the session");
+    hub.db.execute(&format!("UPDATE tenants SET revoked_before = {}", hub.clock.seconds() - 5));
+    hub.restart();
+    assert!(!browser.get(&location(&back)).text.contains("Ada Lovelace"), "the tenant was stopped meanwhile");
     // The provider remembers an older authentication.
     let again = Browser::new(&hub);
     let back = sign_in(&idp, &again, &client, auth_time).expect(303);
@@ -384,7 +403,8 @@ fn what_a_request_wants_of_the_sign_in_is_passed_on_and_held_to() {
     assert!(page.text.contains("Ada Lovelace"), "{}", page.text);
     // As somebody else.
     let tag = field(&page, "tag");
-    let tag = page.text.rsplit("name=\"tag\" value=\"").next().map_or(tag, |rest| rest[..rest.find('"').unwrap()].to_owned());
+    let tag =
+        page.text.rsplit("name=\"tag\" value=\"").next().map_or(tag, |rest| rest[..rest.find('"').unwrap()].to_owned());
     let out = browser.post("/t/main/sign-out", &[("request", &request), ("tag", &tag)]).expect(303);
     let page = browser.get(&location(&out)).expect(200);
     let again = field(&page, "again");
@@ -425,7 +445,10 @@ fn the_client_secret_is_never_shown_lies_sealed_and_goes_nowhere_else() {
     idp.configure(json!({"token_endpoint_auth_methods_supported": ["private_key_jwt"]}));
     sign_in(&idp, &Browser::new(&hub), &client, json!({})).expect(303);
     let (_, assertion) = crate::support::call::decode(&idp.asked().pop().unwrap()["client_assertion"]);
-    assert_eq!((&assertion["iss"], &assertion["sub"], &assertion["aud"]), (&json!(CLIENT), &json!(CLIENT), &json!(IDP)));
+    assert_eq!(
+        (&assertion["iss"], &assertion["sub"], &assertion["aud"]),
+        (&json!(CLIENT), &json!(CLIENT), &json!(IDP))
+    );
     idp.configure(json!({"token_endpoint_auth_methods_supported": ["none"]}));
     sign_in(&idp, &Browser::new(&hub), &client, json!({})).expect(303);
 }
@@ -449,7 +472,8 @@ fn an_issuer_for_sign_in_is_registered_whole_or_not_at_all() {
     // A Worker that does not open client secrets seals them with the key of the one that does, or not at all.
     let body = json!({"issuer": IDP, "name": "IdP", "uses": ["sign_in"], "client_id": CLIENT, "client_secret": SECRET});
     let token = hub.admin_token();
-    let own = [("ROLES", "admin"), ("VAULT_KEK", ""), ("SIGNING_KEK", ""), ("ADMIN_KEK", crate::support::hub::ADMIN_KEK)];
+    let own =
+        [("ROLES", "admin"), ("VAULT_KEK", ""), ("SIGNING_KEK", ""), ("ADMIN_KEK", crate::support::hub::ADMIN_KEK)];
     let post = |isolate: &_| hub.call("POST", "/t/main/admin/issuers").bearer(&token).json(&body).on(isolate).send();
     assert!(post(&hub.isolate_with(&own)).expect(400).text.contains("PEOPLE_KEK"));
     let people = ("PEOPLE_KEK", crate::support::hub::VAULT_KEK);

@@ -173,7 +173,9 @@ fn token(state: &mut State, request: &Outbound, form: &BTreeMap<String, String>)
     let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
     let basic = format!("Basic {}", STANDARD.encode(format!("{}:{}", encode(CLIENT), encode(SECRET))));
     let is_proved = match (header, form.contains_key("client_assertion")) {
-        (Some(header), false) => header == basic && allows("client_secret_basic") && !form.contains_key("client_secret"),
+        (Some(header), false) => {
+            header == basic && allows("client_secret_basic") && !form.contains_key("client_secret")
+        }
         (None, true) => allows("private_key_jwt") && get("client_id") == CLIENT,
         (None, false) if form.contains_key("client_secret") => {
             get("client_id") == CLIENT && get("client_secret") == SECRET && allows("client_secret_post")
