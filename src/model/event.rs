@@ -149,7 +149,7 @@ event_types! {
     StreamDeleted = "stream.deleted",
     /// A request to the event streams was refused.
     StreamRefused = "stream.refused",
-    /// The key set of a client or an outside issuer could not be fetched.
+    /// The key set of a client or an outside issuer, or its configuration, could not be fetched.
     KeySetFailed = "key_set.failed",
     /// Signals that their receiver did not take were dropped.
     SignalDropped = "signal.dropped",
