@@ -11,6 +11,7 @@ use crate::audit;
 use crate::config::{Config, Role};
 use crate::context::database::Database;
 use crate::context::{Arrival, Change, Cx, Memory, Peer};
+use crate::directory::issuers;
 use crate::error::{Error, Result};
 use crate::keys;
 use crate::model::event::Facts;
@@ -137,6 +138,7 @@ impl Jobs<'_> {
             vault::rewrap::tick(&cx).await?;
         }
         if self.config.mounts(Role::Admin) {
+            issuers::rewrap(&cx).await?;
             expiry::tick(&cx).await?;
             dynamic::tick(&cx).await?;
         }
@@ -197,6 +199,10 @@ impl Jobs<'_> {
             store::leases::forget_uses(now, REMOVED),
             store::answers::forget(now, REMOVED),
             store::registration::forget(now, REMOVED),
+            store::codes::forget(now, REMOVED),
+            // A device that comes too late is told so for a while.
+            store::device_codes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
+            store::refresh::forget(now, REMOVED),
         ];
         let statements = store::stops::forget(now, REMOVED).into_iter().chain(others).collect();
         remove(Database(&*self.world.db), statements).await.map(drop)

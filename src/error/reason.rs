@@ -119,6 +119,18 @@ reasons! {
     NoSuchProvider => 400 "invalid_request" "nobody can sign in this way here" ["docs/requirements.md R152"];
     /// A person has been stopped.
     AccountStopped => 403 "access_denied" "this account is suspended: an administrator can say more" ["docs/requirements.md R152"];
+    /// The response of an identity provider in another browser than the sign-in was begun in, or too late.
+    SignInExpired => 403 "access_denied" "this sign-in is over, or was begun in another browser: sign in again" ["docs/requirements.md R170"];
+    /// An identity provider has not signed a person in.
+    SignInDeclined => 403 "access_denied" "your identity provider has not signed you in: try again, or ask those who run it" ["OpenID Connect Core §3.1.2.6"];
+    /// The response of an identity provider, or its ID token, does not count.
+    SignInInvalid => 502 "access_denied" "what your identity provider answers does not count here: try again, or tell an administrator" ["OpenID Connect Core §3.1.3.7"];
+    /// An identity provider cannot be reached, or gives no usable answer.
+    IdentityProviderDown => 502 "temporarily_unavailable" "your identity provider gives no answer that can be used now: try again" ["RFC 9110 §15.6.3"];
+    /// An account that nobody here has, at a provider that makes no users.
+    UnknownAccount => 403 "access_denied" "nobody here has this account: an administrator has to add it" ["docs/requirements.md R172"];
+    /// A logout token does not count.
+    InvalidLogoutToken => 400 "invalid_request" "the logout token is not valid here" ["OpenID Connect Back-Channel Logout §2.6"];
     /// The code grant without a code.
     MissingCode => 400 "invalid_request" "`code` is missing" ["RFC 6749 §4.1.3"];
     /// A code is unknown, expired, redeemed, somebody else's, or its verifier, redirect URI or resource is another: one answer.
@@ -131,6 +143,34 @@ reasons! {
     OtherResource => 400 "invalid_target" "`resource` is not the one of this grant: leave it out, or send the same" ["RFC 8707 §2.2"];
     /// `scope` of a refresh names nothing that the user has allowed.
     ScopeBeyondConsent => 400 "invalid_scope" "`scope` names nothing that the user has allowed: leave it out, or connect again for more" ["RFC 6749 §6"];
+    /// `request_uri` is none of ours, over, had its code, or was pushed by another client: one answer.
+    InvalidRequestUri => 400 "invalid_request_uri" "`request_uri` is over, was used, or is another client's: push the request again" ["RFC 9126 §4"];
+    /// A pushed request names a pushed request.
+    RequestUriPushed => 400 "invalid_request" "`request_uri` cannot be pushed: send the parameters themselves" ["RFC 9126 §2.1"];
+    /// The client has to push its requests, and did not.
+    PushRequired => 400 "invalid_request" "this client has to push its request first: see `pushed_authorization_request_endpoint`" ["RFC 9126 §6"];
+    /// The user has signed in for the request, and not as it wants it.
+    UnmetAuthentication => 400 "unmet_authentication_requirements" "signing in here does not meet `acr_values`, `max_age` or `prompt`" ["RFC 9470 §5"];
+    /// A device code for a client that is not registered for the grant.
+    DeviceNotAllowed => 400 "unauthorized_client" "this client is not registered for device codes: see its `grant_types`" ["RFC 8628 §3.1"];
+    /// A client or an address has asked for too many device codes.
+    TooManyDeviceCodes => 429 "too_many_requests" "too many devices of this client wait for their users; wait as `Retry-After` says" ["RFC 8628 §5.1"];
+    /// A user code is unknown, over, or decided.
+    UnknownUserCode => 400 "invalid_request" "no device waits with this code: look at the device again, or start anew there" ["RFC 8628 §3.3"];
+    /// A person has entered too many user codes.
+    TooManyUserCodes => 429 "too_many_requests" "too many codes were entered: wait a minute, and look at the device again" ["RFC 8628 §5.1"];
+    /// The device grant without a code.
+    MissingDeviceCode => 400 "invalid_request" "`device_code` is missing" ["RFC 8628 §3.4"];
+    /// A device code is unknown, used or somebody else's: one answer.
+    InvalidDeviceCode => 400 "invalid_grant" "the device code is not valid: it was used, or is another client's" ["RFC 8628 §3.5"];
+    /// Nobody has decided about a device code.
+    AuthorizationPending => 400 "authorization_pending" "the user has not decided yet: ask again after `interval`" ["RFC 8628 §3.5"];
+    /// A device asks too often.
+    SlowDown => 400 "slow_down" "the user has not decided yet, and this came too soon: add 5 seconds to the interval" ["RFC 8628 §3.5"];
+    /// The user has refused a device.
+    DeviceDenied => 400 "access_denied" "the user has refused the device" ["RFC 8628 §3.5"];
+    /// A device code is over.
+    DeviceCodeExpired => 400 "expired_token" "the device code is over: ask for another one" ["RFC 8628 §3.5"];
     /// No `grant_type`.
     MissingGrantType => 400 "invalid_request" "`grant_type` is missing" ["RFC 6749 §4.4.2"];
     /// A `grant_type` that is not offered.

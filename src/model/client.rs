@@ -64,6 +64,9 @@ pub struct ClientMetadata {
     /// Whether it gets sender-constrained tokens only (RFC 9449 §5.2).
     #[serde(default)]
     pub dpop_bound_access_tokens: bool,
+    /// Whether it gets codes for pushed authorization requests only (RFC 9126 §6).
+    #[serde(default)]
+    pub require_pushed_authorization_requests: bool,
     /// The workloads that are this client, as outside issuers tell it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workload_identities: Vec<WorkloadIdentity>,
@@ -109,6 +112,7 @@ impl ClientMetadata {
             token_endpoint_auth_signing_alg: None,
             token_endpoint_as_audience: false,
             dpop_bound_access_tokens: false,
+            require_pushed_authorization_requests: false,
             workload_identities: vec![],
             expires_at: None,
             suspend_unused_after_days: None,

@@ -6,6 +6,7 @@
 pub mod client;
 pub mod connection;
 pub mod consent;
+pub mod device;
 pub mod event;
 pub mod id;
 pub mod identity;
@@ -24,6 +25,7 @@ pub mod user;
 pub use client::{AuthMethod, Client, ClientKind, ClientMetadata, StoredSecret};
 pub use connection::Connection;
 pub use consent::{Authorization, Code, Consent, RefreshFamily};
+pub use device::{DeviceCode, DeviceStatus};
 pub use event::{Event, EventType};
 pub use identity::Identity;
 pub use issuer::{Issuer, IssuerBody};

@@ -12,6 +12,10 @@ pub struct ServerMetadata {
     pub authorization_endpoint: String,
     /// The token endpoint.
     pub token_endpoint: String,
+    /// Where a client pushes its requests (RFC 9126 §5).
+    pub pushed_authorization_request_endpoint: String,
+    /// Where a device begins (RFC 8628 §4).
+    pub device_authorization_endpoint: String,
     /// The key set.
     pub jwks_uri: String,
     /// What the token endpoint grants.

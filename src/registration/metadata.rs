@@ -69,7 +69,8 @@ pub fn read(members: &Map<String, Value>, registration: Registration) -> Result<
         jwks,
         jwks_uri,
         token_endpoint_auth_signing_alg: alg,
-        dpop_bound_access_tokens: members.get("dpop_bound_access_tokens") == Some(&Value::Bool(true)),
+        dpop_bound_access_tokens: says_true(members, "dpop_bound_access_tokens"),
+        require_pushed_authorization_requests: says_true(members, "require_pushed_authorization_requests"),
         scope: None,
         owner: None,
         tags: vec![],
@@ -104,6 +105,10 @@ pub fn renewed(client: &ClientMetadata, says: &ClientMetadata) -> ClientMetadata
         suspend_unused_after_days: client.suspend_unused_after_days,
         ..says
     }
+}
+
+fn says_true(members: &Map<String, Value>, name: &str) -> bool {
+    members.get(name) == Some(&Value::Bool(true))
 }
 
 /// A text; empty and `null` count as absent.

@@ -14,6 +14,7 @@ pub mod codes;
 pub mod connections;
 pub mod consents;
 pub mod deletion;
+pub mod device_codes;
 pub mod events;
 pub mod failures;
 pub mod identities;

@@ -12,14 +12,15 @@ use super::admin::resources::{self, Resources};
 use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
 use super::admin::{events, identities, keys, kill, metrics, registration_tokens};
-use super::oauth::{discovery, introspect, register, revoke, status_list, token, userinfo};
-use super::pages::{authorize, sign_in};
+use super::oauth::{device_authorization, discovery, introspect, par, register, revoke, status_list, token, userinfo};
+use super::pages::{authorize, callback, device, sign_in};
 use super::router::Gives::{Document, Html, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged, Text};
 use super::router::Takes::{Form, Json, JsonOrNothing, Page, Query};
 use super::router::{Endpoint, Gives, Row, Takes};
 use super::schema::objects::{
-    AUTHORIZATION_REQUEST, DECISION, EMPTY, HEALTH, INTROSPECTION, KEY_SET, LEASE, LEASE_REQUEST, RECEIPT,
-    RESOURCE_METADATA, SERVER_METADATA, SIGN_IN, SIGN_OUT, TOKEN, TOKEN_QUERY, USER_INFO,
+    AUTHORIZATION_REQUEST, DECISION, DEVICE_AUTHORIZATION, DEVICE_REQUEST, EMPTY, HEALTH, INTROSPECTION, KEY_SET,
+    LEASE, LEASE_REQUEST, LOGOUT, PUSHED, RECEIPT, RESOURCE_METADATA, SERVER_METADATA, SIGN_IN, SIGN_OUT, TOKEN,
+    TOKEN_QUERY, USER_CODE, USER_INFO,
 };
 use super::ssf::{self, MANAGE, READ};
 use super::vault::lease;
@@ -71,13 +72,19 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/authorize" Authorize Page(authorize::post), Form(&AUTHORIZATION_REQUEST) => 200 Html, [303, 400], "The same by POST (RFC 6749 §3.1)";
     Get "/t/{tenant}/authorize/{id}" Authorize Page(authorize::resume), Takes::Nothing => 200 Html, [303, 400], "The page on which the person decides";
     Post "/t/{tenant}/authorize/{id}" Authorize Page(authorize::decide), Form(&DECISION) => 303 Gives::Nothing, [400, 403, 409], "The person decides";
-    Post "/t/{tenant}/sign-in" Authorize Page(sign_in::post), Form(&SIGN_IN) => 303 Gives::Nothing, [400, 403], "A person chooses how to sign in";
+    Post "/t/{tenant}/sign-in" Authorize Page(sign_in::post), Form(&SIGN_IN) => 200 Html, [303, 400, 403, 502], "A person chooses how to sign in";
+    Get "/t/{tenant}/sign-in/callback" Authorize Page(callback::get), Query(callback::PARAMETERS, false) => 303 Gives::Nothing, [400, 403, 429, 502], "An identity provider sends a person back (OpenID Connect Core §3.1.2.5)";
+    Post "/t/{tenant}/sign-in/backchannel-logout" Authorize Client(callback::logout), Form(&LOGOUT) => 200 Gives::Nothing, [400, 413], "An identity provider ends sessions (OpenID Connect Back-Channel Logout 1.0)";
     Post "/t/{tenant}/sign-out" Authorize Page(sign_in::sign_out), Form(&SIGN_OUT) => 303 Gives::Nothing, [400, 403], "A person signs out";
 
     Post "/t/{tenant}/register" Authorize Public(register::post), Json(&register::REGISTRATION_REQUEST) => 201 One(&register::REGISTRATION_RESPONSE), [400, 401, 403, 409, 413, 429], "Register a client (RFC 7591), where the tenant lets clients do so";
     Get "/t/{tenant}/register/{id}" Authorize Public(register::get), Takes::Nothing => 200 One(&register::REGISTRATION_RESPONSE), [401, 429], "Show a client its own registration (RFC 7592)";
     Put "/t/{tenant}/register/{id}" Authorize Public(register::put), Json(&register::REGISTRATION_UPDATE) => 200 One(&register::REGISTRATION_RESPONSE), [400, 401, 412, 413, 429], "Replace what a client says about itself (RFC 7592)";
     Delete "/t/{tenant}/register/{id}" Authorize Public(register::delete), Takes::Nothing => 204 Gives::Nothing, [401, 412, 429], "Remove a client with all that people have let it do (RFC 7592)";
+    Post "/t/{tenant}/par" Authorize Client(par::post), Form(&AUTHORIZATION_REQUEST) => 201 One(&PUSHED), [400, 401, 413, 429], "Push an authorization request (RFC 9126)";
+    Post "/t/{tenant}/device_authorization" Authorize Client(device_authorization::post), Form(&DEVICE_REQUEST) => 200 One(&DEVICE_AUTHORIZATION), [400, 401, 413, 429], "Begin on a device without a browser (RFC 8628)";
+    Get "/t/{tenant}/device" Authorize Page(device::get), Query(&["user_code", "outcome"], false) => 200 Html, [], "The page on which a person enters the code that a device shows";
+    Post "/t/{tenant}/device" Authorize Page(device::post), Form(&USER_CODE) => 200 Html, [400, 403, 429], "The person has entered it";
 
     Get "/t/{tenant}/.well-known/ssf-configuration" Discovery Public(ssf::configuration), Takes::Nothing => 200 One(&ssf::TRANSMITTER_METADATA), [], "Where event streams are (Shared Signals Framework 1.0)";
     Get "/.well-known/ssf-configuration/t/{tenant}" Discovery Public(ssf::configuration), Takes::Nothing => 200 One(&ssf::TRANSMITTER_METADATA), [], "The same where that specification looks";

@@ -1,7 +1,7 @@
 //! Every [`Reason`] is produced by a request, and reaches the wire as its table says. The `match` has no wildcard: a new
 //! reason does not compile until a request provokes it.
 
-use crate::routes::{authorize as people, registration};
+use crate::routes::{authorize as people, device, registration};
 use crate::support::browser::parameter;
 use crate::support::hub::{Call, ISSUER, RESOURCE, permit};
 use crate::support::keys::rsa_pem;
@@ -326,6 +326,12 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
             hub.admin("PUT", &format!("clients/{}", agent.client_id)).header("if-match", "\"0\"").json(&metadata).send()
         }
         Reason::InvalidQuery => hub.admin("GET", "clients?unknown=1").send(),
+        Reason::SignInExpired
+        | Reason::SignInDeclined
+        | Reason::SignInInvalid
+        | Reason::IdentityProviderDown
+        | Reason::UnknownAccount
+        | Reason::InvalidLogoutToken => crate::routes::sign_in::provoke(reason),
         Reason::UnknownClient
         | Reason::UnknownRedirectUri
         | Reason::UnsupportedResponseType
@@ -363,6 +369,20 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         | Reason::InvalidRegistrationToken
         | Reason::InvalidRedirectUri
         | Reason::InvalidClientMetadata => registration::provoke(reason),
+        Reason::InvalidRequestUri
+        | Reason::RequestUriPushed
+        | Reason::PushRequired
+        | Reason::UnmetAuthentication
+        | Reason::DeviceNotAllowed
+        | Reason::TooManyDeviceCodes
+        | Reason::UnknownUserCode
+        | Reason::TooManyUserCodes
+        | Reason::MissingDeviceCode
+        | Reason::InvalidDeviceCode
+        | Reason::AuthorizationPending
+        | Reason::SlowDown
+        | Reason::DeviceDenied
+        | Reason::DeviceCodeExpired => device::provoke(reason),
     }
 }
 

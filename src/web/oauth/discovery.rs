@@ -32,6 +32,8 @@ pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
     Ok(public(&ServerMetadata {
         authorization_endpoint: format!("{issuer}/authorize"),
         token_endpoint: format!("{issuer}/token"),
+        pushed_authorization_request_endpoint: format!("{issuer}/par"),
+        device_authorization_endpoint: format!("{issuer}/device_authorization"),
         jwks_uri: format!("{issuer}/jwks.json"),
         grant_types_supported: grants::grant_types(),
         authorization_grant_profiles_supported: [grants::id_jag::PROFILE],

@@ -31,8 +31,12 @@ pub async fn post(Call { cx, request, .. }: Call<'_>) -> Result<Response> {
             let response = Response::json(200, &token).with("pragma", "no-cache");
             if bound { with_nonce(cx, response) } else { Ok(response) }
         }
-        // The quota is one event a minute, recorded by `tokens::quota`.
-        Err(Error::Refused(refusal)) if refusal.reason == Reason::TokenQuotaReached => Err(Error::Refused(refusal)),
+        // The quota is one event a minute, recorded by `tokens::quota`; a poll of a device is none.
+        Err(Error::Refused(refusal))
+            if matches!(refusal.reason, Reason::TokenQuotaReached | Reason::AuthorizationPending) =>
+        {
+            Err(Error::Refused(refusal))
+        }
         Err(Error::Refused(refusal)) => {
             let lacks_nonce = refusal.reason == Reason::NonceRequired;
             let error = sender.refuse(cx, refusal, EventType::TokenRefused, facts).await?;

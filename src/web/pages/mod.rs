@@ -6,8 +6,10 @@
 //! 3. Texts are in one table, in English and German (`texts`).
 
 pub mod authorize;
+pub mod callback;
 mod consent;
 mod cookies;
+pub mod device;
 mod layout;
 mod paths;
 pub mod sign_in;
