@@ -272,6 +272,12 @@ pub fn provoke(reason: Reason) -> Reply {
             let page = ask(&authorization(&app(json!({})), &[("acr_values", "phr"), ("scope", "mcp:read")]));
             browser.sign_in(&page)
         }
+        Reason::StepUpRequired => {
+            browser.decide(&enter(&browser, &user_code), &["mcp:read"]).expect(303);
+            hub.put_policy("all", &super::pushed::after_a_sign_in("mcp:read"));
+            hub.clock.advance(301);
+            poll(&hub, &client, &code)
+        }
         Reason::DeviceNotAllowed => start(&hub, &app(json!({}))),
         Reason::TooManyDeviceCodes => {
             (1..30).for_each(|_| drop(start(&hub, &client).expect(200)));

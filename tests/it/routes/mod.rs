@@ -27,7 +27,7 @@ mod lifecycle;
 mod own_apis;
 mod parameters;
 mod policies;
-mod pushed;
+pub mod pushed;
 pub mod quotas;
 mod refresh;
 mod revocation;
