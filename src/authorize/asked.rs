@@ -4,11 +4,12 @@ use super::request::Request;
 use crate::authn::people::Person;
 use crate::context::Cx;
 use crate::crypto::sha256;
-use crate::directory::{clients, resources};
+use crate::directory::resources;
 use crate::error::{Error, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::{Client, Status};
 use crate::oauth::{Scope, pkce, redirect};
+use crate::registration;
 use crate::store::consents::Parties;
 use crate::tokens::{self, Requested, Target};
 use serde_json::json;
@@ -72,7 +73,7 @@ pub fn parties<'a>(asked: &'a Asked, person: &'a Person) -> Parties<'a> {
 
 /// The client, if it is there and active.
 pub async fn client(cx: &Cx<'_>, id: &str) -> Result<Rc<Client>> {
-    let client = clients::load(cx, id).await?.filter(|client| client.status == Status::Active);
+    let client = registration::find(cx, id).await?.filter(|client| client.status == Status::Active);
     client.filter(|client| client.is_live(cx.now)).ok_or_else(|| Reason::UnknownClient.into())
 }
 

@@ -8,9 +8,10 @@ use super::request::{Request, refusal_response, response};
 use crate::authn::people::Person;
 use crate::context::{Change, Cx};
 use crate::crypto::{self, Kind, nonce, sha256};
+use crate::directory::{clients, quotas};
 use crate::error::{Fault, Reason, Result};
 use crate::model::consent::CodeBody;
-use crate::model::{Authorization, Code, Consent, Event};
+use crate::model::{Authorization, Code, Consent, Counted, Event};
 use crate::oauth::Scope;
 use crate::store;
 
@@ -105,11 +106,16 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
             .then(store::codes::insert_if_changed(tenant, &code, json)),
     };
     let change = event.into_iter().fold(change, Change::event);
+    let change = clients::with_document(cx, change, &asked.client, &person.user.id)?;
     match (cx.commit(change).await?, &asked.device) {
-        (true, None) => Ok(answer(cx, request, &asked.redirect_uri, secret.expose())),
-        (true, Some(_)) => Ok(device_page(cx, "approved")),
-        (false, _) => Err(Reason::ConsentChanged.into()),
+        (true, None) => return Ok(answer(cx, request, &asked.redirect_uri, secret.expose())),
+        (true, Some(_)) => return Ok(device_page(cx, "approved")),
+        (false, _) => {}
     }
+    if !asked.client.is_stored() && clients::load(cx, &asked.client.id).await?.is_none() {
+        quotas::expect_room(cx, Counted::Clients).await?;
+    }
+    Err(Reason::ConsentChanged.into())
 }
 
 /// The page that ends the request of a device: the person goes back to the device.

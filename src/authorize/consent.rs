@@ -131,7 +131,7 @@ pub async fn approve(
 fn remembered(cx: &Cx<'_>, ask: &Ask, person: &Person, lines: Vec<Line>) -> Consent {
     let now = cx.now.seconds();
     let parties = parties(&ask.asked, person);
-    let (id, version, created_at) = match &ask.consent {
+    let (id, version, created_at) = match &ask.stored {
         Some(consent) => (consent.id.clone(), consent.version, consent.created_at),
         None => (cx.new_id(), 1, now),
     };

@@ -19,6 +19,8 @@ pub struct Ask {
     pub lines: Vec<Line>,
     /// What the person has allowed before.
     pub consent: Option<Consent>,
+    /// The consent that a new one takes the place of: that, or one to a client that has described itself otherwise.
+    pub stored: Option<Consent>,
 }
 
 /// The outcome of a request.
@@ -82,10 +84,11 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
 
 /// What the person is asked, with what was allowed before.
 pub async fn ask(cx: &Cx<'_>, asked: Asked, person: &Person) -> Result<Ask> {
-    let consent = cx.one(store::consents::of(&cx.tenant.id, parties(&asked, person))).await?;
-    let consent = consent.filter(|consent| consent.document == document(&asked.client));
+    let stored = cx.one(store::consents::of(&cx.tenant.id, parties(&asked, person))).await?;
+    let is_same = |consent: &&Consent| asked.client.is_stored() && consent.document == document(&asked.client);
+    let consent = stored.as_ref().filter(is_same).cloned();
     let lines = lines::of(cx, &asked, person, consent.as_ref()).await?;
-    Ok(Ask { asked, lines, consent })
+    Ok(Ask { asked, lines, consent, stored })
 }
 
 /// Whether nothing is to be asked: every line that is possible was allowed before, or some of them where the request names none.

@@ -15,6 +15,10 @@ pub enum Kind {
     DeviceCode,
     /// `writ_ss_…`: the cookie of a session.
     Session,
+    /// `writ_iat_…`: an initial access token (RFC 7591 §3).
+    InitialAccess,
+    /// `writ_rat_…`: a registration access token (RFC 7592 §3).
+    RegistrationAccess,
 }
 
 impl Kind {
@@ -24,6 +28,8 @@ impl Kind {
             Self::AuthorizationCode => "writ_ac_",
             Self::DeviceCode => "writ_dc_",
             Self::Session => "writ_ss_",
+            Self::InitialAccess => "writ_iat_",
+            Self::RegistrationAccess => "writ_rat_",
         }
     }
 }

@@ -59,6 +59,26 @@ reasons! {
     DuplicateParameter => 400 "invalid_request" "a parameter is repeated" ["RFC 6749 §3.2"];
     /// An authorization request names no client that is there and active.
     UnknownClient => 400 "invalid_client" "`client_id` names no application that is registered here: connect it anew" ["RFC 6749 §4.1.2.1"];
+    /// The document at a `client_id` cannot be fetched.
+    ClientDocumentUnavailable => 400 "invalid_client" "the document at `client_id` cannot be fetched: it has to be JSON of 5 KB at the most, at a public https URL, without a redirect" ["docs/requirements.md R161"];
+    /// The document at a `client_id` is no client's.
+    ClientDocumentInvalid => 400 "invalid_client" "the document at `client_id` is not valid: it needs its own URL as `client_id`, `client_name`, `redirect_uris`, and a `token_endpoint_auth_method` of `none` or `private_key_jwt`" ["docs/requirements.md R161"];
+    /// The tenant lets in no clients of this domain.
+    ClientDomainRefused => 403 "access_denied" "applications of this domain may not connect here: an administrator can allow the domain" ["docs/requirements.md R163"];
+    /// The tenant lets in clients of this domain once an administrator has allowed it.
+    ClientApprovalWanted => 403 "access_denied" "an administrator has been asked to let applications of this domain connect: try again later" ["docs/requirements.md R163"];
+    /// A policy forbids the registration of this client.
+    RegistrationForbidden => 403 "access_denied" "a policy forbids the registration of this client: an administrator can say more" ["docs/requirements.md R167"];
+    /// The tenant lets no clients register themselves.
+    RegistrationOff => 403 "access_denied" "clients do not register themselves here: an administrator registers them, or lets them by `settings.registration`" ["docs/requirements.md R164"];
+    /// Too many clients were registered from one address.
+    TooManyRegistrations => 429 "too_many_requests" "too many clients were registered from this address; wait as `Retry-After` says" ["RFC 6585 §4"];
+    /// An initial access token or a registration access token is missing, unknown or over, or its client is stopped: one answer.
+    InvalidRegistrationToken => 401 "invalid_token" "the token for registration is missing, expired, or of another client: send it as `Authorization: Bearer`" ["RFC 7592 §2"];
+    /// A redirect URI may not be registered.
+    InvalidRedirectUri => 400 "invalid_redirect_uri" "`redirect_uris` has to be 1 to 20 URIs: https, http on this machine, or a scheme of the application's own; no fragment, no user" ["RFC 7591 §3.2.2"];
+    /// Something else in a registration may not be.
+    InvalidClientMetadata => 400 "invalid_client_metadata" "the client metadata is not valid: `grant_types` needs `authorization_code`, `token_endpoint_auth_method` is `none`, `client_secret_basic`, `client_secret_post` or, with public keys, `private_key_jwt`; no member twice, and none that the server sets" ["RFC 7591 §3.2.2"];
     /// An authorization request names a redirect URI that its client has not registered.
     UnknownRedirectUri => 400 "invalid_request" "`redirect_uri` is not one that this application has registered" ["RFC 9700 §2.1"];
     /// An authorization request for something else than a code.

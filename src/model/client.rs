@@ -318,6 +318,8 @@ pub struct Client {
     pub created_at: i64,
     /// Seconds since the epoch.
     pub updated_at: i64,
+    /// The user who first let it in, or the initial access token that it came with; nothing where an administrator registered it.
+    pub registered_by: Option<String>,
     /// Its secrets, expired ones included.
     pub secrets: Vec<StoredSecret>,
 }
@@ -334,8 +336,30 @@ impl Client {
             version: 1,
             created_at: now.seconds(),
             updated_at: now.seconds(),
+            registered_by: None,
             secrets: vec![],
         }
+    }
+
+    /// A client that a document describes, and that is not stored.
+    pub fn of_document(id: &str, metadata: ClientMetadata, now: Now) -> Self {
+        Self {
+            id: id.to_owned(),
+            metadata,
+            registration: Registration::MetadataDocument,
+            status: Status::Active,
+            revoked_before: 0,
+            version: 0,
+            created_at: now.seconds(),
+            updated_at: now.seconds(),
+            registered_by: None,
+            secrets: vec![],
+        }
+    }
+
+    /// Whether it has a row.
+    pub const fn is_stored(&self) -> bool {
+        self.version > 0
     }
 
     /// About how many bytes it takes in memory.

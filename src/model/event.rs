@@ -47,6 +47,14 @@ event_types! {
     ClientUpdated = "client.updated",
     /// A client was removed.
     ClientDeleted = "client.deleted",
+    /// The document at the id of a client says something else. `detail` shows what changed of its redirect URIs and keys.
+    ClientDocumentChanged = "client.document_changed",
+    /// A client of a domain wants in that no administrator has allowed; `detail` is the domain.
+    ClientApprovalWanted = "client.approval_wanted",
+    /// A token was made that lets its bearer register a client.
+    RegistrationTokenCreated = "registration_token.created",
+    /// A token that lets its bearer register a client was removed.
+    RegistrationTokenDeleted = "registration_token.deleted",
     /// A client was suspended.
     ClientSuspended = "client.suspended",
     /// A client was resumed.

@@ -31,7 +31,7 @@ pub use identity::Identity;
 pub use issuer::{Issuer, IssuerBody};
 pub use key::{KeyState, SigningKey};
 pub use registered::Registered;
-pub use registration::{ApplicationType, Registration};
+pub use registration::{ApplicationType, Registration, RegistrationRules};
 pub use resource::{Resource, ResourceBody, ScopeBody};
 pub use session::Session;
 pub use status::Status;

@@ -94,6 +94,7 @@ const TABLES: &[&str] = pieces! {
     "codes" by "id",
     "device_codes" by "id",
     "refresh_families" by "id",
+    "initial_access_tokens" by "id",
 };
 
 /// The same of the trail.

@@ -26,6 +26,7 @@ pub mod policies;
 pub mod quotas;
 pub mod refresh;
 mod registered;
+pub mod registration;
 pub mod resources;
 mod row;
 pub mod sessions;

@@ -33,7 +33,7 @@ impl Unproved<'_> {
             return Ok(Error::Refused(refusal));
         }
         let Self { kind, client, mut facts } = self;
-        let client = client.filter(|client| id::is_plausible(client));
+        let client = client.filter(|client| id::is_client(client));
         let address = address(cx.peer.ip);
         let Some(Counts { over: false, reached, is_client }) = cx.count_failure(&address, client).await? else {
             return Ok(Reason::TooManyFailures.into());

@@ -99,6 +99,7 @@ object!(
         read "client_id" Kind::Word,
         read "client_id_issued_at" Kind::Time,
         read "registration" REGISTRATION,
+        read "registered_by" Kind::Word,
         read "status" STATUS,
         read "secrets" Kind::List(&Kind::Object(&SECRET), crate::web::schema::ANY),
         read "updated_at" Kind::Time,
@@ -117,6 +118,7 @@ const SHOWN: &[Member] = members![
     must "client_id" Kind::Word,
     must "client_id_issued_at" Kind::Time,
     must "registration" REGISTRATION,
+    may "registered_by" Kind::Word,
     must "status" STATUS,
     must "secrets" Kind::List(&Kind::Object(&SECRET), crate::web::schema::ANY),
     must "updated_at" Kind::Time,
@@ -175,6 +177,9 @@ impl Aggregate for Clients {
         let secrets = client.secrets.iter().map(|secret| Value::Object(view_secret(secret))).collect();
         members.insert("secrets".to_owned(), Value::Array(secrets));
         members.insert("registration".to_owned(), client.registration.as_str().into());
+        if let Some(by) = &client.registered_by {
+            members.insert("registered_by".to_owned(), by.as_str().into());
+        }
         members
     }
 

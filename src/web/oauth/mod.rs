@@ -4,6 +4,7 @@ pub mod device_authorization;
 pub mod discovery;
 pub mod introspect;
 pub mod par;
+pub mod register;
 pub mod revoke;
 pub mod status_list;
 pub mod token;

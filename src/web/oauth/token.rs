@@ -13,6 +13,7 @@ use crate::error::{Error, Reason, Result};
 use crate::grants::{self, TokenRequest};
 use crate::model::EventType;
 use crate::model::event::Facts;
+use crate::registration;
 use crate::tokens::TokenResponse;
 use crate::web::guard::Sender;
 use crate::web::render::{self, Style};
@@ -65,6 +66,7 @@ async fn run(cx: &Cx<'_>, request: &Request, facts: &mut Facts, sender: &mut Sen
     let caller = match claim {
         Some(claim) => {
             let caller = claim.accept(cx).await?;
+            registration::confirm(cx, &caller).await?;
             facts.auth_method = Some(caller.method.as_str().to_owned());
             sender.client = Some(caller.client.id.clone());
             Some(caller)

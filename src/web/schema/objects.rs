@@ -100,6 +100,8 @@ object!(
         must "dpop_signing_alg_values_supported" PROOF_ALGS,
         must "id_token_signing_alg_values_supported" ALGS,
         may "protected_resources" WORDS,
+        may "client_id_metadata_document_supported" Kind::Boolean,
+        may "registration_endpoint" Kind::Word,
     ]]
 );
 
