@@ -3,7 +3,7 @@
 use super::authorize::{hub, refresh, text};
 use crate::support::browser::{Browser, CALLBACK, authorization, location};
 use crate::support::hub::RESOURCE;
-use crate::support::{Reply, Setup};
+use crate::support::{Effect, Port, Reply, Setup};
 use serde_json::{Value, json};
 use writ::error::Reason;
 
@@ -248,6 +248,39 @@ fn a_device_of_a_client_that_was_stopped_or_of_a_consent_that_was_taken_back_get
     allow(&hub, &started);
     hub.admin("POST", &format!("clients/{client}/kill")).send().expect(200);
     assert_eq!(poll(&hub, &client, &text(&started, "device_code")).error(), "invalid_client");
+}
+
+#[test]
+fn whichever_call_fails_or_loses_its_reply_an_approval_is_whole_or_not_made_and_the_device_gets_one_token_at_most() {
+    for effect in [Effect::Fails, Effect::LosesReply] {
+        for nth in 0.. {
+            let (hub, client, started) = waiting();
+            let (code, browser) = (text(&started, "device_code"), Browser::new(&hub));
+            let page = enter(&browser, &text(&started, "user_code")).expect(200);
+            hub.restart();
+            let reached = hub.faults.calls(Port::Db) + nth;
+            hub.faults.fail_nth(Port::Db, nth, effect);
+            let first = browser.decide(&page, &["mcp:read"]);
+            hub.faults.heal();
+            if hub.faults.calls(Port::Db) <= reached {
+                break;
+            }
+            let place = format!("{nth} {effect:?}: {first:?}");
+            assert!(matches!(first.status, 303 | 503), "{place}");
+            let rows = ["codes", "consents", "device_codes WHERE status = 'approved'"]
+                .map(|table| hub.db.query(&format!("SELECT 1 FROM {table}")).len());
+            let told = hub.events_of("consent.granted").len();
+            assert!(rows == [told; 3] && told <= 1 && (first.status == 503 || told == 1), "{place}: {rows:?}, {told}");
+            match browser.decide(&page, &["mcp:read"]).status {
+                303 => assert_eq!(told, 0, "{place}"),
+                // It was decided.
+                400 => assert_eq!(told, 1, "{place}"),
+                status => panic!("{place}, then {status}"),
+            }
+            poll(&hub, &client, &code).expect(200);
+            poll(&hub, &client, &code).expect(400);
+        }
+    }
 }
 
 /// A request that is refused for that reason.
