@@ -33,6 +33,7 @@ pub mod quotas;
 mod refresh;
 pub mod registration;
 mod revocation;
+pub mod sign_in;
 mod signals;
 mod status_list;
 mod stops;
