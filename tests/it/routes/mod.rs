@@ -28,7 +28,7 @@ mod lifecycle;
 mod own_apis;
 mod parameters;
 mod policies;
-mod pushed;
+pub mod pushed;
 pub mod quotas;
 mod refresh;
 pub mod registration;
