@@ -8,8 +8,10 @@ use super::steps::{Asked, broken};
 use crate::authn::people::Person;
 use crate::context::{Change, Cx};
 use crate::crypto::{self, Kind, nonce, sha256};
+use crate::directory::identities::{IdentityKey, StatusListKey};
 use crate::error::{Reason, Result};
 use crate::model::consent::CodeBody;
+use crate::model::identity::Held;
 use crate::model::{Authorization, Code, Consent, Event};
 use crate::oauth::{Scope, redirect};
 use crate::store;
@@ -96,10 +98,22 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
         None => Change::guard(store::codes::insert(&cx.tenant.id, &code, json)),
     };
     let change = event.into_iter().fold(change, Change::event);
+    let change = released(cx, change, asked, person, &code.id).await?;
     match cx.commit(change).await? {
         true => Ok(answer(cx, request, &asked.redirect_uri, secret.expose())),
         false => Err(Reason::ConsentChanged.into()),
     }
+}
+
+/// An agent that the person had stopped goes on with the code; what was issued before stays dead.
+async fn released(cx: &Cx<'_>, change: Change, asked: &Asked, person: &Person, code: &str) -> Result<Change> {
+    let (tenant, client, user) = (&cx.tenant.id, &*asked.client.id, &*person.user.id);
+    let identity = cx.one(store::identities::of(tenant, client, user)).await?;
+    if identity.is_none_or(|identity| identity.held == Held::No) {
+        return Ok(change);
+    }
+    let release = store::identities::release(tenant, (client, user), code, cx.now.seconds());
+    Ok(change.invalidates(&IdentityKey(client, user)).invalidates(&StatusListKey).always(release))
 }
 
 /// The response with a code.

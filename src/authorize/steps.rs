@@ -6,9 +6,10 @@ use super::lines::{self, Line, Possible};
 use super::request::{Request, response};
 use crate::authn::people::Person;
 use crate::context::Cx;
-use crate::directory::{clients, resources};
+use crate::directory::{clients, identities, resources};
 use crate::error::{Error, Fault, Reason, Refusal, Result};
 use crate::model::event::Facts;
+use crate::model::identity::Held;
 use crate::model::{Client, Consent, Status};
 use crate::oauth::{Scope, pkce, redirect};
 use crate::store::consents::Parties;
@@ -89,7 +90,10 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
     let consent = cx.one(store::consents::of(&cx.tenant.id, parties)).await?;
     let consent = consent.filter(|consent| consent.document == document(&asked.client));
     let lines = lines::of(cx, &asked, person, consent.as_ref()).await?;
-    if let Some(consent) = consent.as_ref().filter(|_| covers(&lines, &asked, request)) {
+    // Whoever has paused an agent is asked before it goes on.
+    let identity = identities::load(cx, &asked.client.id, &person.user.id).await?;
+    let is_paused = identity.is_some_and(|identity| identity.held != Held::No);
+    if let Some(consent) = consent.as_ref().filter(|_| !is_paused && covers(&lines, &asked, request)) {
         return code::again(cx, request, &asked, person, consent).await.map(Outcome::Response);
     }
     match request.prompts("none") {

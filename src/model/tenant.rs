@@ -102,6 +102,9 @@ pub struct Settings {
     pub dpop_nonce: bool,
     /// For how many days events are kept, 1 to 3650.
     pub event_retention_days: u16,
+    /// After how many days a scope that people have allowed and that was not used falls away, 1 to 3650; absent: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consent_unused_days: Option<u16>,
     /// How much it may have; nothing while there is no quota.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quotas: Option<Quotas>,
@@ -112,7 +115,9 @@ impl Settings {
     pub fn problems(&self) -> Vec<String> {
         let actors = !(1..=10).contains(&self.max_actors);
         let days = !(1..=MAX_RETENTION_DAYS).contains(&self.event_retention_days);
+        let unused = self.consent_unused_days.is_some_and(|days| !(1..=MAX_RETENTION_DAYS).contains(&days));
         let problems = [
+            (unused, "`settings.consent_unused_days` must be 1 to 3650"),
             (actors, "`settings.max_actors` must be 1 to 10"),
             (days, "`settings.event_retention_days` must be 1 to 3650"),
         ];
@@ -122,7 +127,13 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_actors: 5, dpop_nonce: false, event_retention_days: RETENTION_DAYS, quotas: None }
+        Self {
+            max_actors: 5,
+            dpop_nonce: false,
+            event_retention_days: RETENTION_DAYS,
+            consent_unused_days: None,
+            quotas: None,
+        }
     }
 }
 

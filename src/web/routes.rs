@@ -13,13 +13,13 @@ use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
 use super::admin::{events, identities, keys, kill, metrics};
 use super::oauth::{discovery, introspect, revoke, status_list, token, userinfo};
-use super::pages::{authorize, sign_in};
+use super::pages::{authorize, me, sign_in};
 use super::router::Gives::{Document, Html, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged, Text};
 use super::router::Takes::{Form, Json, JsonOrNothing, Page, Query};
 use super::router::{Endpoint, Gives, Row, Takes};
 use super::schema::objects::{
     AUTHORIZATION_REQUEST, DECISION, EMPTY, HEALTH, INTROSPECTION, KEY_SET, LEASE, LEASE_REQUEST, RECEIPT,
-    RESOURCE_METADATA, SERVER_METADATA, SIGN_IN, SIGN_OUT, TOKEN, TOKEN_QUERY, USER_INFO,
+    RESOURCE_METADATA, SERVER_METADATA, SIGN_IN, SIGN_OUT, TAKE_BACK, TOKEN, TOKEN_QUERY, USER_INFO,
 };
 use super::ssf::{self, MANAGE, READ};
 use super::vault::lease;
@@ -73,6 +73,9 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/authorize/{id}" Authorize Page(authorize::decide), Form(&DECISION) => 303 Gives::Nothing, [400, 403, 409], "The person decides";
     Post "/t/{tenant}/sign-in" Authorize Page(sign_in::post), Form(&SIGN_IN) => 303 Gives::Nothing, [400, 403], "A person chooses how to sign in";
     Post "/t/{tenant}/sign-out" Authorize Page(sign_in::sign_out), Form(&SIGN_OUT) => 303 Gives::Nothing, [400, 403], "A person signs out";
+
+    Get "/t/{tenant}/me" Authorize Page(me::get), Takes::Nothing => 200 Html, [], "What is connected to the person who is signed in";
+    Post "/t/{tenant}/me" Authorize Page(me::post), Form(&TAKE_BACK) => 200 Html, [400, 403, 404, 409], "The person takes something back";
 
     Get "/t/{tenant}/.well-known/ssf-configuration" Discovery Public(ssf::configuration), Takes::Nothing => 200 One(&ssf::TRANSMITTER_METADATA), [], "Where event streams are (Shared Signals Framework 1.0)";
     Get "/.well-known/ssf-configuration/t/{tenant}" Discovery Public(ssf::configuration), Takes::Nothing => 200 One(&ssf::TRANSMITTER_METADATA), [], "The same where that specification looks";

@@ -511,6 +511,8 @@ fn a_link_holds_only_if_the_one_before_it_changed_a_row() {
         stopped: Stopped {
             secrets: 0,
             identities: 0,
+            refresh_families: 0,
+            sessions: 0,
             leases: 0,
             leases_expire_by: None,
             tokens_issued_until: 1,

@@ -9,6 +9,7 @@ pub mod authorize;
 mod consent;
 mod cookies;
 mod layout;
+pub mod me;
 pub mod sign_in;
 mod texts;
 

@@ -22,6 +22,7 @@ mod keys;
 mod kill;
 mod leases;
 mod lifecycle;
+mod me;
 mod own_apis;
 mod parameters;
 mod policies;

@@ -54,6 +54,11 @@ const WALKS: &[(&str, &str, &str)] = &[
     ("INSERT INTO signals", "SEARCH t", "every stream gets the signal; one of each resource server"),
     ("SELECT place, CASE max(retired)", "SEARCH c USING INDEX clients_stopped", "those that are stopped are wanted"),
     ("SELECT place, CASE max(retired)", "SEARCH u USING INDEX users_stopped", "those that are stopped are wanted"),
+    (
+        "SELECT c.value AS client, (SELECT json_group_array",
+        "USE TEMP B-TREE FOR GROUP BY",
+        "the newest tokens of an agent, a bounded number",
+    ),
     ("SELECT place, CASE max(retired)", "USE TEMP B-TREE FOR GROUP BY", "those that are stopped are wanted"),
     ("SELECT coalesce(max(place)", "SEARCH identities", "the most of an index is one step"),
     ("INSERT INTO identities", "SEARCH identities", "the most of an index is one step"),
