@@ -5,7 +5,7 @@
 //! | level | modules | what they are |
 //! | --- | --- | --- |
 //! | 1 words | [`ports`], [`crypto`] [`error`] | all that the core asks of the world; secrets and digests; every refusal |
-//! | 2 standards | [`jose`], [`oauth`] | tokens and keys; forms, scope, resources, metadata |
+//! | 2 standards | [`jose`], [`oauth`] [`webauthn`] | tokens and keys; forms, scope, resources, metadata; passkeys |
 //! | 3 records | [`model`], [`cedar`] [`config`] | tenants, clients, resources …; the policy engine; settings |
 //! | 4 memory | [`store`], [`context`] | SQL as data; the context of a request |
 //! | 5 verbs | [`outbound`], [`audit`], [`directory`], [`policy`], [`keys`], [`revocation`], [`federation`], [`authn`], [`tokens`], [`authorize`], [`grants`] [`vault`], [`jobs`] | what can be done |
@@ -39,6 +39,7 @@ pub mod store;
 pub mod tokens;
 pub mod vault;
 pub mod web;
+pub mod webauthn;
 
 #[cfg(target_arch = "wasm32")]
 mod shell;

@@ -61,7 +61,7 @@ class Signals:
         form = {"grant_type": "client_credentials", "resource": f"{issuer}/ssf"}
         token = (await http.post(f"{issuer}/token", data=form, auth=self.client)).raise_for_status().json()
         bearer = {"Authorization": f"Bearer {token['access_token']}"}
-        streams = (await http.get(f"{issuer}/ssf/streams", headers=bearer)).raise_for_status().json()
+        streams = (await self.writ.get(f"{issuer}/ssf/streams", headers=bearer)).raise_for_status().json()
         if not streams:
             wanted = {"delivery": {"method": POLL}, "events_requested": [SESSION_REVOKED]}
             made = await http.post(f"{issuer}/ssf/streams", headers=bearer, json=wanted)

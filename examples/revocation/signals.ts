@@ -8,7 +8,7 @@
 
 import { createHash } from "node:crypto";
 import { setTimeout as pause } from "node:timers/promises";
-import { type Claims, Refused, type Writ } from "./writ.ts";
+import { type Claims, get, Refused, type Writ } from "./writ.ts";
 
 const SESSION_REVOKED = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
 const POLL = "urn:ietf:rfc:8936";
@@ -89,7 +89,8 @@ export class Signals {
 }
 
 async function request(url: string, options: RequestInit): Promise<any> {
-  const answer = await fetch(url, { ...options, redirect: "error", signal: AbortSignal.timeout(30_000) });
+  const send = options.method === "POST" ? fetch : get;
+  const answer = await send(url, { ...options, redirect: "error", signal: AbortSignal.timeout(30_000) });
   if (!answer.ok) throw new Error(`${url}: ${answer.status}`);
   return answer.json();
 }

@@ -13,6 +13,7 @@ import httpx2 as httpx
 import jwt
 
 LEEWAY, KEYS_PAUSE, MOST_BYTES = 30, 30, 1 << 20
+BROKEN = (httpx.RemoteProtocolError, httpx.ReadError, httpx.WriteError)
 
 
 class Refused(Exception):
@@ -52,12 +53,19 @@ class Writ:
 
     async def key(self, kid: str | None) -> jwt.PyJWK:
         if kid not in self.keys and time.monotonic() > self.keys_read + KEYS_PAUSE:
-            answer = (await self.http.get(f"{self.issuer}/jwks.json")).raise_for_status()
+            answer = (await self.get(f"{self.issuer}/jwks.json")).raise_for_status()
             self.keys = {key.key_id: key for key in jwt.PyJWKSet.from_dict(answer.json()).keys}
             self.keys_read = time.monotonic()
         if kid not in self.keys:
             raise Refused("its key is unknown")
         return self.keys[kid]
+
+    async def get(self, url: str, **request) -> httpx.Response:
+        """A GET, sent once more if its connection broke: a server may close an idle one just when it is used again."""
+        try:
+            return await self.http.get(url, **request)
+        except BROKEN:
+            return await self.http.get(url, **request)
 
     async def status(self, claims: dict) -> int:
         """What the status list says: 0 valid, 1 revoked, 2 suspended."""
@@ -79,7 +87,7 @@ class Writ:
     async def read_list(self, uri: str) -> tuple[float, int, bytes]:
         """A status list: until when it is good, how many bits an entry has, and the entries."""
         asked = time.monotonic()
-        answer = await self.http.get(uri, headers={"Accept": "application/statuslist+jwt"})
+        answer = await self.get(uri, headers={"Accept": "application/statuslist+jwt"})
         claims = await self.decode(answer.raise_for_status().text, "statuslist+jwt", ["exp", "iat", "sub"])
         if claims["sub"] != uri:
             raise Refused("its status list is another one")

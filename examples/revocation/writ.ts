@@ -8,9 +8,10 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { inflateSync } from "node:zlib";
-import { createRemoteJWKSet, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
+import { createRemoteJWKSet, customFetch, errors, type JWTPayload, type JWTVerifyOptions, jwtVerify } from "jose";
 
 const MOST_BYTES = 1 << 20;
+const BROKEN = ["UND_ERR_SOCKET", "ECONNRESET", "EPIPE"];
 
 export type Claims = JWTPayload & Record<string, any>;
 
@@ -31,7 +32,7 @@ export class Writ {
   constructor(issuer: string, audience: string) {
     this.issuer = issuer;
     this.audience = audience;
-    this.#keys = createRemoteJWKSet(new URL(`${issuer}/jwks.json`));
+    this.#keys = createRemoteJWKSet(new URL(`${issuer}/jwks.json`), { [customFetch]: get });
   }
 
   /** The claims of an access token that holds now. */
@@ -82,11 +83,21 @@ export class Writ {
   async #fetch(uri: string): Promise<List> {
     const asked = performance.now();
     const headers = { accept: "application/statuslist+jwt" };
-    const answer = await fetch(uri, { headers, redirect: "error", signal: AbortSignal.timeout(30_000) });
+    const answer = await get(uri, { headers, redirect: "error", signal: AbortSignal.timeout(30_000) });
     if (!answer.ok) throw new Error(`the status list: ${answer.status}`);
     const { ttl, status_list } = await this.decode(await answer.text(), "statuslist+jwt", { subject: uri });
     const states = inflateSync(Buffer.from(status_list.lst, "base64url"), { maxOutputLength: MOST_BYTES });
     return { until: asked + ttl * 1000, bits: status_list.bits, states };
+  }
+}
+
+/** A GET, sent once more if its connection broke: a server may close an idle one just when it is used again. */
+export async function get(url: string, options: RequestInit): Promise<Response> {
+  try {
+    return await fetch(url, options);
+  } catch (error: any) {
+    if (!BROKEN.includes(error.cause?.code)) throw error;
+    return fetch(url, options);
   }
 }
 

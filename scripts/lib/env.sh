@@ -11,6 +11,7 @@ CARGO_SHEAR=1.14.0
 SHELLCHECK=0.11.0.1
 # What is built with it depends on all of it, so a change has a name of its own.
 BINDGEN=$TOOLS/bindgen-$(cat "$ROOT"/scripts/bindgen/{Cargo.toml,Cargo.lock,main.rs} | cksum | cut -d ' ' -f 1)/bindgen
+CHROMIUM=${WRIT_CHROMIUM:-/usr/bin/chromium}
 
 # Node 22 and the pinned JavaScript tools come before whatever the machine has.
 export PATH="$ROOT/node_modules/.bin:$PATH"

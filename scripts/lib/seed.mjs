@@ -1,5 +1,5 @@
 // Makes the demonstration tenant through the admin API, as any administrator would: two agents, an MCP server with two tools and the
-// policies of examples/bigquery-mcp. What is there already is left as it is, so it can run at every start.
+// policies of examples/bigquery-mcp; and the MCP server of examples/mcp-server, which clients of people use. What is there already is left as it is, so it can run at every start.
 
 import { readFile, readdir } from "node:fs/promises";
 
@@ -9,6 +9,20 @@ const SCOPES = [
   { name: "mcp:bigquery.read", description: "Read the inventory tables in BigQuery", tool: "bigquery_read" },
   { name: "mcp:bigquery.write", description: "Add rows to the inventory tables in BigQuery", tool: "bigquery_write" },
 ];
+const NOTES = {
+  resource: "http://localhost:8010/mcp",
+  name: "Notes",
+  scopes: [
+    { name: "notes:read", description: "Read your notes", tool: "list_notes", effect: "reads" },
+    { name: "notes:write", description: "Add notes", tool: "add_note", effect: "changes" },
+    { name: "notes:delete", description: "Delete notes", tool: "delete_note", effect: "deletes" },
+  ],
+};
+const NOTES_POLICY = {
+  description: "Every client may have of Notes what its user allows.",
+  cedar: `permit(principal, action == Action::"issue", resource in Resource::"${NOTES.resource}")\nwhen { context has subject };\n`,
+  mode: "enforce",
+};
 const AGENTS = [
   { name: "inventory-read", scope: "mcp:bigquery.read" },
   { name: "inventory-write", scope: "mcp:bigquery.read mcp:bigquery.write" },
@@ -26,7 +40,7 @@ export async function seed({ origin, admin, known = {}, save = async () => {} })
     issuer,
     admin,
     agents: known.agents ?? [],
-    resources: [RESOURCE],
+    resources: [RESOURCE, NOTES.resource],
     resource_servers: known.resource_servers ?? [],
   };
 
@@ -49,8 +63,9 @@ export async function seed({ origin, admin, known = {}, save = async () => {} })
     return entry;
   };
 
-  if (!(await all(call, "resources")).some(({ resource }) => resource === RESOURCE)) {
-    await call("POST", "resources", { resource: RESOURCE, name: "Inventory in BigQuery", scopes: SCOPES });
+  const registered = new Set((await all(call, "resources")).map(({ resource }) => resource));
+  for (const body of [{ resource: RESOURCE, name: "Inventory in BigQuery", scopes: SCOPES }, NOTES]) {
+    if (!registered.has(body.resource)) await call("POST", "resources", body);
   }
   for (const { name, scope } of AGENTS) {
     await client(demo.agents, { client_name: name, kind: "autonomous", tags: ["demo"], scope }, { scope, resource: RESOURCE });
@@ -71,6 +86,7 @@ export async function seed({ origin, admin, known = {}, save = async () => {} })
     if (old && old.body.cedar === policy.cedar) continue;
     await call("PUT", `policies/${id}`, policy, [200, 201, 204], old && { "if-match": old.etag });
   }
+  if (!there.some(({ id }) => id === "notes")) await call("PUT", "policies/notes", NOTES_POLICY);
   await save(demo);
   return demo;
 }

@@ -3,13 +3,13 @@
 //! 1. 256 random bits, of which the digest is stored; 60 seconds (docs/requirements.md R3).
 //! 2. Bound to the client, the redirect URI, the challenge, the resource, the scope, the person, and the key if one is named.
 
+use super::asked::Asked;
 use super::request::{Request, response};
-use super::steps::{Asked, broken};
 use crate::authn::people::Person;
 use crate::context::{Change, Cx};
 use crate::crypto::{self, Kind, nonce, sha256};
 use crate::directory::identities::{IdentityKey, StatusListKey};
-use crate::error::{Reason, Result};
+use crate::error::{Fault, Reason, Result};
 use crate::model::consent::CodeBody;
 use crate::model::identity::Held;
 use crate::model::{Authorization, Code, Consent, Event};
@@ -83,7 +83,7 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
         nonce: request.get("nonce").map(str::to_owned),
         refresh_until,
     };
-    let json = serde_json::to_string(&body).map_err(|_| broken())?;
+    let json = serde_json::to_string(&body).map_err(|_| Fault::Broken("a code has no JSON"))?;
     let code = Code {
         id: sha256(secret.expose()).to_text(),
         client: asked.client.id.clone(),

@@ -4,21 +4,20 @@
 //! 2. What was allowed before stays: a step-up is a union.
 //! 3. `this time` is not remembered, and brings no refresh token.
 
+use super::asked::{document, parties};
 use super::code;
 use super::lines::Possible;
-use super::request::Request;
-use super::steps::{Ask, broken, parties, refusal_response};
+use super::request::{Request, refusal_response};
+use super::steps::Ask;
 use crate::audit;
 use crate::authn::people::Person;
 use crate::context::{Change, Cx};
-use crate::crypto::sha256;
-use crate::error::{Reason, Result};
+use crate::error::{Fault, Reason, Result};
 use crate::model::consent::Line;
 use crate::model::event::Facts;
-use crate::model::{Client, Consent, EventType};
+use crate::model::{Consent, EventType};
 use crate::oauth::Scope;
 use crate::store;
-use serde_json::json;
 
 /// For how long a line is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,7 +149,7 @@ fn remembered(cx: &Cx<'_>, ask: &Ask, person: &Person, lines: Vec<Line>) -> Cons
 }
 
 fn lines_json(consent: &Consent) -> Result<String> {
-    serde_json::to_string(&consent.lines).map_err(|_| broken().into())
+    serde_json::to_string(&consent.lines).map_err(|_| Fault::Broken("a consent has no JSON").into())
 }
 
 /// Refuses everything; the response for the client.
@@ -163,12 +162,4 @@ pub async fn refuse(cx: &Cx<'_>, request: &Request, ask: &Ask, person: &Person) 
     };
     audit::record(cx, &audit::event(cx, EventType::ConsentRefused, Some(&ask.asked.client.id), facts)).await?;
     Ok(refusal_response(cx, request, &ask.asked.redirect_uri, Reason::ConsentDenied))
-}
-
-/// The digest of what a client says about itself: when it changes, the person is asked again.
-pub fn document(client: &Client) -> String {
-    let metadata = &client.metadata;
-    let said =
-        json!([metadata.client_name, metadata.redirect_uris, metadata.jwks, metadata.jwks_uri, metadata.client_uri]);
-    sha256(said.to_string()).to_text()
 }

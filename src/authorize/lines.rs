@@ -6,7 +6,7 @@
 //!    else: the least. Where something was allowed before, what is missing is ticked: it is the difference that is shown.
 //! 4. `consent` forbids, and permits nothing: what a client may have, `issue` says.
 
-use super::steps::Asked;
+use super::asked::Asked;
 use crate::authn::people::Person;
 use crate::cedar::{Action, Circumstance, Verdict};
 use crate::context::Cx;

@@ -16,14 +16,16 @@
 //! 2. Every step is taken again when the person comes back from signing in or deciding.
 //! 3. `iss` is in every response to the client (RFC 9207 §2), and `state` as it was sent.
 
+mod asked;
 mod code;
 mod consent;
 mod lines;
 mod request;
 mod steps;
 
+pub use asked::Asked;
 pub use code::{CODE_SECONDS, answer};
 pub use consent::{Choice, Decision, Duration, approve, refuse};
 pub use lines::{Line, Possible};
 pub use request::{PARAMETERS, Request};
-pub use steps::{Ask, Asked, Outcome, run};
+pub use steps::{Ask, Outcome, run};

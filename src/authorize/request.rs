@@ -84,3 +84,10 @@ pub fn response(cx: &Cx<'_>, redirect_uri: &str, state: Option<&str>, parameters
     };
     [redirect_uri, separator, &query].concat()
 }
+
+/// An error response (RFC 6749 §4.1.2.1).
+pub fn refusal_response(cx: &Cx<'_>, request: &Request, redirect_uri: &str, reason: Reason) -> String {
+    let wire = reason.wire();
+    let parameters = [("error", wire.code), ("error_description", wire.description)];
+    response(cx, redirect_uri, request.get("state"), &parameters)
+}

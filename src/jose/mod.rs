@@ -25,4 +25,4 @@ pub use jwk::PublicJwk;
 pub use jws::{Jws, MAX_TOKEN, Problem, Unsigned};
 pub use jwt::{LEEWAY_SECONDS, Unverified, Verified, numeric_date};
 pub use set::JwkSet;
-pub use strict::is_strict;
+pub use strict::{is_strict, object as strict_object};

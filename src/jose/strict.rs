@@ -15,7 +15,7 @@ pub fn is_strict(json: &[u8]) -> bool {
 }
 
 /// The members of a JSON object that is strict in the sense of [`is_strict`].
-pub(super) fn object(json: &[u8]) -> Option<Map<String, Value>> {
+pub fn object(json: &[u8]) -> Option<Map<String, Value>> {
     serde_json::from_slice(json).ok().filter(|_| is_strict(json))
 }
 

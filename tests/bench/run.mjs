@@ -14,6 +14,7 @@ import { bare, entry as bareEntry, storage as bareStorage } from "./bare.mjs";
 import { kills } from "./kill.mjs";
 import { cpuMillis, form, load, workerds } from "./load.mjs";
 import { paced } from "./paced.mjs";
+import { comparison as otherServer, ours, people, theirs } from "./people.mjs";
 import { assertion, proof } from "./proofs.mjs";
 import { print, save } from "./report.mjs";
 import { addIdentities, addPolicies, changes, statusList } from "./scale.mjs";
@@ -283,6 +284,16 @@ function agents({ url, pid, agents: [agent], server, signer, key, delegate, runn
   ];
 }
 
+/** What people's clients ask for, of Writ and of the comparison in the same Miniflare. */
+async function peoplesClients(small) {
+  console.log("people's clients");
+  const { contestant, consent } = await ours(small);
+  const bundled = { modules: true, scriptPath: await theirs(), kvNamespaces: ["OAUTH_KV"], compatibilityFlags: ["global_fetch_strictly_public"] };
+  const { url, pid } = await worker(bundled);
+  const other = await otherServer({ origin: new URL(url).origin, pid });
+  return people({ contestants: [contestant, other], consent, rounds: ROUNDS, seconds: SECONDS, codes: quick ? 200 : 1_000 });
+}
+
 async function run() {
   if (loadavg()[0] > 0.5) console.warn("this machine is busy with something else: the figures will be worse than they should");
 
@@ -316,6 +327,7 @@ async function run() {
   for (const { key, url, prepare } of contestants.filter(({ key }) => ["limit", "writ", "empty"].includes(key))) {
     half[key] = await paced(url, await prepare(), results.writ.rate / 2, PACED_SECONDS);
   }
+  const persons = await peoplesClients(small);
   const changing = await whileChanging(small, large, contestant);
   console.log("a status list");
   await addIdentities(large.running, HUGE.identities);
@@ -332,7 +344,7 @@ async function run() {
   console.log("kills, about two minutes");
   const killed = await kills(large);
   const [sizes, method] = [{ SMALL, LARGE, HUGE }, { ROUNDS, SECONDS, STARTS, PACED_SECONDS }];
-  return { results, half, changing, list, first, written, storage, audit, runtime, killed, sizes, method };
+  return { results, half, persons, changing, list, first, written, storage, audit, runtime, killed, sizes, method };
 }
 
 try {

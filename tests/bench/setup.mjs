@@ -151,8 +151,8 @@ export async function populate(writ, { clients, policies }, { origin }) {
 async function clone(database, id, first, last) {
   const numbers = "WITH RECURSIVE n(i) AS (SELECT CAST(?2 AS INTEGER) UNION ALL SELECT i + 1 FROM n WHERE i < ?3)";
   await database.batch([
-    `INSERT INTO clients SELECT tenant, id || '_' || i, metadata, status, revoked_before, version, created_at, updated_at
-       FROM clients JOIN n WHERE id = ?1`,
+    `INSERT INTO clients (tenant, id, metadata, status, revoked_before, version, created_at, updated_at)
+       SELECT tenant, id || '_' || i, metadata, status, revoked_before, version, created_at, updated_at FROM clients JOIN n WHERE id = ?1`,
     `INSERT INTO client_secrets SELECT tenant, client || '_' || i, id, digest, created_at, expires_at
        FROM client_secrets JOIN n WHERE client = ?1`,
   ].map((insert) => database.prepare(`${numbers} ${insert}`).bind(id, first, last)));

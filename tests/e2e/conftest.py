@@ -16,6 +16,7 @@ import httpx2 as httpx
 import pytest
 from connect import CONNECTIONS
 from hub import EXAMPLE, READ, WRITE, Client, Google, Process, Writ, eventually, free_port
+from person import Browser
 
 SPLIT = os.environ.get("WRIT_SPLIT") == "1"
 RUNNING = os.environ.get("WRIT_DEV_JSON")
@@ -198,6 +199,19 @@ def mcp_server(writ, shop, google, dev_json, folder):
         metadata = shop.resource.replace("/mcp", "/.well-known/oauth-protected-resource/mcp")
         process.ready(lambda: httpx.get(metadata).is_success, within=60)
         yield shop.resource
+
+
+@pytest.fixture(scope="session")
+def browser():
+    with Browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def person(browser):
+    """Somebody whose browser knows nothing yet."""
+    with browser.person(os.urandom(4).hex()) as person:
+        yield person
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from joserfc.jwk import generate_key
 CLIENTS = ROOT / "tests" / "e2e" / "clients"
 KEYS = {"ES256": ("EC", "P-256"), "RS256": ("RSA", 2048), "PS256": ("RSA", 2048), "EdDSA": ("OKP", "Ed25519")}
 SESSION_REVOKED = "https://schemas.openid.net/secevent/caep/event-type/session-revoked"
+# In place of a status: the connection is closed without an answer.
+HANGS_UP = 0
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
@@ -54,21 +56,31 @@ class Key:
 
 
 class Service:
-    """An HTTP server on this machine that `answer`s."""
+    """An HTTP server on this machine that `answer`s. A `keeping` server keeps a connection after its answer, and closes the
+    connection without an answer when the next request comes, as a server does whose idle time has just passed."""
 
-    def __init__(self, port: int = 0):
-        service = self
+    def __init__(self, port: int = 0, keeping: bool = False):
+        service, self.hang_ups = self, 0
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1" if keeping else "HTTP/1.0"
+            answered = False
+
             def do_GET(self):
                 body = self.rfile.read(int(self.headers.get("content-length", 0)))
                 status, text = service.answer(self.command, self.path, body)
+                if self.answered or status == HANGS_UP:
+                    service.hang_ups += 1
+                    self.close_connection = True
+                    return
+                self.answered = True
                 with suppress(BrokenPipeError):  # whoever was asking may have ended
                     self.send_response(status)
                     self.send_header("Content-Type", "application/json")
                     self.send_header("Content-Length", str(len(text)))
                     # Said, because workerd keeps what is not closed by a header, and fails if it is closed under its next request.
-                    self.send_header("Connection", "close")
+                    if not keeping:
+                        self.send_header("Connection", "close")
                     self.end_headers()
                     self.wfile.write(text.encode())
 
@@ -119,8 +131,8 @@ class IdentityProvider(Service):
 class ScriptedIssuer(Service):
     """An issuer with a status list, which may be bad, and a stream of events."""
 
-    def __init__(self):
-        super().__init__()
+    def __init__(self, keeping: bool = False):
+        super().__init__(keeping=keeping)
         self.key = Key()
         self.begin()
 

@@ -17,7 +17,7 @@ import httpx2 as httpx
 import jwt
 import pytest
 from hub import AT_HOME, ROOT, Client, Process, blocks, denied, eventually, free_port
-from outsiders import SESSION_REVOKED, Key, ScriptedIssuer
+from outsiders import HANGS_UP, SESSION_REVOKED, Key, ScriptedIssuer
 
 EXAMPLE = ROOT / "examples" / "revocation"
 LANGUAGES = {
@@ -288,13 +288,14 @@ def test_a_place_counts_whose_state_is_not_valid_and_no_other(issuer, resource, 
     [
         {"status": 503},
         {"status": 404},
+        {"status": HANGS_UP},
         {"key": Key()},
         {"typ": "at+jwt"},
         {"claims": {"sub": "http://127.0.0.1:1/status-list"}},
         {"claims": {"iss": "http://127.0.0.1:1"}},
         {"claims": {"exp": 1}},
     ],
-    ids=["503", "404", "another key", "another type", "another list", "another issuer", "expired"],
+    ids=["503", "404", "no answer", "another key", "another type", "another list", "another issuer", "expired"],
 )
 def test_without_a_status_list_that_holds_no_token_is_accepted(issuer, resource, bad):
     token = issuer.token(resource)
@@ -303,6 +304,16 @@ def test_without_a_status_list_that_holds_no_token_is_accepted(issuer, resource,
     assert answer.status_code in (401, 503)
     issuer.bad = {}
     eventually(lambda: get(resource, token).is_success)
+
+
+def test_a_get_whose_kept_connection_broke_is_sent_once_more(folder, language):
+    """The issuer may close an idle connection at the moment when the resource server uses it again."""
+    resource = f"http://localhost:{free_port()}/guarded"
+    with ScriptedIssuer(keeping=True) as issuer, serving(folder, language, issuer.origin, resource):
+        # The key set is fetched first, and leaves a connection for the status list.
+        answer = get(resource, issuer.token(resource))
+        assert issuer.hang_ups > 0
+        assert answer.status_code == 200
 
 
 def opaque(name: str) -> dict:

@@ -9,7 +9,7 @@ const ROWS: &[&[&str]] = &[
     &["ports"],
     &["crypto", "error"],
     &["jose"],
-    &["oauth"],
+    &["oauth", "webauthn"],
     &["model"],
     &["cedar", "config"],
     &["store"],

@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | [`architecture`], [`graph`] | the text of the project: who imports whom, what may stand where |
 //! | [`jose`], [`wycheproof`] | tokens, keys and proofs with real signatures |
+//! | [`webauthn`] | passkeys, with an authenticator of our own |
 //! | [`routes`] | every URL, over doubles that can fail, lag and race |
 //! | [`faults`], [`reasons`] | what is lost, slow or down; every refusal |
 //! | [`conformance`] | what anybody can check from outside: in process, or at `BASE_URL` |
@@ -32,4 +33,5 @@ mod routes;
 mod store;
 mod support;
 mod vendor;
+mod webauthn;
 mod wycheproof;

@@ -1,6 +1,7 @@
 //! The page on which a person decides about a client.
 
 use super::layout::Page;
+use super::paths;
 use super::texts::{Language, Texts};
 use crate::authn::people::Person;
 use crate::authorize::{Ask, Duration, Line, Possible};
@@ -10,7 +11,6 @@ use crate::model::resource::Effect;
 use crate::model::{Registration, User};
 use crate::oauth::redirect;
 use maud::{Markup, html};
-use url::Url;
 
 /// The page; `id` names the request, `tag` goes with the form.
 pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, tag): (&str, &str)) -> Page {
@@ -21,11 +21,12 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
         h1 { (client.metadata.client_name) " " (texts.wants_access) " " (resource.name) }
         (known(texts, (&client.id, client.registration)))
         dl {
+            dt { (texts.at) } dd { (resource.resource) }
             dt { (texts.returns_to) } dd { strong { (redirect::host(&asked.redirect_uri)) } }
             dt { (texts.signed_in_as) } dd { strong { (name(&person.user)) } }
         }
         @if redirect::is_loopback(&asked.redirect_uri) { p.warn { (texts.loopback) } }
-        form method="post" action=(path(cx, id)) {
+        form method="post" action=(paths::request(cx, id)) {
             input type="hidden" name="tag" value=(tag);
             fieldset {
                 legend { (texts.may) }
@@ -39,7 +40,7 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
             p.quiet { (texts.take_back) }
         }
         footer {
-            form method="post" action=(super::sign_in::sign_out_path(cx)) {
+            form method="post" action=(paths::sign_out(cx)) {
                 input type="hidden" name="request" value=(id);
                 input type="hidden" name="tag" value=(tag);
                 button { (texts.another_person) }
@@ -47,20 +48,7 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
         }
     };
     let title = format!("{} {} {}", client.metadata.client_name, texts.wants_access, resource.name);
-    Page { language, title, content, form_targets: vec![target(&asked.redirect_uri)] }
-}
-
-fn path(cx: &Cx<'_>, id: &str) -> String {
-    format!("/t/{}/authorize/{id}", cx.tenant.id)
-}
-
-/// Where a form may lead, as a source of a content security policy: the origin, or a scheme of its own.
-pub fn target(redirect_uri: &str) -> String {
-    let Ok(url) = Url::parse(redirect_uri) else { return String::new() };
-    match url.scheme() {
-        "https" | "http" => url.origin().ascii_serialization(),
-        scheme => [scheme, ":"].concat(),
-    }
+    Page { language, title, content, form_targets: vec![paths::target(&asked.redirect_uri)] }
 }
 
 /// How the client is known.

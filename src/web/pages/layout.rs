@@ -46,7 +46,8 @@ impl Page {
             .with("content-type", "text/html; charset=utf-8")
             .with("content-security-policy", policy)
             .with("x-frame-options", "DENY")
-            .with("referrer-policy", "no-referrer")
+            // Not `no-referrer`: with that a browser says `Origin: null` of a form too (Fetch, "append a request `Origin` header").
+            .with("referrer-policy", "same-origin")
             .with("cache-control", "no-store")
     }
 }

@@ -8,7 +8,7 @@
 
 use super::layout::Page;
 use super::texts::Texts;
-use super::{consent, expect_tag, form, language, person, sign_in, tag};
+use super::{consent, cookies, expect_tag, form, language, paths, person, sign_in, tag};
 use crate::authn::people::{Person, session};
 use crate::directory::connected::{self, Agent, COUNTED, Tokens};
 use crate::directory::resources;
@@ -48,7 +48,7 @@ pub async fn post(call: Call<'_>) -> Result<Response> {
     if form.get("do") == Some("everywhere") {
         session::end_all(call.cx, &person).await?;
         let page = sign_in::page(call, language(call.request), None).respond(200);
-        return Ok(page.cookie(&super::cookies::session(call.cx), "", 0));
+        return Ok(page.cookie(&cookies::session(call.cx), "", 0));
     }
     let done = act(call, &form, &person).await?;
     page(call, &person, Some(done)).await
@@ -93,7 +93,7 @@ async fn page(call: Call<'_>, person: &Person, done: Option<Done>) -> Result<Res
         }
     }
     let (own, leaving) = (tag(call, person, TAGGED)?, tag(call, person, "")?);
-    let path = format!("/t/{}/me", cx.tenant.id);
+    let path = paths::me(cx);
     let view = View { texts: language.texts(), path, tag: &own, now: cx.now.seconds(), resources: known };
     let texts = view.texts;
     let content = html! {
@@ -103,7 +103,7 @@ async fn page(call: Call<'_>, person: &Person, done: Option<Done>) -> Result<Res
         @if agents.is_empty() { p { (texts.none_connected) } }
         @for agent in &agents { (card(&view, agent)) }
         footer {
-            form method="post" action=(sign_in::sign_out_path(cx)) {
+            form method="post" action=(paths::sign_out(cx)) {
                 input type="hidden" name="tag" value=(leaving);
                 button { (texts.sign_out) }
             }

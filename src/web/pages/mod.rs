@@ -1,7 +1,7 @@
 //! Pages for people: signing in, deciding about an application, seeing what is connected.
 //!
 //! 1. Everything on a page is escaped by construction (maud). There is no script but where a passkey needs one, and nothing comes from elsewhere:
-//!    `default-src 'none'`, no frame around it, no referrer, not cached (RFC 9700 §4.2, §4.16).
+//!    `default-src 'none'`, no frame around it, no referrer elsewhere, not cached (RFC 9700 §4.2, §4.16).
 //! 2. A form changes something only if it comes from our own origin, in the session that it was shown in, with the tag of that session.
 //! 3. Texts are in one table, in English and German (`texts`).
 
@@ -10,6 +10,7 @@ mod consent;
 mod cookies;
 mod layout;
 pub mod me;
+mod paths;
 pub mod sign_in;
 mod texts;
 

@@ -2,20 +2,14 @@
 
 use super::layout::Page;
 use super::texts::Language;
-use super::{consent, cookies, expect_tag, form, person};
+use super::{cookies, expect_tag, form, paths, person};
 use crate::authn::people::{demo, session};
 use crate::authorize::Asked;
-use crate::context::Cx;
 use crate::error::{Reason, Result};
 use crate::model::id;
 use crate::oauth::Form;
 use crate::web::{Call, Response};
 use maud::html;
-
-/// Where signing out is.
-pub fn sign_out_path(cx: &Cx<'_>) -> String {
-    format!("/t/{}/sign-out", cx.tenant.id)
-}
 
 /// The page on which a person chooses how to sign in; for a request under way, or for the person's own page.
 pub fn page(call: Call<'_>, language: Language, request: Option<(&str, &Asked)>) -> Page {
@@ -23,7 +17,7 @@ pub fn page(call: Call<'_>, language: Language, request: Option<(&str, &Asked)>)
     let content = html! {
         h1 { (texts.sign_in) }
         @if let Some((_, asked)) = request { p { (texts.sign_in_to) " " strong { (asked.client.metadata.client_name) } } }
-        form method="post" action=(format!("/t/{}/sign-in", cx.tenant.id)) {
+        form method="post" action=(paths::sign_in(cx)) {
             @if let Some((id, _)) = request { input type="hidden" name="request" value=(id); }
             @if cx.config.is_development() {
                 button.main.wide name="provider" value=(demo::NAME) { (texts.sign_in_with) " " (texts.demo) }
@@ -33,7 +27,7 @@ pub fn page(call: Call<'_>, language: Language, request: Option<(&str, &Asked)>)
             }
         }
     };
-    let form_targets = request.iter().map(|(_, asked)| consent::target(&asked.redirect_uri)).collect();
+    let form_targets = request.iter().map(|(_, asked)| paths::target(&asked.redirect_uri)).collect();
     Page { language, title: texts.sign_in.to_owned(), content, form_targets }
 }
 
@@ -44,18 +38,10 @@ pub async fn post(call: Call<'_>) -> Result<Response> {
         Some(demo::NAME) => {
             let (user, signed_in) = demo::sign_in(call.cx).await?;
             let (cookie, seconds) = session::begin(call.cx, &user, signed_in).await?;
-            let response = Response::redirect(after(call.cx, form.get("request")));
+            let response = Response::redirect(paths::after(call.cx, form.get("request")));
             Ok(response.cookie(&cookies::session(call.cx), cookie.expose(), seconds))
         }
         _ => Err(Reason::NoSuchProvider.into()),
-    }
-}
-
-/// Where a person goes after signing in: on with the request, or to the person's own page.
-pub fn after(cx: &Cx<'_>, request: Option<&str>) -> String {
-    match request.filter(|id| id::is_plausible(id)) {
-        Some(id) => format!("/t/{}/authorize/{id}", cx.tenant.id),
-        None => format!("/t/{}/me", cx.tenant.id),
     }
 }
 
@@ -67,5 +53,5 @@ pub async fn sign_out(call: Call<'_>) -> Result<Response> {
         expect_tag(call, &form, &person, request.unwrap_or_default())?;
         session::end(call.cx, &person).await?;
     }
-    Ok(Response::redirect(after(call.cx, request)).cookie(&cookies::session(call.cx), "", 0))
+    Ok(Response::redirect(paths::after(call.cx, request)).cookie(&cookies::session(call.cx), "", 0))
 }

@@ -139,7 +139,8 @@ mod tests {
         let deep = r#"{"resource":"https://a.example","name":"a\"b","scopes":[{"name":"a","description":""},{"name":"b","description":"","s\u0068ade":[1]}]}"#;
         let (reason, detail) = refused(deep);
         assert_eq!(reason, Reason::UnknownField);
-        let expected = "`scopes[1].shade` is unknown or may not be set; known here: `name`, `description`, `tool`";
+        let expected =
+            "`scopes[1].shade` is unknown or may not be set; known here: `name`, `description`, `tool`, `effect`";
         assert_eq!(detail, expected);
     }
 

@@ -62,12 +62,13 @@ fn what_metadata_advertises_is_there() {
     let is_url = |name: &&String| name.ends_with("_endpoint") || name.ends_with("_uri");
     let urls: BTreeSet<_> = document.as_object().unwrap().keys().filter(is_url).map(String::as_str).collect();
     let posted = ["introspection_endpoint", "revocation_endpoint", "token_endpoint"];
-    let fetched = ["authorization_endpoint", "jwks_uri"];
+    let fetched = ["authorization_endpoint", "jwks_uri", "userinfo_endpoint"];
     assert_eq!(urls, posted.into_iter().chain(fetched).collect());
     let url = |name: &str| document[name].as_str().unwrap();
 
     hub.get(url("jwks_uri")).expect(200);
-    assert_eq!(hub.get(url("authorization_endpoint")).expect(400).error(), "unsupported_response_type");
+    assert!(hub.get(url("authorization_endpoint")).expect(400).text.contains("`client_id`"));
+    assert_eq!(hub.get(url("userinfo_endpoint")).expect(401).error(), "invalid_token");
     for name in posted {
         assert_eq!(hub.get(url(name)).expect(405).header("allow"), Some("POST"), "{name}");
         let reply = hub.ask("POST", url(name)).basic(&hub.agent.client).form(&[]).send();

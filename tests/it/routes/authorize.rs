@@ -1,6 +1,8 @@
 //! `/t/{tenant}/authorize`: from a request to a code, and from the code to tokens that last.
 
-use crate::support::browser::{Browser, CALLBACK, DEVELOPMENT, VERIFIER, authorization, location, parameter};
+use crate::support::browser::{
+    Browser, CALLBACK, DEVELOPMENT, VERIFIER, action, authorization, field, location, parameter,
+};
 use crate::support::hub::RESOURCE;
 use crate::support::{Reply, Setup};
 use serde_json::{Value, json};
@@ -143,4 +145,84 @@ pub fn provoke(reason: Reason) -> Reply {
         Reason::ScopeBeyondConsent => refresh(&hub, &client, &refresh_token(), &[("scope", "mcp:write")]),
         other => panic!("{other:?} is not provoked here"),
     }
+}
+
+#[test]
+fn a_state_of_four_kilobytes_comes_back_byte_for_byte_and_a_longer_one_is_refused() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let state = "s?&=%20 ü".repeat(409);
+    let page = browser.get(&format!("/t/main/authorize?{}", authorization(&client, &[("state", &state)]))).expect(200);
+    let back = browser.decide(&browser.sign_in(&page), &["mcp:read"]).expect(303);
+    assert_eq!(parameter(&back, "state").as_deref(), Some(&*state));
+    assert_eq!(provoke(Reason::RequestTooLarge).status, 303);
+}
+
+#[test]
+fn only_lines_that_were_on_the_page_and_are_possible_are_granted() {
+    let hub = hub();
+    hub.put_policy(
+        "no-write",
+        r#"forbid(principal, action == Action::"issue", resource) when { resource.name == "mcp:write" };"#,
+    );
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let page =
+        browser.get(&format!("/t/main/authorize?{}", authorization(&client, &[("scope", "mcp:read mcp:write")])));
+    let page = browser.sign_in(&page).expect(200);
+    assert!(
+        page.text.contains("mcp:write") && page.text.contains("forbids it"),
+        "what is not possible is shown: {}",
+        page.text
+    );
+    let back = browser.decide(&page, &["mcp:read", "mcp:write", "admin", "openid"]).expect(303);
+    let tokens = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+    assert_eq!(text(&tokens, "scope"), "mcp:read");
+    let lines = hub.db.query("SELECT lines FROM consents WHERE tenant = 'main'");
+    assert!(!lines[0]["lines"].as_str().unwrap().contains("write"), "{lines:?}");
+}
+
+#[test]
+fn a_form_counts_only_in_the_browser_and_the_session_that_it_was_shown_in() {
+    let hub = hub();
+    let (client, one, other) = (client(&hub), Browser::new(&hub), Browser::new(&hub));
+    let shown = |browser: &Browser<'_>| {
+        browser.sign_in(&browser.get(&format!("/t/main/authorize?{}", authorization(&client, &[]))))
+    };
+    let (page, others) = (shown(&one), shown(&other));
+    let fields = |page: &Reply| {
+        [("tag", field(page, "tag")), ("decision", "allow".to_owned()), ("scope", "mcp:read".to_owned())]
+    };
+    let send = |browser: &Browser<'_>, to: &str, fields: [(&str, String); 3]| {
+        browser.post(to, &fields.each_ref().map(|(name, value)| (*name, value.as_str())))
+    };
+    // Approved in one browser, finished in the other; and the tag of another session, or of another request.
+    assert_eq!(send(&other, &action(&page), fields(&page)).status, 400);
+    assert_eq!(send(&one, &action(&page), fields(&others)).status, 400);
+    let second = one.get(&format!("/t/main/authorize?{}", authorization(&client, &[])));
+    assert_eq!(send(&one, &action(&page), fields(&second)).status, 400);
+    // A page of another site, or one that does not say whose it is.
+    for origin in [Some("https://evil.example"), Some("null"), None] {
+        let pairs = fields(&page);
+        let call =
+            hub.call("POST", &action(&page)).form(&pairs.each_ref().map(|(name, value)| (*name, value.as_str())));
+        let call = origin.into_iter().fold(call, |call, origin| call.header("origin", origin));
+        assert_eq!(one.send(call).status, 403, "{origin:?}");
+    }
+    assert!(hub.db.query("SELECT id FROM consents").is_empty() && hub.db.query("SELECT id FROM codes").is_empty());
+    assert_eq!(send(&one, &action(&page), fields(&page)).status, 303);
+    // The request is used up.
+    assert_eq!(send(&one, &action(&page), fields(&page)).status, 400);
+}
+
+#[test]
+fn a_person_who_was_stopped_has_no_session_and_gets_none() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let query = authorization(&client, &[]);
+    browser.code(&query, &["mcp:read"]);
+    let user = hub.db.query("SELECT id FROM users WHERE tenant = 'main'")[0]["id"].as_str().unwrap().to_owned();
+    hub.admin("POST", &format!("users/{user}/suspend")).send().expect(200);
+    let page = browser.get(&format!("/t/main/authorize?{query}")).expect(200);
+    assert!(page.text.contains("name=\"provider\""), "{}", page.text);
+    assert_eq!(browser.post("/t/main/sign-in", &[("provider", "demo")]).status, 403);
 }

@@ -22,12 +22,15 @@ fn metadata_is_one_document_at_four_paths_and_every_endpoint_it_names_is_there()
     let document = first.json();
     assert!(!has_null(&document));
     assert_eq!(document["issuer"], ISSUER);
-    let grants = ["client_credentials", EXTENSION_GRANTS[0], EXTENSION_GRANTS[1]];
+    let grants =
+        ["authorization_code", "refresh_token", "client_credentials", EXTENSION_GRANTS[0], EXTENSION_GRANTS[1]];
     assert_eq!(document["grant_types_supported"], json!(grants));
     assert_eq!(document["token_endpoint_auth_methods_supported"], json!(AUTH_METHODS));
     let algs = json!(["ES256", "ES384", "Ed25519", "EdDSA", "RS256", "PS256"]);
     assert_eq!(document["token_endpoint_auth_signing_alg_values_supported"], algs);
-    assert_eq!(document["response_types_supported"], json!([]));
+    assert_eq!(document["response_types_supported"], json!(["code"]));
+    assert_eq!(document["code_challenge_methods_supported"], json!(["S256"]));
+    assert_eq!(document["authorization_response_iss_parameter_supported"], true);
     assert_eq!(document["protected_resources"], json!([RESOURCE]));
     assert_eq!(first.header("access-control-allow-origin"), Some("*"));
     assert_eq!(first.header("cache-control"), Some("public, max-age=300"));
@@ -37,6 +40,7 @@ fn metadata_is_one_document_at_four_paths_and_every_endpoint_it_names_is_there()
             let status = hub.call("GET", path).send().status;
             let wanted = match name.as_str() {
                 "jwks_uri" => 200,
+                "userinfo_endpoint" => 401,
                 "authorization_endpoint" => 400,
                 _ => 405,
             };

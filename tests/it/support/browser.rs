@@ -1,7 +1,7 @@
 //! A person with a browser: cookies, forms, and the way through the pages.
 
 use super::hub::{Reply, Setup};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use writ::crypto::{b64, sha256};
 
@@ -18,11 +18,13 @@ pub struct Browser<'a> {
     cookies: RefCell<BTreeMap<String, String>>,
     /// From which address it comes.
     pub ip: RefCell<Option<String>>,
+    /// Whether the page that it shows lets it say where a form comes from.
+    shows_origin: Cell<bool>,
 }
 
 impl<'a> Browser<'a> {
     pub fn new(hub: &'a Setup) -> Self {
-        Self { hub, cookies: RefCell::default(), ip: RefCell::default() }
+        Self { hub, cookies: RefCell::default(), ip: RefCell::default(), shows_origin: Cell::new(true) }
     }
 
     /// Its cookies, as the header.
@@ -48,7 +50,8 @@ impl<'a> Browser<'a> {
 
     /// Sends a form from a page of the hub.
     pub fn post(&self, to: &str, fields: &[(&str, &str)]) -> Reply {
-        self.send(self.hub.call("POST", self.path(to)).header("origin", self.hub.origin()).form(fields))
+        let origin = if self.shows_origin.get() { self.hub.origin() } else { "null" };
+        self.send(self.hub.call("POST", self.path(to)).header("origin", origin).form(fields))
     }
 
     fn path<'b>(&self, to: &'b str) -> &'b str {
@@ -64,6 +67,10 @@ impl<'a> Browser<'a> {
             None => call,
         };
         let reply = call.send();
+        if reply.status != 303 {
+            // A form of a page without a referrer comes from nowhere (Fetch, "append a request `Origin` header").
+            self.shows_origin.set(reply.header("referrer-policy") != Some("no-referrer"));
+        }
         for (_, cookie) in reply.headers.iter().filter(|(name, _)| name == "set-cookie") {
             let (name, rest) = cookie.split_once('=').unwrap();
             let (value, attributes) = rest.split_once(';').unwrap();

@@ -257,6 +257,11 @@ impl Signer {
         format!("{input}.{}", b64(signature))
     }
 
+    /// The raw JWS signature over anything.
+    pub fn sign(&self, input: &[u8]) -> Vec<u8> {
+        sign(self.alg, &self.pkcs8, input)
+    }
+
     /// A DPoP proof (RFC 9449 §4.2) with these claims.
     pub fn proof(&self, claims: &Value) -> String {
         let jwk: Value = serde_json::from_str(&self.jwk).unwrap();

@@ -89,7 +89,7 @@ fn metadata_that_cannot_be_is_refused_by_the_name_of_its_field() {
     }
     let missing = hub.admin("POST", "clients").json(&json!({})).send().expect(400);
     assert_eq!(detail(&missing), "`client_name` is missing");
-    for unknown in ["redirect_uris", "client_secret", "client_id", "status", "tenant", "id"] {
+    for unknown in ["registration", "client_secret", "client_id", "status", "tenant", "id"] {
         let reply = hub.admin("POST", "clients").json(&json!({"client_name": "n", unknown: "x"})).send().expect(400);
         assert!(detail(&reply).contains(&format!("`{unknown}` is unknown")), "{reply:?}");
     }

@@ -1,0 +1,154 @@
+//! What an authorization request asks for: the steps that need no person.
+
+use super::request::Request;
+use crate::authn::people::Person;
+use crate::context::Cx;
+use crate::crypto::sha256;
+use crate::directory::{clients, resources};
+use crate::error::{Error, Reason, Result};
+use crate::model::event::Facts;
+use crate::model::{Client, Status};
+use crate::oauth::{Scope, pkce, redirect};
+use crate::store::consents::Parties;
+use crate::tokens::{self, Requested, Target};
+use serde_json::json;
+use std::rc::Rc;
+
+/// The scopes about the person (OpenID Connect Core §5.4), and the one that asks for refresh tokens (§11), which are given anyway.
+pub const IDENTITY: &[&str] = &["openid", "profile", "email", "offline_access"];
+
+/// What a request asks for, once it is known to be sound.
+pub struct Asked {
+    /// The client; active.
+    pub client: Rc<Client>,
+    /// Where the response goes.
+    pub redirect_uri: String,
+    /// The resource, and the scope that can be asked for.
+    pub target: Target,
+    /// Whether the request names a scope of the resource; else all of it is shown.
+    pub names_scope: bool,
+    /// The scope about the person.
+    pub identity: Scope,
+    /// The challenge.
+    pub challenge: String,
+    /// The thumbprint of the key that the code shall be bound to (RFC 9449 §10).
+    pub jkt: Option<String>,
+}
+
+/// The parties of the consent to it.
+pub fn parties<'a>(asked: &'a Asked, person: &'a Person) -> Parties<'a> {
+    Parties {
+        user: &person.user.id,
+        client: &asked.client.id,
+        redirect_host: redirect::host(&asked.redirect_uri),
+        resource: asked.target.resource.body.resource.as_str(),
+    }
+}
+
+/// The client, if it is there, active, and may have codes.
+pub async fn client(cx: &Cx<'_>, request: &Request) -> Result<Rc<Client>> {
+    let id = request.get("client_id").ok_or(Reason::UnknownClient)?;
+    let client = clients::load(cx, id).await?.filter(|client| client.status == Status::Active);
+    client.filter(|client| client.is_live(cx.now)).ok_or_else(|| Reason::UnknownClient.into())
+}
+
+/// The redirect URI of the request, or the only one of the client (RFC 6749 §3.1.2.3).
+pub fn redirect(client: &Client, request: &Request) -> Result<String> {
+    let registered = &client.metadata.redirect_uris;
+    match (request.get("redirect_uri"), registered.as_slice()) {
+        (None, [only]) => Ok(only.clone()),
+        (Some(asked), all) if all.iter().any(|one| redirect::is_same(one, asked)) => Ok(asked.to_owned()),
+        _ => Err(Reason::UnknownRedirectUri.into()),
+    }
+}
+
+/// What the request asks for.
+pub async fn asked(
+    cx: &Cx<'_>,
+    request: &Request,
+    problem: Option<Reason>,
+    client: Rc<Client>,
+    redirect_uri: &str,
+) -> Result<Asked> {
+    if let Some(problem) = problem {
+        return Err(problem.into());
+    }
+    let challenge = parameters(&client, request)?;
+    let (target, names_scope, identity) = target(cx, &client, request).await?;
+    let jkt = request.get("dpop_jkt").map(str::to_owned);
+    Ok(Asked { client, redirect_uri: redirect_uri.to_owned(), target, names_scope, identity, challenge, jkt })
+}
+
+/// The challenge, if everything that is not about the target is as it has to be.
+fn parameters(client: &Client, request: &Request) -> Result<String> {
+    if !client.metadata.grant_types.iter().any(|grant| grant == "authorization_code") {
+        return Err(Reason::CodesNotAllowed.into());
+    }
+    match request.get("response_type") {
+        Some("code") => {}
+        Some(_) => return Err(Reason::UnsupportedResponseType.into()),
+        None => return Err(Reason::MissingResponseType.into()),
+    }
+    if request.get("response_mode").is_some_and(|mode| mode != "query") {
+        return Err(Reason::UnsupportedResponseMode.into());
+    }
+    if request.get("request").is_some() {
+        return Err(Reason::UnsupportedRequestObject.into());
+    }
+    if request.get("authorization_details").is_some() {
+        return Err(Reason::UnsupportedAuthorizationDetails.into());
+    }
+    if request.prompts("none") && request.get("prompt") != Some("none")
+        || request.get("max_age").is_some_and(|age| age.parse::<u32>().is_err())
+    {
+        return Err(Reason::MalformedPrompt.into());
+    }
+    if request.get("dpop_jkt").is_some_and(|jkt| !pkce::is_challenge(jkt)) {
+        return Err(Reason::MalformedThumbprint.into());
+    }
+    if request.get("code_challenge_method") != Some("S256") {
+        return Err(Reason::MissingChallenge.into());
+    }
+    let challenge = request.get("code_challenge").filter(|challenge| pkce::is_challenge(challenge));
+    challenge.map(str::to_owned).ok_or_else(|| Reason::MissingChallenge.into())
+}
+
+/// The resource with the scope that can be asked for, whether the request names any of it, and the scope about the person. Scopes that the
+/// resource does not have, or the client may not, are left out: clients ask for what they know of.
+async fn target(cx: &Cx<'_>, client: &Client, request: &Request) -> Result<(Target, bool, Scope)> {
+    let sent = request
+        .get("scope")
+        .map(|text| Scope::parse(text).ok_or(Reason::MalformedScope))
+        .transpose()?
+        .unwrap_or_default();
+    let identity = sent.narrowed(|scope| IDENTITY.contains(&scope));
+    let named = sent.narrowed(|scope| !IDENTITY.contains(&scope)).to_string();
+    let form = request.form().only(&["resource"]);
+    let resource = match Requested::read(form, client, &["resource"]) {
+        Ok(requested) => requested.resource,
+        Err(Error::Refused(refusal)) if refusal.reason == Reason::MissingResource => {
+            resources::only(cx).await?.ok_or(Reason::MissingResource)?
+        }
+        Err(error) => return Err(error),
+    };
+    let requested =
+        |scope| Requested { resource: resource.clone(), scope, ceilings: vec![], authorization_server: None };
+    let mut facts = Facts::default();
+    if !named.is_empty() {
+        match tokens::target(cx, client, &requested(Some(&named)), &mut facts).await {
+            Ok(target) => return Ok((target, true, identity)),
+            Err(Error::Refused(refusal)) if refusal.reason == Reason::UnknownScope => {}
+            Err(error) => return Err(error),
+        }
+    }
+    let target = tokens::target(cx, client, &requested(None), &mut facts).await?;
+    Ok((target, false, identity))
+}
+
+/// The digest of what a client says about itself: when it changes, the person is asked again.
+pub fn document(client: &Client) -> String {
+    let metadata = &client.metadata;
+    let said =
+        json!([metadata.client_name, metadata.redirect_uris, metadata.jwks, metadata.jwks_uri, metadata.client_uri]);
+    sha256(said.to_string()).to_text()
+}

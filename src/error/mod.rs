@@ -1,0 +1,175 @@
+//! Errors: every reason of a refusal, and the one map from a reason to the wire.
+//!
+//! 1. A refusal is the caller's to mend and has a [`Reason`]; a [`Fault`] is ours and says nothing about its cause.
+//! 2. A description is constant: it never holds the sent value or the expected one (docs/requirements.md R110).
+//!    Detail goes to the log and the audit event; the admin API alone shows it, to an authenticated administrator.
+//! 3. Wrong grants and wrong clients are told apart as RFC 6749 §5.2 asks; unknown and wrong are not told apart at all.
+
+mod reason;
+
+pub use reason::{Reason, Wire};
+
+use std::fmt;
+
+/// Something on our side. The word is for the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// A part that we need gives no answer; trying again helps.
+    Unavailable(&'static str),
+    /// A stored value is not what we wrote, or a bound that cannot be reached was.
+    Broken(&'static str),
+}
+
+/// A refusal with what only the log, the event and an administrator may see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub reason: Reason,
+    /// The detail for the log, the event and an administrator.
+    pub detail: Option<String>,
+    /// The decision that an administrator can look up, when policy refused.
+    pub decision: Option<String>,
+    /// The scope that would do (RFC 6750 §3).
+    pub scope: Option<&'static str>,
+    /// After how many seconds it is worth to try again, where the reason alone does not say.
+    pub retry_after: Option<i64>,
+}
+
+/// An error: a refusal or a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// The request is refused.
+    Refused(Refusal),
+    /// Something on our side failed.
+    Fault(Fault),
+}
+
+impl Reason {
+    /// This reason with detail for the log, the event, or an administrator.
+    pub fn because(self, detail: impl Into<String>) -> Error {
+        Error::Refused(Refusal {
+            reason: self,
+            detail: Some(detail.into()),
+            decision: None,
+            scope: None,
+            retry_after: None,
+        })
+    }
+
+    /// This reason with the scope that would do.
+    pub const fn needing(self, scope: &'static str) -> Error {
+        Error::Refused(Refusal { reason: self, detail: None, decision: None, scope: Some(scope), retry_after: None })
+    }
+
+    /// This reason, which is over after so many seconds.
+    pub const fn after(self, seconds: i64) -> Error {
+        Error::Refused(Refusal { reason: self, detail: None, decision: None, scope: None, retry_after: Some(seconds) })
+    }
+
+    /// This reason as the outcome of a decision.
+    pub fn decided(self, decision: impl Into<String>) -> Error {
+        Error::Refused(Refusal {
+            reason: self,
+            detail: None,
+            decision: Some(decision.into()),
+            scope: None,
+            retry_after: None,
+        })
+    }
+}
+
+/// Why a check does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Rejection {
+    /// A detail for the log and the event alone: the sender has proved nothing.
+    Because(&'static str),
+    /// A reason that the sender may know: a good secret or signature has proved it.
+    Told(Reason),
+    /// A fault, or a refusal that stands by itself.
+    Error(Error),
+}
+
+/// The outcome of a check whose caller says what a rejection means.
+pub type Checked<T> = std::result::Result<T, Rejection>;
+
+impl Rejection {
+    /// The refusal for `reason` alone; why is for the event.
+    pub fn refuse(self, reason: Reason) -> Error {
+        match self {
+            Self::Because(why) => reason.because(why),
+            Self::Told(told) => reason.because(told.as_str()),
+            Self::Error(error) => error,
+        }
+    }
+
+    /// The refusal for `reason`, or for what the sender may be told.
+    pub fn tell(self, reason: Reason) -> Error {
+        match self {
+            Self::Told(told) => told.into(),
+            other => other.refuse(reason),
+        }
+    }
+}
+
+impl From<Error> for Rejection {
+    fn from(error: Error) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Fault> for Rejection {
+    fn from(fault: Fault) -> Self {
+        Self::Error(fault.into())
+    }
+}
+
+impl From<Reason> for Error {
+    fn from(reason: Reason) -> Self {
+        Self::Refused(Refusal { reason, detail: None, decision: None, scope: None, retry_after: None })
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<crate::ports::Unavailable> for Error {
+    fn from(port: crate::ports::Unavailable) -> Self {
+        Self::Fault(Fault::Unavailable(port.0))
+    }
+}
+
+impl Fault {
+    /// HTTP status and `error` code.
+    pub const fn wire(self) -> Wire {
+        match self {
+            Self::Unavailable(_) => Wire {
+                status: 503,
+                code: "temporarily_unavailable",
+                description: "try again shortly",
+                source: "RFC 9110 §15.6.4",
+            },
+            Self::Broken(_) => Wire {
+                status: 500,
+                code: "server_error",
+                description: "something broke on our side",
+                source: "RFC 9110 §15.6.1",
+            },
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(refusal) => write!(f, "refused: {}", refusal.reason.as_str()),
+            Self::Fault(Fault::Unavailable(what)) => write!(f, "fault: {what} is not available"),
+            Self::Fault(Fault::Broken(what)) => write!(f, "fault: {what}"),
+        }
+    }
+}
+
+/// The result of nearly every function of the core.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
