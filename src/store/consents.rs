@@ -161,6 +161,41 @@ pub fn look_at(tenant: &str, consent: &str) -> Sql {
     sql!("UPDATE tenants SET looked_at_consent = ?2 WHERE id = ?1", tenant, consent)
 }
 
+/// The consents of a user after `after`, by id.
+pub fn list(tenant: &str, user: &str, after: &str, limit: i64) -> Query<Consent> {
+    query!(read, concat!(columns!(), "user = ?2 AND +id > ?3 ORDER BY +id LIMIT ?4"), tenant, user, after, limit)
+}
+
+/// What an agent has of its user.
+pub struct Holdings {
+    /// How many consents.
+    pub consents: i64,
+    /// How many refresh families that have not ended.
+    pub refresh_families: i64,
+    /// When a scope of them was last given to a token, to the day.
+    pub used_at: Option<i64>,
+}
+
+/// What an agent has of its user now.
+pub fn holdings(tenant: &str, (client, user): (&str, &str), now: i64) -> Query<Holdings> {
+    query!(
+        |row| Ok(Holdings {
+            consents: row.int("consents")?,
+            refresh_families: row.int("families")?,
+            used_at: row.optional_int("used_at"),
+        }),
+        "SELECT (SELECT count(*) FROM consents WHERE tenant = ?1 AND user = ?3 AND client = ?2) AS consents, \
+         (SELECT count(*) FROM refresh_families INDEXED BY refresh_families_by_user WHERE tenant = ?1 AND user = ?3 \
+         AND client = ?2 AND status = 'active' AND expires_at > ?4) AS families, \
+         (SELECT max(u.value) FROM consents c CROSS JOIN json_each(c.used) u WHERE c.tenant = ?1 AND c.user = ?3 \
+         AND c.client = ?2) AS used_at",
+        tenant,
+        client,
+        user,
+        now
+    )
+}
+
 /// A consent, and whether its parties are gone for good.
 pub struct Walked {
     /// The consent.

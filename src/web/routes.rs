@@ -11,7 +11,7 @@ use super::admin::policies::{self, Policies};
 use super::admin::resources::{self, Resources};
 use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
-use super::admin::{events, identities, keys, kill, metrics};
+use super::admin::{consents, events, identities, keys, kill, metrics};
 use super::oauth::{discovery, introspect, revoke, status_list, token, userinfo};
 use super::pages::{authorize, me, sign_in};
 use super::router::Gives::{Document, Html, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged, Text};
@@ -127,6 +127,9 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/admin/users/{id}/suspend" Admin Admin(|call| kill::suspend(call, Stoppable::User)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a user until they are resumed";
     Post "/t/{tenant}/admin/users/{id}/resume" Admin Admin(users::resume), Takes::Nothing => 200 Tagged(&users::USER), [409], "Let a suspended user go on";
     Post "/t/{tenant}/admin/users/{id}/kill" Admin Admin(|call| kill::kill(call, Stoppable::User)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a user for good, with every agentic identity that acts for them";
+
+    Get "/t/{tenant}/admin/users/{id}/consents" Admin Admin(consents::list), Page(&[]) => 200 Many(&consents::CONSENT), [], "List what a user has allowed";
+    Delete "/t/{tenant}/admin/consents/{id}" Admin Admin(consents::delete), Takes::Nothing => 204 Gives::Nothing, [409], "Withdraw a consent, with all that was issued under it";
 
     Get "/t/{tenant}/admin/issuers" Admin Admin(list::<Issuers>), Page(Issuers::FILTERS) => 200 Many(&issuers::ISSUER), [], "List outside issuers by id";
     Post "/t/{tenant}/admin/issuers" Admin Admin(post::<Issuers>), Json(&Issuers::NEW) => 201 Tagged(&issuers::ISSUER), [409], "Register an outside issuer";

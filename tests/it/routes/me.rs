@@ -350,6 +350,11 @@ fn a_kill_ends_consents_families_codes_and_sessions_and_its_receipt_counts_them(
         let scene = Scene::new(&hub);
         let tokens = scene.connect(&["mcp:read"]);
         let code = scene.code(&["mcp:read"]);
+        // Another isolate remembers all of them.
+        let far = hub.isolate();
+        let by_far =
+            || scene.token_call(&[("grant_type", "refresh_token"), ("refresh_token", &tokens.refresh)]).on(&far).send();
+        by_far().expect(200);
         let receipt = match what {
             "client" => kill(&hub, &json!({"client": scene.client})),
             "user" => kill(&hub, &json!({"user": scene.user()})),
@@ -361,6 +366,8 @@ fn a_kill_ends_consents_families_codes_and_sessions_and_its_receipt_counts_them(
         for reply in [scene.refresh(&tokens), redeem(&hub, &scene.client, &code)] {
             assert!(matches!(reply.error().as_str(), "invalid_grant" | "invalid_client"), "{what}: {reply:?}");
         }
+        hub.clock.advance(5);
+        assert!(matches!(by_far().status, 400 | 401), "{what}");
         assert_eq!((scene.rows("consents"), scene.families()), (0, 0), "{what}");
         assert_eq!(scene.rows("sessions"), usize::from(what != "user"), "{what}");
         if what != "client" {
@@ -524,4 +531,101 @@ fn of_a_kill_or_a_revocation_and_a_refresh_at_once_no_token_lives() {
         scene.browser.post("/t/main/sign-out", &[("tag", "x")]);
     }
     assert!(outcomes.len() > 1, "one of the two always came first: {outcomes:?}");
+}
+
+// ── Administrators ──
+
+#[test]
+fn an_administrator_sees_what_a_user_has_allowed_and_takes_a_consent_back_by_name() {
+    let hub = hub();
+    let scene = Scene::new(&hub);
+    let tokens = scene.connect(&["mcp:read", "mcp:write"]);
+    let path = format!("users/{}/consents", scene.user());
+    let listed = hub.admin("GET", &path).send().expect(200).json();
+    let consent = &listed["items"][0];
+    let lines = json!([
+        {"scope": "mcp:read", "until": hub.clock.seconds() + 30 * 86_400, "used_at": hub.clock.seconds()},
+        {"scope": "mcp:write", "until": hub.clock.seconds() + 30 * 86_400, "used_at": hub.clock.seconds()},
+    ]);
+    assert_eq!((&consent["lines"], &consent["client"]), (&lines, &json!(scene.client)));
+    assert_eq!((&consent["resource"], &consent["redirect_host"]), (&json!(RESOURCE), &json!("client.example")));
+    let identity = scene.identity()["id"].as_str().unwrap().to_owned();
+    let detail = hub.admin("GET", &format!("identities/{identity}")).send().expect(200).json();
+    assert_eq!((&detail["consents"], &detail["refresh_families"]), (&json!(1), &json!(1)));
+    assert_eq!(detail["consents_used_at"], hub.clock.seconds());
+    let id = consent["id"].as_str().unwrap();
+    hub.admin("DELETE", &format!("consents/{id}")).send().expect(204);
+    hub.admin("DELETE", &format!("consents/{id}")).send().expect(404);
+    hub.admin("GET", "users/nobody/consents").send().expect(404);
+    scene.is_dead(&tokens);
+    let event = hub.events_of("consent.withdrawn").pop().unwrap();
+    assert_eq!(event["client"], json!(hub.admin_client("main").client_id));
+    assert_eq!((&event["target"], &event["subject"]), (&json!(id), &json!(scene.user())));
+    // The agent is not held: its user can allow it again at once.
+    hub.clock.advance(1);
+    let anew = scene.connect(&["mcp:read"]);
+    assert!(scene.server.is_active(&anew.access));
+}
+
+// ── The cron ──
+
+#[test]
+fn what_has_ended_is_forgotten_and_what_has_not_stays() {
+    let hub = hub();
+    let scene = Scene::new(&hub);
+    scene.connect(&["mcp:read"]);
+    scene.code(&["mcp:read"]);
+    let left = || ["sessions", "codes", "consents", "refresh_families"].map(|table| scene.rows(table));
+    for (seconds, wanted) in
+        [(0, [1, 2, 1, 1]), (60 + 600, [1, 0, 1, 1]), (12 * 3_600, [0, 0, 1, 1]), (30 * 86_400, [0, 0, 0, 0])]
+    {
+        hub.clock.set_seconds(crate::support::hub::START + seconds);
+        hub.tick().unwrap();
+        hub.tick().unwrap();
+        assert_eq!(left(), wanted, "{seconds}");
+    }
+    assert!(hub.events_of("consent.withdrawn").is_empty());
+}
+
+#[test]
+fn a_consent_whose_client_was_killed_and_that_the_kill_has_left_is_forgotten() {
+    let hub = hub();
+    let scene = Scene::new(&hub);
+    scene.connect(&["mcp:read"]);
+    hub.tick().unwrap();
+    assert_eq!((scene.rows("consents"), scene.families()), (1, 1));
+    hub.db.execute(&format!("UPDATE clients SET status = 'retired' WHERE id = '{}'", scene.client));
+    hub.clock.advance(60);
+    hub.tick().unwrap();
+    assert_eq!((scene.rows("consents"), scene.families()), (0, 0));
+}
+
+#[test]
+fn a_scope_that_was_not_used_for_as_long_as_the_tenant_says_falls_away_and_the_others_stay() {
+    let hub = hub();
+    let scene = Scene::new(&hub);
+    let page = scene.browser.get(&format!("/t/main/authorize?{}", authorization(&scene.client, &[])));
+    let asked = scene.browser.sign_in(&page);
+    let open = [("decision", "allow"), ("duration", "open")];
+    let back = scene.browser.decide_for(&asked, &["mcp:read", "mcp:write"], &open);
+    let reply = redeem(&hub, &scene.client, &parameter(&back, "code").unwrap()).expect(200);
+    let lines =
+        || hub.db.query("SELECT lines FROM consents WHERE tenant = 'main'")[0]["lines"].as_str().unwrap().to_owned();
+    let day = |n: u64| hub.clock.set_seconds(crate::support::hub::START + n * 86_400);
+    day(20);
+    let only = [("scope", "mcp:read")];
+    let used = refresh(&hub, &scene.client, &text(&reply, "refresh_token"), &only).expect(200);
+    day(31);
+    hub.tick().unwrap();
+    assert!(lines().contains("mcp:write"), "no tenant has said so");
+    let etag = hub.admin("GET", "tenants/main").send().header("etag").unwrap().to_owned();
+    let body = json!({"name": "main", "zone": "UTC", "settings": {"consent_unused_days": 30}});
+    hub.admin("PUT", "tenants/main").header("if-match", &etag).json(&body).send().expect(200);
+    hub.clock.advance(60);
+    hub.tick().unwrap();
+    assert!(lines().contains("mcp:read") && !lines().contains("mcp:write"), "{}", lines());
+    let event = hub.events_of("consent.narrowed").pop().unwrap();
+    assert_eq!((&event["scope_given"], event.get("client")), (&json!("mcp:read"), None));
+    let again = refresh(&hub, &scene.client, &text(&used, "refresh_token"), &[]).expect(200);
+    assert_eq!(text(&again, "scope"), "mcp:read");
 }
