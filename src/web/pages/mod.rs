@@ -8,6 +8,7 @@
 pub mod authorize;
 mod consent;
 mod cookies;
+pub mod device;
 mod layout;
 pub mod me;
 mod paths;
