@@ -77,7 +77,9 @@ event_types! {
     TenantKilled = "tenant.killed",
     /// A person has signed in.
     SessionBegun = "session.begun",
-    /// A person has signed out.
+    /// An identity provider vouches for somebody who may not sign in.
+    SessionRefused = "session.refused",
+    /// A person has signed out, or was signed out by the identity provider.
     SessionEnded = "session.ended",
     /// A person has allowed a client something.
     ConsentGranted = "consent.granted",

@@ -102,6 +102,9 @@ pub struct Settings {
     pub dpop_nonce: bool,
     /// For how many days events are kept, 1 to 3650.
     pub event_retention_days: u16,
+    /// Whether a logout that an identity provider tells of ends the refresh tokens of the person too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub logout_ends_grants: bool,
     /// How much it may have; nothing while there is no quota.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quotas: Option<Quotas>,
@@ -122,7 +125,13 @@ impl Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_actors: 5, dpop_nonce: false, event_retention_days: RETENTION_DAYS, quotas: None }
+        Self {
+            max_actors: 5,
+            dpop_nonce: false,
+            event_retention_days: RETENTION_DAYS,
+            logout_ends_grants: false,
+            quotas: None,
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::context::{Change, Cx, TenantKey};
 use crate::directory::{clients, quotas};
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::{Because, Facts};
-use crate::model::{Client, Counted, EventType, User, id};
+use crate::model::{Client, Counted, EventType, User, UserBody, id};
 use crate::store;
 use crate::store::policies::Policy;
 use shards::Altered;
@@ -87,7 +87,8 @@ pub fn principal(client: &Client) -> Principal {
 
 /// The user as policies see them.
 pub fn subject(user: &User) -> Subject {
-    Subject { id: user.id.clone(), roles: user.body.roles.clone(), groups: user.body.groups.clone() }
+    let UserBody { roles, groups, claims, .. } = user.body.clone();
+    Subject { id: user.id.clone(), roles, groups, claims }
 }
 
 /// The circumstances that every question shares: when, and from where.

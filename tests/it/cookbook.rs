@@ -123,7 +123,12 @@ impl Asked {
             },
         };
         let at: Timestamp = self.at.as_deref().unwrap_or("2026-01-15T12:00:00Z").parse().unwrap();
-        let subject = self.groups.clone().map(|groups| Subject { id: "user_ada".to_owned(), roles: vec![], groups });
+        let subject = self.groups.clone().map(|groups| Subject {
+            id: "user_ada".to_owned(),
+            roles: vec![],
+            groups,
+            claims: vec![],
+        });
         let circumstance = Circumstance {
             now: at.as_second(),
             offset: Some(0),

@@ -53,6 +53,9 @@ texts! {
     demo: "Demonstration person", "Demonstrationsperson";
     demo_note: "Exists on this machine only: everybody here can be this person.", "Gibt es nur auf diesem Rechner: jeder hier kann diese Person sein.";
     nobody: "Nobody can sign in here yet: an administrator has to register an identity provider.", "Hier kann sich noch niemand anmelden: ein Administrator muss einen Identitätsanbieter eintragen.";
+    going_to: "Going to", "Weiter zu";
+    go_on: "Go on", "Weiter";
+    try_again: "Sign in again", "Noch einmal anmelden";
     wants_access: "wants to use", "möchte verwenden";
     signed_in_as: "You are signed in as", "Sie sind angemeldet als";
     another_person: "Not you? Sign in as somebody else", "Nicht Sie? Als jemand anderes anmelden";

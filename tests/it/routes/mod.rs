@@ -27,6 +27,7 @@ mod parameters;
 mod policies;
 pub mod quotas;
 mod revocation;
+pub mod sign_in;
 mod signals;
 mod status_list;
 mod stops;
