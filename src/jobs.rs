@@ -196,6 +196,7 @@ impl Jobs<'_> {
             store::changes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
             store::leases::forget_uses(now, REMOVED),
             store::answers::forget(now, REMOVED),
+            store::invitations::forget(now, REMOVED),
         ];
         let statements = store::stops::forget(now, REMOVED).into_iter().chain(others).collect();
         remove(Database(&*self.world.db), statements).await.map(drop)

@@ -14,7 +14,7 @@ pub struct Change {
     links: Vec<Sql>,
     tenant: Option<String>,
     keys: Vec<String>,
-    event: Option<Event>,
+    events: Vec<Event>,
     signals: Vec<Sql>,
     always: Vec<Sql>,
 }
@@ -22,7 +22,7 @@ pub struct Change {
 impl Change {
     /// A change that happens if `guard` changes a row.
     pub fn guard(guard: Sql) -> Self {
-        Self { links: vec![guard], tenant: None, keys: vec![], event: None, signals: vec![], always: vec![] }
+        Self { links: vec![guard], tenant: None, keys: vec![], events: vec![], signals: vec![], always: vec![] }
     }
 
     /// Adds a link: a statement that holds only if the one before it changed a row.
@@ -31,9 +31,9 @@ impl Change {
         self
     }
 
-    /// Records the event.
+    /// Records an event.
     pub fn event(mut self, event: Event) -> Self {
-        self.event = Some(event);
+        self.events.push(event);
         self
     }
 
@@ -68,7 +68,7 @@ impl Change {
 impl Cx<'_> {
     /// Commits a change. True if its guard changed a row; otherwise nothing happened but what holds in any case.
     pub async fn commit(&self, change: Change) -> Result<bool> {
-        let Change { links, tenant, keys, event, signals, always } = change;
+        let Change { links, tenant, keys, events, signals, always } = change;
         let tenant = tenant.as_deref().unwrap_or(&self.tenant.id);
         let mut statements = links;
         if !keys.is_empty() {
@@ -76,7 +76,7 @@ impl Cx<'_> {
             statements.push(store::changes::advance(tenant));
             statements.push(store::changes::log(tenant, keys, self.now.seconds()));
         }
-        if let Some(event) = &event {
+        for event in &events {
             let body = serde_json::to_string(event).map_err(|_| Fault::Broken("an event has no JSON"))?;
             statements.push(store::events::stage_if_changed(&event.id, body));
         }

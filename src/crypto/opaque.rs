@@ -13,6 +13,8 @@ pub enum Kind {
     AuthorizationCode,
     /// `writ_ss_…`: the cookie of a session.
     Session,
+    /// `writ_iv_…`: the token of an invitation.
+    Invitation,
 }
 
 impl Kind {
@@ -21,6 +23,7 @@ impl Kind {
             Self::ClientSecret => "writ_cs_",
             Self::AuthorizationCode => "writ_ac_",
             Self::Session => "writ_ss_",
+            Self::Invitation => "writ_iv_",
         }
     }
 }

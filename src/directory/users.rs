@@ -169,6 +169,7 @@ pub async fn delete(cx: &Cx<'_>, user: &User, by: &str) -> Result<()> {
     let guard = store::users::delete(&cx.tenant.id, &user.id, user.version);
     let identities = store::identities::retire_of_user(&cx.tenant.id, &user.id, cx.now.seconds());
     let change = change(cx, guard, user, None).invalidates(&StatusListKey).event(event).always(identities);
+    let change = store::passkeys::delete_of_stopped(&cx.tenant.id, &user.id).into_iter().fold(change, Change::always);
     match cx.commit(change).await? {
         true => Ok(()),
         false => Err(Reason::PreconditionFailed.into()),

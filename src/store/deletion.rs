@@ -93,6 +93,8 @@ const TABLES: &[&str] = pieces! {
     "consents" by "id",
     "codes" by "id",
     "refresh_families" by "id",
+    "passkeys" by "id",
+    "invitations" by "id",
 };
 
 /// The same of the trail.

@@ -22,6 +22,7 @@ pub mod keys;
 pub mod kill;
 pub mod metrics;
 mod page;
+pub mod passkeys;
 pub mod policies;
 pub mod resources;
 pub mod tenants;

@@ -10,6 +10,7 @@ pub mod callback;
 mod consent;
 mod cookies;
 mod layout;
+pub mod passkey;
 mod paths;
 pub mod sign_in;
 mod texts;
