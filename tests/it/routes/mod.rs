@@ -24,6 +24,7 @@ mod leases;
 mod lifecycle;
 mod own_apis;
 mod parameters;
+pub mod passkeys;
 mod policies;
 pub mod quotas;
 mod revocation;
