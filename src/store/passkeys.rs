@@ -9,10 +9,12 @@ use crate::ports::{Alg, Sql};
 use crate::webauthn::{CredentialRecord, VerifiedAssertion};
 
 macro_rules! columns {
-    ($which:literal) => {
+    ($index:literal, $which:literal) => {
         concat!(
             "SELECT id, user, credential, alg, jwk, sign_count, backup_eligible, backup_state, transports, name, created_at, used_at \
-             FROM passkeys WHERE tenant = ?1 AND ",
+             FROM passkeys",
+            $index,
+            " WHERE tenant = ?1 AND ",
             $which
         )
     };
@@ -20,12 +22,12 @@ macro_rules! columns {
 
 /// The passkey of that id.
 pub fn get(tenant: &str, id: &str) -> Query<Passkey> {
-    query!(read, columns!("id = ?2"), tenant, id)
+    query!(read, columns!("", "id = ?2"), tenant, id)
 }
 
 /// The passkeys of a user, in no order.
 pub fn of_user(tenant: &str, user: &str) -> Query<Passkey> {
-    query!(read, columns!("user = ?2"), tenant, user)
+    query!(read, columns!(" INDEXED BY passkeys_by_user", "user = ?2"), tenant, user)
 }
 
 /// A row if anybody in the tenant has one.

@@ -38,6 +38,7 @@ const OF_ALL_TENANTS: &[(&str, &str)] = &[
     ("DELETE FROM failures WHERE (tenant, key) IN", "the clean-up"),
     ("DELETE FROM lease_uses WHERE (tenant, client, subject, connection) IN", "the clean-up"),
     ("DELETE FROM answers WHERE (tenant, client, key) IN", "the clean-up"),
+    ("DELETE FROM invitations WHERE (tenant, id) IN", "the clean-up"),
     ("DELETE FROM receipts WHERE (tenant, kind, id) IN", "the clean-up"),
     ("DELETE FROM stopped_chains WHERE (tenant, jti) IN", "the clean-up"),
     ("SELECT 1", "the check of health"),
