@@ -19,6 +19,7 @@ use crate::model::tenant::{FIRST_TENANT, TenantStatus};
 use crate::model::{EventType, id};
 use crate::policy;
 use crate::ports::{Now, Sql, World};
+use crate::registration::dynamic;
 use crate::revocation::{expiry, signals};
 use crate::store;
 use crate::store::deletion::{self, Former};
@@ -139,6 +140,7 @@ impl Jobs<'_> {
         if self.config.mounts(Role::Admin) {
             issuers::rewrap(&cx).await?;
             expiry::tick(&cx).await?;
+            dynamic::tick(&cx).await?;
         }
         Ok(())
     }
@@ -196,6 +198,11 @@ impl Jobs<'_> {
             store::changes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
             store::leases::forget_uses(now, REMOVED),
             store::answers::forget(now, REMOVED),
+            store::registration::forget(now, REMOVED),
+            store::codes::forget(now, REMOVED),
+            // A device that comes too late is told so for a while.
+            store::device_codes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
+            store::refresh::forget(now, REMOVED),
             store::invitations::forget(now, REMOVED),
         ];
         let statements = store::stops::forget(now, REMOVED).into_iter().chain(others).collect();

@@ -149,8 +149,8 @@ async fn remote(
     }
 }
 
-/// Records that a key set could not be had, once a fetch: who asks in vain meanwhile makes no event.
-async fn tell(cx: &Cx<'_>, source: KeySource<'_>, why: String) -> Result<(), Error> {
+/// Records that a key set, or a configuration, could not be had, once a fetch: who asks in vain meanwhile makes no event.
+pub(super) async fn tell(cx: &Cx<'_>, source: KeySource<'_>, why: String) -> Result<(), Error> {
     cx.world.log.line(&["keys: ", &why].concat());
     let (id, name) = match source {
         KeySource::Client(client) => (&client.id, &client.metadata.client_name),

@@ -2,10 +2,12 @@
 //!
 //! 1. It is kept in the isolate for [`KEPT_MILLIS`]. While it cannot be had anew, the last one serves for [`SERVED_MILLIS`].
 //! 2. An issuer in trouble is not asked again for [`FAILED_MILLIS`].
-//! 3. What a browser or we would call has to pass the gate of `outbound`.
+//! 3. Each fetch that fails is one event, as that of a key set.
+//! 4. What a browser or we would call has to pass the gate of `outbound`.
 
-use super::keysets;
+use super::{KeySource, keysets};
 use crate::context::Cx;
+use crate::error::Result;
 use crate::model::Issuer;
 use crate::outbound;
 use crate::ports::Now;
@@ -45,7 +47,7 @@ struct Known {
 }
 
 /// How to sign in with `issuer`. The error says why nobody can now.
-pub async fn provider(cx: &Cx<'_>, issuer: &Issuer) -> Result<Rc<Provider>, String> {
+pub async fn provider(cx: &Cx<'_>, issuer: &Issuer) -> Result<Result<Rc<Provider>, String>> {
     let iss = issuer.body.issuer.as_str();
     let slot: Rc<Slot> = cx.lasting(&["provider ", iss].concat(), WEIGHT);
     let age = |moment: Now| cx.now.millis().saturating_sub(moment.millis());
@@ -55,24 +57,24 @@ pub async fn provider(cx: &Cx<'_>, issuer: &Issuer) -> Result<Rc<Provider>, Stri
     };
     let within = |millis: u64| last.as_ref().filter(|(_, at)| age(*at) < millis).map(|(provider, _)| provider.clone());
     if let Some(known) = within(KEPT_MILLIS) {
-        return Ok(known);
+        return Ok(Ok(known));
     }
     if failed.is_some_and(|failed| age(failed) < FAILED_MILLIS) {
-        return within(SERVED_MILLIS).ok_or_else(|| "it was in trouble just now".to_owned());
+        return Ok(within(SERVED_MILLIS).ok_or_else(|| "it was in trouble just now".to_owned()));
     }
     let read = keysets::configuration(cx, iss).await.and_then(|document| {
         let provider = read(cx, &document).map(Rc::new);
         provider.ok_or_else(|| ["the document of ", iss, " names no endpoints that may be called"].concat())
     });
-    let mut known = slot.0.borrow_mut();
     match read {
         Ok(provider) => {
-            *known = Known { last: Some((provider.clone(), cx.now)), failed: None };
-            Ok(provider)
+            *slot.0.borrow_mut() = Known { last: Some((provider.clone(), cx.now)), failed: None };
+            Ok(Ok(provider))
         }
         Err(why) => {
-            known.failed = Some(cx.now);
-            within(SERVED_MILLIS).ok_or(why)
+            slot.0.borrow_mut().failed = Some(cx.now);
+            keysets::tell(cx, KeySource::Issuer(issuer), why.clone()).await?;
+            Ok(within(SERVED_MILLIS).ok_or(why))
         }
     }
 }

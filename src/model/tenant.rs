@@ -1,5 +1,6 @@
 //! Tenants: the walls.
 
+use super::RegistrationRules;
 use serde::{Deserialize, Serialize};
 
 /// A tenant, as the pointer that every request reads: `epoch` numbers the changes that caches must notice.
@@ -108,6 +109,13 @@ pub struct Settings {
     /// How much it may have; nothing while there is no quota.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quotas: Option<Quotas>,
+    /// Which clients may come that no administrator registered.
+    #[serde(skip_serializing_if = "is_default")]
+    pub registration: RegistrationRules,
+}
+
+fn is_default(rules: &RegistrationRules) -> bool {
+    *rules == RegistrationRules::default()
 }
 
 impl Settings {
@@ -119,7 +127,8 @@ impl Settings {
             (actors, "`settings.max_actors` must be 1 to 10"),
             (days, "`settings.event_retention_days` must be 1 to 3650"),
         ];
-        problems.into_iter().filter(|(wrong, _)| *wrong).map(|(_, problem)| problem.to_owned()).collect()
+        let problems = problems.into_iter().filter(|(wrong, _)| *wrong).map(|(_, problem)| problem.to_owned());
+        problems.chain(self.registration.problems()).collect()
     }
 }
 
@@ -129,8 +138,9 @@ impl Default for Settings {
             max_actors: 5,
             dpop_nonce: false,
             event_retention_days: RETENTION_DAYS,
-            logout_ends_grants: false,
             quotas: None,
+            registration: RegistrationRules::default(),
+            logout_ends_grants: false,
         }
     }
 }

@@ -181,10 +181,13 @@ const commands = {
 
   async axe(it, how) {
     return shown(it, how, async () => {
+      // What is folded is judged too.
+      await it.page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = true)));
       // By the debugger, because the pages let no script in (CSP).
       await it.page.evaluate((await import("node:fs")).readFileSync(AXE, "utf8"));
       const { violations } = await it.page.evaluate((values) => axe.run(document, { runOnly: { type: "tag", values } }), STANDARDS);
       const overflow = await it.page.evaluate(() => document.documentElement.scrollWidth > document.documentElement.clientWidth);
+      await it.page.evaluate(() => document.querySelectorAll("details").forEach((details) => (details.open = false)));
       const found = violations.map(({ id, impact, help, nodes }) => ({ id, impact, help, nodes: nodes.map(({ html, failureSummary }) => ({ html, failureSummary })) }));
       if (overflow) found.push({ id: "reflow", impact: "serious", help: "The page scrolls sideways", nodes: [] });
       return { violations: found };

@@ -195,6 +195,32 @@ def test_a_request_of_one_browser_is_nothing_to_another(writ, browser, person, c
     assert answered(person.consent()["url"])["code"]
 
 
+def test_two_requests_in_one_browser_do_not_mix(writ, person, client, calendar):
+    at_consent(writ, person, client, calendar)
+    first = person.look()["url"]
+    other = registered(writ, client_name="Other assistant", redirect_uris=["http://localhost/other"])
+    asked = request(writ, other, calendar, "http://localhost:9/other", state="another state")
+    assert "Other assistant" in person.open(url=asked)["heading"]
+    assert "Appointments assistant" in person.open(url=first)["heading"]
+    at = person.consent()["url"]
+    assert at.startswith("http://localhost:9/callback?") and answered(at)["state"] == "some state"
+
+
+def test_somebody_else_can_sign_in_before_deciding(writ, person, client, calendar):
+    at_consent(writ, person, client, calendar)
+    assert person.submit(press="footer button")["page"] == "signin"
+    assert person.signin()["page"] == "consent"
+    assert answered(person.consent()["url"])["code"]
+
+
+def test_a_decision_is_made_once(writ, person, client, calendar):
+    at_consent(writ, person, client, calendar)
+    begun = person.look()["url"]
+    assert answered(person.consent(decision="deny")["url"])["error"] == "access_denied"
+    seen = person.open(url=begun)
+    assert seen["page"] != "consent" and seen["status"] >= 400
+
+
 def test_a_form_on_another_page_decides_nothing(writ, person, client, calendar):
     at_consent(writ, person, client, calendar)
     begun = person.look()["url"]

@@ -116,13 +116,13 @@ pub async fn begin(
 pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, response: &Form) -> Result<(Rc<User>, SignedIn)> {
     let told = match answered(cx, under_way, response).await {
         Ok(told) => told,
-        // Nobody has proved anything: counted, and limited.
-        Err(Error::Refused(refusal)) => {
+        // Nobody has proved anything: counted, and limited. Another service's trouble is nobody's fault.
+        Err(Error::Refused(refusal)) if refusal.reason != Reason::IdentityProviderDown => {
             let facts = Facts { target: Some(under_way.issuer.clone()), ..Facts::default() };
             let unproved = Unproved { kind: EventType::SessionRefused, client: None, facts };
             return Err(unproved.refuse(cx, refusal).await?);
         }
-        Err(fault) => return Err(fault),
+        Err(error) => return Err(error),
     };
     let fresh = cx.refreshed_after_wait().await?;
     let cx = fresh.as_ref().unwrap_or(cx);
@@ -160,7 +160,7 @@ async fn answered(cx: &Cx<'_>, under_way: &UnderWay, response: &Form) -> Result<
         _ => {}
     }
     if let Some(error) = response.get("error") {
-        return Err(Reason::SignInDeclined.because(error));
+        return Err(Reason::SignInDeclined.because(code_of(Some(error))));
     }
     let code = response.get("code").ok_or_else(|| invalid("the response has no `code`"))?;
     let text = redeem(cx, &issuer, &provider, code, &under_way.verifier).await?;
@@ -216,15 +216,20 @@ async fn redeem(cx: &Cx<'_>, issuer: &Issuer, provider: &Provider, code: &str, v
         // A public client: PKCE alone binds the code to us.
         None => form.push(("client_id", client_id)),
     }
-    let answer = outbound::post_form_as(cx, &provider.token_endpoint, &form, authorization).await.map_err(down)?;
+    let answer = outbound::post_form_as(cx, &provider.token_endpoint, &form, authorization).await;
+    let answer = answer.map_err(|error| match error {
+        Error::Refused(refusal) => down(cx, refusal.detail.as_deref().unwrap_or_else(|| refusal.reason.as_str())),
+        fault => fault,
+    })?;
     let body: Map<String, Value> =
         serde_json::from_slice(&answer.body).ok().filter(|_| is_strict(&answer.body)).unwrap_or_default();
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     match (answer.status, text("id_token")) {
         (200, Some(token)) => Ok(token.to_owned()),
-        (400..=499, _) => Err(Reason::SignInInvalid
-            .because(["the provider refuses the code: ", text("error").unwrap_or("it does not say why")].concat())),
-        _ => Err(Reason::IdentityProviderDown.because("the token endpoint gives no ID token")),
+        (400..=499, _) => {
+            Err(Reason::SignInInvalid.because(["the provider refuses the code: ", code_of(text("error"))].concat()))
+        }
+        (status, _) => Err(down(cx, &format!("its token endpoint answers {status} without an ID token"))),
     }
 }
 
@@ -240,18 +245,19 @@ async fn sign(cx: &Cx<'_>, issuer: &Issuer, client_id: &str) -> Result<String> {
 }
 
 async fn found(cx: &Cx<'_>, issuer: &Issuer) -> Result<Rc<Provider>> {
-    provider(cx, issuer).await.map_err(|why| Reason::IdentityProviderDown.because(why))
+    provider(cx, issuer).await?.map_err(|why| down(cx, &why))
 }
 
-/// What is said of a provider's connections at a lease, said to a person.
-fn down(error: Error) -> Error {
-    match error {
-        Error::Refused(refusal) => {
-            let why = refusal.detail.unwrap_or_else(|| refusal.reason.as_str().to_owned());
-            Reason::IdentityProviderDown.because(why)
-        }
-        fault => fault,
-    }
+/// That a provider is in trouble; why is for the log.
+fn down(cx: &Cx<'_>, why: &str) -> Error {
+    cx.world.log.line(&format!("{}: an identity provider: {why}", cx.request_id));
+    Reason::IdentityProviderDown.because(why)
+}
+
+/// An error code (RFC 6749 §4.1.2.1), if it looks like one: what was sent stands in no log.
+fn code_of(error: Option<&str>) -> &str {
+    let is_code = |text: &&str| text.len() <= 64 && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+    error.filter(is_code).unwrap_or("it does not say why")
 }
 
 fn client_id(issuer: &Issuer) -> Result<&str> {

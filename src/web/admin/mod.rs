@@ -24,6 +24,7 @@ pub mod metrics;
 mod page;
 pub mod passkeys;
 pub mod policies;
+pub mod registration_tokens;
 pub mod resources;
 pub mod tenants;
 pub mod users;

@@ -5,15 +5,13 @@ use super::cookies::{forget, keep, kept};
 use super::layout::Page;
 use super::{callback, expect_tag, form, language, paths, person, sign_in, tag};
 use crate::authn::people::{Person, browser};
-use crate::authorize::{self, Ask, Choice, Duration, Outcome};
+use crate::authorize::{self, Ask, Choice, DECIDED_SECONDS as SECONDS, Duration, Outcome};
 use crate::error::{Error, Reason, Result};
 use crate::oauth::Form;
 use crate::web::{Call, Response};
 
 /// What a request under way is called among what the browser keeps.
 const KIND: &str = "request";
-/// For how long a person may think it over, in seconds.
-const SECONDS: i64 = 3_600;
 
 /// A request by `GET`.
 pub async fn get(call: Call<'_>) -> Result<Response> {
@@ -29,8 +27,15 @@ pub async fn post(call: Call<'_>) -> Result<Response> {
 }
 
 async fn begin(call: Call<'_>, form: Form, problem: Option<Reason>) -> Result<Response> {
-    let (request, problem) = authorize::Request::new(call.cx, form, problem);
+    let (request, problem) = authorize::arrived(call.cx, form, problem)?;
+    take(call, request, problem).await
+}
+
+/// Takes a request that has come: it goes on at once, or the browser keeps it meanwhile.
+pub async fn take(call: Call<'_>, request: authorize::Request, problem: Option<Reason>) -> Result<Response> {
     let person = person(call).await?;
+    let session = person.as_ref().map(|person| person.session.id.to_text());
+    let request = request.in_session(session);
     let outcome = authorize::run(call.cx, &request, problem, person.as_ref()).await?;
     let id = call.cx.new_id();
     let response = match at_once(call, &id, &request, &outcome).await? {
@@ -51,7 +56,7 @@ async fn at_once(
     request: &authorize::Request,
     outcome: &Outcome,
 ) -> Result<Option<Response>> {
-    let Outcome::SignIn(asked) = outcome else { return Ok(None) };
+    let Outcome::SignIn(Some(asked)) = outcome else { return Ok(None) };
     let Some(issuer) = sign_in::only(call, asked).await? else { return Ok(None) };
     let begun = callback::begin(call, &issuer, Some(id), &sign_in::wishes(request, false)).await;
     Ok(begun.ok().map(|(to, keeping)| keeping(Response::redirect(to))))
@@ -99,7 +104,7 @@ pub fn kept_request(call: Call<'_>, id: &str) -> Result<authorize::Request> {
 pub async fn target(call: Call<'_>, id: &str) -> Result<Option<String>> {
     let request = kept_request(call, id)?;
     match authorize::run(call.cx, &request, None, None).await? {
-        Outcome::SignIn(asked) => Ok(Some(paths::target(&asked.redirect_uri))),
+        Outcome::SignIn(asked) => Ok(asked.map(|asked| paths::target(&asked.redirect_uri))),
         _ => Ok(None),
     }
 }
@@ -117,7 +122,7 @@ async fn show(call: Call<'_>, id: &str, outcome: Outcome, person: Option<&Person
         (Outcome::Response(to), _) => Ok(Response::redirect(to)),
         (Outcome::SignIn(asked), _) => {
             let again = call.request.query == sign_in::AGAIN;
-            Ok(sign_in::page(call, language, Some((id, &asked)), again).await?.respond(200))
+            Ok(sign_in::page(call, language, Some((id, asked.as_deref())), again).await?.respond(200))
         }
         (Outcome::Ask(ask), Some(person)) => {
             let tag = tag(call, person, id)?;

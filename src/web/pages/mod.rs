@@ -9,6 +9,7 @@ pub mod authorize;
 pub mod callback;
 mod consent;
 mod cookies;
+pub mod device;
 mod layout;
 pub mod passkey;
 mod paths;

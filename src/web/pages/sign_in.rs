@@ -17,14 +17,19 @@ use maud::html;
 pub const AGAIN: &str = "again";
 
 /// The page on which a person chooses how to sign in; for a request under way, or for the person's own page. `again`: as somebody else.
-pub async fn page(call: Call<'_>, language: Language, request: Option<(&str, &Asked)>, again: bool) -> Result<Page> {
+pub async fn page(
+    call: Call<'_>,
+    language: Language,
+    request: Option<(&str, Option<&Asked>)>,
+    again: bool,
+) -> Result<Page> {
     let (cx, texts) = (call.cx, language.texts());
     let providers = issuers::providers(cx).await?;
     let has_passkeys = passkeys::is_there(cx).await?;
     let is_development = cx.config.is_development();
     let content = html! {
         h1 { (texts.sign_in) }
-        @if let Some((_, asked)) = request { p { (texts.sign_in_to) " " strong { (asked.client.metadata.client_name) } } }
+        @if let Some((_, Some(asked))) = request { p { (texts.sign_in_to) " " strong { (asked.client.metadata.client_name) } } }
         form method="post" action=(paths::sign_in(cx)) {
             @if let Some((id, _)) = request { input type="hidden" name="request" value=(id); }
             @if again { input type="hidden" name="again" value="1"; }
@@ -40,7 +45,8 @@ pub async fn page(call: Call<'_>, language: Language, request: Option<(&str, &As
             }
         }
     };
-    let form_targets = request.iter().map(|(_, asked)| paths::target(&asked.redirect_uri)).collect();
+    let form_targets =
+        request.iter().filter_map(|(_, asked)| Some(paths::target(&asked.as_ref()?.redirect_uri))).collect();
     Ok(Page { language, title: texts.sign_in.to_owned(), content, form_targets })
 }
 

@@ -249,6 +249,7 @@ fn a_provider_in_trouble_is_a_page_that_says_to_try_again_and_nothing_is_lost() 
         let page = ask(&browser, &client, &[]).expect(200);
         let request = field(&page, "request");
         let reply = browser.post("/t/main/sign-in", &[("provider", "idp"), ("request", &request)]).expect(502);
+        assert_eq!(hub.events_of("key_set.failed").last().unwrap()["target"], "idp");
         assert!(
             reply.text.contains("try again") && reply.text.contains(&format!("/authorize/{request}")),
             "{}",
@@ -290,6 +291,8 @@ fn a_response_of_another_issuer_or_an_error_signs_nobody_in_and_redeems_nothing(
     let declined = changed(&|query| format!("state={}&error=access_denied&iss={iss}", state(query))).expect(403);
     assert!(declined.text.contains(Reason::SignInDeclined.wire().description) && declined.text.contains("/authorize/"));
     changed(&|query| format!("{query}&code=another")).expect(400);
+    changed(&|query| format!("state={}&error=a%0Aline&iss={iss}", state(query))).expect(403);
+    assert!(!hub.log.lines().iter().any(|line| line.contains("a\nline")));
     assert!(idp.asked().is_empty(), "no code was redeemed");
     // Without the promise of the provider its `iss` may be absent.
     idp.configure(json!({"authorization_response_iss_parameter_supported": null}));
