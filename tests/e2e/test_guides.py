@@ -104,6 +104,11 @@ def test_a_secret_is_rotated_without_an_outage(shell, names):
     follow(shell, guide("rotate-a-secret"), names)
 
 
+def test_a_person_is_invited_once_at_a_time(shell, names):
+    as_administrator(shell, names)
+    follow(shell, guide("invite-people"), names)
+
+
 class GitHub(Service):
     """GitHub as a job meets it: an issuer with a key set, and an endpoint that signs for the job."""
 

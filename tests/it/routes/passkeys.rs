@@ -7,7 +7,7 @@ use crate::support::browser::{
 use crate::support::call::decode;
 use crate::support::hub::{ORIGIN, RESOURCE};
 use crate::support::idp::Idp;
-use crate::support::{Reply, Setup};
+use crate::support::{Reply, Setup, Signer};
 use serde_json::{Value, json};
 use writ::crypto::{b64, sha256, unb64};
 use writ::error::Reason;
@@ -96,6 +96,17 @@ fn somebody(hub: &Setup, tenant: &str, n: usize) -> (String, Passkey) {
     let page = browser.get(&invite(hub, tenant, &user)).expect(200);
     accept(&browser, &page, &mut passkey).expect(303);
     (user, passkey)
+}
+
+/// Gives a user of `main` passkeys `p1`, `p2` ….
+pub fn give(hub: &Setup, user: &str, count: usize) {
+    let columns =
+        "tenant, id, user, credential, alg, jwk, sign_count, backup_eligible, backup_state, transports, created_at";
+    let jwk = Signer::new(Alg::EdDsa, 9).jwk;
+    hub.db.execute(&format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) INSERT INTO passkeys ({columns}) \
+         SELECT 'main', 'p' || i, '{user}', 'c' || i, 'EdDSA', '{jwk}', 0, 0, 0, '[]', 1 FROM n"
+    ));
 }
 
 /// The page on which a person uses a passkey.
@@ -457,13 +468,7 @@ fn a_passkey_that_somebody_has_is_not_registered_again_and_the_invitation_stays(
 fn a_user_has_twenty_passkeys_at_most() {
     let hub = hub();
     let ada = user(&hub, "main", "Ada");
-    let columns =
-        "tenant, id, user, credential, alg, jwk, sign_count, backup_eligible, backup_state, transports, created_at";
-    let jwk = crate::support::Signer::new(Alg::EdDsa, 9).jwk;
-    hub.db.execute(&format!(
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20) INSERT INTO passkeys ({columns}) \
-         SELECT 'main', 'p' || i, '{ada}', 'c' || i, 'EdDSA', '{jwk}', 0, 0, 0, '[]', 1 FROM n"
-    ));
+    give(&hub, &ada, 20);
     let browser = Browser::new(&hub);
     let page = browser.get(&invite(&hub, "main", &ada)).expect(200);
     accept(&browser, &page, &mut device(1)).expect(400);
