@@ -56,7 +56,7 @@ def registered(writ, **metadata) -> str:
     return writ.admin("POST", "clients", 201, json=body).json()["client_id"]
 
 
-def request(writ, client: str, calendar: str, redirect: str = "http://localhost:9/callback", **more) -> str:
+def request(writ, client: str, calendar: str, redirect: str = "http://localhost:65535/callback", **more) -> str:
     """An authorization request for everything that the calendar has."""
     parameters = {
         "response_type": "code",
@@ -84,7 +84,7 @@ def at_consent(writ, person, client, calendar):
 def at_consent_of_a_stranger(writ, person, client, calendar):
     metadata = {
         "client_name": "Appointments assistant",
-        "redirect_uris": ["http://localhost:9/callback"],
+        "redirect_uris": ["http://localhost:65535/callback"],
         "token_endpoint_auth_method": "none",
     }
     where = supported(writ, "registration_endpoint") or pytest.skip("clients cannot register themselves yet")
@@ -165,9 +165,9 @@ def test_a_german_browser_is_spoken_to_in_german(writ, browser, client, calendar
 @pytest.mark.parametrize(
     "redirect",
     [
-        "http://localhost:9/callback",
-        "http://127.0.0.1:9/callback",
-        "http://[::1]:9/callback",
+        "http://localhost:65535/callback",
+        "http://127.0.0.1:65535/callback",
+        "http://[::1]:65535/callback",
         "https://app.example/callback?own=1",
         "com.example.app:/callback",
         "cursor://anysphere.cursor-mcp/oauth/callback",
@@ -199,11 +199,11 @@ def test_two_requests_in_one_browser_do_not_mix(writ, person, client, calendar):
     at_consent(writ, person, client, calendar)
     first = person.look()["url"]
     other = registered(writ, client_name="Other assistant", redirect_uris=["http://localhost/other"])
-    asked = request(writ, other, calendar, "http://localhost:9/other", state="another state")
+    asked = request(writ, other, calendar, "http://localhost:65535/other", state="another state")
     assert "Other assistant" in person.open(url=asked)["heading"]
     assert "Appointments assistant" in person.open(url=first)["heading"]
     at = person.consent()["url"]
-    assert at.startswith("http://localhost:9/callback?") and answered(at)["state"] == "some state"
+    assert at.startswith("http://localhost:65535/callback?") and answered(at)["state"] == "some state"
 
 
 def test_somebody_else_can_sign_in_before_deciding(writ, person, client, calendar):
