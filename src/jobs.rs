@@ -18,6 +18,7 @@ use crate::model::tenant::{FIRST_TENANT, TenantStatus};
 use crate::model::{EventType, id};
 use crate::policy;
 use crate::ports::{Now, Sql, World};
+use crate::registration::dynamic;
 use crate::revocation::{expiry, signals};
 use crate::store;
 use crate::store::deletion::{self, Former};
@@ -137,6 +138,7 @@ impl Jobs<'_> {
         }
         if self.config.mounts(Role::Admin) {
             expiry::tick(&cx).await?;
+            dynamic::tick(&cx).await?;
         }
         Ok(())
     }
@@ -194,6 +196,11 @@ impl Jobs<'_> {
             store::changes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
             store::leases::forget_uses(now, REMOVED),
             store::answers::forget(now, REMOVED),
+            store::registration::forget(now, REMOVED),
+            store::codes::forget(now, REMOVED),
+            // A device that comes too late is told so for a while.
+            store::device_codes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
+            store::refresh::forget(now, REMOVED),
         ];
         let statements = store::stops::forget(now, REMOVED).into_iter().chain(others).collect();
         remove(Database(&*self.world.db), statements).await.map(drop)

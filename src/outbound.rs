@@ -6,7 +6,7 @@
 //!    (`global_fetch_strictly_public`).
 //! 2. Origins of `DEV_OUTBOUND` pass although they are on this machine; `https` deployments have none.
 //! 3. A redirect is never followed: it is an answer that cannot be used.
-//! 4. 10 seconds; 64 KB, of a key set as much as one may have.
+//! 4. 10 seconds; 64 KB, of a key set as much as one may have, of a client's document 5 KB.
 //! 5. A `GET` whose connection broke is sent once more (RFC 9110 §9.2.2): the server may have closed one that was kept. Both share
 //!    the time of one.
 
@@ -97,10 +97,28 @@ pub const KEY_SET: Document =
     Document { accept: "application/jwk-set+json, application/json", max_bytes: JwkSet::MAX_BYTES };
 /// An OpenID configuration (OpenID Connect Discovery §4).
 pub const CONFIGURATION: Document = Document { accept: "application/json", max_bytes: MAX_BYTES };
+/// A metadata document of a client (draft-ietf-oauth-client-id-metadata-document §6.6).
+const CLIENT: Document = Document { accept: "application/json", max_bytes: 5 * 1024 };
 
 /// Gets a document. The error says why there is none that can be used; its subject is the document. The media type of the
 /// answer is not compared: key sets are served under many.
 pub async fn get(cx: &Cx<'_>, url: &str, document: &Document) -> Result<String, &'static str> {
+    let Answer { body, .. } = get_answer(cx, url, document).await?;
+    String::from_utf8(body).map_err(|_| "it is no text")
+}
+
+/// Gets the metadata document of a client, and what its `Cache-Control` says. Its media type is one of JSON.
+pub async fn get_json(cx: &Cx<'_>, url: &str) -> Result<(String, Option<String>), &'static str> {
+    let Answer { content_type, cache_control, body, .. } = get_answer(cx, url, &CLIENT).await?;
+    let media = content_type.as_deref().and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    let media = media.to_ascii_lowercase();
+    if media != "application/json" && !(media.starts_with("application/") && media.ends_with("+json")) {
+        return Err("its media type is none of JSON");
+    }
+    String::from_utf8(body).map(|text| (text, cache_control)).map_err(|_| "it is no text")
+}
+
+async fn get_answer(cx: &Cx<'_>, url: &str, document: &Document) -> Result<Answer, &'static str> {
     let Some(Admitted(url)) = admit(cx.config, url) else { return Err("its URL may not be called") };
     let request = Outbound {
         method: "GET",
@@ -111,7 +129,7 @@ pub async fn get(cx: &Cx<'_>, url: &str, document: &Document) -> Result<String, 
         max_bytes: document.max_bytes,
     };
     match fetch_idempotent(cx, request).await {
-        Ok(Answer { status: 200, body, .. }) => String::from_utf8(body).map_err(|_| "it is no text"),
+        Ok(answer @ Answer { status: 200, .. }) => Ok(answer),
         Ok(Answer { status: 300..=399, .. }) => Err("it redirects"),
         Ok(Answer { status: 500..=599, .. }) => Err("its server is in trouble"),
         Ok(_) => Err("its server refuses it"),

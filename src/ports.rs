@@ -195,6 +195,8 @@ pub struct Answer {
     pub status: u16,
     /// The media type, if the answer named one.
     pub content_type: Option<String>,
+    /// How long it may be kept, if the answer says so (RFC 9111 §5.2).
+    pub cache_control: Option<String>,
     /// The whole body.
     pub body: Vec<u8>,
 }

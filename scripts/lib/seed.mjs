@@ -72,6 +72,13 @@ export async function seed({ origin, admin, known = {}, save = async () => {} })
   }
   await client(demo.resource_servers, { client_name: "bigquery-mcp", kind: "resource_server" }, { resource: RESOURCE });
 
+  // Clients that register themselves: for trying any MCP client on this machine.
+  const { body: tenant, etag } = await call("GET", "tenants/main");
+  if (tenant.settings.registration === undefined) {
+    const settings = { ...tenant.settings, registration: { dynamic: "open" } };
+    await call("PUT", "tenants/main", { ...tenant, settings }, [200], { "if-match": etag });
+  }
+
   const there = await all(call, "policies");
   const ids = new Map(demo.agents.map(({ name, client_id }) => [name, client_id]));
   for (const file of (await readdir(POLICIES)).filter((name) => name.endsWith(".cedar")).sort()) {

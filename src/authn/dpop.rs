@@ -52,24 +52,40 @@ impl Proof {
 /// nothing. It is redeemed later ([`Proof::redeem`]), once a client or an assertion has been verified: a stranger makes us remember
 /// nothing.
 pub async fn at_token_endpoint(cx: &Cx<'_>, header: Option<&str>, dpop_jkt: Option<&str>) -> Result<Option<Proof>> {
+    match at(cx, "token", header, dpop_jkt).await? {
+        None => Ok(None),
+        Some(proof) => match &proof.nonce {
+            _ if !cx.tenant.settings.dpop_nonce => Ok(Some(Proof(proof))),
+            Some(nonce) if is_fresh(cx, nonce) => Ok(Some(Proof(proof))),
+            Some(_) => Err(Reason::NonceRequired.because("its nonce is none of ours, or too old")),
+            None => Err(Reason::NonceRequired.because("it has no nonce")),
+        },
+    }
+}
+
+/// The proof that goes with a pushed authorization request, if it has one (RFC 9449 §10.1). It needs no nonce and is not redeemed: it names
+/// the key of which the token request has to bring another proof.
+pub async fn at_par(cx: &Cx<'_>, header: Option<&str>, dpop_jkt: Option<&str>) -> Result<Option<Proof>> {
+    match header {
+        Some(_) => Ok(at(cx, "par", header, dpop_jkt).await?.map(Proof)),
+        None => Ok(None),
+    }
+}
+
+async fn at(cx: &Cx<'_>, endpoint: &str, header: Option<&str>, dpop_jkt: Option<&str>) -> Result<Option<jose::Proof>> {
     let Some(header) = header else {
         return match dpop_jkt {
             Some(_) => Err(Reason::InvalidProof.because("`dpop_jkt` without a proof")),
             None => Ok(None),
         };
     };
-    let target = format!("{}/token", cx.issuer());
+    let target = [&cx.issuer(), "/", endpoint].concat();
     let proof = read(cx, header, ("POST", &target)).await;
     let proof = proof.map_err(|rejection| rejection.refuse(Reason::InvalidProof))?;
     if dpop_jkt.is_some_and(|jkt| jkt != proof.jkt) {
         return Err(Reason::InvalidProof.because("`dpop_jkt` names another key"));
     }
-    match &proof.nonce {
-        _ if !cx.tenant.settings.dpop_nonce => Ok(Some(Proof(proof))),
-        Some(nonce) if is_fresh(cx, nonce) => Ok(Some(Proof(proof))),
-        Some(_) => Err(Reason::NonceRequired.because("its nonce is none of ours, or too old")),
-        None => Err(Reason::NonceRequired.because("it has no nonce")),
-    }
+    Ok(Some(proof))
 }
 
 /// Verifies and redeems the proof that goes with an access token bound to `jkt`; `request` is method and URL.

@@ -4,11 +4,12 @@ use super::request::Request;
 use crate::authn::people::Person;
 use crate::context::Cx;
 use crate::crypto::sha256;
-use crate::directory::{clients, resources};
+use crate::directory::resources;
 use crate::error::{Error, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::{Client, Status};
 use crate::oauth::{Scope, pkce, redirect};
+use crate::registration;
 use crate::store::consents::Parties;
 use crate::tokens::{self, Requested, Target};
 use serde_json::json;
@@ -33,6 +34,31 @@ pub struct Asked {
     pub challenge: String,
     /// The thumbprint of the key that the code shall be bound to (RFC 9449 §10).
     pub jkt: Option<String>,
+    /// The device that asks; `redirect_uri` and `challenge` are then empty.
+    pub device: Option<Device>,
+}
+
+/// A device that waits for a person (RFC 8628).
+pub struct Device {
+    /// The digest of its device code.
+    pub id: String,
+    /// The user code that it shows.
+    pub user_code: String,
+    /// When both end, in seconds.
+    pub expires_at: i64,
+}
+
+/// What stands for the host of a device: no host has a blank in it.
+const DEVICE_HOST: &str = "another device";
+
+impl Asked {
+    /// Where the client is answered, for people and for what is remembered.
+    pub fn host(&self) -> &str {
+        match self.device {
+            Some(_) => DEVICE_HOST,
+            None => redirect::host(&self.redirect_uri),
+        }
+    }
 }
 
 /// The parties of the consent to it.
@@ -40,15 +66,14 @@ pub fn parties<'a>(asked: &'a Asked, person: &'a Person) -> Parties<'a> {
     Parties {
         user: &person.user.id,
         client: &asked.client.id,
-        redirect_host: redirect::host(&asked.redirect_uri),
+        redirect_host: asked.host(),
         resource: asked.target.resource.body.resource.as_str(),
     }
 }
 
-/// The client, if it is there, active, and may have codes.
-pub async fn client(cx: &Cx<'_>, request: &Request) -> Result<Rc<Client>> {
-    let id = request.get("client_id").ok_or(Reason::UnknownClient)?;
-    let client = clients::load(cx, id).await?.filter(|client| client.status == Status::Active);
+/// The client, if it is there and active.
+pub async fn client(cx: &Cx<'_>, id: &str) -> Result<Rc<Client>> {
+    let client = registration::find(cx, id).await?.filter(|client| client.status == Status::Active);
     client.filter(|client| client.is_live(cx.now)).ok_or_else(|| Reason::UnknownClient.into())
 }
 
@@ -76,7 +101,15 @@ pub async fn asked(
     let challenge = parameters(&client, request)?;
     let (target, names_scope, identity) = target(cx, &client, request).await?;
     let jkt = request.get("dpop_jkt").map(str::to_owned);
-    Ok(Asked { client, redirect_uri: redirect_uri.to_owned(), target, names_scope, identity, challenge, jkt })
+    let redirect_uri = redirect_uri.to_owned();
+    Ok(Asked { client, redirect_uri, target, names_scope, identity, challenge, jkt, device: None })
+}
+
+/// What a device asks for (RFC 8628 §3.1), by the parameters that it has sent.
+pub async fn of_device(cx: &Cx<'_>, request: &Request, client: Rc<Client>, device: Device) -> Result<Asked> {
+    let (target, names_scope, identity) = target(cx, &client, request).await?;
+    let (redirect_uri, challenge, device) = (String::new(), String::new(), Some(device));
+    Ok(Asked { client, redirect_uri, target, names_scope, identity, challenge, jkt: None, device })
 }
 
 /// The challenge, if everything that is not about the target is as it has to be.

@@ -4,14 +4,15 @@
 //! 2. Bound to the client, the redirect URI, the challenge, the resource, the scope, the person, and the key if one is named.
 
 use super::asked::Asked;
-use super::request::{Request, response};
+use super::request::{Request, refusal_response, response};
 use crate::authn::people::Person;
 use crate::context::{Change, Cx};
 use crate::crypto::{self, Kind, nonce, sha256};
+use crate::directory::{clients, quotas};
 use crate::error::{Fault, Reason, Result};
 use crate::model::consent::CodeBody;
-use crate::model::{Authorization, Code, Consent, Event};
-use crate::oauth::{Scope, redirect};
+use crate::model::{Authorization, Code, Consent, Counted, Event};
+use crate::oauth::Scope;
 use crate::store;
 
 /// How long a code lives, in seconds.
@@ -52,6 +53,9 @@ pub async fn again(
 
 /// Issues a code; the response for the client.
 pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Person, grant: Grant<'_>) -> Result<String> {
+    if !request.redeem(cx, &asked.client.id).await? {
+        return Ok(refusal_response(cx, request, &asked.redirect_uri, Reason::InvalidRequestUri));
+    }
     let now = cx.now.seconds();
     let Grant { consent, once, change, event } = grant;
     let remembered = consent.map(|consent| consent.scope(now)).unwrap_or_default();
@@ -64,7 +68,7 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
         resource: resource.resource.to_string(),
         scope: remembered.narrowed(of_resource),
         identity: asked.identity.narrowed(allowed),
-        redirect_host: redirect::host(&asked.redirect_uri).to_owned(),
+        redirect_host: asked.host().to_owned(),
         acr: person.session.acr.clone(),
         auth_time: person.session.auth_time,
         jkt: asked.jkt.clone(),
@@ -83,23 +87,40 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
     };
     let json = serde_json::to_string(&body).map_err(|_| Fault::Broken("a code has no JSON"))?;
     let code = Code {
-        id: sha256(secret.expose()).to_text(),
+        id: asked.device.as_ref().map_or_else(|| sha256(secret.expose()).to_text(), |device| device.id.clone()),
         client: asked.client.id.clone(),
         user: person.user.id.clone(),
         family: nonce(&*cx.world.entropy),
         body,
         claim: None,
-        expires_at: now.saturating_add(CODE_SECONDS),
+        expires_at: asked.device.as_ref().map_or(now.saturating_add(CODE_SECONDS), |device| device.expires_at),
     };
-    let change = match change {
-        Some(change) => change.then(store::codes::insert_if_changed(&cx.tenant.id, &code, json)),
-        None => Change::guard(store::codes::insert(&cx.tenant.id, &code, json)),
+    let tenant = &cx.tenant.id;
+    let change = match (change, &asked.device) {
+        (Some(change), None) => change.then(store::codes::insert_if_changed(tenant, &code, json)),
+        (None, None) => Change::guard(store::codes::insert(tenant, &code, json)),
+        (Some(change), Some(device)) => change
+            .then(store::device_codes::approve_if_changed(tenant, &device.id, now))
+            .then(store::codes::insert_if_changed(tenant, &code, json)),
+        (None, Some(device)) => Change::guard(store::device_codes::approve(tenant, &device.id, now))
+            .then(store::codes::insert_if_changed(tenant, &code, json)),
     };
     let change = event.into_iter().fold(change, Change::event);
-    match cx.commit(change).await? {
-        true => Ok(answer(cx, request, &asked.redirect_uri, secret.expose())),
-        false => Err(Reason::ConsentChanged.into()),
+    let change = clients::with_document(cx, change, &asked.client, &person.user.id)?;
+    match (cx.commit(change).await?, &asked.device) {
+        (true, None) => return Ok(answer(cx, request, &asked.redirect_uri, secret.expose())),
+        (true, Some(_)) => return Ok(device_page(cx, "approved")),
+        (false, _) => {}
     }
+    if !asked.client.is_stored() && clients::load(cx, &asked.client.id).await?.is_none() {
+        quotas::expect_room(cx, Counted::Clients).await?;
+    }
+    Err(Reason::ConsentChanged.into())
+}
+
+/// The page that ends the request of a device: the person goes back to the device.
+pub fn device_page(cx: &Cx<'_>, outcome: &str) -> String {
+    format!("/t/{}/device?outcome={outcome}", cx.tenant.id)
 }
 
 /// The response with a code.

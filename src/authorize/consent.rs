@@ -107,8 +107,11 @@ pub async fn approve(
     let consent = remembered(cx, ask, person, lines);
     let mut change = None;
     if !consent.lines.is_empty() {
-        let guard = store::consents::put(&cx.tenant.id, &consent, lines_json(&consent)?);
-        change = Some(Change::guard(guard));
+        let (tenant, lines) = (&cx.tenant.id, lines_json(&consent)?);
+        change = Some(Change::guard(match &ask.asked.device {
+            Some(device) => store::consents::put_for_device(tenant, &consent, lines, &device.id),
+            None => store::consents::put(tenant, &consent, lines),
+        }));
     }
     let facts = Facts {
         subject: Some(person.user.id.clone()),
@@ -128,7 +131,7 @@ pub async fn approve(
 fn remembered(cx: &Cx<'_>, ask: &Ask, person: &Person, lines: Vec<Line>) -> Consent {
     let now = cx.now.seconds();
     let parties = parties(&ask.asked, person);
-    let (id, version, created_at) = match &ask.consent {
+    let (id, version, created_at) = match &ask.stored {
         Some(consent) => (consent.id.clone(), consent.version, consent.created_at),
         None => (cx.new_id(), 1, now),
     };
@@ -158,6 +161,14 @@ pub async fn refuse(cx: &Cx<'_>, request: &Request, ask: &Ask, person: &Person) 
         scope_asked: Some(ask.asked.target.scope.to_string()),
         ..Facts::default()
     };
-    audit::record(cx, &audit::event(cx, EventType::ConsentRefused, Some(&ask.asked.client.id), facts)).await?;
+    let event = audit::event(cx, EventType::ConsentRefused, Some(&ask.asked.client.id), facts);
+    if let Some(device) = &ask.asked.device {
+        let change = Change::guard(store::device_codes::deny(&cx.tenant.id, &device.id, cx.now.seconds()));
+        return match cx.commit(change.event(event)).await? {
+            true => Ok(code::device_page(cx, "denied")),
+            false => Err(Reason::ConsentChanged.into()),
+        };
+    }
+    audit::record(cx, &event).await?;
     Ok(refusal_response(cx, request, &ask.asked.redirect_uri, Reason::ConsentDenied))
 }

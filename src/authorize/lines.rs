@@ -7,6 +7,7 @@
 //! 4. `consent` forbids, and permits nothing: what a client may have, `issue` says.
 
 use super::asked::Asked;
+use super::request::DEVICE_CODE;
 use crate::authn::people::Person;
 use crate::cedar::{Action, Circumstance, Verdict};
 use crate::context::Cx;
@@ -97,7 +98,7 @@ fn possible(verdict: &Verdict) -> Possible {
 async fn verdicts(cx: &Cx<'_>, asked: &Asked, person: &Person, action: Action) -> Result<Vec<Verdict>> {
     let client = &asked.client;
     let circumstance = Circumstance {
-        grant_type: Some("authorization_code".to_owned()),
+        grant_type: Some(if asked.device.is_some() { DEVICE_CODE } else { "authorization_code" }.to_owned()),
         auth_method: Some(client.metadata.token_endpoint_auth_method.as_str().to_owned()),
         acr: person.session.acr.clone(),
         dpop: asked.jkt.is_some() || client.metadata.dpop_bound_access_tokens,

@@ -14,18 +14,23 @@
 //!
 //! 1. Nothing is stored before a person who is signed in has decided: the request stays in the browser, sealed.
 //! 2. Every step is taken again when the person comes back from signing in or deciding.
-//! 3. `iss` is in every response to the client (RFC 9207 §2), and `state` as it was sent.
+//! 3. A pushed request (`par`) and that of a device (`device`) take the same steps; of a device, `redirect`, PKCE and freshness have no meaning.
+//! 4. `iss` is in every response to the client (RFC 9207 §2), and `state` as it was sent.
 
 mod asked;
 mod code;
 mod consent;
+pub mod device;
+mod entry;
 mod lines;
+pub mod par;
 mod request;
 mod steps;
 
 pub use asked::Asked;
 pub use code::{CODE_SECONDS, answer};
 pub use consent::{Choice, Decision, Duration, approve, refuse};
+pub use entry::{arrived, run};
 pub use lines::{Line, Possible};
-pub use request::{PARAMETERS, Request};
-pub use steps::{Ask, Outcome, run};
+pub use request::{DECIDED_SECONDS, DEVICE_CODE, PARAMETERS, PUSHED_SECONDS, Request};
+pub use steps::{Ask, Outcome};

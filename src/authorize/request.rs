@@ -1,7 +1,7 @@
 //! An authorization request, as the browser keeps it until it is decided.
 
 use crate::context::Cx;
-use crate::error::Reason;
+use crate::error::{Reason, Result};
 use crate::oauth::Form;
 use form_urlencoded::Serializer;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ pub const PARAMETERS: &[&str] = &[
     "dpop_jkt",
     "authorization_details",
     "request",
+    "request_uri",
 ];
 
 /// The longest `state` and `nonce` in bytes. A sealed request has to fit the cookies of a browser.
@@ -32,16 +33,38 @@ const MAX_TEXT: usize = 4 * 1024;
 /// The most bytes of all parameters together.
 const MAX_BYTES: usize = 8 * 1024;
 
+/// The `grant_type` of device codes (RFC 8628 §3.4).
+pub const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// How long a `request_uri` can be opened, in seconds (RFC 9126 §2.2).
+pub const PUSHED_SECONDS: i64 = 90;
+/// For how long a person may think a request over, in seconds.
+pub const DECIDED_SECONDS: i64 = 3_600;
+
 /// An authorization request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     form: Form,
     /// When it came, in seconds: who signs in for it does so later.
     pub since: i64,
+    /// The session in which it came: who signs in for it has another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The name of the pushed request that it is (RFC 9126 §4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pushed: Option<String>,
+    /// The user code that a person has entered (RFC 8628 §3.3); the request is then the one of its device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_code: Option<String>,
 }
 
 impl Request {
-    /// Takes the parameters of a request. A problem that its client can be told of is answered with what could be read.
+    /// The request of the device that shows that user code.
+    pub fn of_device(cx: &Cx<'_>, user_code: &str) -> Self {
+        Self { user_code: Some(user_code.to_owned()), ..Self::new(cx, Form::default(), None).0 }
+    }
+
+    /// Takes the parameters of a request.
     pub fn new(cx: &Cx<'_>, form: Form, problem: Option<Reason>) -> (Self, Option<Reason>) {
         let form = form.keeping(PARAMETERS);
         let too_long = |name: &str| form.get(name).is_some_and(|text| text.len() > MAX_TEXT);
@@ -49,7 +72,12 @@ impl Request {
             problem
                 .or((too_long("state") || too_long("nonce") || form.bytes() > MAX_BYTES)
                     .then_some(Reason::RequestTooLarge));
-        (Self { form, since: cx.now.seconds() }, problem)
+        (Self { form, since: cx.now.seconds(), session: None, pushed: None, user_code: None }, problem)
+    }
+
+    /// The same request, which came in that session.
+    pub fn in_session(self, session: Option<String>) -> Self {
+        Self { session, ..self }
     }
 
     /// The parameters.
@@ -60,6 +88,13 @@ impl Request {
     /// A parameter.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.form.get(name)
+    }
+
+    /// Redeems the pushed request for a code of that client; false if it had one before. One that was not pushed has nothing to redeem.
+    pub async fn redeem(&self, cx: &Cx<'_>, client: &str) -> Result<bool> {
+        let Some(id) = &self.pushed else { return Ok(true) };
+        let end = cx.now.seconds().saturating_add(PUSHED_SECONDS).saturating_add(DECIDED_SECONDS);
+        cx.redeem("par", client, id, end).await
     }
 
     /// Whether `prompt` has that word (OpenID Connect Core §3.1.2.1).

@@ -7,6 +7,7 @@ use super::request::{Request, refusal_response};
 use crate::authn::people::Person;
 use crate::context::Cx;
 use crate::error::{Error, Reason, Refusal, Result};
+use crate::jose::LEEWAY_SECONDS;
 use crate::model::Consent;
 use crate::store;
 
@@ -18,6 +19,8 @@ pub struct Ask {
     pub lines: Vec<Line>,
     /// What the person has allowed before.
     pub consent: Option<Consent>,
+    /// The consent that a new one takes the place of: that, or one to a client that has described itself otherwise.
+    pub stored: Option<Consent>,
 }
 
 /// The outcome of a request.
@@ -26,8 +29,8 @@ pub enum Outcome {
     Refused(Refusal),
     /// The response, as a URL.
     Response(String),
-    /// The person has to sign in first, and then comes back; where the response would go.
-    SignIn(Asked),
+    /// The person has to sign in first, and then comes back; where the response would go, if that is known.
+    SignIn(Option<Box<Asked>>),
     /// The person is asked.
     Ask(Box<Ask>),
 }
@@ -40,7 +43,8 @@ enum To<'a> {
 
 /// Takes the steps that need nobody. `problem` is what was wrong with the parameters as such.
 pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person: Option<&Person>) -> Result<Outcome> {
-    let (client, redirect_uri) = match asked::client(cx, request).await.and_then(|client| {
+    let id = request.get("client_id").unwrap_or_default();
+    let (client, redirect_uri) = match asked::client(cx, id).await.and_then(|client| {
         let redirect_uri = asked::redirect(&client, request)?;
         Ok((client, redirect_uri))
     }) {
@@ -48,27 +52,37 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
         Err(error) => return refused(cx, request, To::Person, error),
     };
     let to = To::Client(&redirect_uri);
+    let is_direct = client.metadata.require_pushed_authorization_requests && request.pushed.is_none();
+    let problem = problem.or(is_direct.then_some(Reason::PushRequired));
     let asked = match asked::asked(cx, request, problem, client, &redirect_uri).await {
         Ok(asked) => asked,
         Err(error) => return refused(cx, request, to, error),
     };
-    let Some(person) = person.filter(|person| is_fresh(cx, request, person)) else {
-        return match request.prompts("none") {
-            true => refused(cx, request, to, Reason::LoginRequired.into()),
-            false => Ok(Outcome::SignIn(asked)),
-        };
+    let person = match freshness(cx, request, person) {
+        Freshness::Enough(person) => person,
+        Freshness::SignIn if request.prompts("none") => {
+            return refused(cx, request, to, Reason::LoginRequired.into());
+        }
+        Freshness::SignIn => return Ok(Outcome::SignIn(Some(Box::new(asked)))),
+        Freshness::Unmet => return refused(cx, request, to, Reason::UnmetAuthentication.into()),
     };
-    let parties = parties(&asked, person);
-    let consent = cx.one(store::consents::of(&cx.tenant.id, parties)).await?;
-    let consent = consent.filter(|consent| consent.document == document(&asked.client));
-    let lines = lines::of(cx, &asked, person, consent.as_ref()).await?;
-    if let Some(consent) = consent.as_ref().filter(|_| covers(&lines, &asked, request)) {
-        return code::again(cx, request, &asked, person, consent).await.map(Outcome::Response);
+    let ask = ask(cx, asked, person).await?;
+    if let Some(consent) = ask.consent.as_ref().filter(|_| covers(&ask.lines, &ask.asked, request)) {
+        return code::again(cx, request, &ask.asked, person, consent).await.map(Outcome::Response);
     }
     match request.prompts("none") {
         true => refused(cx, request, to, Reason::ConsentRequired.into()),
-        false => Ok(Outcome::Ask(Box::new(Ask { asked, lines, consent }))),
+        false => Ok(Outcome::Ask(Box::new(ask))),
     }
+}
+
+/// What the person is asked, with what was allowed before.
+pub async fn ask(cx: &Cx<'_>, asked: Asked, person: &Person) -> Result<Ask> {
+    let stored = cx.one(store::consents::of(&cx.tenant.id, parties(&asked, person))).await?;
+    let is_same = |consent: &&Consent| asked.client.is_stored() && consent.document == document(&asked.client);
+    let consent = stored.as_ref().filter(is_same).cloned();
+    let lines = lines::of(cx, &asked, person, consent.as_ref()).await?;
+    Ok(Ask { asked, lines, consent, stored })
 }
 
 /// Whether nothing is to be asked: every line that is possible was allowed before, or some of them where the request names none.
@@ -83,14 +97,32 @@ fn covers(lines: &[Line], asked: &Asked, request: &Request) -> bool {
     is_held && !request.prompts("consent")
 }
 
-/// Whether the person has signed in as the request wants it: since it came, or lately enough.
-fn is_fresh(cx: &Cx<'_>, request: &Request, person: &Person) -> bool {
-    let auth_time = person.session.auth_time;
-    let again = request.prompts("login") || request.prompts("select_account");
+/// Whether the person has signed in as the request wants it.
+enum Freshness<'a> {
+    Enough(&'a Person),
+    SignIn,
+    Unmet,
+}
+
+/// Recently enough (OpenID Connect Core §3.1.2.1) and strongly enough (RFC 9470 §5). A person who has signed in for the request is fresh,
+/// whatever the age; what that did not settle, no other sign-in settles, and the client is told.
+fn freshness<'a>(cx: &Cx<'_>, request: &Request, person: Option<&'a Person>) -> Freshness<'a> {
+    let Some(person) = person else { return Freshness::SignIn };
+    let session = &person.session;
+    let is_new = request.session.as_deref() != Some(&*session.id.to_text());
+    // An identity provider says when, by its own clock.
+    let is_for_it = is_new && session.auth_time.saturating_add(LEEWAY_SECONDS) >= request.since;
     let age = request.get("max_age").and_then(|age| age.parse::<i64>().ok());
-    let old = age.is_some_and(|age| cx.now.seconds().saturating_sub(auth_time) > age);
-    // Whoever signs in for the request is fresh, whatever the age.
-    auth_time >= request.since || !(again || old)
+    let is_recent = age.is_none_or(|age| cx.now.seconds().saturating_sub(session.auth_time) <= age);
+    let is_chosen = is_new || !request.prompts("select_account");
+    let is_fresh = is_for_it || is_recent && is_chosen && !request.prompts("login");
+    let mut wanted = request.get("acr_values").unwrap_or_default().split(' ').filter(|acr| !acr.is_empty()).peekable();
+    let is_strong = wanted.peek().is_none() || wanted.any(|acr| session.acr.as_deref() == Some(acr));
+    match (is_strong && is_fresh, is_new) {
+        (true, _) => Freshness::Enough(person),
+        (false, false) => Freshness::SignIn,
+        (false, true) => Freshness::Unmet,
+    }
 }
 
 /// Sends a refusal where it belongs.

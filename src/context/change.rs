@@ -11,6 +11,7 @@ use crate::store;
 /// the log of keys, the event, the signals; then what holds in any case.
 #[must_use = "a change that is not committed changes nothing"]
 pub struct Change {
+    before: Vec<Sql>,
     links: Vec<Sql>,
     tenant: Option<String>,
     keys: Vec<String>,
@@ -22,7 +23,27 @@ pub struct Change {
 impl Change {
     /// A change that happens if `guard` changes a row.
     pub fn guard(guard: Sql) -> Self {
-        Self { links: vec![guard], tenant: None, keys: vec![], event: None, signals: vec![], always: vec![] }
+        Self {
+            before: vec![],
+            links: vec![guard],
+            tenant: None,
+            keys: vec![],
+            event: None,
+            signals: vec![],
+            always: vec![],
+        }
+    }
+
+    /// Adds a statement that runs before the guard, whatever the guard says: what it makes is of use without the rest.
+    pub fn before(mut self, statement: Sql) -> Self {
+        self.before.push(statement);
+        self
+    }
+
+    /// Records the event of the last statement before the guard, if that changed a row.
+    pub fn event_before(mut self, event: &Event) -> Result<Self> {
+        self.before.push(staged(event)?);
+        Ok(self)
     }
 
     /// Adds a link: a statement that holds only if the one before it changed a row.
@@ -68,22 +89,23 @@ impl Change {
 impl Cx<'_> {
     /// Commits a change. True if its guard changed a row; otherwise nothing happened but what holds in any case.
     pub async fn commit(&self, change: Change) -> Result<bool> {
-        let Change { links, tenant, keys, event, signals, always } = change;
+        let Change { before, links, tenant, keys, event, signals, always } = change;
         let tenant = tenant.as_deref().unwrap_or(&self.tenant.id);
-        let mut statements = links;
+        let guard = before.len();
+        let mut statements = before;
+        statements.extend(links);
         if !keys.is_empty() {
             let keys = serde_json::to_string(&keys).map_err(|_| Fault::Broken("keys have no JSON"))?;
             statements.push(store::changes::advance(tenant));
             statements.push(store::changes::log(tenant, keys, self.now.seconds()));
         }
         if let Some(event) = &event {
-            let body = serde_json::to_string(event).map_err(|_| Fault::Broken("an event has no JSON"))?;
-            statements.push(store::events::stage_if_changed(&event.id, body));
+            statements.push(staged(event)?);
         }
         statements.extend(signals);
         statements.extend(always);
         let outcome = self.db().run(statements).await;
-        let changed = outcome.as_ref().map(|changes| changes.first().is_some_and(|rows| *rows > 0));
+        let changed = outcome.map(|changes| changes.get(guard).is_some_and(|rows| *rows > 0));
         if changed != Ok(false) {
             // Its own isolate sees the change at once; when the reply is lost, it may have happened.
             if !keys.is_empty() {
@@ -91,6 +113,11 @@ impl Cx<'_> {
             }
             self.memory.set_staged();
         }
-        outcome.map(|changes| changes.first().is_some_and(|rows| *rows > 0))
+        changed
     }
+}
+
+fn staged(event: &Event) -> Result<Sql> {
+    let body = serde_json::to_string(event).map_err(|_| Fault::Broken("an event has no JSON"))?;
+    Ok(store::events::stage_if_changed(&event.id, body))
 }

@@ -26,6 +26,19 @@ impl Cx<'_> {
         self.memory.lock(tenant, counts);
         Ok(Some(Counts { over, reached, is_client }))
     }
+
+    /// Counts an attempt under a key, before it is made; how many there have been in its period. Once there are as many as lock an address,
+    /// it costs no call of D1.
+    pub async fn count_attempt(&self, key: &str) -> Result<i64> {
+        let (tenant, now) = (&self.tenant.id, self.now.seconds());
+        if self.memory.is_locked(tenant, key, now) {
+            return Ok(i64::MAX);
+        }
+        let counted = self.one(failures::count(tenant, key, now)).await?;
+        let count = counted.as_ref().map_or(1, |counted| counted.count);
+        self.memory.lock(tenant, counted.into_iter().collect());
+        Ok(count)
+    }
 }
 
 /// Where counts stand.

@@ -11,8 +11,14 @@ pub enum Kind {
     ClientSecret,
     /// `writ_ac_…`: an authorization code.
     AuthorizationCode,
+    /// `writ_dc_…`: a device code.
+    DeviceCode,
     /// `writ_ss_…`: the cookie of a session.
     Session,
+    /// `writ_iat_…`: an initial access token (RFC 7591 §3).
+    InitialAccess,
+    /// `writ_rat_…`: a registration access token (RFC 7592 §3).
+    RegistrationAccess,
 }
 
 impl Kind {
@@ -20,7 +26,10 @@ impl Kind {
         match self {
             Self::ClientSecret => "writ_cs_",
             Self::AuthorizationCode => "writ_ac_",
+            Self::DeviceCode => "writ_dc_",
             Self::Session => "writ_ss_",
+            Self::InitialAccess => "writ_iat_",
+            Self::RegistrationAccess => "writ_rat_",
         }
     }
 }

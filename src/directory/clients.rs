@@ -14,7 +14,7 @@ use crate::context::{Change, Cx};
 use crate::crypto::Secret;
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::Facts;
-use crate::model::{Client, ClientMetadata, Counted, EventType, Status, StoredSecret, id};
+use crate::model::{Client, ClientMetadata, Counted, Event, EventType, Registration, Status, StoredSecret, id};
 use crate::store;
 use std::rc::Rc;
 
@@ -28,7 +28,7 @@ key!(
 
 /// The client of that id, at most as old as the freshness bound.
 pub async fn load(cx: &Cx<'_>, id: &str) -> Result<Option<Rc<Client>>> {
-    if !id::is_plausible(id) {
+    if !id::is_client(id) {
         return Ok(None);
     }
     let read = async || {
@@ -58,12 +58,20 @@ pub async fn find(cx: &Cx<'_>, id: &str) -> Result<Client> {
 
 /// A client that is about to be registered, and its first secret if it authenticates with one.
 pub fn create(cx: &Cx<'_>, metadata: ClientMetadata, by: &str) -> Result<(Creation<Client>, Option<Secret<String>>)> {
-    let json = json(&metadata)?;
-    let mut client = Client::new(metadata, cx.now, &*cx.world.entropy);
+    register(cx, Client::new(metadata, cx.now, &*cx.world.entropy), Some(by))
+}
+
+/// The same of a client that may have come otherwise.
+pub fn register(
+    cx: &Cx<'_>,
+    mut client: Client,
+    by: Option<&str>,
+) -> Result<(Creation<Client>, Option<Secret<String>>)> {
+    let json = json(&client.metadata)?;
     let uses_secret = client.metadata.token_endpoint_auth_method.uses_secret();
     let (stored, secret) = uses_secret.then(|| StoredSecret::mint(cx.now, None, &*cx.world.entropy)).unzip();
     let facts = facts(&client, client.metadata.client_name.clone());
-    let event = audit::event(cx, EventType::ClientCreated, Some(by), facts);
+    let event = audit::event(cx, EventType::ClientCreated, by, facts);
     let change = Change::guard(store::clients::insert(&cx.tenant.id, &client, json, quota(cx, Counted::Clients)));
     let with_secret = stored.iter().map(|stored| store::clients::insert_secret(&cx.tenant.id, &client.id, stored));
     let change = with_secret.fold(change, Change::then).event(event);
@@ -73,23 +81,47 @@ pub fn create(cx: &Cx<'_>, metadata: ClientMetadata, by: &str) -> Result<(Creati
     Ok((creation, secret))
 }
 
+/// Adds a client that a document describes to the change that first lets it in: the row, if it is not there, and its event. The guard of
+/// the change asks whether the client is there.
+pub fn with_document(cx: &Cx<'_>, change: Change, client: &Client, user: &str) -> Result<Change> {
+    if client.is_stored() {
+        return Ok(change);
+    }
+    let facts =
+        Facts { subject: Some(user.to_owned()), ..facts(client, Registration::MetadataDocument.as_str().to_owned()) };
+    let event = audit::event(cx, EventType::ClientCreated, None, facts);
+    let (json, quota) = (json(&client.metadata)?, quota(cx, Counted::Clients));
+    change.before(store::clients::insert_document(&cx.tenant.id, client, json, quota, user)).event_before(&event)
+}
+
 /// Gives a client other metadata.
-pub async fn update(cx: &Cx<'_>, mut client: Client, metadata: ClientMetadata, by: &str) -> Result<Client> {
+pub async fn update(cx: &Cx<'_>, client: Client, metadata: ClientMetadata, by: &str) -> Result<Client> {
     if client.metadata == metadata {
         return Ok(client);
     }
     not_retired(&client)?;
     let facts = facts(&client, changes(&client.metadata, &metadata));
     let event = audit::event(cx, EventType::ClientUpdated, Some(by), facts);
+    write(cx, client, metadata, event).await?.ok_or_else(|| Reason::PreconditionFailed.into())
+}
+
+/// Gives a client the metadata of its document; nothing if somebody else has changed it meanwhile.
+pub async fn renew(cx: &Cx<'_>, client: Client, metadata: ClientMetadata, shown: String) -> Result<Option<Client>> {
+    let facts = facts(&client, changes(&client.metadata, &metadata) + &shown);
+    let event = audit::event(cx, EventType::ClientDocumentChanged, Some(&client.id), facts);
+    write(cx, client, metadata, event).await
+}
+
+async fn write(cx: &Cx<'_>, mut client: Client, metadata: ClientMetadata, event: Event) -> Result<Option<Client>> {
     let now = cx.now.seconds();
     let guard = store::clients::update(&cx.tenant.id, &client.id, json(&metadata)?, client.version, now);
     if !cx.commit(invalidates(Change::guard(guard), &client.metadata, &metadata, &client.id).event(event)).await? {
-        return Err(Reason::PreconditionFailed.into());
+        return Ok(None);
     }
     client.metadata = metadata;
     client.updated_at = now;
     client.version = client.version.saturating_add(1);
-    Ok(client)
+    Ok(Some(client))
 }
 
 /// Removes a client with its secrets.
@@ -101,6 +133,7 @@ pub async fn delete(cx: &Cx<'_>, client: &Client, by: &str) -> Result<()> {
         .invalidates(&StatusListKey)
         .event(event)
         .always(store::clients::delete_orphaned_secrets(&cx.tenant.id, &client.id))
+        .always(store::consents::delete_orphaned(&cx.tenant.id, &client.id))
         .always(store::identities::retire_of_client(&cx.tenant.id, &client.id, cx.now.seconds()));
     match cx.commit(change).await? {
         true => Ok(()),

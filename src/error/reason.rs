@@ -59,6 +59,26 @@ reasons! {
     DuplicateParameter => 400 "invalid_request" "a parameter is repeated" ["RFC 6749 §3.2"];
     /// An authorization request names no client that is there and active.
     UnknownClient => 400 "invalid_client" "`client_id` names no application that is registered here: connect it anew" ["RFC 6749 §4.1.2.1"];
+    /// The document at a `client_id` cannot be fetched.
+    ClientDocumentUnavailable => 400 "invalid_client" "the document at `client_id` cannot be fetched: it has to be JSON of 5 KB at the most, at a public https URL, without a redirect" ["docs/requirements.md R161"];
+    /// The document at a `client_id` is no client's.
+    ClientDocumentInvalid => 400 "invalid_client" "the document at `client_id` is not valid: it needs its own URL as `client_id`, `client_name`, `redirect_uris`, and a `token_endpoint_auth_method` of `none` or `private_key_jwt`" ["docs/requirements.md R161"];
+    /// The tenant lets in no clients of this domain.
+    ClientDomainRefused => 403 "access_denied" "applications of this domain may not connect here: an administrator can allow the domain" ["docs/requirements.md R163"];
+    /// The tenant lets in clients of this domain once an administrator has allowed it.
+    ClientApprovalWanted => 403 "access_denied" "an administrator has been asked to let applications of this domain connect: try again later" ["docs/requirements.md R163"];
+    /// A policy forbids the registration of this client.
+    RegistrationForbidden => 403 "access_denied" "a policy forbids the registration of this client: an administrator can say more" ["docs/requirements.md R167"];
+    /// The tenant lets no clients register themselves.
+    RegistrationOff => 403 "access_denied" "clients do not register themselves here: an administrator registers them, or lets them by `settings.registration`" ["docs/requirements.md R164"];
+    /// Too many clients were registered from one address.
+    TooManyRegistrations => 429 "too_many_requests" "too many clients were registered from this address; wait as `Retry-After` says" ["RFC 6585 §4"];
+    /// An initial access token or a registration access token is missing, unknown or over, or its client is stopped: one answer.
+    InvalidRegistrationToken => 401 "invalid_token" "the token for registration is missing, expired, or of another client: send it as `Authorization: Bearer`" ["RFC 7592 §2"];
+    /// A redirect URI may not be registered.
+    InvalidRedirectUri => 400 "invalid_redirect_uri" "`redirect_uris` has to be 1 to 20 URIs: https, http on this machine, or a scheme of the application's own; no fragment, no user" ["RFC 7591 §3.2.2"];
+    /// Something else in a registration may not be.
+    InvalidClientMetadata => 400 "invalid_client_metadata" "the client metadata is not valid: `grant_types` needs `authorization_code`, `token_endpoint_auth_method` is `none`, `client_secret_basic`, `client_secret_post` or, with public keys, `private_key_jwt`; no member twice, and none that the server sets" ["RFC 7591 §3.2.2"];
     /// An authorization request names a redirect URI that its client has not registered.
     UnknownRedirectUri => 400 "invalid_request" "`redirect_uri` is not one that this application has registered" ["RFC 9700 §2.1"];
     /// An authorization request for something else than a code.
@@ -111,6 +131,34 @@ reasons! {
     OtherResource => 400 "invalid_target" "`resource` is not the one of this grant: leave it out, or send the same" ["RFC 8707 §2.2"];
     /// `scope` of a refresh names nothing that the user has allowed.
     ScopeBeyondConsent => 400 "invalid_scope" "`scope` names nothing that the user has allowed: leave it out, or connect again for more" ["RFC 6749 §6"];
+    /// `request_uri` is none of ours, over, had its code, or was pushed by another client: one answer.
+    InvalidRequestUri => 400 "invalid_request_uri" "`request_uri` is over, was used, or is another client's: push the request again" ["RFC 9126 §4"];
+    /// A pushed request names a pushed request.
+    RequestUriPushed => 400 "invalid_request" "`request_uri` cannot be pushed: send the parameters themselves" ["RFC 9126 §2.1"];
+    /// The client has to push its requests, and did not.
+    PushRequired => 400 "invalid_request" "this client has to push its request first: see `pushed_authorization_request_endpoint`" ["RFC 9126 §6"];
+    /// The user has signed in for the request, and not as it wants it.
+    UnmetAuthentication => 400 "unmet_authentication_requirements" "signing in here does not meet `acr_values`, `max_age` or `prompt`" ["RFC 9470 §5"];
+    /// A device code for a client that is not registered for the grant.
+    DeviceNotAllowed => 400 "unauthorized_client" "this client is not registered for device codes: see its `grant_types`" ["RFC 8628 §3.1"];
+    /// A client or an address has asked for too many device codes.
+    TooManyDeviceCodes => 429 "too_many_requests" "too many devices of this client wait for their users; wait as `Retry-After` says" ["RFC 8628 §5.1"];
+    /// A user code is unknown, over, or decided.
+    UnknownUserCode => 400 "invalid_request" "no device waits with this code: look at the device again, or start anew there" ["RFC 8628 §3.3"];
+    /// A person has entered too many user codes.
+    TooManyUserCodes => 429 "too_many_requests" "too many codes were entered: wait a minute, and look at the device again" ["RFC 8628 §5.1"];
+    /// The device grant without a code.
+    MissingDeviceCode => 400 "invalid_request" "`device_code` is missing" ["RFC 8628 §3.4"];
+    /// A device code is unknown, used or somebody else's: one answer.
+    InvalidDeviceCode => 400 "invalid_grant" "the device code is not valid: it was used, or is another client's" ["RFC 8628 §3.5"];
+    /// Nobody has decided about a device code.
+    AuthorizationPending => 400 "authorization_pending" "the user has not decided yet: ask again after `interval`" ["RFC 8628 §3.5"];
+    /// A device asks too often.
+    SlowDown => 400 "slow_down" "the user has not decided yet, and this came too soon: add 5 seconds to the interval" ["RFC 8628 §3.5"];
+    /// The user has refused a device.
+    DeviceDenied => 400 "access_denied" "the user has refused the device" ["RFC 8628 §3.5"];
+    /// A device code is over.
+    DeviceCodeExpired => 400 "expired_token" "the device code is over: ask for another one" ["RFC 8628 §3.5"];
     /// No `grant_type`.
     MissingGrantType => 400 "invalid_request" "`grant_type` is missing" ["RFC 6749 §4.4.2"];
     /// A `grant_type` that is not offered.

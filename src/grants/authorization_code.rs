@@ -37,7 +37,13 @@ pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> 
         return Err(Reason::InvalidCode.because("it has expired"));
     }
     request.redeem_proof_of_public(cx).await?;
-    redeem(cx, request, &code, consent.as_ref(), facts).await
+    match redeem(cx, request, (&code, consent.as_ref()), GRANT_TYPE, facts).await? {
+        Some(response) => Ok(response),
+        None => {
+            families::stop_replayed(cx, &code).await?;
+            Err(Reason::InvalidCode.because("another request has redeemed it first"))
+        }
+    }
 }
 
 /// The code with the consent that it was issued under.
@@ -79,13 +85,14 @@ pub fn is_of_resource(request: &TokenRequest<'_>, resource: &str) -> Result<()> 
     }
 }
 
-async fn redeem(
+/// The response for a code that fits the request; nothing if another request has redeemed it first.
+pub async fn redeem(
     cx: &Cx<'_>,
     request: &TokenRequest<'_>,
-    code: &Code,
-    consent: Option<&Consent>,
+    (code, consent): (&Code, Option<&Consent>),
+    grant_type: &'static str,
     facts: &mut Facts,
-) -> Result<TokenResponse> {
+) -> Result<Option<TokenResponse>> {
     let Authenticated { client, method } = request.caller()?;
     let CodeBody { authorization, once, nonce: oidc_nonce, refresh_until, .. } = &code.body;
     if authorization.consent.is_some() && consent.is_none() {
@@ -108,7 +115,7 @@ async fn redeem(
         client,
         method: Some(*method),
         subject: &code.user,
-        grant_type: GRANT_TYPE,
+        grant_type,
         action: Action::Issue,
         target,
         jkt: request.jkt(),
@@ -137,13 +144,12 @@ async fn redeem(
         refresh_token = Some(RefreshToken { family: family.id, generation: 1 }.text(cx)?);
     }
     if !cx.commit(change).await? {
-        families::stop_replayed(cx, code).await?;
-        return Err(Reason::InvalidCode.because("another request has redeemed it first"));
+        return Ok(None);
     }
     let mut response = tokens::finish(cx, &issuance, decision, facts).await?;
     response.refresh_token = refresh_token;
     response.id_token = tokens::id_token(cx, &issuance, oidc_nonce.as_deref()).await?;
-    Ok(response)
+    Ok(Some(response))
 }
 
 /// The target of what the user has allowed.

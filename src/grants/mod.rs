@@ -5,6 +5,7 @@
 
 mod authorization_code;
 mod client_credentials;
+mod device_code;
 pub mod id_jag;
 mod jwt_bearer;
 mod outside;
@@ -45,6 +46,12 @@ const GRANTS: &[Grant] = &[
         callers: Callers::Registered,
         reads: &["refresh_token", "resource", "scope"],
         run: |cx, request, facts| Box::pin(refresh_token::run(cx, request, facts)),
+    },
+    Grant {
+        grant_type: device_code::GRANT_TYPE,
+        callers: Callers::Registered,
+        reads: &["device_code", "resource"],
+        run: |cx, request, facts| Box::pin(device_code::run(cx, request, facts)),
     },
     Grant {
         grant_type: client_credentials::GRANT_TYPE,

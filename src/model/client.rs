@@ -64,6 +64,9 @@ pub struct ClientMetadata {
     /// Whether it gets sender-constrained tokens only (RFC 9449 §5.2).
     #[serde(default)]
     pub dpop_bound_access_tokens: bool,
+    /// Whether it gets codes for pushed authorization requests only (RFC 9126 §6).
+    #[serde(default)]
+    pub require_pushed_authorization_requests: bool,
     /// The workloads that are this client, as outside issuers tell it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workload_identities: Vec<WorkloadIdentity>,
@@ -109,6 +112,7 @@ impl ClientMetadata {
             token_endpoint_auth_signing_alg: None,
             token_endpoint_as_audience: false,
             dpop_bound_access_tokens: false,
+            require_pushed_authorization_requests: false,
             workload_identities: vec![],
             expires_at: None,
             suspend_unused_after_days: None,
@@ -314,6 +318,8 @@ pub struct Client {
     pub created_at: i64,
     /// Seconds since the epoch.
     pub updated_at: i64,
+    /// The user who first let it in, or the initial access token that it came with; nothing where an administrator registered it.
+    pub registered_by: Option<String>,
     /// Its secrets, expired ones included.
     pub secrets: Vec<StoredSecret>,
 }
@@ -330,8 +336,30 @@ impl Client {
             version: 1,
             created_at: now.seconds(),
             updated_at: now.seconds(),
+            registered_by: None,
             secrets: vec![],
         }
+    }
+
+    /// A client that a document describes, and that is not stored.
+    pub fn of_document(id: &str, metadata: ClientMetadata, now: Now) -> Self {
+        Self {
+            id: id.to_owned(),
+            metadata,
+            registration: Registration::MetadataDocument,
+            status: Status::Active,
+            revoked_before: 0,
+            version: 0,
+            created_at: now.seconds(),
+            updated_at: now.seconds(),
+            registered_by: None,
+            secrets: vec![],
+        }
+    }
+
+    /// Whether it has a row.
+    pub const fn is_stored(&self) -> bool {
+        self.version > 0
     }
 
     /// About how many bytes it takes in memory.

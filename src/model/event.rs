@@ -47,6 +47,14 @@ event_types! {
     ClientUpdated = "client.updated",
     /// A client was removed.
     ClientDeleted = "client.deleted",
+    /// The document at the id of a client says something else. `detail` shows what changed of its redirect URIs and keys.
+    ClientDocumentChanged = "client.document_changed",
+    /// A client of a domain wants in that no administrator has allowed; `detail` is the domain.
+    ClientApprovalWanted = "client.approval_wanted",
+    /// A token was made that lets its bearer register a client.
+    RegistrationTokenCreated = "registration_token.created",
+    /// A token that lets its bearer register a client was removed.
+    RegistrationTokenDeleted = "registration_token.deleted",
     /// A client was suspended.
     ClientSuspended = "client.suspended",
     /// A client was resumed.
@@ -75,6 +83,8 @@ event_types! {
     ChainKilled = "chain.killed",
     /// A tenant was stopped, with everything in it.
     TenantKilled = "tenant.killed",
+    /// A request that a client or a device sends ahead of its user was refused.
+    AuthorizationRefused = "authorization.refused",
     /// A person has signed in.
     SessionBegun = "session.begun",
     /// A person has signed out.

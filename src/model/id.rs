@@ -1,5 +1,6 @@
 //! Ids and names of records.
 
+use crate::oauth::client_url::is_client_url;
 use crate::ports::{Entropy, Now};
 use ulid::Ulid;
 
@@ -37,6 +38,11 @@ pub const MAX_ID: usize = 64;
 /// Whether text could be the id of anything here.
 pub fn is_plausible(id: &str) -> bool {
     (1..=MAX_ID).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b))
+}
+
+/// Whether text could be the id of a client: one of ours, or the URL of its metadata document.
+pub fn is_client(id: &str) -> bool {
+    is_plausible(id) || is_client_url(id)
 }
 
 /// A user's id: no client's id begins like it.

@@ -1,5 +1,6 @@
 //! Tenants: the walls.
 
+use super::RegistrationRules;
 use serde::{Deserialize, Serialize};
 
 /// A tenant, as the pointer that every request reads: `epoch` numbers the changes that caches must notice.
@@ -105,6 +106,13 @@ pub struct Settings {
     /// How much it may have; nothing while there is no quota.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quotas: Option<Quotas>,
+    /// Which clients may come that no administrator registered.
+    #[serde(skip_serializing_if = "is_default")]
+    pub registration: RegistrationRules,
+}
+
+fn is_default(rules: &RegistrationRules) -> bool {
+    *rules == RegistrationRules::default()
 }
 
 impl Settings {
@@ -116,13 +124,20 @@ impl Settings {
             (actors, "`settings.max_actors` must be 1 to 10"),
             (days, "`settings.event_retention_days` must be 1 to 3650"),
         ];
-        problems.into_iter().filter(|(wrong, _)| *wrong).map(|(_, problem)| problem.to_owned()).collect()
+        let problems = problems.into_iter().filter(|(wrong, _)| *wrong).map(|(_, problem)| problem.to_owned());
+        problems.chain(self.registration.problems()).collect()
     }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_actors: 5, dpop_nonce: false, event_retention_days: RETENTION_DAYS, quotas: None }
+        Self {
+            max_actors: 5,
+            dpop_nonce: false,
+            event_retention_days: RETENTION_DAYS,
+            quotas: None,
+            registration: RegistrationRules::default(),
+        }
     }
 }
 

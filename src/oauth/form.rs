@@ -68,6 +68,13 @@ impl Form {
         Self::read(Some("application/x-www-form-urlencoded"), query.as_bytes())
     }
 
+    /// The same form, in which that parameter has that value alone.
+    pub fn with(mut self, name: &str, value: &str) -> Self {
+        self.0.retain(|(seen, _)| seen != name);
+        self.0.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The same form without parameters of other names.
     pub fn keeping(mut self, names: &[&str]) -> Self {
         self.0.retain(|(name, _)| names.contains(&name.as_str()));

@@ -12,6 +12,10 @@ pub struct ServerMetadata {
     pub authorization_endpoint: String,
     /// The token endpoint.
     pub token_endpoint: String,
+    /// Where a client pushes its requests (RFC 9126 §5).
+    pub pushed_authorization_request_endpoint: String,
+    /// Where a device begins (RFC 8628 §4).
+    pub device_authorization_endpoint: String,
     /// The key set.
     pub jwks_uri: String,
     /// What the token endpoint grants.
@@ -48,6 +52,12 @@ pub struct ServerMetadata {
     pub code_challenge_methods_supported: [&'static str; 1],
     /// `iss` is in every authorization response (RFC 9207 §3).
     pub authorization_response_iss_parameter_supported: bool,
+    /// A `client_id` may be the URL of a metadata document (draft-ietf-oauth-client-id-metadata-document §5).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub client_id_metadata_document_supported: bool,
+    /// Where clients register themselves (RFC 7591), if they may.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub registration_endpoint: Option<String>,
     /// The scopes about the user; those of a resource are in its own metadata.
     pub scopes_supported: [&'static str; 3],
     /// Where a client reads about its user (OpenID Connect Core §5.3).

@@ -3,6 +3,7 @@
 //! In scope: parsing and printing. Out of scope: whether what was parsed is allowed.
 
 pub mod basic;
+pub mod client_url;
 pub mod form;
 mod media;
 pub mod metadata;

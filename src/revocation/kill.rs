@@ -67,9 +67,8 @@ impl<'a> Command<'a> {
             }
             (_, Some(_)) => return refuse("`issuer` goes with `chain` alone"),
             (Stoppable::Connection | Stoppable::Tenant, None) if id::is_slug(sent) => Cow::Borrowed(sent),
-            (Stoppable::Client | Stoppable::User | Stoppable::Identity, None) if id::is_plausible(sent) => {
-                Cow::Borrowed(sent)
-            }
+            (Stoppable::Client, None) if id::is_client(sent) => Cow::Borrowed(sent),
+            (Stoppable::User | Stoppable::Identity, None) if id::is_plausible(sent) => Cow::Borrowed(sent),
             _ => return refuse("nothing can have this name"),
         };
         Ok(Self { kind, sent, id, is_outside: issuer.is_some(), admin })

@@ -41,6 +41,7 @@ async fn exchange(request: &Outbound, signal: &worker::AbortSignal) -> Result<An
     let response = send(request, signal).await.map_err(|_| FetchError::Unreachable)?;
     let status = response.status_code();
     let content_type = response.headers().get("content-type").ok().flatten();
+    let cache_control = response.headers().get("cache-control").ok().flatten();
     let declared = response.headers().get("content-length").ok().flatten().and_then(|text| text.parse::<usize>().ok());
     if declared.is_some_and(|length| length > request.max_bytes) {
         return Err(FetchError::TooLarge);
@@ -52,7 +53,7 @@ async fn exchange(request: &Outbound, signal: &worker::AbortSignal) -> Result<An
             .ok_or(FetchError::TooLarge)?,
         None => Vec::new(),
     };
-    Ok(Answer { status, content_type, body })
+    Ok(Answer { status, content_type, cache_control, body })
 }
 
 async fn send(request: &Outbound, signal: &worker::AbortSignal) -> worker::Result<worker::Response> {

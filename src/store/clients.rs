@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 macro_rules! columns {
     () => {
-        "SELECT c.id, c.metadata, c.registration, c.status, c.revoked_before, c.version, c.created_at, c.updated_at, \
+        "SELECT c.id, c.metadata, c.registration, c.status, c.revoked_before, c.version, c.created_at, c.updated_at, c.registered_by, \
          (SELECT json_group_array(json_object('id', s.id, 'digest', s.digest, 'created_at', s.created_at, 'expires_at', \
          s.expires_at)) FROM (SELECT * FROM client_secrets WHERE tenant = c.tenant AND client = c.id ORDER BY created_at, id) s) \
          AS secrets FROM clients c"
@@ -69,6 +69,93 @@ pub fn insert(tenant: &str, client: &Client, metadata: String, quota: Option<i64
         client.created_at,
         quota,
         client.registration.as_str()
+    )
+}
+
+/// Registers a client that a document describes, if it is not there and the tenant has fewer than its quota. No token that was issued
+/// before counts: an earlier client with that id was removed.
+pub fn insert_document(tenant: &str, client: &Client, metadata: String, quota: Option<i64>, user: &str) -> Sql {
+    sql!(
+        "INSERT INTO clients (tenant, id, metadata, created_at, updated_at, registration, registered_by, revoked_before) \
+         SELECT ?1, ?2, ?3, ?4, ?4, 'metadata_document', ?6, ?4 - 1 \
+         WHERE ?5 IS NULL OR (SELECT count(*) FROM (SELECT 1 FROM clients WHERE tenant = ?1 LIMIT ?5)) < ?5 \
+         ON CONFLICT DO NOTHING",
+        tenant,
+        client.id.as_str(),
+        metadata,
+        client.created_at,
+        quota,
+        user
+    )
+}
+
+/// Keeps what goes with a client that has registered itself, if the statement before changed something.
+pub fn keep_registration(tenant: &str, client: &Client, token: &Digest, unused_until: i64) -> Sql {
+    sql!(
+        "UPDATE clients SET registered_by = ?3, registration_token = ?4, unused_until = ?5 \
+         WHERE tenant = ?1 AND id = ?2 AND changes() > 0",
+        tenant,
+        client.id.as_str(),
+        client.registered_by.clone(),
+        token.to_text(),
+        unused_until
+    )
+}
+
+/// The active client of that id that manages itself with that token.
+pub fn of_registration_token(tenant: &str, client: &str, token: &Digest) -> Query<Client> {
+    query!(
+        read,
+        concat!(columns!(), " WHERE c.tenant = ?1 AND c.id = ?2 AND c.registration_token = ?3 AND c.status = 'active'"),
+        tenant,
+        client,
+        token.to_text()
+    )
+}
+
+macro_rules! is_used {
+    () => {
+        "(EXISTS (SELECT 1 FROM consents WHERE tenant = clients.tenant AND client = clients.id) \
+         OR EXISTS (SELECT 1 FROM identities WHERE tenant = clients.tenant AND client = clients.id))"
+    };
+}
+
+/// Lets clients stay that registered themselves and that somebody has let in; `limit` are looked at.
+pub fn keep_used(tenant: &str, now: i64, limit: i64) -> Sql {
+    sql!(
+        concat!(
+            "UPDATE clients SET unused_until = NULL WHERE tenant = ?1 AND id IN \
+             (SELECT id FROM clients WHERE tenant = ?1 AND unused_until <= ?2 LIMIT ?3) AND ",
+            is_used!()
+        ),
+        tenant,
+        now,
+        limit
+    )
+}
+
+/// Clients that registered themselves and that nobody has let in: id and name.
+pub fn never_used(tenant: &str, now: i64, limit: i64) -> Query<(String, String)> {
+    query!(
+        |row| Ok((row.text("id")?, row.text("name")?)),
+        concat!(
+            "SELECT id, metadata ->> '$.client_name' AS name FROM clients WHERE tenant = ?1 AND unused_until <= ?2 AND NOT ",
+            is_used!(),
+            " LIMIT ?3"
+        ),
+        tenant,
+        now,
+        limit
+    )
+}
+
+/// Removes a client that is still unused; the guard of a chain.
+pub fn delete_unused(tenant: &str, client: &str, now: i64) -> Sql {
+    sql!(
+        concat!("DELETE FROM clients WHERE tenant = ?1 AND id = ?3 AND unused_until <= ?2 AND NOT ", is_used!()),
+        tenant,
+        now,
+        client
     )
 }
 
@@ -237,6 +324,7 @@ fn read(row: &Reader<'_>) -> Result<Client> {
         version: row.int("version")?,
         created_at: row.int("created_at")?,
         updated_at: row.int("updated_at")?,
+        registered_by: row.optional_text("registered_by"),
         secrets: secrets.into_iter().map(read_secret).collect::<Result<_>>()?,
     })
 }

@@ -37,9 +37,9 @@ pub fn insert_if_changed(tenant: &str, code: &Code, body: String) -> Sql {
     keep!(tenant, code, body, "changes() > 0")
 }
 
-/// Keeps a code; the guard of a chain.
+/// Keeps a code for an active client; the guard of a chain.
 pub fn insert(tenant: &str, code: &Code, body: String) -> Sql {
-    keep!(tenant, code, body, "true")
+    keep!(tenant, code, body, "EXISTS (SELECT 1 FROM clients WHERE tenant = ?1 AND id = ?3 AND status = 'active')")
 }
 
 /// Redeems a code that was not redeemed before; the guard of a chain.

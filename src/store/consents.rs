@@ -76,22 +76,45 @@ pub fn of_user(tenant: &str, user: &str, limit: i64) -> Query<Consent> {
     )
 }
 
-/// Writes a consent that is not there, or is still as `consent` has it; the guard of a chain.
+macro_rules! put {
+    ($when:literal, $tenant:expr, $consent:expr, $lines:expr $(, $more:expr)?) => {
+        sql!(
+            concat!(
+                "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10, ?10 \
+                 WHERE EXISTS (SELECT 1 FROM clients WHERE tenant = ?1 AND id = ?4 AND status = 'active')",
+                $when,
+                " ON CONFLICT (tenant, user, client, redirect_host, resource) \
+                 DO UPDATE SET document = ?7, lines = ?8, updated_at = ?10 WHERE id = ?2 AND version = ?9"
+            ),
+            $tenant,
+            $consent.id.as_str(),
+            $consent.user.as_str(),
+            $consent.client.as_str(),
+            $consent.redirect_host.as_str(),
+            $consent.resource.as_str(),
+            $consent.document.as_str(),
+            $lines,
+            $consent.version,
+            $consent.updated_at
+            $(, $more)?
+        )
+    };
+}
+
+/// Writes a consent for an active client that is not there, or is still as `consent` has it; the guard of a chain.
 pub fn put(tenant: &str, consent: &Consent, lines: String) -> Sql {
-    sql!(
-        "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10, ?10) ON CONFLICT (tenant, user, client, redirect_host, resource) \
-         DO UPDATE SET document = ?7, lines = ?8, updated_at = ?10 WHERE id = ?2 AND version = ?9",
+    put!("", tenant, consent, lines)
+}
+
+/// The same for a device that still waits.
+pub fn put_for_device(tenant: &str, consent: &Consent, lines: String, device: &str) -> Sql {
+    put!(
+        " AND EXISTS (SELECT 1 FROM device_codes WHERE tenant = ?1 AND id = ?11 AND status = 'pending' AND expires_at > ?10)",
         tenant,
-        consent.id.as_str(),
-        consent.user.as_str(),
-        consent.client.as_str(),
-        consent.redirect_host.as_str(),
-        consent.resource.as_str(),
-        consent.document.as_str(),
+        consent,
         lines,
-        consent.version,
-        consent.updated_at
+        device
     )
 }
 
@@ -104,6 +127,16 @@ pub fn narrow(tenant: &str, id: &str, version: i64, lines: String, now: i64) -> 
         version,
         lines,
         now
+    )
+}
+
+/// Removes the consents for a client that is not there any more.
+pub fn delete_orphaned(tenant: &str, client: &str) -> Sql {
+    sql!(
+        "DELETE FROM consents WHERE tenant = ?1 AND client = ?2 \
+         AND NOT EXISTS (SELECT 1 FROM clients WHERE tenant = ?1 AND id = ?2)",
+        tenant,
+        client
     )
 }
 

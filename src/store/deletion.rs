@@ -92,7 +92,9 @@ const TABLES: &[&str] = pieces! {
     "sessions" by "id",
     "consents" by "id",
     "codes" by "id",
+    "device_codes" by "id",
     "refresh_families" by "id",
+    "initial_access_tokens" by "id",
 };
 
 /// The same of the trail.

@@ -10,6 +10,7 @@ use super::schema::Object;
 use super::{AdminCall, Answer, Call, Method, ReceiverCall, Request, SiteCall, admin, pages};
 use crate::config::Role;
 use crate::error::{Reason, Result};
+use crate::oauth::client_url::is_client_url;
 
 /// The guard of an endpoint, and its handler.
 #[derive(Clone, Copy)]
@@ -195,19 +196,19 @@ fn variables(pattern: &str, path: &str) -> Option<(String, Vec<String>)> {
     for (wanted, segment) in pattern.split('/').zip(path.split('/')).filter(|(wanted, _)| wanted.starts_with('{')) {
         match wanted {
             "{tenant}" => segment.clone_into(&mut tenant),
-            _ => ids.push(decode(segment)?),
+            _ => ids.push(decode(segment, pattern.contains("/admin/clients/{id}"))?),
         }
     }
     Some((tenant, ids))
 }
 
-/// One decoded path segment: never empty, never a dot segment, never with a slash in it.
-fn decode(segment: &str) -> Option<String> {
+/// One decoded path segment: never empty, never a dot segment, never with a slash in it, but for a client that is named by a URL.
+fn decode(segment: &str, is_client: bool) -> Option<String> {
     let text = percent_encoding::percent_decode_str(segment).decode_utf8().ok()?;
     let sound = !text.is_empty()
         && text.len() <= 256
         && !text.starts_with("..")
         && text != "."
-        && !text.contains(['/', '\\', '\0']);
+        && (!text.contains(['/', '\\', '\0']) || is_client && is_client_url(&text));
     sound.then(|| text.into_owned())
 }

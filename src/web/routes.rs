@@ -11,15 +11,16 @@ use super::admin::policies::{self, Policies};
 use super::admin::resources::{self, Resources};
 use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
-use super::admin::{events, identities, keys, kill, metrics};
-use super::oauth::{discovery, introspect, revoke, status_list, token, userinfo};
-use super::pages::{authorize, sign_in};
+use super::admin::{events, identities, keys, kill, metrics, registration_tokens};
+use super::oauth::{device_authorization, discovery, introspect, par, register, revoke, status_list, token, userinfo};
+use super::pages::{authorize, device, sign_in};
 use super::router::Gives::{Document, Html, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged, Text};
 use super::router::Takes::{Form, Json, JsonOrNothing, Page, Query};
 use super::router::{Endpoint, Gives, Row, Takes};
 use super::schema::objects::{
-    AUTHORIZATION_REQUEST, DECISION, EMPTY, HEALTH, INTROSPECTION, KEY_SET, LEASE, LEASE_REQUEST, RECEIPT,
-    RESOURCE_METADATA, SERVER_METADATA, SIGN_IN, SIGN_OUT, TOKEN, TOKEN_QUERY, USER_INFO,
+    AUTHORIZATION_REQUEST, DECISION, DEVICE_AUTHORIZATION, DEVICE_REQUEST, EMPTY, HEALTH, INTROSPECTION, KEY_SET,
+    LEASE, LEASE_REQUEST, PUSHED, RECEIPT, RESOURCE_METADATA, SERVER_METADATA, SIGN_IN, SIGN_OUT, TOKEN, TOKEN_QUERY,
+    USER_CODE, USER_INFO,
 };
 use super::ssf::{self, MANAGE, READ};
 use super::vault::lease;
@@ -74,6 +75,15 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/sign-in" Authorize Page(sign_in::post), Form(&SIGN_IN) => 303 Gives::Nothing, [400, 403], "A person chooses how to sign in";
     Post "/t/{tenant}/sign-out" Authorize Page(sign_in::sign_out), Form(&SIGN_OUT) => 303 Gives::Nothing, [400, 403], "A person signs out";
 
+    Post "/t/{tenant}/register" Authorize Public(register::post), Json(&register::REGISTRATION_REQUEST) => 201 One(&register::REGISTRATION_RESPONSE), [400, 401, 403, 409, 413, 429], "Register a client (RFC 7591), where the tenant lets clients do so";
+    Get "/t/{tenant}/register/{id}" Authorize Public(register::get), Takes::Nothing => 200 One(&register::REGISTRATION_RESPONSE), [401, 429], "Show a client its own registration (RFC 7592)";
+    Put "/t/{tenant}/register/{id}" Authorize Public(register::put), Json(&register::REGISTRATION_UPDATE) => 200 One(&register::REGISTRATION_RESPONSE), [400, 401, 412, 413, 429], "Replace what a client says about itself (RFC 7592)";
+    Delete "/t/{tenant}/register/{id}" Authorize Public(register::delete), Takes::Nothing => 204 Gives::Nothing, [401, 412, 429], "Remove a client with all that people have let it do (RFC 7592)";
+    Post "/t/{tenant}/par" Authorize Client(par::post), Form(&AUTHORIZATION_REQUEST) => 201 One(&PUSHED), [400, 401, 413, 429], "Push an authorization request (RFC 9126)";
+    Post "/t/{tenant}/device_authorization" Authorize Client(device_authorization::post), Form(&DEVICE_REQUEST) => 200 One(&DEVICE_AUTHORIZATION), [400, 401, 413, 429], "Begin on a device without a browser (RFC 8628)";
+    Get "/t/{tenant}/device" Authorize Page(device::get), Query(&["user_code", "outcome"], false) => 200 Html, [], "The page on which a person enters the code that a device shows";
+    Post "/t/{tenant}/device" Authorize Page(device::post), Form(&USER_CODE) => 200 Html, [400, 403, 429], "The person has entered it";
+
     Get "/t/{tenant}/.well-known/ssf-configuration" Discovery Public(ssf::configuration), Takes::Nothing => 200 One(&ssf::TRANSMITTER_METADATA), [], "Where event streams are (Shared Signals Framework 1.0)";
     Get "/.well-known/ssf-configuration/t/{tenant}" Discovery Public(ssf::configuration), Takes::Nothing => 200 One(&ssf::TRANSMITTER_METADATA), [], "The same where that specification looks";
     Get "/t/{tenant}/ssf/streams" Token Receiver(READ, ssf::read), Query(&["stream_id"], false) => 200 OneOrList(&ssf::EVENT_STREAM), [], "Show one's event stream, or a list of it";
@@ -102,6 +112,10 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/admin/clients/{id}/suspend" Admin Admin(|call| kill::suspend(call, Stoppable::Client)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a client until it is resumed";
     Post "/t/{tenant}/admin/clients/{id}/resume" Admin Admin(clients::resume), Takes::Nothing => 200 Tagged(&clients::CLIENT), [409], "Let a suspended client go on";
     Post "/t/{tenant}/admin/clients/{id}/kill" Admin Admin(|call| kill::kill(call, Stoppable::Client)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a client for good, with all its tokens";
+
+    Get "/t/{tenant}/admin/registration-tokens" Admin Admin(registration_tokens::list), Page(&[]) => 200 Many(&registration_tokens::TOKEN), [], "List initial access tokens (RFC 7591 §3)";
+    Post "/t/{tenant}/admin/registration-tokens" Admin Admin(registration_tokens::create), Json(&registration_tokens::NEW_TOKEN) => 201 One(&registration_tokens::MADE_TOKEN), [409], "Make an initial access token; the only answer with it";
+    Delete "/t/{tenant}/admin/registration-tokens/{id}" Admin Admin(registration_tokens::delete), Takes::Nothing => 204 Gives::Nothing, [], "Remove an initial access token: nobody registers with it any more";
 
     Get "/t/{tenant}/admin/identities" Admin Admin(identities::list), Page(identities::PARAMETERS) => 200 Many(&identities::IDENTITY), [], "List agentic identities";
     Get "/t/{tenant}/admin/identities/{id}" Admin Admin(identities::get), Query(identities::VANTAGE, false) => 200 One(&identities::DETAIL), [], "Show an agentic identity, what it can reach, and what it did last";

@@ -22,6 +22,7 @@ const ROWS: &[&[&str]] = &[
     &["revocation"],
     &["federation"],
     &["authn"],
+    &["registration"],
     &["tokens"],
     &["authorize"],
     &["grants", "vault"],

@@ -1,7 +1,7 @@
 //! Every [`Reason`] is produced by a request, and reaches the wire as its table says. The `match` has no wildcard: a new
 //! reason does not compile until a request provokes it.
 
-use crate::routes::authorize as people;
+use crate::routes::{authorize as people, device, registration};
 use crate::support::browser::parameter;
 use crate::support::hub::{Call, ISSUER, RESOURCE, permit};
 use crate::support::keys::rsa_pem;
@@ -353,6 +353,30 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         | Reason::InvalidRefreshToken
         | Reason::OtherResource
         | Reason::ScopeBeyondConsent => people::provoke(reason),
+        Reason::ClientDocumentUnavailable
+        | Reason::ClientDocumentInvalid
+        | Reason::ClientDomainRefused
+        | Reason::ClientApprovalWanted
+        | Reason::RegistrationForbidden
+        | Reason::RegistrationOff
+        | Reason::TooManyRegistrations
+        | Reason::InvalidRegistrationToken
+        | Reason::InvalidRedirectUri
+        | Reason::InvalidClientMetadata => registration::provoke(reason),
+        Reason::InvalidRequestUri
+        | Reason::RequestUriPushed
+        | Reason::PushRequired
+        | Reason::UnmetAuthentication
+        | Reason::DeviceNotAllowed
+        | Reason::TooManyDeviceCodes
+        | Reason::UnknownUserCode
+        | Reason::TooManyUserCodes
+        | Reason::MissingDeviceCode
+        | Reason::InvalidDeviceCode
+        | Reason::AuthorizationPending
+        | Reason::SlowDown
+        | Reason::DeviceDenied
+        | Reason::DeviceCodeExpired => device::provoke(reason),
     }
 }
 

@@ -124,6 +124,7 @@ fn a_client(id: &str) -> Client {
         version: 1,
         created_at: 1,
         updated_at: 1,
+        registered_by: None,
         secrets: vec![],
     }
 }

@@ -6,7 +6,7 @@
 //!    the network, /64; requests without an address count as one), and under the client that it names, if there is such a client.
 //! 3. The refusal with which a count reaches [`crate::store::failures::LIMIT`] is one event `authentication.limited`. Before it, a
 //!    refusal that names a client of the tenant is an event of its own. A refusal that belongs to no client is none.
-//! 4. A request for a nonce (RFC 9449 §8) is no failure: it is neither counted nor limited. Nor is a malformed form with the right secret,
+//! 4. A request for a nonce (RFC 9449 §8) is no failure, nor is a poll of a device in time (RFC 8628 §3.5): neither is counted or limited. Nor is a malformed form with the right secret,
 //!    or a 503 because of the service that has the keys.
 
 use crate::audit;
@@ -29,11 +29,11 @@ pub struct Unproved<'a> {
 impl Unproved<'_> {
     /// Counts and records the refusal; answers the error for its sender.
     pub async fn refuse(self, cx: &Cx<'_>, refusal: Refusal) -> Result<Error> {
-        if refusal.reason == Reason::NonceRequired {
+        if matches!(refusal.reason, Reason::NonceRequired | Reason::AuthorizationPending) {
             return Ok(Error::Refused(refusal));
         }
         let Self { kind, client, mut facts } = self;
-        let client = client.filter(|client| id::is_plausible(client));
+        let client = client.filter(|client| id::is_client(client));
         let address = address(cx.peer.ip);
         let Some(Counts { over: false, reached, is_client }) = cx.count_failure(&address, client).await? else {
             return Ok(Reason::TooManyFailures.into());
@@ -53,7 +53,7 @@ impl Unproved<'_> {
 }
 
 /// The key under which refusals from an address are counted.
-fn address(ip: Option<IpAddr>) -> String {
+pub fn address(ip: Option<IpAddr>) -> String {
     let network = ip.map(|ip| network(ip).to_string());
     ["address/", network.as_deref().unwrap_or("none")].concat()
 }

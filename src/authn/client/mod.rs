@@ -19,17 +19,17 @@ mod registration;
 mod secret;
 mod workload;
 
-pub use failures::Unproved;
+pub use failures::{Unproved, address};
 pub use registration::problems;
 pub use workload::client_by_workload;
 
 use crate::context::Cx;
 use crate::directory::clients;
 use crate::error::{Checked, Error, Reason, Rejection, Result};
-use crate::model::id::MAX_ID;
 use crate::model::{AuthMethod, Client};
 use crate::oauth::Form;
 use crate::oauth::basic::Basic;
+use crate::oauth::client_url;
 use std::rc::Rc;
 
 /// How clients can authenticate; metadata follows from this table.
@@ -162,7 +162,7 @@ impl Claim {
 
     /// Verifies the client, public or not.
     pub async fn accept(self, cx: &Cx<'_>) -> Result<Authenticated> {
-        if self.client_id().is_some_and(|id| id.len() > MAX_ID) {
+        if self.client_id().is_some_and(|id| id.len() > client_url::MAX_LENGTH) {
             return Err(Reason::ClientAuthenticationFailed.because("no client has an id as long as this"));
         }
         self.check(cx).await.map_err(|rejection| rejection.tell(Reason::ClientAuthenticationFailed))

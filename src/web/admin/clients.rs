@@ -61,6 +61,7 @@ const METADATA: &[Member] = members![
     may "token_endpoint_auth_signing_alg" PROOF_ALG,
     may "token_endpoint_as_audience" Kind::Boolean,
     may "dpop_bound_access_tokens" Kind::Boolean,
+    may "require_pushed_authorization_requests" Kind::Boolean,
     may "workload_identities" Kind::List(&Kind::Object(&WORKLOAD_IDENTITY), MAX_ITEMS),
     may "expires_at" Kind::Time,
     may "suspend_unused_after_days" Kind::Whole(1, MAX_UNUSED_DAYS as i64),
@@ -98,6 +99,7 @@ object!(
         read "client_id" Kind::Word,
         read "client_id_issued_at" Kind::Time,
         read "registration" REGISTRATION,
+        read "registered_by" Kind::Word,
         read "status" STATUS,
         read "secrets" Kind::List(&Kind::Object(&SECRET), crate::web::schema::ANY),
         read "updated_at" Kind::Time,
@@ -112,9 +114,11 @@ const SHOWN: &[Member] = members![
     must "kind" KIND,
     must "token_endpoint_as_audience" Kind::Boolean,
     must "dpop_bound_access_tokens" Kind::Boolean,
+    must "require_pushed_authorization_requests" Kind::Boolean,
     must "client_id" Kind::Word,
     must "client_id_issued_at" Kind::Time,
     must "registration" REGISTRATION,
+    may "registered_by" Kind::Word,
     must "status" STATUS,
     must "secrets" Kind::List(&Kind::Object(&SECRET), crate::web::schema::ANY),
     must "updated_at" Kind::Time,
@@ -173,6 +177,9 @@ impl Aggregate for Clients {
         let secrets = client.secrets.iter().map(|secret| Value::Object(view_secret(secret))).collect();
         members.insert("secrets".to_owned(), Value::Array(secrets));
         members.insert("registration".to_owned(), client.registration.as_str().into());
+        if let Some(by) = &client.registered_by {
+            members.insert("registered_by".to_owned(), by.as_str().into());
+        }
         members
     }
 

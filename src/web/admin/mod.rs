@@ -23,6 +23,7 @@ pub mod kill;
 pub mod metrics;
 mod page;
 pub mod policies;
+pub mod registration_tokens;
 pub mod resources;
 pub mod tenants;
 pub mod users;

@@ -6,6 +6,7 @@ use crate::context::Cx;
 use crate::directory::tenants;
 use crate::error::Result;
 use crate::model::Tenant;
+use crate::model::registration::{Documents, Dynamic, MAX_DOMAIN, MAX_DOMAINS};
 use crate::model::tenant::{MAX_COUNT, MAX_TOKENS_PER_MINUTE, TenantBody, TenantStatus, issuer};
 use crate::policy;
 use crate::store;
@@ -33,6 +34,19 @@ object!(
     ]]
 );
 
+const DOMAINS: Kind = Kind::List(&Kind::Text(MAX_DOMAIN), MAX_DOMAINS);
+
+object!(
+    /// Which clients may come that no administrator registered: `cimd` by the document at their `client_id`, `dynamic` at the registration
+    /// endpoint.
+    REGISTRATION_RULES = "RegistrationRules" [members![
+        may "cimd" Kind::Words("Documents", || Documents::ALL.map(Documents::as_str).to_vec()),
+        may "domains_allowed" DOMAINS,
+        may "domains_denied" DOMAINS,
+        may "dynamic" Kind::Words("Dynamic", || Dynamic::ALL.map(Dynamic::as_str).to_vec()),
+    ]]
+);
+
 object!(
     /// The bounds that a tenant sets itself, but for its quotas.
     SETTINGS = "Settings" [members![
@@ -40,6 +54,7 @@ object!(
         may "dpop_nonce" Kind::Boolean,
         may "event_retention_days" Kind::Whole(1, 3_650),
         may "quotas" Kind::Object(&QUOTAS),
+        may "registration" Kind::Object(&REGISTRATION_RULES),
     ]]
 );
 

@@ -11,6 +11,7 @@ use crate::error::{Reason, Result};
 use crate::grants;
 use crate::keys::{self, JWKS_MAX_AGE};
 use crate::model::AuthMethod;
+use crate::model::registration::{Documents, Dynamic};
 use crate::oauth::metadata::{ResourceMetadata, ServerMetadata};
 use crate::ports::Alg;
 use crate::web::{Call, Response};
@@ -26,10 +27,13 @@ pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
     let issuer = cx.issuer();
     let resources = resources::first(cx).await?;
     let ours = resources.iter().filter(|resource| resource.body.authorization_server.is_none());
+    let rules = &cx.tenant.settings.registration;
     let protected_resources = ours.map(|resource| resource.body.resource.to_string()).collect();
     Ok(public(&ServerMetadata {
         authorization_endpoint: format!("{issuer}/authorize"),
         token_endpoint: format!("{issuer}/token"),
+        pushed_authorization_request_endpoint: format!("{issuer}/par"),
+        device_authorization_endpoint: format!("{issuer}/device_authorization"),
         jwks_uri: format!("{issuer}/jwks.json"),
         grant_types_supported: grants::grant_types(),
         authorization_grant_profiles_supported: [grants::id_jag::PROFILE],
@@ -52,6 +56,8 @@ pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
         response_modes_supported: ["query"],
         code_challenge_methods_supported: ["S256"],
         authorization_response_iss_parameter_supported: true,
+        client_id_metadata_document_supported: rules.cimd != Documents::Off,
+        registration_endpoint: (rules.dynamic != Dynamic::Off).then(|| format!("{issuer}/register")),
         scopes_supported: ["openid", "profile", "email"],
         userinfo_endpoint: format!("{issuer}/userinfo"),
         subject_types_supported: ["public"],

@@ -13,6 +13,7 @@ use crate::error::{Error, Reason, Result};
 use crate::grants::{self, TokenRequest};
 use crate::model::EventType;
 use crate::model::event::Facts;
+use crate::registration;
 use crate::tokens::TokenResponse;
 use crate::web::guard::Sender;
 use crate::web::render::{self, Style};
@@ -30,8 +31,12 @@ pub async fn post(Call { cx, request, .. }: Call<'_>) -> Result<Response> {
             let response = Response::json(200, &token).with("pragma", "no-cache");
             if bound { with_nonce(cx, response) } else { Ok(response) }
         }
-        // The quota is one event a minute, recorded by `tokens::quota`.
-        Err(Error::Refused(refusal)) if refusal.reason == Reason::TokenQuotaReached => Err(Error::Refused(refusal)),
+        // The quota is one event a minute, recorded by `tokens::quota`; a poll of a device is none.
+        Err(Error::Refused(refusal))
+            if matches!(refusal.reason, Reason::TokenQuotaReached | Reason::AuthorizationPending) =>
+        {
+            Err(Error::Refused(refusal))
+        }
         Err(Error::Refused(refusal)) => {
             let lacks_nonce = refusal.reason == Reason::NonceRequired;
             let error = sender.refuse(cx, refusal, EventType::TokenRefused, facts).await?;
@@ -61,6 +66,7 @@ async fn run(cx: &Cx<'_>, request: &Request, facts: &mut Facts, sender: &mut Sen
     let caller = match claim {
         Some(claim) => {
             let caller = claim.accept(cx).await?;
+            registration::confirm(cx, &caller).await?;
             facts.auth_method = Some(caller.method.as_str().to_owned());
             sender.client = Some(caller.client.id.clone());
             Some(caller)

@@ -5,15 +5,13 @@ use super::cookies::{forget, keep, kept};
 use super::layout::Page;
 use super::{expect_tag, form, language, person, sign_in, tag};
 use crate::authn::people::{Person, browser};
-use crate::authorize::{self, Ask, Choice, Duration, Outcome};
+use crate::authorize::{self, Ask, Choice, DECIDED_SECONDS as SECONDS, Duration, Outcome};
 use crate::error::{Error, Reason, Result};
 use crate::oauth::Form;
 use crate::web::{Call, Response};
 
 /// What a request under way is called among what the browser keeps.
 const KIND: &str = "request";
-/// For how long a person may think it over, in seconds.
-const SECONDS: i64 = 3_600;
 
 /// A request by `GET`.
 pub async fn get(call: Call<'_>) -> Result<Response> {
@@ -29,8 +27,15 @@ pub async fn post(call: Call<'_>) -> Result<Response> {
 }
 
 async fn begin(call: Call<'_>, form: Form, problem: Option<Reason>) -> Result<Response> {
-    let (request, problem) = authorize::Request::new(call.cx, form, problem);
+    let (request, problem) = authorize::arrived(call.cx, form, problem)?;
+    take(call, request, problem).await
+}
+
+/// Takes a request that has come: it goes on at once, or the browser keeps it meanwhile.
+pub async fn take(call: Call<'_>, request: authorize::Request, problem: Option<Reason>) -> Result<Response> {
     let person = person(call).await?;
+    let session = person.as_ref().map(|person| person.session.id.to_text());
+    let request = request.in_session(session);
     let outcome = authorize::run(call.cx, &request, problem, person.as_ref()).await?;
     let id = call.cx.new_id();
     let response = show(call, &id, outcome, person.as_ref())?;
@@ -92,7 +97,7 @@ fn show(call: Call<'_>, id: &str, outcome: Outcome, person: Option<&Person>) -> 
     let language = language(call.request);
     match (outcome, person) {
         (Outcome::Response(to), _) => Ok(Response::redirect(to)),
-        (Outcome::SignIn(asked), _) => Ok(sign_in::page(call, language, Some((id, &asked))).respond(200)),
+        (Outcome::SignIn(asked), _) => Ok(sign_in::page(call, language, Some((id, asked.as_deref()))).respond(200)),
         (Outcome::Ask(ask), Some(person)) => {
             let tag = tag(call, person, id)?;
             let page: Page = consent::page(call.cx, language, &ask, person, (id, &tag));

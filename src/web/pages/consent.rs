@@ -22,9 +22,14 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
         (known(texts, client))
         dl {
             dt { (texts.at) } dd { (resource.resource) }
-            dt { (texts.returns_to) } dd { strong { (redirect::host(&asked.redirect_uri)) } }
+            @if let Some(device) = &asked.device {
+                dt { (texts.device_shows) } dd { strong.code { (device.user_code) } }
+            } @else {
+                dt { (texts.returns_to) } dd { strong { (asked.host()) } }
+            }
             dt { (texts.signed_in_as) } dd { strong { (name(&person.user)) } }
         }
+        @if asked.device.is_some() { p.warn { (texts.device_compare) } }
         @if redirect::is_loopback(&asked.redirect_uri) { p.warn { (texts.loopback) } }
         form method="post" action=(paths::request(cx, id)) {
             input type="hidden" name="tag" value=(tag);

@@ -8,6 +8,7 @@
 pub mod authorize;
 mod consent;
 mod cookies;
+pub mod device;
 mod layout;
 mod paths;
 pub mod sign_in;

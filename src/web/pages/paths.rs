@@ -9,6 +9,11 @@ pub fn request(cx: &Cx<'_>, id: &str) -> String {
     format!("/t/{}/authorize/{id}", cx.tenant.id)
 }
 
+/// Where a person enters the code of a device.
+pub fn device(cx: &Cx<'_>) -> String {
+    format!("/t/{}/device", cx.tenant.id)
+}
+
 /// Where signing in is.
 pub fn sign_in(cx: &Cx<'_>) -> String {
     format!("/t/{}/sign-in", cx.tenant.id)

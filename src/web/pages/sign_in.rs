@@ -12,11 +12,11 @@ use crate::web::{Call, Response};
 use maud::html;
 
 /// The page on which a person chooses how to sign in; for a request under way, or for the person's own page.
-pub fn page(call: Call<'_>, language: Language, request: Option<(&str, &Asked)>) -> Page {
+pub fn page(call: Call<'_>, language: Language, request: Option<(&str, Option<&Asked>)>) -> Page {
     let (cx, texts) = (call.cx, language.texts());
     let content = html! {
         h1 { (texts.sign_in) }
-        @if let Some((_, asked)) = request { p { (texts.sign_in_to) " " strong { (asked.client.metadata.client_name) } } }
+        @if let Some((_, Some(asked))) = request { p { (texts.sign_in_to) " " strong { (asked.client.metadata.client_name) } } }
         form method="post" action=(paths::sign_in(cx)) {
             @if let Some((id, _)) = request { input type="hidden" name="request" value=(id); }
             @if cx.config.is_development() {
@@ -27,7 +27,8 @@ pub fn page(call: Call<'_>, language: Language, request: Option<(&str, &Asked)>)
             }
         }
     };
-    let form_targets = request.iter().map(|(_, asked)| paths::target(&asked.redirect_uri)).collect();
+    let form_targets =
+        request.iter().filter_map(|(_, asked)| Some(paths::target(&asked.as_ref()?.redirect_uri))).collect();
     Page { language, title: texts.sign_in.to_owned(), content, form_targets }
 }
 

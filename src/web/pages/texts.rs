@@ -78,6 +78,16 @@ texts! {
     profile: "See your name", "Ihren Namen sehen";
     email: "See your e-mail address", "Ihre E-Mail-Adresse sehen";
     offline_access: "Stay connected while you are away", "Verbunden bleiben, während Sie weg sind";
+    device: "Connect a device", "Ein Gerät verbinden";
+    device_code: "The code that the device shows", "Der Code, den das Gerät zeigt";
+    device_same: "Is this the code that the device shows? If not, go no further.", "Ist das der Code, den das Gerät zeigt? Wenn nicht, brechen Sie ab.";
+    device_warning: "Go on only if you have just started this yourself, on a device that you have before you. Never enter a code that somebody has sent you.", "Fahren Sie nur fort, wenn Sie das gerade selbst gestartet haben, auf einem Gerät, das vor Ihnen steht. Geben Sie nie einen Code ein, den Ihnen jemand geschickt hat.";
+    device_shows: "The device shows", "Das Gerät zeigt";
+    device_compare: "Allow this only if the device before you shows this code. Whoever has the device can then do what you allow.", "Erlauben Sie das nur, wenn das Gerät vor Ihnen diesen Code zeigt. Wer das Gerät hat, kann dann tun, was Sie erlauben.";
+    device_approved: "The device is connected", "Das Gerät ist verbunden";
+    device_denied: "You have refused the device", "Sie haben das Gerät abgelehnt";
+    device_back: "You can close this page and go back to the device.", "Sie können diese Seite schließen und zum Gerät zurückkehren.";
+    go_on: "Continue", "Weiter";
     how_long: "For how long", "Für wie lange";
     as_above: "as above", "wie oben";
     once: "this time", "dieses Mal";

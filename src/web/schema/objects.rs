@@ -75,6 +75,8 @@ object!(
         must "issuer" Kind::Word,
         must "authorization_endpoint" Kind::Word,
         must "token_endpoint" Kind::Word,
+        must "pushed_authorization_request_endpoint" Kind::Word,
+        must "device_authorization_endpoint" Kind::Word,
         must "jwks_uri" Kind::Word,
         must "grant_types_supported" Kind::List(&GRANT_TYPE, ANY),
         must "authorization_grant_profiles_supported" WORDS,
@@ -98,6 +100,8 @@ object!(
         must "dpop_signing_alg_values_supported" PROOF_ALGS,
         must "id_token_signing_alg_values_supported" ALGS,
         may "protected_resources" WORDS,
+        may "client_id_metadata_document_supported" Kind::Boolean,
+        may "registration_endpoint" Kind::Word,
     ]]
 );
 
@@ -191,6 +195,38 @@ object!(
         may "login_hint" Kind::Word,
         may "dpop_jkt" Kind::Word,
     ]]
+);
+
+object!(
+    /// The answer to a pushed authorization request (RFC 9126 §2.2).
+    PUSHED = "PushedAuthorization" [members![must "request_uri" Kind::Word, must "expires_in" Kind::Count]]
+);
+
+object!(
+    /// The form of a device authorization request (RFC 8628 §3.1).
+    DEVICE_REQUEST = "DeviceAuthorizationRequest" [members![
+        may "scope" SCOPE,
+        may "resource" RESOURCE,
+        may "client_id" Kind::Word,
+        may "client_secret" Kind::Word,
+    ]]
+);
+
+object!(
+    /// The answer to it (RFC 8628 §3.2).
+    DEVICE_AUTHORIZATION = "DeviceAuthorization" [members![
+        must "device_code" Kind::Word,
+        must "user_code" Kind::Word,
+        must "verification_uri" Kind::Word,
+        must "verification_uri_complete" Kind::Word,
+        must "expires_in" Kind::Count,
+        must "interval" Kind::Count,
+    ]]
+);
+
+object!(
+    /// The form in which a person enters the code that a device shows.
+    USER_CODE = "UserCode" [members![must "user_code" Kind::Word]]
 );
 
 object!(

@@ -61,7 +61,13 @@ fn what_metadata_advertises_is_there() {
     let document = document(&hub);
     let is_url = |name: &&String| name.ends_with("_endpoint") || name.ends_with("_uri");
     let urls: BTreeSet<_> = document.as_object().unwrap().keys().filter(is_url).map(String::as_str).collect();
-    let posted = ["introspection_endpoint", "revocation_endpoint", "token_endpoint"];
+    let posted = [
+        "device_authorization_endpoint",
+        "introspection_endpoint",
+        "pushed_authorization_request_endpoint",
+        "revocation_endpoint",
+        "token_endpoint",
+    ];
     let fetched = ["authorization_endpoint", "jwks_uri", "userinfo_endpoint"];
     assert_eq!(urls, posted.into_iter().chain(fetched).collect());
     let url = |name: &str| document[name].as_str().unwrap();
@@ -72,7 +78,8 @@ fn what_metadata_advertises_is_there() {
     for name in posted {
         assert_eq!(hub.get(url(name)).expect(405).header("allow"), Some("POST"), "{name}");
         let reply = hub.ask("POST", url(name)).basic(&hub.agent.client).form(&[]).send();
-        assert_eq!((reply.status, reply.error().as_str()), (400, "invalid_request"), "{name}");
+        let error = if name.starts_with("device") { "unauthorized_client" } else { "invalid_request" };
+        assert_eq!((reply.status, reply.error().as_str()), (400, error), "{name}");
     }
     let grant = |name: &str| {
         let reply =
@@ -82,7 +89,7 @@ fn what_metadata_advertises_is_there() {
     };
     let offered = document["grant_types_supported"].as_array().unwrap();
     assert!(offered.iter().all(|name| grant(name.as_str().unwrap())), "{offered:?}");
-    for other in ["authorization_code", "refresh_token", "password"] {
+    for other in ["password", "urn:openid:params:grant-type:ciba"] {
         assert!(!offered.contains(&json!(other)) && !grant(other), "{other}");
     }
 }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use writ::error::Reason;
 
 /// A hub with the resource, and a policy that permits everybody all of it.
-fn hub() -> Setup {
+pub fn hub() -> Setup {
     let hub = Setup::with(&[DEVELOPMENT]);
     hub.create_resource(json!({}));
     hub.put_policy(
@@ -19,7 +19,7 @@ fn hub() -> Setup {
     hub
 }
 
-fn client(hub: &Setup) -> String {
+pub fn client(hub: &Setup) -> String {
     let metadata = json!({
         "client_name": "Notes app",
         "grant_types": ["authorization_code", "refresh_token"],
@@ -30,7 +30,7 @@ fn client(hub: &Setup) -> String {
     made["client_id"].as_str().unwrap().to_owned()
 }
 
-fn redeem(hub: &Setup, client: &str, code: &str) -> Reply {
+pub fn redeem(hub: &Setup, client: &str, code: &str) -> Reply {
     let form = [
         ("grant_type", "authorization_code"),
         ("client_id", client),
@@ -41,12 +41,12 @@ fn redeem(hub: &Setup, client: &str, code: &str) -> Reply {
     hub.call("POST", "/t/main/token").form(&form).send()
 }
 
-fn refresh(hub: &Setup, client: &str, token: &str, more: &[(&str, &str)]) -> Reply {
+pub fn refresh(hub: &Setup, client: &str, token: &str, more: &[(&str, &str)]) -> Reply {
     let form = [("grant_type", "refresh_token"), ("client_id", client), ("refresh_token", token)];
     hub.call("POST", "/t/main/token").form(&form.iter().chain(more).copied().collect::<Vec<_>>()).send()
 }
 
-fn text(reply: &Reply, name: &str) -> String {
+pub fn text(reply: &Reply, name: &str) -> String {
     reply.json()[name].as_str().unwrap_or_else(|| panic!("no {name}: {reply:?}")).to_owned()
 }
 

@@ -1,16 +1,20 @@
 //! A user, two agents that pass work on, and what is at the end of the chain; for the grants that deal in other people's
 //! tokens.
 
-use crate::support::hub::{Call, ISSUER, RESOURCE, decode};
+use crate::support::browser::{CALLBACK, VERIFIER};
+use crate::support::hub::{Call, ISSUER, RESOURCE, START, decode};
 use crate::support::signer::{sign, verifies};
 use crate::support::{Credentials, Reply, Setup, Signer};
 use serde_json::{Value, json};
 use std::cell::Cell;
-use writ::crypto::b64;
+use writ::crypto::{self, Kind, b64, sha256};
 use writ::ports::Alg;
 
 pub const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+pub const CODE: &str = "authorization_code";
+pub const REFRESH: &str = "refresh_token";
+pub const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 pub const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 pub const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 pub const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
@@ -53,6 +57,61 @@ impl Chain {
         let chain = Self { hub, idp, user, planner, worker, serial: Cell::new(0) };
         chain.trust(json!({"uses": ["jwt_bearer", "token_exchange", "id_jag"]}));
         chain
+    }
+
+    /// Registers the worker for the grants of people, too.
+    pub fn may_ask_people(&self) {
+        let all = json!(["client_credentials", EXCHANGE, JWT_BEARER, CODE, REFRESH, DEVICE]);
+        let worker = &self.worker.client_id;
+        self.hub.db.execute(&format!(
+            "UPDATE clients SET metadata = json_set(metadata, '$.grant_types', json('{all}')) WHERE id = '{worker}'"
+        ));
+        self.hub.restart();
+    }
+
+    /// What the user has allowed the worker at the start, of [`RESOURCE`]: an authorization code, or a device code.
+    pub fn code(&self, kind: Kind) -> String {
+        let text = crypto::mint(kind, &*self.hub.entropy).expose().clone();
+        let (id, start, far) = (sha256(&text).to_text(), START as i64, START as i64 + 86_400);
+        let (user, worker) = (&self.user, &self.worker.client_id);
+        let body = json!({
+            "authorization": {
+                "consent": "a-consent", "resource": RESOURCE, "scope": "mcp:read", "redirect_host": "client.example",
+                "auth_time": start, "issued_at": start,
+            },
+            "redirect_uri": CALLBACK, "challenge": b64(sha256(VERIFIER).bytes()), "refresh_until": far,
+        });
+        self.hub.db.execute(&format!(
+            "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
+             VALUES ('main', 'a-consent', '{user}', '{worker}', 'client.example', '{RESOURCE}', '', \
+             '[{{\"scope\":\"mcp:read\"}}]', {start}, {start}) ON CONFLICT DO NOTHING; \
+             INSERT INTO codes (tenant, id, client, user, family, body, expires_at) \
+             VALUES ('main', '{id}', '{worker}', '{user}', '{}', '{body}', {far}); \
+             INSERT INTO device_codes (tenant, id, user_code, client, request, status, interval, expires_at) \
+             VALUES ('main', '{id}', '{id}', '{worker}', '[]', 'approved', 5, {far})",
+            crypto::nonce(&*self.hub.entropy)
+        ));
+        text
+    }
+
+    /// The form of a grant of people, with what it takes.
+    pub fn form_of_people(&self, grant: &str) -> Vec<(&'static str, String)> {
+        match grant {
+            CODE => vec![("code", self.code(Kind::AuthorizationCode)), ("code_verifier", VERIFIER.to_owned())],
+            DEVICE => vec![("device_code", self.code(Kind::DeviceCode))],
+            REFRESH => vec![("refresh_token", self.refresh_token())],
+            other => panic!("not a grant of people: {other}"),
+        }
+    }
+
+    /// A refresh token of the worker for the user.
+    pub fn refresh_token(&self) -> String {
+        let form = [("grant_type".to_owned(), CODE.to_owned())].into_iter();
+        let more = self.form_of_people(CODE).into_iter().map(|(name, value)| (name.to_owned(), value));
+        let form: Vec<(String, String)> = form.chain(more).collect();
+        let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let reply = self.post(&self.worker, &form).send().expect(200);
+        reply.json()["refresh_token"].as_str().unwrap().to_owned()
     }
 
     /// Registers the identity provider; whatever `body` leaves out is as usual.

@@ -1,11 +1,12 @@
 //! The kill switch: whatever is stopped, every way to a token or a lease is closed that leads through it, and no other.
 
-use super::chain::{ACCESS_TOKEN, Chain, EXCHANGE, JWT_BEARER, TASKS};
+use super::chain::{ACCESS_TOKEN, CODE, Chain, DEVICE, EXCHANGE, JWT_BEARER, REFRESH, TASKS};
 use super::connections::{self, READ};
 use super::introspection::Server;
 use crate::support::hub::{Isolate, RESOURCE, decode};
 use crate::support::{Effect, Port, Reply, Scripted, Setup};
 use serde_json::{Value, json};
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use writ::crypto::sha256;
 use writ::grants;
@@ -24,6 +25,8 @@ struct Scene {
     own: String,
     /// The worker's own for the admin API.
     admin: String,
+    /// Its newest refresh token, for the user.
+    refresh: RefCell<String>,
     server: crate::support::Credentials,
 }
 
@@ -47,11 +50,20 @@ impl Scene {
         ));
         hub.restart();
         let admin = hub.token(&chain.worker, &[("resource", ADMIN), ("scope", "admin:read")]).access_token();
-        Self { first, made, own, admin, server, chain }
+        chain.may_ask_people();
+        let refresh = RefCell::new(chain.refresh_token());
+        Self { first, made, own, admin, refresh, server, chain }
     }
 
     fn hub(&self) -> &Setup {
         &self.chain.hub
+    }
+
+    /// A grant of people, for the worker.
+    fn of_people(&self, grant: &'static str, form: Vec<(&'static str, String)>, at: &Isolate) -> Reply {
+        let form = form.iter().map(|(name, value)| (*name, value.as_str()));
+        let form: Vec<_> = [("grant_type", grant)].into_iter().chain(form).collect();
+        self.chain.post(&self.chain.worker, &form).on(at).send()
     }
 
     fn identity(&self, client: &str, subject: &str) -> String {
@@ -69,8 +81,8 @@ impl Scene {
         let user = &self.chain.user;
         let jti = decode(&self.first).1["jti"].clone();
         let all_but_the_connection: &[&str] =
-            &["client_credentials", JWT_BEARER, EXCHANGE, "lease", "introspection", "admin API"];
-        let about_the_user: &[&str] = &[JWT_BEARER, EXCHANGE, "lease", "introspection"];
+            &["client_credentials", CODE, DEVICE, REFRESH, JWT_BEARER, EXCHANGE, "lease", "introspection", "admin API"];
+        let about_the_user: &[&str] = &[CODE, DEVICE, REFRESH, JWT_BEARER, EXCHANGE, "lease", "introspection"];
         let of_the_chain: &[&str] = &[EXCHANGE, "lease", "introspection"];
         vec![
             ("the client", json!({"client": worker}), all_but_the_connection),
@@ -105,6 +117,16 @@ fn granted(reply: &Reply) -> bool {
 const WAYS: &[(&str, Way)] = &[
     ("client_credentials", |scene, at| {
         granted(&scene.hub().token_call(&scene.chain.worker, &[("resource", RESOURCE)]).on(at).send())
+    }),
+    (CODE, |scene, at| granted(&scene.of_people(CODE, scene.chain.form_of_people(CODE), at))),
+    (DEVICE, |scene, at| granted(&scene.of_people(DEVICE, scene.chain.form_of_people(DEVICE), at))),
+    (REFRESH, |scene, at| {
+        let token = scene.refresh.borrow().clone();
+        let reply = scene.of_people(REFRESH, vec![("refresh_token", token)], at);
+        if reply.status == 200 {
+            *scene.refresh.borrow_mut() = reply.json()["refresh_token"].as_str().unwrap().to_owned();
+        }
+        granted(&reply)
     }),
     (JWT_BEARER, |scene, at| {
         let assertion = scene.chain.assertion(json!({}));

@@ -145,7 +145,16 @@ impl Scripted {
 
     pub fn answer(status: u16, content_type: &str, body: impl Into<Vec<u8>>) -> Self {
         let content_type = Some(content_type.to_owned());
-        Self { result: Ok(Answer { status, content_type, body: body.into() }), after_millis: 0 }
+        let answer = Answer { status, content_type, cache_control: None, body: body.into() };
+        Self { result: Ok(answer), after_millis: 0 }
+    }
+
+    /// The answer says how long it may be kept.
+    pub fn kept(mut self, cache_control: &str) -> Self {
+        if let Ok(answer) = &mut self.result {
+            answer.cache_control = Some(cache_control.to_owned());
+        }
+        self
     }
 
     pub fn failure(error: FetchError) -> Self {

@@ -25,8 +25,8 @@
 //! | plans | every statement's plan is looked at once; one that walks a table needs a reason (`plans.rs`) |
 //! | canaries | `hub.dump_at_rest()` rows, KV, queue and log; `hub.dump_everything()` also every reply |
 
-pub mod browser;
 pub mod authenticator;
+pub mod browser;
 pub mod call;
 pub mod documents;
 pub mod doubles;

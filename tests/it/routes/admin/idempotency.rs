@@ -44,6 +44,7 @@ fn every_call_that_makes_something_answers_its_retry_alike_and_makes_nothing_twi
         ("clients", "clients", json!({"client_name": "agent"})),
         ("clients/{id}/secrets", &secrets, json!({"expires_in": 60})),
         ("resources", "resources", json!({"resource": RESOURCE, "name": "r", "scopes": scopes})),
+        ("registration-tokens", "registration-tokens", json!({"name": "t", "expires_in": 60})),
         ("users", "users", json!({"name": "Alice"})),
         ("issuers", "issuers", json!({"issuer": "https://idp.example", "name": "i", "uses": ["workload"]})),
     ];
@@ -65,11 +66,12 @@ fn every_call_that_makes_something_answers_its_retry_alike_and_makes_nothing_twi
             (hub.events().len(), repeated.last().unwrap()["target"].as_str()),
             (events + 1, Some(&*format!("POST {path}")))
         );
-        if let Some(secret) = first.json()["client_secret"].as_str() {
+        let (body, names) = (first.json(), ["client_secret", "registration_token"]);
+        for secret in names.iter().filter_map(|name| body[*name].as_str()) {
             assert!(!hub.dump_at_rest().contains(secret), "{path}");
         }
     }
-    assert_eq!(hub.events_of("admin.repeated").len(), 6);
+    assert_eq!(hub.events_of("admin.repeated").len(), 7);
 }
 
 #[test]

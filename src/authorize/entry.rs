@@ -1,0 +1,26 @@
+//! The ways into the steps: a request with its parameters, a pushed one, and that of a device.
+
+use super::request::Request;
+use super::steps::Outcome;
+use super::{device, par, steps};
+use crate::authn::people::Person;
+use crate::context::Cx;
+use crate::error::{Reason, Result};
+use crate::oauth::Form;
+
+/// Takes the parameters of a request, or opens the pushed one that it names. A problem that its client can be told of is answered with
+/// what could be read.
+pub fn arrived(cx: &Cx<'_>, form: Form, problem: Option<Reason>) -> Result<(Request, Option<Reason>)> {
+    match form.get("request_uri") {
+        Some(_) => Ok((par::open(cx, &form)?, problem)),
+        None => Ok(Request::new(cx, form, problem)),
+    }
+}
+
+/// Takes the steps that need nobody. `problem` is what was wrong with the parameters as such.
+pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person: Option<&Person>) -> Result<Outcome> {
+    match &request.user_code {
+        Some(user_code) => device::run(cx, user_code, person).await,
+        None => steps::run(cx, request, problem, person).await,
+    }
+}

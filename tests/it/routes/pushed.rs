@@ -1,0 +1,180 @@
+//! `/t/{tenant}/par`: a client pushes its request, and the person comes with its name (RFC 9126). And how fresh a sign-in has to be.
+
+use super::authorize::{hub, redeem, text};
+use super::device::register;
+use crate::support::browser::{Browser, CALLBACK, VERIFIER, authorization, parameter};
+use crate::support::hub::RESOURCE;
+use crate::support::{Reply, Setup, Signer};
+use serde_json::json;
+use writ::ports::Alg;
+
+fn client(hub: &Setup) -> String {
+    register(hub, json!({"grant_types": ["authorization_code", "refresh_token"], "redirect_uris": [CALLBACK]}))
+}
+
+fn push(hub: &Setup, client: &str, more: &[(&str, &str)]) -> Reply {
+    let query = authorization(client, more);
+    let form: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let form: Vec<(&str, &str)> = form.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    hub.call("POST", "/t/main/par").form(&form).send()
+}
+
+fn uri(reply: Reply) -> String {
+    text(&reply.expect(201), "request_uri")
+}
+
+fn query(client: &str, uri: &str) -> String {
+    form_urlencoded::Serializer::new(String::new()).extend_pairs([("client_id", client), ("request_uri", uri)]).finish()
+}
+
+const READ: [(&str, &str); 2] = [("scope", "mcp:read"), ("resource", RESOURCE)];
+
+#[test]
+fn a_pushed_request_is_the_one_that_counts_whatever_else_the_person_brings_and_is_worth_one_code() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let uri = uri(push(&hub, &client, &READ));
+    let query = format!("{}&redirect_uri=https://evil.example&state=other", query(&client, &uri));
+    let page = browser.sign_in(&browser.get(&format!("/t/main/authorize?{query}")).expect(200));
+    let back = browser.decide(&page, &["mcp:read"]).expect(303);
+    assert_eq!(parameter(&back, "state").as_deref(), Some("a state"));
+    redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+    // What was allowed is remembered, but the request had its code.
+    let again = browser.get(&format!("/t/main/authorize?{query}")).expect(303);
+    assert_eq!((parameter(&again, "error").as_deref(), parameter(&again, "code")), (Some("invalid_request_uri"), None));
+    assert_eq!(parameter(&again, "state").as_deref(), Some("a state"));
+}
+
+#[test]
+fn of_many_that_open_one_pushed_request_at_once_one_gets_a_code() {
+    for seed in 0..20 {
+        let hub = hub();
+        let (client, browser) = (client(&hub), Browser::new(&hub));
+        browser.code(&authorization(&client, &READ), &["mcp:read"]);
+        let path = format!("/t/main/authorize?{}", query(&client, &uri(push(&hub, &client, &READ))));
+        let calls = (0..8).map(|_| hub.call("GET", &path).header("cookie", &browser.cookies()).future());
+        let replies = hub.together(seed, calls.collect());
+        assert_eq!(replies.iter().filter(|reply| parameter(reply, "code").is_some()).count(), 1, "{replies:?}");
+    }
+}
+
+#[test]
+fn a_request_uri_is_for_its_client_its_tenant_and_ninety_seconds_and_no_bit_of_it_can_be_changed() {
+    let hub = hub();
+    let (client, other, browser) = (client(&hub), client(&hub), Browser::new(&hub));
+    let uri = uri(push(&hub, &client, &READ));
+    let go = |client: &str, uri: &str| browser.get(&format!("/t/main/authorize?{}", query(client, uri)));
+    go(&other, &uri).expect(400);
+    browser.get(&format!("/t/main/authorize?{}", &query("", &uri))).expect(400);
+    hub.create_tenant("acme");
+    browser.get(&format!("/t/acme/authorize?{}", query(&client, &uri))).expect(400);
+    for at in (0..uri.len()).step_by(11) {
+        let mut bytes = uri.clone().into_bytes();
+        bytes[at] = if bytes[at] == b'A' { b'B' } else { b'A' };
+        for uri in [uri[..at].to_owned(), String::from_utf8(bytes).unwrap()] {
+            let reply = go(&client, &uri);
+            assert!(reply.status == 400 && reply.header("location").is_none() || uri.is_empty(), "{reply:?}");
+        }
+    }
+    hub.clock.advance(89);
+    go(&client, &uri).expect(200);
+    hub.clock.advance(1);
+    go(&client, &uri).expect(400);
+}
+
+#[test]
+fn what_is_wrong_with_a_request_its_client_is_told_when_it_pushes() {
+    let hub = hub();
+    let client = client(&hub);
+    for (more, error) in [
+        (("redirect_uri", "https://evil.example/callback"), "invalid_request"),
+        (("response_type", "token"), "unsupported_response_type"),
+        (("code_challenge_method", "plain"), "invalid_request"),
+        (("code_challenge", "-"), "invalid_request"),
+        (("resource", "https://unknown.example/"), "invalid_target"),
+        (("request_uri", "urn:x"), "invalid_request"),
+        (("dpop_jkt", "x"), "invalid_request"),
+    ] {
+        assert_eq!(push(&hub, &client, &[more]).expect(400).error(), error, "{more:?}");
+    }
+    assert_eq!(push(&hub, "nobody", &[]).expect(401).error(), "invalid_client");
+    // A confidential client has to prove itself.
+    let secret = hub.create_client(json!({"grant_types": ["authorization_code"], "redirect_uris": [CALLBACK]}));
+    assert_eq!(push(&hub, &secret.client_id, &[]).expect(401).error(), "invalid_client");
+    let before = hub.db.dump();
+    push(&hub, &client, &READ).expect(201);
+    assert_eq!(hub.db.dump(), before, "a stranger who pushes stores nothing");
+}
+
+#[test]
+fn a_client_that_has_to_push_gets_no_code_for_a_request_that_it_did_not() {
+    let hub = hub();
+    let metadata = json!({
+        "grant_types": ["authorization_code"], "redirect_uris": [CALLBACK], "require_pushed_authorization_requests": true,
+    });
+    let (client, browser) = (register(&hub, metadata), Browser::new(&hub));
+    let direct = browser.get(&format!("/t/main/authorize?{}", authorization(&client, &READ))).expect(303);
+    assert_eq!(parameter(&direct, "error").as_deref(), Some("invalid_request"));
+    browser.code(&query(&client, &uri(push(&hub, &client, &READ))), &["mcp:read"]);
+}
+
+#[test]
+fn a_proof_that_comes_with_a_pushed_request_binds_the_code_to_its_key() {
+    let hub = hub();
+    let (client, browser, key) = (client(&hub), Browser::new(&hub), Signer::new(Alg::Es256, 1));
+    let proof = |key: &Signer, jti: &str, endpoint: &str| {
+        let htu = format!("{}/{endpoint}", hub.issuer("main"));
+        key.proof(&json!({"jti": jti, "htm": "POST", "htu": htu, "iat": hub.clock.seconds()}))
+    };
+    let query_of = |proof: &str| {
+        let request = authorization(&client, &READ);
+        let call = hub.call("POST", "/t/main/par").header("content-type", "application/x-www-form-urlencoded");
+        call.body(request).header("dpop", proof).send()
+    };
+    assert_eq!(query_of(&proof(&key, "0", "token")).expect(400).error(), "invalid_dpop_proof");
+    let code = browser.code(&query(&client, &uri(query_of(&proof(&key, "1", "par")))), &["mcp:read"]);
+    redeem(&hub, &client, &code).expect(400);
+    let form =
+        [("grant_type", "authorization_code"), ("client_id", &*client), ("code", &*code), ("code_verifier", VERIFIER)];
+    let with = |proof: &str| hub.call("POST", "/t/main/token").form(&form).header("dpop", proof).send();
+    with(&proof(&Signer::new(Alg::Es256, 2), "2", "token")).expect(400);
+    assert_eq!(text(&with(&proof(&key, "3", "token")).expect(200), "token_type"), "DPoP");
+}
+
+#[test]
+fn a_sign_in_that_is_too_old_or_too_weak_is_asked_for_once_and_what_it_does_not_settle_the_client_is_told() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    browser.code(&authorization(&client, &READ), &["mcp:read"]);
+    let ask = |more: (&str, &str)| {
+        let query = authorization(&client, &[READ[0], READ[1], more]);
+        browser.get(&format!("/t/main/authorize?{query}"))
+    };
+    let signs_in = |reply: &Reply| reply.text.contains("name=\"provider\"");
+    hub.clock.advance(100);
+    assert!(parameter(&ask(("max_age", "100")), "code").is_some());
+    for more in [("max_age", "99"), ("max_age", "0"), ("prompt", "login"), ("prompt", "select_account")] {
+        hub.clock.advance(100);
+        let page = ask(more).expect(200);
+        assert!(signs_in(&page), "{more:?}");
+        let back = browser.sign_in(&page).expect(303);
+        assert!(parameter(&back, "code").is_some(), "{more:?}: {back:?}");
+    }
+    hub.clock.advance(100);
+    // The page is still open when the sign-in has become too old.
+    let query = authorization(&client, &[("scope", "mcp:read mcp:write"), READ[1], ("max_age", "150")]);
+    let page = browser.get(&format!("/t/main/authorize?{query}")).expect(200);
+    hub.clock.advance(100);
+    assert!(signs_in(&browser.decide(&page, &["mcp:write"])), "no code for a sign-in that is too old by now");
+    // Nobody here signs in with that strength: one sign-in, and no second one.
+    let page = ask(("acr_values", "phr phrh")).expect(200);
+    assert!(signs_in(&page));
+    let back = browser.sign_in(&page).expect(303);
+    assert_eq!(parameter(&back, "error").as_deref(), Some("unmet_authentication_requirements"));
+    assert_eq!(parameter(&back, "iss").as_deref(), Some(&*hub.issuer("main")));
+    hub.db.execute("UPDATE sessions SET acr = 'phrh'");
+    assert!(parameter(&ask(("acr_values", "phr phrh")), "code").is_some());
+    let silent = authorization(&client, &[READ[0], READ[1], ("acr_values", "gold"), ("prompt", "none")]);
+    let back = browser.get(&format!("/t/main/authorize?{silent}")).expect(303);
+    assert_eq!(parameter(&back, "error").as_deref(), Some("login_required"));
+}
