@@ -9,7 +9,6 @@ import httpx2 as httpx
 import pytest
 from hub import ROOT, free_port
 from person import answered
-from test_mcp_clients import supported
 
 SCREENSHOTS = ROOT / "docs" / "screenshots"
 LOOKS = [{"width": width, "dark": dark} for width in (1280, 320) for dark in (False, True)]
@@ -87,10 +86,33 @@ def at_consent_of_a_stranger(writ, person, client, calendar):
         "redirect_uris": ["http://localhost:65535/callback"],
         "token_endpoint_auth_method": "none",
     }
-    where = supported(writ, "registration_endpoint") or pytest.skip("clients cannot register themselves yet")
-    made = httpx.post(where, json=metadata)
+    made = httpx.post(f"{writ.issuer}/register", json=metadata)
     assert made.status_code == 201, made.text
     at_consent(writ, person, made.json()["client_id"], calendar)
+
+
+def device_code(writ, client, calendar) -> dict:
+    grants = ["urn:ietf:params:oauth:grant-type:device_code"]
+    client = registered(writ, grant_types=grants, redirect_uris=[])
+    form = {"client_id": client, "resource": calendar, "scope": "calendar:read calendar:write"}
+    answer = httpx.post(f"{writ.issuer}/device_authorization", data=form)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def at_device(writ, person, client, calendar):
+    assert person.open(url=device_code(writ, client, calendar)["verification_uri_complete"])["status"] == 200
+
+
+def at_consent_of_a_device(writ, person, client, calendar):
+    at_device(writ, person, client, calendar)
+    person.submit(press="main button.main")
+    assert person.signin()["page"] == "consent"
+
+
+def at_outcome_of_a_device(writ, person, client, calendar):
+    at_consent_of_a_device(writ, person, client, calendar)
+    assert person.consent()["status"] == 200
 
 
 def at_step_up(writ, person, client, calendar):
@@ -113,6 +135,9 @@ PAGES = {
     "consent": at_consent,
     "consent-self-registered": at_consent_of_a_stranger,
     "consent-again": at_step_up,
+    "device": at_device,
+    "device-consent": at_consent_of_a_device,
+    "device-outcome": at_outcome_of_a_device,
     "unknown-client": at_unknown_client,
     "unknown-redirect-uri": at_another_redirect_uri,
 }
