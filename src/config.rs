@@ -7,7 +7,7 @@
 //! | `FRESHNESS_SECONDS` | how old a security decision's data may be, 0 to 60; default 5 |
 //! | `SIGNING_KEK` | secret of the role `token`: seals signing keys |
 //! | `VAULT_KEK` | secret of the role `broker`: seals credentials |
-//! | `PEOPLE_KEK` | secret of the role `authorize` where it has none of the others: seals what browsers keep for pages |
+//! | `PEOPLE_KEK` | secret of the role `authorize` where it has none of the others: seals what browsers keep for pages, and the client secrets of identity providers; the role `admin` in another Worker has the same |
 //! | `ADMIN_KEK` | secret of the role `admin` where it has neither of the two: seals answers that are kept for retries |
 //! | `DEV_OUTBOUND` | origins that outbound calls may reach although they are on this machine; refused on `https` |
 
@@ -133,6 +133,15 @@ impl Config {
     /// The keys that seal what browsers keep for pages: their own, or else others that the Worker has.
     pub fn people(&self) -> Option<&Keyring> {
         self.people.as_ref().or(self.signing()).or(self.answers())
+    }
+
+    /// The keys that seal what we prove ourselves with where people sign in: those of [`Self::people`] in the Worker with the role
+    /// `authorize`, which opens it. Another Worker seals only if it has been given the same.
+    pub fn providers(&self) -> Option<&Keyring> {
+        match self.mounts(Role::Authorize) {
+            true => self.people(),
+            false => self.people.as_ref(),
+        }
     }
 
     /// Whether this deployment is on the machine of its developer; settings refuse any other origin that is not `https`.

@@ -11,6 +11,7 @@ use crate::audit;
 use crate::config::{Config, Role};
 use crate::context::database::Database;
 use crate::context::{Arrival, Change, Cx, Memory, Peer};
+use crate::directory::issuers;
 use crate::error::{Error, Result};
 use crate::keys;
 use crate::model::event::Facts;
@@ -137,6 +138,7 @@ impl Jobs<'_> {
             vault::rewrap::tick(&cx).await?;
         }
         if self.config.mounts(Role::Admin) {
+            issuers::rewrap(&cx).await?;
             expiry::tick(&cx).await?;
             dynamic::tick(&cx).await?;
         }

@@ -61,16 +61,28 @@ fn is_public(config: &Config, url: &Url) -> bool {
 
 /// Posts a form and gives the answer whatever its status, unless that is a redirect.
 pub async fn post_form(cx: &Cx<'_>, url: &str, parameters: &[(&str, &str)]) -> Result<Answer> {
+    post_form_as(cx, url, parameters, None).await
+}
+
+/// The same with an `Authorization` header.
+pub async fn post_form_as(
+    cx: &Cx<'_>,
+    url: &str,
+    parameters: &[(&str, &str)],
+    authorization: Option<String>,
+) -> Result<Answer> {
     let Admitted(url) =
         admit(cx.config, url).ok_or_else(|| Reason::ProviderFailed.because("its URL may not be called"))?;
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    let mut headers = vec![
+        ("content-type", "application/x-www-form-urlencoded".to_owned()),
+        ("accept", "application/json".to_owned()),
+    ];
+    headers.extend(authorization.map(|header| ("authorization", header)));
     let request = Outbound {
         method: "POST",
         url: url.into(),
-        headers: vec![
-            ("content-type", "application/x-www-form-urlencoded".to_owned()),
-            ("accept", "application/json".to_owned()),
-        ],
+        headers,
         body: Some(body),
         timeout_millis: TIMEOUT_MILLIS,
         max_bytes: MAX_BYTES,

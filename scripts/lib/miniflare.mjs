@@ -136,7 +136,7 @@ async function tick(mf, configs) {
 async function keys(state) {
   const file = join(state, "keys.json");
   const known = existsSync(file) ? JSON.parse(await readFile(file, "utf8")) : {};
-  const missing = ["SIGNING_KEK", "VAULT_KEK", "ADMIN_KEK"].filter((name) => !(name in known));
+  const missing = ["SIGNING_KEK", "VAULT_KEK", "ADMIN_KEK", "PEOPLE_KEK"].filter((name) => !(name in known));
   const made = missing.map((name) => [name, `1:${randomBytes(32).toString("base64url")}`]);
   const all = { ...known, ...Object.fromEntries(made) };
   if (made.length > 0) await writeFile(file, JSON.stringify(all), { mode: 0o600 });

@@ -635,7 +635,8 @@ mod tests {
         let text = r#"permit(principal, action, resource) when { context has subject &&
             (context.subject == User::"u1" || context.subject.roles.contains("admin") || context.subject.groups.contains("ops")) };"#;
         let user = |id: &str, role: &str, group: &str| {
-            let subject = Subject { id: id.into(), roles: vec![role.into()], groups: vec![group.into()] };
+            let subject =
+                Subject { id: id.into(), roles: vec![role.into()], groups: vec![group.into()], claims: vec![] };
             allowed(text, &Circumstance { subject: Some(subject), ..at(0) })
         };
         assert!(user("u1", "", "") && user("u2", "admin", "") && user("u2", "", "ops"));
@@ -666,7 +667,7 @@ mod tests {
         };
         let (plain, tagged) = (client("c1"), Principal { tags: vec!["ok".into()], ..client("c1") });
         let tool = Target::Scope { resource: MCP.into(), name: "read".into(), tool: Some("t".into()) };
-        let subject = Subject { id: "u".into(), roles: vec![], groups: vec![] };
+        let subject = Subject { id: "u".into(), roles: vec![], groups: vec![], claims: vec![] };
         for _ in 0..2 {
             assert!(!ask(&plain, scope("read"), None));
             assert!(ask(&tagged, scope("read"), None));
@@ -811,7 +812,7 @@ mod tests {
                 };
                 let flip = |choices: &mut Choices| *choices.of(&[&true, &false]);
                 let place = || Place { country: Some("DE".into()), asn: Some(64_496) };
-                let user = Subject { id: "u".into(), roles: vec![], groups: vec!["g".into()] };
+                let user = Subject { id: "u".into(), roles: vec![], groups: vec!["g".into()], claims: vec![] };
                 let circumstance = Circumstance {
                     dpop: flip(&mut choices),
                     ip: flip(&mut choices).then_some(IpAddr::from([127, 0, 0, 1])),

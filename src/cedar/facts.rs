@@ -93,6 +93,8 @@ pub struct Subject {
     pub roles: Vec<String>,
     /// Groups.
     pub groups: Vec<String>,
+    /// What issuers say besides, as `name=value`.
+    pub claims: Vec<String>,
 }
 
 /// Everything else that a policy may look at.
@@ -223,7 +225,8 @@ impl Vocabulary {
         let mut people = Vec::with_capacity(2);
         people.extend(self.principal_entity(question.principal, read)?);
         if let Some(subject) = question.circumstance.subject.as_ref().filter(|_| read.subject()) {
-            let attributes = vec![("roles", strings(&subject.roles)), ("groups", strings(&subject.groups))];
+            let words = [("roles", &subject.roles), ("groups", &subject.groups), ("claims", &subject.claims)];
+            let attributes = words.map(|(name, words)| (name, strings(words))).to_vec();
             people.push(entity(uid(&self.user, &subject.id), attributes, None)?);
         }
         if people.is_empty() {
@@ -381,7 +384,12 @@ mod tests {
             resource_server: Some("c9".into()),
             chain: vec!["c1".into(), "c2".into()],
             chain_tags: vec!["verified".into()],
-            subject: Some(Subject { id: "u1".into(), roles: vec!["admin".into()], groups: vec![] }),
+            subject: Some(Subject {
+                id: "u1".into(),
+                roles: vec!["admin".into()],
+                groups: vec![],
+                claims: vec!["team=a".into()],
+            }),
             ..Circumstance::bare(1_774_746_000, "Europe/Berlin")
         }
     }

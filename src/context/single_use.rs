@@ -4,6 +4,7 @@ use super::Cx;
 use crate::crypto::sha256;
 use crate::error::Result;
 use crate::jose::LEEWAY_SECONDS;
+use crate::ports::Sql;
 use crate::store;
 
 /// How long a use is remembered beyond its expiry, in seconds: more than any clock may be off.
@@ -15,9 +16,21 @@ impl Cx<'_> {
     ///
     /// When the reply of D1 is lost, the assertion or proof is redeemed and its sender has to make another: the safe side.
     pub async fn redeem(&self, kind: &str, issuer: &str, name: &str, exp: i64) -> Result<bool> {
-        let key = sha256(format!("{}\0{issuer}\0{name}", issuer.len())).to_text();
-        let until = exp.saturating_add(REMEMBERED_SECONDS);
-        let changes = self.db().run(vec![store::spent::redeem(&self.tenant.id, kind, &key, until)]).await?;
+        let changes = self.db().run(vec![self.redemption(kind, issuer, name, exp)]).await?;
         Ok(changes.first().is_some_and(|rows| *rows > 0))
     }
+
+    /// The statement that redeems: for a use whose effect is written with it.
+    pub fn redemption(&self, kind: &str, issuer: &str, name: &str, exp: i64) -> Sql {
+        store::spent::redeem(&self.tenant.id, kind, &key(issuer, name), exp.saturating_add(REMEMBERED_SECONDS))
+    }
+
+    /// Whether it was redeemed.
+    pub async fn is_redeemed(&self, kind: &str, issuer: &str, name: &str) -> Result<bool> {
+        self.one(store::spent::is_redeemed(&self.tenant.id, kind, &key(issuer, name))).await.map(|row| row.is_some())
+    }
+}
+
+fn key(issuer: &str, name: &str) -> String {
+    sha256(format!("{}\0{issuer}\0{name}", issuer.len())).to_text()
 }

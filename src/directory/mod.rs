@@ -15,6 +15,7 @@ pub mod issuers;
 pub mod quotas;
 pub mod resources;
 pub mod tenants;
+mod told;
 pub mod users;
 
 pub use creation::Creation;

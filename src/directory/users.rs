@@ -4,17 +4,17 @@
 //!    OpenID Connect Core §5.7).
 //! 2. Two users never have one account. Of two requests at once that would make the same user, one does.
 //! 3. Whom an issuer names and nobody knows is made on the spot only if the issuer is registered for that, and gets no
-//!    roles and no groups.
+//!    roles and no groups but those that the issuer is registered to tell (see `told`).
 
 use super::identities::StatusListKey;
 use super::{Creation, changes};
 use crate::audit;
 use crate::context::cache::key;
 use crate::context::{Change, Cx};
-use crate::error::{Error, Fault, Reason, Result};
+use crate::error::{Error, Fault, Reason, Rejection, Result};
 use crate::model::event::Facts;
 use crate::model::user::Account;
-use crate::model::{EventType, Issuer, Status, User, UserBody, id};
+use crate::model::{EventType, Issuer, IssuerBody, Status, User, UserBody, id};
 use crate::ports::Sql;
 use crate::store;
 use serde_json::{Map, Value};
@@ -120,14 +120,14 @@ pub fn create(cx: &Cx<'_>, body: UserBody, by: Option<&str>) -> Result<Creation<
 }
 
 /// Gives a user another body.
-pub async fn update(cx: &Cx<'_>, user: User, body: UserBody, by: &str) -> Result<User> {
+pub async fn update(cx: &Cx<'_>, user: User, body: UserBody, by: Option<&str>) -> Result<User> {
     if user.body == body {
         return Ok(user);
     }
     if user.status == Status::Retired {
         return Err(Reason::Conflict.because("the user is retired"));
     }
-    let event = audit::event(cx, EventType::UserUpdated, Some(by), facts(&user, Some(changes(&user.body, &body))));
+    let event = audit::event(cx, EventType::UserUpdated, by, facts(&user, Some(changes(&user.body, &body))));
     let now = cx.now.seconds();
     let guard = store::users::update(&cx.tenant.id, &user.id, user.version, json(&body)?, now);
     if !cx.commit(change(cx, guard, &user, Some(&body)).event(event)).await? {
@@ -137,6 +137,30 @@ pub async fn update(cx: &Cx<'_>, user: User, body: UserBody, by: &str) -> Result
         });
     }
     Ok(User { body, version: user.version.saturating_add(1), updated_at: now, ..user })
+}
+
+/// The user after what an issuer has told: an update where it is news. Of two requests with the same news at once, one writes it.
+pub async fn told(
+    cx: &Cx<'_>,
+    issuer: &IssuerBody,
+    user: Rc<User>,
+    (claims, is_all): (&Map<String, Value>, bool),
+    by: Option<&str>,
+) -> Result<Rc<User>, Rejection> {
+    let next = |user: &User| super::told::told(issuer, claims, &user.body, is_all).map_err(Rejection::Because);
+    if user.status == Status::Retired || next(&user)? == user.body {
+        return Ok(user);
+    }
+    // What is remembered may be old, and another request may be first.
+    for _ in 0..3 {
+        let user = find(cx, &user.id).await?;
+        let body = next(&user)?;
+        match update(cx, user, body, by).await {
+            Err(Error::Refused(refusal)) if refusal.reason == Reason::PreconditionFailed => {}
+            user => return Ok(Rc::new(user?)),
+        }
+    }
+    Err(Fault::Unavailable("a user who is being changed").into())
 }
 
 /// Removes a user. No token about them is honoured any more.

@@ -119,6 +119,18 @@ reasons! {
     NoSuchProvider => 400 "invalid_request" "nobody can sign in this way here" ["docs/requirements.md R152"];
     /// A person has been stopped.
     AccountStopped => 403 "access_denied" "this account is suspended: an administrator can say more" ["docs/requirements.md R152"];
+    /// The response of an identity provider in another browser than the sign-in was begun in, or too late.
+    SignInExpired => 403 "access_denied" "this sign-in is over, or was begun in another browser: sign in again" ["docs/requirements.md R170"];
+    /// An identity provider has not signed a person in.
+    SignInDeclined => 403 "access_denied" "your identity provider has not signed you in: try again, or ask those who run it" ["OpenID Connect Core §3.1.2.6"];
+    /// The response of an identity provider, or its ID token, does not count.
+    SignInInvalid => 502 "access_denied" "what your identity provider answers does not count here: try again, or tell an administrator" ["OpenID Connect Core §3.1.3.7"];
+    /// An identity provider cannot be reached, or gives no usable answer.
+    IdentityProviderDown => 502 "temporarily_unavailable" "your identity provider gives no answer that can be used now: try again" ["RFC 9110 §15.6.3"];
+    /// An account that nobody here has, at a provider that makes no users.
+    UnknownAccount => 403 "access_denied" "nobody here has this account: an administrator has to add it" ["docs/requirements.md R172"];
+    /// A logout token does not count.
+    InvalidLogoutToken => 400 "invalid_request" "the logout token is not valid here" ["OpenID Connect Back-Channel Logout §2.6"];
     /// The code grant without a code.
     MissingCode => 400 "invalid_request" "`code` is missing" ["RFC 6749 §4.1.3"];
     /// A code is unknown, expired, redeemed, somebody else's, or its verifier, redirect URI or resource is another: one answer.
@@ -139,6 +151,8 @@ reasons! {
     PushRequired => 400 "invalid_request" "this client has to push its request first: see `pushed_authorization_request_endpoint`" ["RFC 9126 §6"];
     /// The user has signed in for the request, and not as it wants it.
     UnmetAuthentication => 400 "unmet_authentication_requirements" "signing in here does not meet `acr_values`, `max_age` or `prompt`" ["RFC 9470 §5"];
+    /// Policy permits the scope to a user who has just signed in, and this one has not.
+    StepUpRequired => 400 "insufficient_user_authentication" "policy permits this scope only soon after a sign-in: send the user anew, with this `scope`" ["RFC 9470 §3"];
     /// A device code for a client that is not registered for the grant.
     DeviceNotAllowed => 400 "unauthorized_client" "this client is not registered for device codes: see its `grant_types`" ["RFC 8628 §3.1"];
     /// A client or an address has asked for too many device codes.

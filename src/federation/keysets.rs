@@ -26,7 +26,7 @@ use crate::model::EventType;
 use crate::model::event::Facts;
 use crate::outbound::{self, CONFIGURATION, Document, KEY_SET};
 use crate::ports::{Alg, Now};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -149,8 +149,8 @@ async fn remote(
     }
 }
 
-/// Records that a key set could not be had, once a fetch: who asks in vain meanwhile makes no event.
-async fn tell(cx: &Cx<'_>, source: KeySource<'_>, why: String) -> Result<(), Error> {
+/// Records that a key set, or a configuration, could not be had, once a fetch: who asks in vain meanwhile makes no event.
+pub(super) async fn tell(cx: &Cx<'_>, source: KeySource<'_>, why: String) -> Result<(), Error> {
     cx.world.log.line(&["keys: ", &why].concat());
     let (id, name) = match source {
         KeySource::Client(client) => (&client.id, &client.metadata.client_name),
@@ -217,13 +217,18 @@ async fn fetch(cx: &Cx<'_>, published: Published<'_>) -> Result<JwkSet, String> 
 
 /// Where an issuer says that its keys are.
 async fn discover(cx: &Cx<'_>, issuer: &str) -> Result<String, String> {
+    let document = configuration(cx, issuer).await?;
+    let uri = document.get("jwks_uri").and_then(Value::as_str);
+    uri.map(str::to_owned).ok_or_else(|| ["the document of ", issuer, " names no `jwks_uri`"].concat())
+}
+
+/// The OpenID configuration of an issuer, which has to be its own.
+pub(super) async fn configuration(cx: &Cx<'_>, issuer: &str) -> Result<Map<String, Value>, String> {
     let url = [issuer.strip_suffix('/').unwrap_or(issuer), "/.well-known/openid-configuration"].concat();
     let text = get(cx, &url, &CONFIGURATION).await?;
-    let document: Value = serde_json::from_str(&text).ok().filter(|_| is_strict(text.as_bytes())).unwrap_or_default();
-    match (document.get("issuer"), document.get("jwks_uri")) {
-        (Some(Value::String(same)), Some(Value::String(uri))) if same == issuer => Ok(uri.clone()),
-        _ => Err(["the document at ", &url, " is of another issuer, or names no `jwks_uri`"].concat()),
-    }
+    let document: Option<Map<String, Value>> = serde_json::from_str(&text).ok().filter(|_| is_strict(text.as_bytes()));
+    let own = document.filter(|document| document.get("issuer").is_some_and(|same| same == issuer));
+    own.ok_or_else(|| ["the document at ", &url, " is of another issuer"].concat())
 }
 
 async fn get(cx: &Cx<'_>, url: &str, document: &Document) -> Result<String, String> {

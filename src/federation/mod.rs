@@ -22,6 +22,7 @@
 
 mod keysets;
 pub mod presets;
+pub mod provider;
 mod rules;
 pub mod shared;
 
@@ -97,6 +98,8 @@ pub struct Wanted<'a> {
     pub single_use: bool,
     /// Whether it has to have `iat`, as its specification asks.
     pub needs_iat: bool,
+    /// Whether it has to have `sub`: only a logout token may do without.
+    pub needs_sub: bool,
 }
 
 /// The `iss` that a token claims, unverified: good for finding whose keys to try, and for nothing else.
@@ -134,7 +137,8 @@ pub async fn verify(cx: &Cx<'_>, text: &str, wanted: &Wanted<'_>) -> Checked<Ass
     if wanted.needs_iat && iat.is_none() {
         return Err(Rejection::Because("no `iat`"));
     }
-    let (iss, sub) = wanted.keys.parties(&claims).ok_or(Rejection::Because("another `iss` or `sub`"))?;
+    let (iss, sub) =
+        wanted.keys.parties(&claims, wanted.needs_sub).ok_or(Rejection::Because("another `iss` or `sub`"))?;
     let aud = wanted.keys.audience(&claims).ok_or(Rejection::Told(Reason::AssertionAudience))?;
     if !wanted.audience.iter().any(|one| is_named(aud, one)) && !wanted.keys.also_takes(aud) {
         return Err(Rejection::Told(Reason::AssertionAudience));
@@ -203,9 +207,12 @@ impl<'a> KeySource<'a> {
     }
 
     /// Issuer and subject; nothing if they are not those of the source.
-    fn parties<'c>(self, claims: &'c Map<String, Value>) -> Option<(&'a str, &'c str)> {
+    fn parties<'c>(self, claims: &'c Map<String, Value>, needs_sub: bool) -> Option<(&'a str, &'c str)> {
         let text = |name: &str| claims.get(name).and_then(Value::as_str);
-        let sub = text("sub").filter(|sub| (1..=MAX_SUBJECT).contains(&sub.len()))?;
+        let sub = match claims.get("sub") {
+            None if !needs_sub => "",
+            _ => text("sub").filter(|sub| (1..=MAX_SUBJECT).contains(&sub.len()))?,
+        };
         match self {
             Self::Client(client) => (text("iss")? == client.id && sub == client.id).then_some((&client.id, sub)),
             Self::Issuer(issuer) => {

@@ -129,6 +129,23 @@ pub fn problems(config: &Config, body: &IssuerBody) -> Vec<String> {
     if is_spiffe && (body.uses != [Use::Workload] || (body.jwks.is_none() && body.jwks_uri.is_none())) {
         all.push("a trust domain has `workload` as its one use, and its bundle as `jwks` or at `jwks_uri`".to_owned());
     }
+    if body.client_secret.is_some() && config.providers().is_none() {
+        all.push(
+            "`client_secret` cannot be kept here: this Worker needs the secret `PEOPLE_KEK` of the one with the role `authorize`"
+                .to_owned(),
+        );
+    }
+    if body.uses.contains(&Use::SignIn) {
+        let is_pinned = body.issuer != GOOGLE || body.rules.iter().any(|rule| rule.claim == "hd");
+        if body.creates_users && !is_pinned {
+            all.push(
+                "everybody has an account there: with `creates_users`, add a rule on `hd`, your domain".to_owned(),
+            );
+        }
+        if outbound::admit(config, &body.issuer).is_none() {
+            all.push("`issuer` may not be called: people sign in over https at a public name".to_owned());
+        }
+    }
     all.extend(body.jwks.as_ref().and_then(|jwks| keysets::check(jwks, is_spiffe).err()));
     let fetched = match (&body.jwks, &body.jwks_uri) {
         (Some(_), _) => None,

@@ -5,7 +5,7 @@
 //!    not hold, for one of them may be what somebody else could choose.
 //! 2. Text is compared as it is, numbers and booleans by their JSON text. Nothing else equals anything.
 
-use crate::model::issuer::{Rule, Test};
+use crate::model::issuer::{Rule, Test, find};
 use serde_json::{Map, Value};
 
 /// Whether every one of the rules holds.
@@ -14,8 +14,7 @@ pub fn rules_hold(rules: &[Rule], claims: &Map<String, Value>) -> bool {
 }
 
 fn holds(rule: &Rule, claims: &Map<String, Value>) -> bool {
-    let mut found = Vec::new();
-    find(claims, &rule.claim, &mut found);
+    let found = find(claims, &rule.claim);
     let [value] = found.as_slice() else { return false };
     match value {
         Value::String(text) => passes(&rule.test, text),
@@ -29,16 +28,6 @@ fn passes(test: &Test, text: &str) -> bool {
         Test::Equals(wanted) => text == wanted,
         Test::Prefix(wanted) => text.starts_with(wanted.as_str()),
         Test::OneOf(wanted) => wanted.iter().any(|wanted| wanted == text),
-    }
-}
-
-fn find<'a>(members: &'a Map<String, Value>, path: &str, found: &mut Vec<&'a Value>) {
-    found.extend(members.get(path));
-    for (at, separator) in path.match_indices(['.', '/']) {
-        let (name, rest) = path.split_at(at);
-        if let Some(Value::Object(inner)) = members.get(name) {
-            find(inner, rest.strip_prefix(separator).unwrap_or(rest), found);
-        }
     }
 }
 

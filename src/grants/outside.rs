@@ -81,7 +81,7 @@ pub struct Taken<'a> {
 /// redeemed.
 pub async fn verify(cx: &Cx<'_>, request: &TokenRequest<'_>, text: &str, taken: &Taken<'_>) -> Result<Outside> {
     let Taken { issuer, types, audience, single_use, needs_iat, reason } = *taken;
-    let wanted = Wanted { keys: KeySource::Issuer(issuer), types, audience, single_use, needs_iat };
+    let wanted = Wanted { keys: KeySource::Issuer(issuer), types, audience, single_use, needs_iat, needs_sub: true };
     let verified = async {
         let assertion = federation::verify(cx, text, &wanted).await?;
         let outside = read_all(assertion).map_err(Rejection::Because)?;
@@ -177,6 +177,9 @@ pub async fn subject(cx: &Cx<'_>, request: &TokenRequest<'_>, text: &str, caller
     let named = (assertion.sub.as_str(), &assertion.claims);
     let user = users::named(cx, &issuer, named, Some(&caller.client.id)).await?;
     let user = user.ok_or_else(|| reason.because("it is about nobody who is known here"))?;
+    let told = (&assertion.claims, false);
+    let user = users::told(cx, &issuer.body, user, told, Some(&caller.client.id)).await;
+    let user = user.map_err(|rejection| rejection.refuse(reason))?;
     Ok(Subject { id: user.id.clone(), scope, ceiling: issuer.body.scope.clone(), jkt, origin })
 }
 
@@ -199,6 +202,8 @@ pub async fn about_user(
     let named = (assertion.sub.as_str(), &assertion.claims);
     let user = users::named(cx, issuer, named, Some(&client.id)).await?;
     let user = user.ok_or_else(|| invalid_assertion("it is about nobody who is known here"))?;
+    let user = users::told(cx, &issuer.body, user, (&assertion.claims, false), Some(&client.id)).await;
+    let user = user.map_err(|rejection| rejection.refuse(Reason::InvalidAssertion))?;
     facts.subject = Some(user.id.clone());
     let ceilings: Vec<&Scope> = scope.iter().chain(&issuer.body.scope).collect();
     let target = target(cx, client, &Requested { ceilings, ..requested }, facts).await?;

@@ -87,7 +87,9 @@ event_types! {
     AuthorizationRefused = "authorization.refused",
     /// A person has signed in.
     SessionBegun = "session.begun",
-    /// A person has signed out.
+    /// An identity provider vouches for somebody who may not sign in.
+    SessionRefused = "session.refused",
+    /// A person has signed out, or was signed out by the identity provider.
     SessionEnded = "session.ended",
     /// A person has allowed a client something.
     ConsentGranted = "consent.granted",
@@ -157,7 +159,7 @@ event_types! {
     StreamDeleted = "stream.deleted",
     /// A request to the event streams was refused.
     StreamRefused = "stream.refused",
-    /// The key set of a client or an outside issuer could not be fetched.
+    /// The key set of a client or an outside issuer, or its configuration, could not be fetched.
     KeySetFailed = "key_set.failed",
     /// Signals that their receiver did not take were dropped.
     SignalDropped = "signal.dropped",

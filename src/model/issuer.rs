@@ -3,6 +3,7 @@
 use super::Registered;
 use crate::oauth::Scope;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// How many characters a name or the path of a claim may have.
 pub const MAX_TEXT: usize = 200;
@@ -10,6 +11,10 @@ pub const MAX_TEXT: usize = 200;
 pub const MAX_URI: usize = 2_048;
 /// How many rules an issuer or a workload may have.
 pub const MAX_RULES: usize = 20;
+/// How many claims of an issuer policies may see.
+pub const MAX_CLAIMS: usize = 20;
+/// What an issuer is asked for at `sign_in` unless it says otherwise.
+pub const SCOPES: &str = "openid profile email";
 /// How many values a rule may have.
 pub const MAX_VALUES: usize = 100;
 
@@ -47,6 +52,27 @@ pub struct IssuerBody {
     /// The most that its assertions about users are worth; absent: no ceiling but policy.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
+    /// What it calls us, for `sign_in`: the `aud` of its ID tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_id: Option<String>,
+    /// The secret that goes with `client_id`: in a request as it is, in a record sealed, and never shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<String>,
+    /// What it is asked for at `sign_in`; absent: [`SCOPES`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scopes: Option<Scope>,
+    /// The claim that has the groups of a user; absent: an administrator says them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups_claim: Option<String>,
+    /// The same of roles.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roles_claim: Option<String>,
+    /// The claims that policies may see of a user.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
+    /// What people are shown on the button; absent: its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub label: Option<String>,
 }
 
 fn oidc() -> String {
@@ -57,8 +83,17 @@ impl IssuerBody {
     /// Everything that is wrong with it beyond its shape; each problem names the member.
     pub fn problems(&self) -> Vec<String> {
         let texts = [("name", Some(&self.name), MAX_TEXT), ("issuer", Some(&self.issuer), MAX_URI)];
-        let uris = [("jwks_uri", self.jwks_uri.as_ref(), MAX_URI), ("audience", self.audience.as_ref(), MAX_URI)];
-        let texts = texts.into_iter().chain(uris);
+        let others = [
+            ("jwks_uri", self.jwks_uri.as_ref(), MAX_URI),
+            ("audience", self.audience.as_ref(), MAX_URI),
+            ("client_id", self.client_id.as_ref(), MAX_TEXT),
+            ("client_secret", self.client_secret.as_ref(), MAX_URI),
+            ("groups_claim", self.groups_claim.as_ref(), MAX_TEXT),
+            ("roles_claim", self.roles_claim.as_ref(), MAX_TEXT),
+            ("label", self.label.as_ref(), MAX_TEXT),
+        ];
+        let claims = self.claims.iter().map(|claim| ("claims", Some(claim), MAX_TEXT));
+        let texts = texts.into_iter().chain(others).chain(claims);
         let mut all: Vec<String> = texts.filter_map(|(name, text, most)| fits(name, text?, most).err()).collect();
         let mut refuse = |when: bool, why: &str| {
             if when {
@@ -69,6 +104,17 @@ impl IssuerBody {
         refuse(
             self.audience.is_some() && self.uses != [Use::Workload],
             "`audience` goes with `workload` as the one use: others have to name this issuer",
+        );
+        let signs_in = self.uses.contains(&Use::SignIn);
+        refuse(signs_in && self.client_id.is_none(), "`sign_in` needs the `client_id` that this issuer has given");
+        refuse(
+            !signs_in && [&self.client_id, &self.client_secret, &self.label].into_iter().any(Option::is_some),
+            "`client_id`, `client_secret` and `label` go with `sign_in` among the `uses`",
+        );
+        refuse(self.scopes.as_ref().is_some_and(|all| !all.contains("openid")), "`scopes` must have `openid`");
+        refuse(
+            self.claims.len() > MAX_CLAIMS || self.claims.iter().any(|claim| claim.contains('=')),
+            "`claims` may have 20 names at most, without `=`",
         );
         refuse(
             self.jwks.is_some() && self.jwks_uri.is_some(),
@@ -91,11 +137,13 @@ pub enum Use {
     IdJag,
     /// They are subject tokens of a token exchange (RFC 8693 §2.1).
     TokenExchange,
+    /// People sign in there (OpenID Connect Core §3.1).
+    SignIn,
 }
 
 impl Use {
     /// Every use there is.
-    pub const ALL: [Self; 4] = [Self::Workload, Self::JwtBearer, Self::IdJag, Self::TokenExchange];
+    pub const ALL: [Self; 5] = [Self::Workload, Self::JwtBearer, Self::IdJag, Self::TokenExchange, Self::SignIn];
 
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -104,8 +152,21 @@ impl Use {
             Self::JwtBearer => "jwt_bearer",
             Self::IdJag => "id_jag",
             Self::TokenExchange => "token_exchange",
+            Self::SignIn => "sign_in",
         }
     }
+}
+
+/// What the claims have under a path: members of objects are reached with `.` or `/`, in every reading of the path.
+pub fn find<'a>(claims: &'a Map<String, Value>, path: &str) -> Vec<&'a Value> {
+    let mut found: Vec<&Value> = claims.get(path).into_iter().collect();
+    for (at, separator) in path.match_indices(['.', '/']) {
+        let (name, rest) = path.split_at(at);
+        if let Some(Value::Object(inner)) = claims.get(name) {
+            found.extend(find(inner, rest.strip_prefix(separator).unwrap_or(rest)));
+        }
+    }
+    found
 }
 
 /// What one claim must be.

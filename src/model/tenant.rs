@@ -103,6 +103,9 @@ pub struct Settings {
     pub dpop_nonce: bool,
     /// For how many days events are kept, 1 to 3650.
     pub event_retention_days: u16,
+    /// Whether a logout that an identity provider tells of ends the refresh tokens of the person too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub logout_ends_grants: bool,
     /// How much it may have; nothing while there is no quota.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quotas: Option<Quotas>,
@@ -137,6 +140,7 @@ impl Default for Settings {
             event_retention_days: RETENTION_DAYS,
             quotas: None,
             registration: RegistrationRules::default(),
+            logout_ends_grants: false,
         }
     }
 }

@@ -27,6 +27,9 @@ pub struct UserBody {
     pub roles: Vec<String>,
     /// Words that policies can refer to.
     pub groups: Vec<String>,
+    /// What issuers say besides, as `name=value`: words that policies can refer to.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub claims: Vec<String>,
     /// What outside issuers call them; a user is found by nothing else.
     pub accounts: Vec<Account>,
 }
@@ -51,7 +54,7 @@ impl UserBody {
                 all.push(format!("`{field}` must have 1 to {MAX_TEXT} characters"));
             }
         }
-        for (field, words) in [("roles", &self.roles), ("groups", &self.groups)] {
+        for (field, words) in [("roles", &self.roles), ("groups", &self.groups), ("claims", &self.claims)] {
             if words.len() > MAX_ITEMS || !words.iter().all(fits) {
                 all.push(format!("`{field}` may have {MAX_ITEMS} items of 1 to {MAX_TEXT} characters at most"));
             }

@@ -20,6 +20,28 @@ pub fn by_issuer(tenant: &str, iss: &str) -> Query<Issuer> {
     query!(read, concat!(columns!(), " WHERE tenant = ?1 AND issuer = ?2"), tenant, iss)
 }
 
+/// The issuers that people may sign in with, by id: what is good for something else may be among them.
+pub fn for_sign_in(tenant: &str, limit: i64) -> Query<Issuer> {
+    query!(
+        read,
+        concat!(columns!(), " WHERE tenant = ?1 AND instr(body, '\"sign_in\"') > 0 ORDER BY id LIMIT ?2"),
+        tenant,
+        limit
+    )
+}
+
+/// Puts a client secret that was sealed anew in the place of what it was sealed as.
+pub fn reseal(tenant: &str, id: &str, old: &str, new: &str) -> Sql {
+    sql!(
+        "UPDATE issuers SET body = json_set(body, '$.client_secret', ?4) \
+         WHERE tenant = ?1 AND id = ?2 AND body ->> '$.client_secret' = ?3",
+        tenant,
+        id,
+        old,
+        new
+    )
+}
+
 /// Registers an issuer; the guard of a chain.
 pub fn insert(tenant: &str, id: &str, body: &IssuerBody, json: String, now: i64) -> Sql {
     sql!(

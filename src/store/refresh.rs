@@ -58,6 +58,16 @@ pub fn revoke(tenant: &str, id: &str) -> Sql {
     )
 }
 
+/// Revokes all families of a person; the guard of a chain.
+pub fn revoke_of_user(tenant: &str, user: &str) -> Sql {
+    sql!(
+        "UPDATE refresh_families INDEXED BY refresh_families_by_user SET status = 'revoked' \
+         WHERE tenant = ?1 AND user = ?2 AND status = 'active'",
+        tenant,
+        user
+    )
+}
+
 /// Forgets families that have ended, `limit` at the most.
 pub fn forget(now: i64, limit: i64) -> Sql {
     sql!(

@@ -43,6 +43,38 @@ pub fn delete_of_user(tenant: &str, user: &str) -> Sql {
     sql!("DELETE FROM sessions WHERE tenant = ?1 AND user = ?2", tenant, user)
 }
 
+/// Whose session an issuer calls `sid`.
+pub fn user_of(tenant: &str, issuer: &str, sid: &str) -> Query<String> {
+    query!(
+        |row| row.text("user"),
+        "SELECT user FROM sessions INDEXED BY sessions_by_sid WHERE tenant = ?1 AND issuer = ?2 AND sid = ?3 LIMIT 1",
+        tenant,
+        issuer,
+        sid
+    )
+}
+
+/// Ends the sessions of a person that an issuer calls `sid`; the guard of a chain.
+pub fn delete_by_sid(tenant: &str, issuer: &str, sid: &str, user: &str) -> Sql {
+    sql!(
+        "DELETE FROM sessions INDEXED BY sessions_by_sid WHERE tenant = ?1 AND issuer = ?2 AND sid = ?3 AND user = ?4",
+        tenant,
+        issuer,
+        sid,
+        user
+    )
+}
+
+/// Ends the sessions of a person that an issuer has begun; the guard of a chain.
+pub fn delete_by_issuer(tenant: &str, issuer: &str, user: &str) -> Sql {
+    sql!(
+        "DELETE FROM sessions INDEXED BY sessions_by_user WHERE tenant = ?1 AND user = ?3 AND issuer = ?2",
+        tenant,
+        issuer,
+        user
+    )
+}
+
 /// Forgets sessions that have ended, `limit` at the most.
 pub fn forget(now: i64, limit: i64) -> Sql {
     sql!(

@@ -1,6 +1,6 @@
 //! Single use of assertions and proofs. A row is the use; the primary key makes the second one fail.
 
-use super::sql;
+use super::{Query, query, sql};
 use crate::ports::Sql;
 
 /// Redeems; changes a row if it was not redeemed before. From the second `until` on it is not accepted anyway.
@@ -11,6 +11,17 @@ pub fn redeem(tenant: &str, kind: &str, key: &str, until: i64) -> Sql {
         kind,
         key,
         until
+    )
+}
+
+/// A row if it was redeemed.
+pub fn is_redeemed(tenant: &str, kind: &str, key: &str) -> Query<i64> {
+    query!(
+        |row| row.int("until"),
+        "SELECT until FROM spent WHERE tenant = ?1 AND kind = ?2 AND key = ?3",
+        tenant,
+        kind,
+        key
     )
 }
 

@@ -13,14 +13,14 @@ use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
 use super::admin::{events, identities, keys, kill, metrics, registration_tokens};
 use super::oauth::{device_authorization, discovery, introspect, par, register, revoke, status_list, token, userinfo};
-use super::pages::{authorize, device, sign_in};
+use super::pages::{authorize, callback, device, sign_in};
 use super::router::Gives::{Document, Html, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged, Text};
 use super::router::Takes::{Form, Json, JsonOrNothing, Page, Query};
 use super::router::{Endpoint, Gives, Row, Takes};
 use super::schema::objects::{
     AUTHORIZATION_REQUEST, DECISION, DEVICE_AUTHORIZATION, DEVICE_REQUEST, EMPTY, HEALTH, INTROSPECTION, KEY_SET,
-    LEASE, LEASE_REQUEST, PUSHED, RECEIPT, RESOURCE_METADATA, SERVER_METADATA, SIGN_IN, SIGN_OUT, TOKEN, TOKEN_QUERY,
-    USER_CODE, USER_INFO,
+    LEASE, LEASE_REQUEST, LOGOUT, PUSHED, RECEIPT, RESOURCE_METADATA, SERVER_METADATA, SIGN_IN, SIGN_OUT, TOKEN,
+    TOKEN_QUERY, USER_CODE, USER_INFO,
 };
 use super::ssf::{self, MANAGE, READ};
 use super::vault::lease;
@@ -72,7 +72,9 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/authorize" Authorize Page(authorize::post), Form(&AUTHORIZATION_REQUEST) => 200 Html, [303, 400], "The same by POST (RFC 6749 §3.1)";
     Get "/t/{tenant}/authorize/{id}" Authorize Page(authorize::resume), Takes::Nothing => 200 Html, [303, 400], "The page on which the person decides";
     Post "/t/{tenant}/authorize/{id}" Authorize Page(authorize::decide), Form(&DECISION) => 303 Gives::Nothing, [400, 403, 409], "The person decides";
-    Post "/t/{tenant}/sign-in" Authorize Page(sign_in::post), Form(&SIGN_IN) => 303 Gives::Nothing, [400, 403], "A person chooses how to sign in";
+    Post "/t/{tenant}/sign-in" Authorize Page(sign_in::post), Form(&SIGN_IN) => 200 Html, [303, 400, 403, 502], "A person chooses how to sign in";
+    Get "/t/{tenant}/sign-in/callback" Authorize Page(callback::get), Query(callback::PARAMETERS, false) => 303 Gives::Nothing, [400, 403, 429, 502], "An identity provider sends a person back (OpenID Connect Core §3.1.2.5)";
+    Post "/t/{tenant}/sign-in/backchannel-logout" Authorize Client(callback::logout), Form(&LOGOUT) => 200 Gives::Nothing, [400, 413], "An identity provider ends sessions (OpenID Connect Back-Channel Logout 1.0)";
     Post "/t/{tenant}/sign-out" Authorize Page(sign_in::sign_out), Form(&SIGN_OUT) => 303 Gives::Nothing, [400, 403], "A person signs out";
 
     Post "/t/{tenant}/register" Authorize Public(register::post), Json(&register::REGISTRATION_REQUEST) => 201 One(&register::REGISTRATION_RESPONSE), [400, 401, 403, 409, 413, 429], "Register a client (RFC 7591), where the tenant lets clients do so";

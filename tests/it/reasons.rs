@@ -326,6 +326,12 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
             hub.admin("PUT", &format!("clients/{}", agent.client_id)).header("if-match", "\"0\"").json(&metadata).send()
         }
         Reason::InvalidQuery => hub.admin("GET", "clients?unknown=1").send(),
+        Reason::SignInExpired
+        | Reason::SignInDeclined
+        | Reason::SignInInvalid
+        | Reason::IdentityProviderDown
+        | Reason::UnknownAccount
+        | Reason::InvalidLogoutToken => crate::routes::sign_in::provoke(reason),
         Reason::UnknownClient
         | Reason::UnknownRedirectUri
         | Reason::UnsupportedResponseType
@@ -367,6 +373,7 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         | Reason::RequestUriPushed
         | Reason::PushRequired
         | Reason::UnmetAuthentication
+        | Reason::StepUpRequired
         | Reason::DeviceNotAllowed
         | Reason::TooManyDeviceCodes
         | Reason::UnknownUserCode

@@ -22,6 +22,7 @@ pub async fn verify(cx: &Cx<'_>, client: &Client, text: &str) -> Checked<()> {
         audience: &audience,
         single_use: true,
         needs_iat: false,
+        needs_sub: true,
     };
     federation::verify(cx, text, &wanted).await.map(drop)
 }

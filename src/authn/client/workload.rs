@@ -29,8 +29,14 @@ pub async fn verify(cx: &Cx<'_>, method: AuthMethod, text: &str, named: Option<R
     }
     let types = if is_svid { SVID_TYPES } else { TYPES };
     let audience = [cx.issuer()];
-    let wanted =
-        Wanted { keys: KeySource::Issuer(&issuer), types, audience: &audience, single_use: false, needs_iat: false };
+    let wanted = Wanted {
+        keys: KeySource::Issuer(&issuer),
+        types,
+        audience: &audience,
+        single_use: false,
+        needs_iat: false,
+        needs_sub: true,
+    };
     let assertion = federation::verify(cx, text, &wanted).await?;
     if check::is_stopped(cx, assertion.digest().as_deref()).await? {
         return Err(Rejection::Because("it was stopped"));

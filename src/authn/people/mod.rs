@@ -5,6 +5,8 @@
 
 pub mod browser;
 pub mod demo;
+pub mod logout;
+pub mod oidc;
 pub mod session;
 
 pub use session::Person;

@@ -58,8 +58,9 @@ pub async fn find(cx: &Cx<'_>, cookie: &str) -> Result<Option<Person>> {
         return Ok(None);
     };
     let user = users::load(cx, &session.user).await?.filter(|user| user.status == Status::Active);
-    // Whoever was stopped for a while signs in anew.
-    let user = user.filter(|user| session.auth_time > user.revoked_before);
+    // A stop for good outlives every session that began before it, whenever the person authenticated.
+    let begun_at = session.expires_at.saturating_sub(SECONDS);
+    let user = user.filter(|user| begun_at > user.revoked_before.max(cx.tenant.revoked_before));
     Ok(user.map(|user| Person { session, user }))
 }
 

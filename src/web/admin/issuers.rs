@@ -6,7 +6,7 @@ use crate::context::Cx;
 use crate::directory::issuers;
 use crate::error::Result;
 use crate::federation::presets;
-use crate::model::issuer::{MAX_RULES, MAX_TEXT, MAX_URI, Use};
+use crate::model::issuer::{MAX_CLAIMS, MAX_RULES, MAX_TEXT, MAX_URI, Use};
 use crate::model::{Issuer, IssuerBody};
 use crate::store;
 use crate::web::AdminCall;
@@ -25,16 +25,25 @@ const BODY_MEMBERS: &[Member] = members![
     may "rules" Kind::List(&Kind::Object(&RULE), MAX_RULES),
     may "creates_users" Kind::Boolean,
     may "scope" SCOPE,
+    may "client_id" Kind::Text(MAX_TEXT),
+    may "scopes" SCOPE,
+    may "groups_claim" Kind::Text(MAX_TEXT),
+    may "roles_claim" Kind::Text(MAX_TEXT),
+    may "claims" Kind::List(&Kind::Text(MAX_TEXT), MAX_CLAIMS),
+    may "label" Kind::Text(MAX_TEXT),
 ];
+
+/// What is written and never shown.
+const SECRET: &[Member] = members![may "client_secret" Kind::Text(MAX_URI)];
 
 object!(
     /// What an issuer is registered with.
-    BODY = "IssuerBody" [members![may "id" SLUG], BODY_MEMBERS]
+    BODY = "IssuerBody" [members![may "id" SLUG], BODY_MEMBERS, SECRET]
 );
 
 object!(
     /// What an issuer is changed to: as shown, or without what only the server sets.
-    PUT_BODY = "IssuerUpdate" [BODY_MEMBERS, members![
+    PUT_BODY = "IssuerUpdate" [BODY_MEMBERS, SECRET, members![
         read "id" Kind::Word,
         read "created_at" Kind::Time,
         read "updated_at" Kind::Time,
@@ -70,7 +79,7 @@ impl Aggregate for Issuers {
     fn view(_: &Cx<'_>, issuer: &Issuer) -> Map<String, Value> {
         Shown {
             id: ("id", &issuer.id),
-            body: &issuer.body,
+            body: &IssuerBody { client_secret: None, ..issuer.body.clone() },
             status: None,
             created: ("created_at", issuer.created_at),
             updated_at: issuer.updated_at,

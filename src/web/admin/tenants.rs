@@ -53,6 +53,7 @@ object!(
         may "max_actors" Kind::Whole(1, 10),
         may "dpop_nonce" Kind::Boolean,
         may "event_retention_days" Kind::Whole(1, 3_650),
+        may "logout_ends_grants" Kind::Boolean,
         may "quotas" Kind::Object(&QUOTAS),
         may "registration" Kind::Object(&REGISTRATION_RULES),
     ]]

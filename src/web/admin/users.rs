@@ -29,6 +29,7 @@ const BODY_MEMBERS: &[Member] = members![
     may "email" Kind::Text(MAX_TEXT),
     may "roles" WORDS,
     may "groups" WORDS,
+    may "claims" WORDS,
     may "accounts" ACCOUNTS,
 ];
 
@@ -103,7 +104,7 @@ impl Aggregate for Users {
     }
 
     async fn update(call: AdminCall<'_>, present: User, body: UserBody) -> Result<User> {
-        users::update(call.cx, present, body, call.admin).await
+        users::update(call.cx, present, body, Some(call.admin)).await
     }
 
     async fn delete(call: AdminCall<'_>, present: &User) -> Result<()> {

@@ -3,7 +3,7 @@
 use super::consent;
 use super::cookies::{forget, keep, kept};
 use super::layout::Page;
-use super::{expect_tag, form, language, person, sign_in, tag};
+use super::{callback, expect_tag, form, language, person, sign_in, tag};
 use crate::authn::people::{Person, browser};
 use crate::authorize::{self, Ask, Choice, DECIDED_SECONDS as SECONDS, Duration, Outcome};
 use crate::error::{Error, Reason, Result};
@@ -38,28 +38,44 @@ pub async fn take(call: Call<'_>, request: authorize::Request, problem: Option<R
     let request = request.in_session(session);
     let outcome = authorize::run(call.cx, &request, problem, person.as_ref()).await?;
     let id = call.cx.new_id();
-    let response = show(call, &id, outcome, person.as_ref())?;
-    match response.status {
-        200 => {
-            let sealed = browser::seal(call.cx, KIND, &request, SECONDS)?;
-            Ok(keep(call.cx, call.request, response, (KIND, &id), &sealed, SECONDS))
-        }
-        _ => Ok(response),
-    }
+    let response = match at_once(call, &id, &request, &outcome).await? {
+        Some(response) => response,
+        None => match show(call, &id, outcome, person.as_ref()).await? {
+            response if response.status == 200 => response,
+            response => return Ok(response),
+        },
+    };
+    let sealed = browser::seal(call.cx, KIND, &request, SECONDS)?;
+    Ok(keep(call.cx, call.request, response, (KIND, &id), &sealed, SECONDS))
+}
+
+/// The way to the only identity provider. Where it is in trouble, the page says what there is.
+async fn at_once(
+    call: Call<'_>,
+    id: &str,
+    request: &authorize::Request,
+    outcome: &Outcome,
+) -> Result<Option<Response>> {
+    let Outcome::SignIn(Some(asked)) = outcome else { return Ok(None) };
+    let Some(issuer) = sign_in::only(call, asked).await? else { return Ok(None) };
+    let begun = callback::begin(call, &issuer, Some(id), &sign_in::wishes(request, false)).await;
+    Ok(begun.ok().map(|(to, keeping)| keeping(Response::redirect(to))))
 }
 
 /// The request goes on: its person has signed in.
 pub async fn resume(call: Call<'_>) -> Result<Response> {
-    let (id, request) = kept_request(call)?;
+    let id = call.id(0)?;
+    let request = kept_request(call, id)?;
     let person = person(call).await?;
     let outcome = authorize::run(call.cx, &request, None, person.as_ref()).await?;
-    let response = show(call, id, outcome, person.as_ref())?;
+    let response = show(call, id, outcome, person.as_ref()).await?;
     Ok(if response.status == 200 { response } else { forget(call.cx, call.request, response, (KIND, id)) })
 }
 
 /// The person decides.
 pub async fn decide(call: Call<'_>) -> Result<Response> {
-    let (id, request) = kept_request(call)?;
+    let id = call.id(0)?;
+    let request = kept_request(call, id)?;
     let form = form(call)?;
     let Some(person) = person(call).await? else {
         // Signing in leads back to the page: the request is still here.
@@ -69,7 +85,7 @@ pub async fn decide(call: Call<'_>) -> Result<Response> {
     let outcome = authorize::run(call.cx, &request, None, Some(&person)).await?;
     let ask = match Ask::of(outcome) {
         Ok(ask) => ask,
-        Err(other) => return show(call, id, *other, Some(&person)),
+        Err(other) => return show(call, id, *other, Some(&person)).await,
     };
     let to = match form.get("decision") {
         Some("allow") => authorize::approve(call.cx, &request, &ask, &person, &choices(&form)).await?,
@@ -78,12 +94,10 @@ pub async fn decide(call: Call<'_>) -> Result<Response> {
     Ok(forget(call.cx, call.request, Response::redirect(to), (KIND, id)))
 }
 
-/// The request that the browser keeps under the id in the path.
-fn kept_request<'a>(call: Call<'a>) -> Result<(&'a str, authorize::Request)> {
-    let id = call.id(0)?;
+/// The request that the browser keeps under that id.
+pub fn kept_request(call: Call<'_>, id: &str) -> Result<authorize::Request> {
     let sealed = kept(call.cx, call.request, KIND, id).ok_or(Reason::FormExpired)?;
-    let request = browser::open(call.cx, KIND, &sealed).ok_or(Reason::FormExpired)?;
-    Ok((id, request))
+    browser::open(call.cx, KIND, &sealed).ok_or_else(|| Reason::FormExpired.into())
 }
 
 /// What is ticked, each for as long as its own field or that of the page says.
@@ -93,11 +107,14 @@ fn choices(form: &Form) -> Vec<Choice> {
     form.all("scope").map(|scope| Choice { scope: scope.to_owned(), duration: own(scope).unwrap_or(above) }).collect()
 }
 
-fn show(call: Call<'_>, id: &str, outcome: Outcome, person: Option<&Person>) -> Result<Response> {
+async fn show(call: Call<'_>, id: &str, outcome: Outcome, person: Option<&Person>) -> Result<Response> {
     let language = language(call.request);
     match (outcome, person) {
         (Outcome::Response(to), _) => Ok(Response::redirect(to)),
-        (Outcome::SignIn(asked), _) => Ok(sign_in::page(call, language, Some((id, asked.as_deref()))).respond(200)),
+        (Outcome::SignIn(asked), _) => {
+            let again = call.request.query == sign_in::AGAIN;
+            Ok(sign_in::page(call, language, Some((id, asked.as_deref())), again).await?.respond(200))
+        }
         (Outcome::Ask(ask), Some(person)) => {
             let tag = tag(call, person, id)?;
             let page: Page = consent::page(call.cx, language, &ask, person, (id, &tag));

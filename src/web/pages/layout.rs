@@ -54,6 +54,11 @@ impl Page {
 
 /// The page of an error.
 pub fn error(error: &Error, language: Language) -> Response {
+    error_before(error, language, None)
+}
+
+/// The same, with the way on where it is worth to try again.
+pub fn error_before(error: &Error, language: Language, again: Option<&str>) -> Response {
     let texts = language.texts();
     let (wire, decision) = match error {
         Error::Refused(refusal) => (refusal.reason.wire(), refusal.decision.as_deref()),
@@ -63,7 +68,10 @@ pub fn error(error: &Error, language: Language) -> Response {
         h1 { (texts.error) }
         p lang="en" { (wire.description) }
         @if let Some(decision) = decision { p.quiet { code { (decision) } } }
-        p { (texts.go_back) }
+        @match again {
+            Some(path) => p { a href=(path) { (texts.try_again) } }
+            None => p { (texts.go_back) }
+        }
     };
     let page = Page { language, title: texts.error.to_owned(), content, form_targets: vec![] };
     let response = page.respond(wire.status);

@@ -6,6 +6,7 @@
 //! 3. Texts are in one table, in English and German (`texts`).
 
 pub mod authorize;
+pub mod callback;
 mod consent;
 mod cookies;
 pub mod device;

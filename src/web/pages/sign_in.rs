@@ -1,49 +1,115 @@
 //! `/t/{tenant}/sign-in` and `/t/{tenant}/sign-out`.
 
-use super::layout::Page;
+use super::layout::{self, Page};
 use super::texts::Language;
-use super::{cookies, expect_tag, form, paths, person};
+use super::{callback, cookies, expect_tag, form, language, paths, person};
+use crate::authn::people::oidc::Wishes;
 use crate::authn::people::{demo, session};
-use crate::authorize::Asked;
+use crate::authorize::{self, Asked};
+use crate::directory::issuers;
 use crate::error::{Reason, Result};
-use crate::model::id;
+use crate::model::{Issuer, Registration, id};
 use crate::oauth::Form;
 use crate::web::{Call, Response};
 use maud::html;
 
-/// The page on which a person chooses how to sign in; for a request under way, or for the person's own page.
-pub fn page(call: Call<'_>, language: Language, request: Option<(&str, Option<&Asked>)>) -> Page {
+/// The query of a page to which somebody comes who has signed out.
+pub const AGAIN: &str = "again";
+
+/// The page on which a person chooses how to sign in; for a request under way, or for the person's own page. `again`: as somebody else.
+pub async fn page(
+    call: Call<'_>,
+    language: Language,
+    request: Option<(&str, Option<&Asked>)>,
+    again: bool,
+) -> Result<Page> {
     let (cx, texts) = (call.cx, language.texts());
+    let providers = issuers::providers(cx).await?;
+    let is_development = cx.config.is_development();
     let content = html! {
         h1 { (texts.sign_in) }
         @if let Some((_, Some(asked))) = request { p { (texts.sign_in_to) " " strong { (asked.client.metadata.client_name) } } }
         form method="post" action=(paths::sign_in(cx)) {
             @if let Some((id, _)) = request { input type="hidden" name="request" value=(id); }
-            @if cx.config.is_development() {
+            @if again { input type="hidden" name="again" value="1"; }
+            @for provider in providers.iter() {
+                button.main.wide name="provider" value=(provider.id) { (texts.sign_in_with) " " (label(provider)) }
+            }
+            @if is_development {
                 button.main.wide name="provider" value=(demo::NAME) { (texts.sign_in_with) " " (texts.demo) }
                 p.quiet { (texts.demo_note) }
-            } @else {
+            } @else if providers.is_empty() {
                 p { (texts.nobody) }
             }
         }
     };
     let form_targets =
         request.iter().filter_map(|(_, asked)| Some(paths::target(&asked.as_ref()?.redirect_uri))).collect();
-    Page { language, title: texts.sign_in.to_owned(), content, form_targets }
+    Ok(Page { language, title: texts.sign_in.to_owned(), content, form_targets })
+}
+
+fn label(Issuer { body, .. }: &Issuer) -> &str {
+    body.label.as_ref().unwrap_or(&body.name)
+}
+
+/// The one way to sign in for a client that an administrator has registered: nobody has to choose, and a stranger's client is named on a
+/// page of ours before anybody else's is shown.
+pub async fn only(call: Call<'_>, asked: &Asked) -> Result<Option<Issuer>> {
+    if call.cx.config.is_development() || asked.client.registration != Registration::Admin {
+        return Ok(None);
+    }
+    match issuers::providers(call.cx).await?.as_slice() {
+        [only] => Ok(Some(only.clone())),
+        _ => Ok(None),
+    }
+}
+
+/// How a request wants its person to sign in.
+pub fn wishes(request: &authorize::Request, again: bool) -> Wishes<'_> {
+    let others = ["max_age", "acr_values", "login_hint"].into_iter();
+    Wishes {
+        login: request.prompts("login"),
+        select_account: again || request.prompts("select_account"),
+        others: others.filter_map(|name| Some((name, request.get(name)?))).collect(),
+    }
 }
 
 /// A person has chosen how to sign in.
 pub async fn post(call: Call<'_>) -> Result<Response> {
     let form = form(call)?;
-    match form.get("provider") {
-        Some(demo::NAME) => {
-            let (user, signed_in) = demo::sign_in(call.cx).await?;
-            let (cookie, seconds) = session::begin(call.cx, &user, signed_in).await?;
-            let response = Response::redirect(paths::after(call.cx, form.get("request")));
-            Ok(response.cookie(&cookies::session(call.cx), cookie.expose(), seconds))
-        }
-        _ => Err(Reason::NoSuchProvider.into()),
+    let (cx, id) = (call.cx, form.get("request"));
+    let chosen = form.get("provider").unwrap_or_default();
+    if chosen == demo::NAME && cx.config.is_development() {
+        let (user, signed_in) = demo::sign_in(cx).await?;
+        let (cookie, seconds) = session::begin(cx, &user, signed_in).await?;
+        let response = Response::redirect(paths::after(cx, id));
+        return Ok(response.cookie(&cookies::session(cx), cookie.expose(), seconds));
     }
+    let providers = issuers::providers(cx).await?;
+    let issuer = providers.iter().find(|one| one.id == chosen).ok_or(Reason::NoSuchProvider)?;
+    let request = id.map(|id| super::authorize::kept_request(call, id)).transpose()?;
+    let again = form.get("again").is_some();
+    let wishes = match &request {
+        Some(request) => wishes(request, again),
+        None => Wishes { select_account: again, ..Wishes::default() },
+    };
+    let language = language(call.request);
+    match callback::begin(call, issuer, id, &wishes).await {
+        Ok((to, keeping)) => Ok(keeping(going_to(language, &to, label(issuer)))),
+        Err(error) => Ok(layout::error_before(&error, language, Some(&paths::after(cx, id)))),
+    }
+}
+
+/// A page that goes on to another place by itself: what follows is not the answer to a form, so that a provider may lead on to others,
+/// which no policy of ours could name.
+fn going_to(language: Language, to: &str, label: &str) -> Response {
+    let texts = language.texts();
+    let content = html! {
+        h1 { (texts.going_to) " " (label) }
+        p { a href=(to) { (texts.go_on) } }
+    };
+    let page = Page { language, title: texts.going_to.to_owned(), content, form_targets: vec![] };
+    page.respond(200).with("refresh", ["0;url=", to].concat())
 }
 
 /// A person signs out; to sign in as somebody else, where a request is under way.
@@ -54,5 +120,7 @@ pub async fn sign_out(call: Call<'_>) -> Result<Response> {
         expect_tag(call, &form, &person, request.unwrap_or_default())?;
         session::end(call.cx, &person).await?;
     }
-    Ok(Response::redirect(paths::after(call.cx, request)).cookie(&cookies::session(call.cx), "", 0))
+    // Who has just signed out is not signed in again without being asked.
+    let to = [&paths::after(call.cx, request), "?", AGAIN].concat();
+    Ok(Response::redirect(to).cookie(&cookies::session(call.cx), "", 0))
 }

@@ -53,6 +53,9 @@ texts! {
     demo: "Demonstration person", "Demonstrationsperson";
     demo_note: "Exists on this machine only: everybody here can be this person.", "Gibt es nur auf diesem Rechner: jeder hier kann diese Person sein.";
     nobody: "Nobody can sign in here yet: an administrator has to register an identity provider.", "Hier kann sich noch niemand anmelden: ein Administrator muss einen Identitätsanbieter eintragen.";
+    going_to: "Going to", "Weiter zu";
+    go_on: "Go on", "Weiter";
+    try_again: "Sign in again", "Noch einmal anmelden";
     wants_access: "wants to use", "möchte verwenden";
     signed_in_as: "You are signed in as", "Sie sind angemeldet als";
     another_person: "Not you? Sign in as somebody else", "Nicht Sie? Als jemand anderes anmelden";
@@ -87,7 +90,6 @@ texts! {
     device_approved: "The device is connected", "Das Gerät ist verbunden";
     device_denied: "You have refused the device", "Sie haben das Gerät abgelehnt";
     device_back: "You can close this page and go back to the device.", "Sie können diese Seite schließen und zum Gerät zurückkehren.";
-    go_on: "Continue", "Weiter";
     how_long: "For how long", "Für wie lange";
     as_above: "as above", "wie oben";
     once: "this time", "dieses Mal";

@@ -246,7 +246,12 @@ object!(
 
 object!(
     /// The form in which a person chooses how to sign in.
-    SIGN_IN = "SignIn" [members![must "provider" Kind::Word, may "request" Kind::Word]]
+    SIGN_IN = "SignIn" [members![must "provider" Kind::Word, may "request" Kind::Word, may "again" Kind::Word]]
+);
+
+object!(
+    /// The form with a logout token (OpenID Connect Back-Channel Logout §2.5).
+    LOGOUT = "Logout" [members![must "logout_token" Kind::Word]]
 );
 
 object!(

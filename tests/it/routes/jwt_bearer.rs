@@ -100,6 +100,24 @@ fn the_same_subject_at_two_identity_providers_is_two_users_in_all_that_is_record
     assert_eq!(claims(&ask(&chain, &chain.assertion(json!({}))))["sub"], chain.user.as_str());
 }
 
+#[test]
+fn what_an_assertion_says_of_a_user_is_a_fact_and_what_it_leaves_out_stays() {
+    let chain = Chain::new();
+    chain.trust(json!({"groups_claim": "groups", "claims": ["department"]}));
+    let cedar = format!(
+        r#"permit(principal, action == Action::"issue", resource in Resource::"{RESOURCE}") when {{
+            context has subject && context.subject.groups.contains("staff")
+            && context.subject.claims.contains("department=finance") }};"#
+    );
+    chain.hub.put_policy("everything", &cedar);
+    let ask = |claims: Value| super::jwt_bearer::ask(&chain, &chain.assertion(claims)).status;
+    assert_eq!(ask(json!({})), 400);
+    assert_eq!(ask(json!({"groups": ["staff"], "department": "finance"})), 200);
+    assert_eq!(ask(json!({})), 200, "it says nothing of them");
+    assert_eq!(ask(json!({"department": "sales"})), 400);
+    assert_eq!(ask(json!({"groups": {"staff": true}, "department": "finance"})), 400);
+}
+
 /// RFC 7523 §3; GHSA-wxg7-w2v3-w38g.
 #[test]
 fn what_is_expired_not_yet_valid_without_an_end_or_lives_too_long_is_worth_nothing() {

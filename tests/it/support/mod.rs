@@ -32,6 +32,7 @@ pub mod documents;
 pub mod doubles;
 pub mod faults;
 pub mod hub;
+pub mod idp;
 pub mod keys;
 pub mod plans;
 pub mod run;

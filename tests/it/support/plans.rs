@@ -66,6 +66,11 @@ const WALKS: &[(&str, &str, &str)] = &[
     ("DELETE FROM leases WHERE tenant = ?1 AND EXISTS", "SEARCH leases", "killing a tenant drops what it has"),
     ("SELECT n.key AS place", "SEARCH r", "a policy that is written looks for the resources and scopes that it names"),
     ("SELECT n.key AS place", "USE TEMP B-TREE FOR ORDER BY", "the names in one policy"),
+    (
+        "SELECT id, body, version, created_at, updated_at FROM issuers WHERE tenant = ?1 AND instr",
+        "SEARCH issuers USING INDEX issuers_for_sign_in",
+        "those that people sign in with, up to a bound",
+    ),
     ("SELECT shard, hash", "SEARCH policy_shards", "193 at the most"),
     ("SELECT count(*) AS n FROM (SELECT 1 FROM outbox LIMIT", "SCAN outbox", "bounded"),
     ("SELECT (SELECT count(*) FROM clients", "SEARCH", "an administrator asks what the tenant has, over indexes"),

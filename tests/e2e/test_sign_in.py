@@ -1,0 +1,91 @@
+"""People sign in with the identity provider of their organisation, which is oidc-provider as npm has it."""
+
+import os
+
+import httpx2 as httpx
+import pytest
+from hub import Process, eventually
+from person import FOLDER, NODE, answered
+from test_pages import CHALLENGE, registered
+
+CLIENT, SECRET = "writ at the idp", "a secret / with + signs"
+
+
+@pytest.fixture(scope="module")
+def idp(writ, outbound, folder):
+    """The origin of the provider, which Writ knows as `e2e-idp`."""
+    origin = outbound[2]
+    command = [NODE, FOLDER / "idp.mjs", origin, CLIENT, SECRET, writ.issuer]
+    with Process(command, folder / "idp.log") as process:
+        process.ready(lambda: httpx.get(f"{origin}/.well-known/openid-configuration").is_success, within=30)
+        body = {
+            "id": "e2e-idp",
+            "issuer": origin,
+            "name": "Example IdP",
+            "label": "Example & Sons",
+            "uses": ["sign_in"],
+            "client_id": CLIENT,
+            "client_secret": SECRET,
+            "scopes": "openid profile email groups",
+            "groups_claim": "groups",
+            "creates_users": True,
+        }
+        writ.admin("POST", "issuers", 201, json=body)
+        yield origin
+        writ.admin("DELETE", "issuers/e2e-idp", 204)
+
+
+@pytest.fixture(scope="module")
+def resource(writ) -> str:
+    """A resource of which policy permits the staff of the organisation everything."""
+    resource = f"https://e2e-{os.urandom(4).hex()}.example/mcp"
+    scopes = [{"name": "report:read", "description": "Read reports", "effect": "reads"}]
+    writ.admin("POST", "resources", 201, json={"resource": resource, "name": "Reports", "scopes": scopes})
+    writ.policy(
+        f"e2e-{resource.split('.')[0].removeprefix('https://')}",
+        f'permit(principal, action == Action::"issue", resource in Resource::"{resource}")'
+        ' when { context has subject && context.subject.groups.contains("staff") };',
+    )
+    return resource
+
+
+def request(writ, resource: str) -> str:
+    """An authorization request of a new client."""
+    parameters = {
+        "response_type": "code",
+        "client_id": registered(writ, client_name="Report reader"),
+        "redirect_uri": "http://localhost:9/callback",
+        "code_challenge": CHALLENGE,
+        "code_challenge_method": "S256",
+        "state": "some state",
+        "resource": resource,
+        "scope": "report:read",
+    }
+    return str(httpx.URL(f"{writ.issuer}/authorize", params=parameters))
+
+
+def shows(person, field: str):
+    """Waits for a page with that field: one page goes on to the next by itself."""
+    eventually(lambda: any(one["name"] == field for one in person.look()["fields"]), within=15)
+
+
+def test_a_person_signs_in_at_the_provider_decides_and_is_signed_out_by_it(writ, person, idp, resource):
+    seen = person.open(url=request(writ, resource))
+    assert seen["page"] == "signin" and "Continue with Example & Sons" in [field.get("text") for field in seen["fields"]]
+    person.signin(provider="e2e-idp")
+    shows(person, "password")
+    name = f"ada-{os.urandom(4).hex()}"
+    person.submit(fill={"login": name, "password": "any"}, press="button[type=submit]")
+    shows(person, "decision")
+    seen = person.look()
+    assert f"Dr {name}" in seen["text"] and not any(field.get("disabled") for field in seen["fields"])
+    assert "code" in answered(person.consent(scopes=["report:read"])["url"])
+    assert any(name in str(user["accounts"]) for user in writ.admin("GET", "users", 200, params={"name": f"Dr {name}"}).json()["items"])
+
+    # The session holds for another client, and the provider ends it.
+    assert person.open(url=request(writ, resource))["page"] == "consent"
+    person.open(url=f"{idp}/session/end")
+    person.submit(press="button[value=yes]")
+    ended = lambda: person.open(url=request(writ, resource))["page"] == "signin"  # noqa: E731
+    eventually(ended, within=15)
+    assert any(event["detail"] == f"by {idp}" for event in writ.events(type="session.ended"))
