@@ -232,8 +232,12 @@ fn a_line_that_policy_does_not_permit_now_is_not_forgotten_by_a_decision_about_o
     let hub = hub();
     let (client, browser) = (client(&hub), Browser::new(&hub));
     let query = |scope: &str| authorization(&client, &[("scope", scope)]);
-    let tokens = redeem(&hub, &client, &browser.code(&query("mcp:read mcp:write"), &["mcp:read", "mcp:write"])).expect(200);
-    hub.put_policy("no-write", r#"forbid(principal, action == Action::"issue", resource) when { resource.name == "mcp:write" };"#);
+    let tokens =
+        redeem(&hub, &client, &browser.code(&query("mcp:read mcp:write"), &["mcp:read", "mcp:write"])).expect(200);
+    hub.put_policy(
+        "no-write",
+        r#"forbid(principal, action == Action::"issue", resource) when { resource.name == "mcp:write" };"#,
+    );
     hub.clock.advance(6);
     let page = browser.get(&format!("/t/main/authorize?{}", query("mcp:read mcp:write openid"))).expect(200);
     browser.decide(&page, &["mcp:read", "openid"]).expect(303);
@@ -248,7 +252,8 @@ fn a_claim_about_the_person_that_is_new_is_asked_for_and_one_that_was_refused_is
     let hub = hub();
     let (client, browser) = (client(&hub), Browser::new(&hub));
     browser.code(&authorization(&client, &[("scope", "mcp:read openid")]), &["mcp:read", "openid"]);
-    let asked = browser.get(&format!("/t/main/authorize?{}", authorization(&client, &[("scope", "mcp:read openid email")])));
+    let asked =
+        browser.get(&format!("/t/main/authorize?{}", authorization(&client, &[("scope", "mcp:read openid email")])));
     let back = browser.decide(&asked.expect(200), &["mcp:read", "openid"]).expect(303);
     let tokens = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
     assert_eq!(text(&tokens, "scope"), "mcp:read openid");
@@ -264,8 +269,12 @@ fn a_client_that_is_not_to_stay_connected_gets_no_refresh_token() {
     assert!(code(&["mcp:read", "offline_access"])["refresh_token"].is_string());
     // What is allowed this time brings none either, whatever the client asks for.
     let other = self::client(&hub);
-    let page = browser.get(&format!("/t/main/authorize?{}", authorization(&other, &[("scope", "mcp:read")]))).expect(200);
+    let page =
+        browser.get(&format!("/t/main/authorize?{}", authorization(&other, &[("scope", "mcp:read")]))).expect(200);
     let back = browser.decide_for(&page, &["mcp:read"], &[("decision", "allow"), ("duration", "once")]).expect(303);
-    assert_eq!(redeem(&hub, &other, &parameter(&back, "code").unwrap()).expect(200).json()["refresh_token"], Value::Null);
+    assert_eq!(
+        redeem(&hub, &other, &parameter(&back, "code").unwrap()).expect(200).json()["refresh_token"],
+        Value::Null
+    );
     assert!(hub.db.query("SELECT id FROM consents WHERE client = (SELECT max(id) FROM clients)").is_empty());
 }
