@@ -8,9 +8,11 @@ use super::request::{Request, refusal_response, response};
 use crate::authn::people::Person;
 use crate::context::{Change, Cx};
 use crate::crypto::{self, Kind, nonce, sha256};
+use crate::directory::identities::{IdentityKey, StatusListKey};
 use crate::directory::{clients, quotas};
 use crate::error::{Fault, Reason, Result};
 use crate::model::consent::CodeBody;
+use crate::model::identity::Held;
 use crate::model::{Authorization, Code, Consent, Counted, Event};
 use crate::oauth::Scope;
 use crate::store;
@@ -111,6 +113,7 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
             .then(store::codes::insert_if_changed(tenant, &code, json)),
     };
     let change = event.into_iter().fold(change, Change::event);
+    let change = released(cx, change, asked, person, &code.id).await?;
     let change = clients::with_document(cx, change, &asked.client, &person.user.id)?;
     match (cx.commit(change).await?, &asked.device) {
         (true, None) => return Ok(answer(cx, request, &asked.redirect_uri, secret.expose())),
@@ -126,6 +129,17 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
 /// The page that ends the request of a device: the person goes back to the device.
 pub fn device_page(cx: &Cx<'_>, outcome: &str) -> String {
     format!("/t/{}/device?outcome={outcome}", cx.tenant.id)
+}
+
+/// An agent that the person had stopped goes on with the code; what was issued before stays dead.
+async fn released(cx: &Cx<'_>, change: Change, asked: &Asked, person: &Person, code: &str) -> Result<Change> {
+    let (tenant, client, user) = (&cx.tenant.id, &*asked.client.id, &*person.user.id);
+    let identity = cx.one(store::identities::of(tenant, client, user)).await?;
+    if identity.is_none_or(|identity| identity.held == Held::No) {
+        return Ok(change);
+    }
+    let release = store::identities::release(tenant, (client, user), code, cx.now.seconds());
+    Ok(change.invalidates(&IdentityKey(client, user)).invalidates(&StatusListKey).always(release))
 }
 
 /// The response with a code.

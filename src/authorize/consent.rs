@@ -134,6 +134,7 @@ fn remembered(cx: &Cx<'_>, ask: &Ask, person: &Person, lines: Vec<Line>) -> Cons
         Some(consent) => (consent.id.clone(), consent.version, consent.created_at),
         None => (cx.new_id(), 1, now),
     };
+    let used = ask.consent.as_ref().map(|consent| consent.used.clone()).unwrap_or_default();
     Consent {
         id,
         user: parties.user.to_owned(),
@@ -145,6 +146,7 @@ fn remembered(cx: &Cx<'_>, ask: &Ask, person: &Person, lines: Vec<Line>) -> Cons
         version,
         created_at,
         updated_at: now,
+        used,
     }
 }
 

@@ -6,9 +6,11 @@ use super::lines::{self, Line, Possible};
 use super::request::{Request, refusal_response};
 use crate::authn::people::Person;
 use crate::context::Cx;
+use crate::directory::identities;
 use crate::error::{Error, Reason, Refusal, Result};
 use crate::jose::LEEWAY_SECONDS;
 use crate::model::Consent;
+use crate::model::identity::Held;
 use crate::store;
 
 /// What the person is asked.
@@ -73,7 +75,11 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
         true => return Ok(Outcome::SignIn(Some(Box::new(ask.asked)))),
         false => {}
     }
-    if let Some(consent) = ask.consent.as_ref().filter(|_| covers(&ask.lines, &ask.asked, request)) {
+    // Whoever has paused an agent is asked before it goes on.
+    let identity = identities::load(cx, &ask.asked.client.id, &person.user.id).await?;
+    let is_paused = identity.is_some_and(|identity| identity.held != Held::No);
+    let covers = |_: &&Consent| !is_paused && covers(&ask.lines, &ask.asked, request);
+    if let Some(consent) = ask.consent.as_ref().filter(covers) {
         return code::again(cx, request, &ask.asked, person, consent).await.map(Outcome::Response);
     }
     match request.prompts("none") {

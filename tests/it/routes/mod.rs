@@ -25,6 +25,7 @@ mod keys;
 mod kill;
 mod leases;
 mod lifecycle;
+mod me;
 mod own_apis;
 mod parameters;
 mod policies;

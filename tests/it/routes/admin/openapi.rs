@@ -201,6 +201,14 @@ fn every_answer_has_the_shape_that_the_document_says() {
     let revoke = format!("keys/{}/revoke", retired["kid"].as_str().unwrap());
     check("POST", "keys/{kid}/revoke", call(&hub, &things, ("POST", &revoke)));
     check("GET", "identities/{id}", call(&hub, &things, ("GET", "identities/{id}")));
+    let user = things.fill("users/{id}");
+    let user = user.rsplit('/').next().unwrap();
+    hub.db.execute(&format!(
+        "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) VALUES \
+         ('main', 'one', '{user}', 'c', 'h', 'r', 'd', '[{{\"scope\":\"a\",\"until\":99999999999}}]', 1, 1)"
+    ));
+    check("GET", "users/{id}/consents", call(&hub, &things, ("GET", "users/{id}/consents")));
+    check("DELETE", "consents/{id}", with(&hub, &hub.admin_token(), "DELETE", "consents/one"));
     for thing in ["identities/{id}", "users/{id}", "connections/{name}", "clients/{id}"] {
         for action in ["suspend", "resume", "kill"] {
             let path = format!("{thing}/{action}");
