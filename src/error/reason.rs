@@ -78,7 +78,7 @@ reasons! {
     /// A redirect URI may not be registered.
     InvalidRedirectUri => 400 "invalid_redirect_uri" "`redirect_uris` has to be 1 to 20 URIs: https, http on this machine, or a scheme of the application's own; no fragment, no user" ["RFC 7591 §3.2.2"];
     /// Something else in a registration may not be.
-    InvalidClientMetadata => 400 "invalid_client_metadata" "the client metadata is not valid: `grant_types` needs `authorization_code`, `token_endpoint_auth_method` is `none`, `client_secret_basic`, `client_secret_post` or, with public keys, `private_key_jwt`; no member twice, and none that the server sets" ["RFC 7591 §3.2.2"];
+    InvalidClientMetadata => 400 "invalid_client_metadata" "the client metadata is not valid: `grant_types` needs `authorization_code` or the one of devices, `token_endpoint_auth_method` is `none`, `client_secret_basic`, `client_secret_post` or, with public keys, `private_key_jwt`; no member twice, and none that the server sets" ["RFC 7591 §3.2.2"];
     /// An authorization request names a redirect URI that its client has not registered.
     UnknownRedirectUri => 400 "invalid_request" "`redirect_uri` is not one that this application has registered" ["RFC 9700 §2.1"];
     /// An authorization request for something else than a code.
