@@ -21,6 +21,9 @@ pub const CODE_SECONDS: i64 = 60;
 /// How long a refresh family lives at the most, in seconds: sliding never extends it.
 const REFRESH_SECONDS: i64 = 90 * 86_400;
 
+/// The scope by which a client asks for refresh tokens (OpenID Connect Core §11).
+const OFFLINE_ACCESS: &str = "offline_access";
+
 /// What a code is issued with.
 pub struct Grant<'a> {
     /// The consent that is remembered, as it will be.
@@ -74,7 +77,9 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
         jkt: asked.jkt.clone(),
         issued_at: now,
     };
-    let may_refresh = asked.client.metadata.grant_types.iter().any(|grant| grant == "refresh_token");
+    // A client that asks to stay connected stays so if the person has allowed it; others are given refresh tokens anyway.
+    let stays = !asked.identity.contains(OFFLINE_ACCESS) || allowed(OFFLINE_ACCESS);
+    let may_refresh = stays && asked.client.metadata.grant_types.iter().any(|grant| grant == "refresh_token");
     let last = consent.and_then(|consent| consent.lines.iter().map(|line| line.until.unwrap_or(i64::MAX)).max());
     let refresh_until = last.filter(|_| may_refresh).map(|last| last.min(now.saturating_add(REFRESH_SECONDS)));
     let body = CodeBody {

@@ -91,15 +91,14 @@ pub async fn ask(cx: &Cx<'_>, asked: Asked, person: &Person) -> Result<Ask> {
     Ok(Ask { asked, lines, consent, stored })
 }
 
-/// Whether nothing is to be asked: every line that is possible was allowed before, or some of them where the request names none.
+/// Whether nothing is to be asked: every line that is possible was allowed before. Where the request names no scope of the resource, one line of
+/// it is enough.
 fn covers(lines: &[Line], asked: &Asked, request: &Request) -> bool {
-    let mut possible = lines
-        .iter()
-        .filter(|line| !matches!(line.possible, Possible::No(_)) && asked.target.scope.contains(&line.scope));
-    let is_held = match asked.names_scope {
-        true => lines.iter().any(|line| line.is_held) && possible.all(|line| line.is_held),
-        false => possible.any(|line| line.is_held),
-    };
+    let possible = || lines.iter().filter(|line| !matches!(line.possible, Possible::No(_)));
+    let is_named = |line: &&Line| asked.names_scope || asked.identity.contains(&line.scope);
+    let of_resource = |line: &Line| asked.target.scope.contains(&line.scope);
+    let is_held = possible().filter(is_named).all(|line| line.is_held)
+        && possible().any(|line| line.is_held && of_resource(line));
     is_held && !request.prompts("consent")
 }
 

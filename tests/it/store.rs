@@ -8,17 +8,18 @@ use std::rc::Rc;
 use writ::cedar::{Mode, Source};
 use writ::crypto::sha256;
 use writ::model::connection::CredentialPointer;
+use writ::model::registration::InitialToken;
 use writ::model::stop::{Receipt, StopTarget, Stopped};
 use writ::model::stream::{Delivery, Stream, StreamBody, StreamStatus};
-use writ::model::{Client, Status, Stoppable, StoredSecret, Tenant, User};
+use writ::model::{Client, Consent, Status, Stoppable, StoredSecret, Tenant, User};
 use writ::ports::{Db, Row, Sql};
 use writ::store::answers::AnswerKey;
 use writ::store::leases::{Claim, LeaseKey};
 use writ::store::stops::Ends;
 use writ::store::tenants::{Visited, Visitor};
 use writ::store::{
-    Query, answers, changes, clients, connections, events, identities, issuers, keys, leases, metrics, policies,
-    quotas, resources, signals, spent, stops, tenants, users,
+    Query, answers, changes, clients, connections, consents, events, identities, issuers, keys, leases, metrics,
+    policies, quotas, registration, resources, signals, spent, stops, tenants, users,
 };
 
 const NOW: i64 = 1_000;
@@ -180,6 +181,83 @@ fn changes_of_clients_are_refused_by_version_status_and_number() {
             identities::retire_of_client(T, "c", NOW),
             "UPDATE clients SET id = 'other'",
             "UPDATE clients SET id = 'c'",
+        ),
+    ]);
+}
+
+const CONSENT: &str = "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
+    VALUES ('main', 'n', 'u', 'c', 'h', 'r', 'd', '[]', 1, 1)";
+const UNUSED: &str = "DELETE FROM identities; UPDATE clients SET unused_until = 900";
+
+#[test]
+fn what_comes_of_a_client_that_nobody_registered_is_refused_by_its_row_its_use_and_the_quota() {
+    let document =
+        Client { registration: writ::model::Registration::MetadataDocument, ..a_client("https://c.example/c") };
+    let insert = |quota| clients::insert_document(T, &document, "{}".into(), quota, "u");
+    let consent = Consent {
+        id: "n".to_owned(),
+        user: "u".to_owned(),
+        client: "c".to_owned(),
+        redirect_host: "h".to_owned(),
+        resource: "r".to_owned(),
+        document: "d".to_owned(),
+        lines: vec![],
+        version: 1,
+        created_at: 1,
+        updated_at: 1,
+    };
+    let put = || consents::put(T, &consent, "[]".into());
+    let token = InitialToken { id: "t".to_owned(), name: "n".to_owned(), created_at: 1, expires_at: NOW };
+    hold(vec![
+        case("insert_document: it is there", insert(None), "", "UPDATE clients SET id = 'https://c.example/c'"),
+        case(
+            "insert_document: the quota",
+            insert(Some(2)),
+            "",
+            "INSERT INTO clients (tenant, id, metadata, created_at, updated_at) VALUES ('main', 'c3', '{}', 1, 1)",
+        ),
+        case("put: the client is gone", put(), "", "DELETE FROM clients"),
+        case("put: the client is suspended", put(), "", SUSPENDED),
+        case("put: version", put(), CONSENT, "UPDATE consents SET version = 2"),
+        case("put: another consent", put(), CONSENT, "UPDATE consents SET id = 'other'"),
+        case(
+            "delete_orphaned: the client is there",
+            consents::delete_orphaned(T, "c"),
+            "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
+             VALUES ('main', 'n', 'u', 'c', 'h', 'r', 'd', '[]', 1, 1); UPDATE clients SET id = 'other'",
+            "UPDATE clients SET id = 'c'",
+        ),
+        case(
+            "delete_unused: not yet",
+            clients::delete_unused(T, "c", NOW),
+            UNUSED,
+            "UPDATE clients SET unused_until = 1001",
+        ),
+        case(
+            "delete_unused: registered",
+            clients::delete_unused(T, "c", NOW),
+            UNUSED,
+            "UPDATE clients SET unused_until = NULL",
+        ),
+        case("delete_unused: let in", clients::delete_unused(T, "c", NOW), UNUSED, CONSENT),
+        case(
+            "delete_unused: has had a token",
+            clients::delete_unused(T, "c", NOW),
+            UNUSED,
+            "INSERT INTO identities (tenant, id, place, client, subject, registered_by, created_at, updated_at) \
+             VALUES ('main', 'x', 0, 'c', 'u', 'g', 1, 1)",
+        ),
+        case(
+            "keep_used: unused",
+            clients::keep_used(T, NOW, 10),
+            "UPDATE clients SET unused_until = 900",
+            "DELETE FROM identities",
+        ),
+        case(
+            "insert: the token is there",
+            registration::insert(T, &token, &sha256("x")),
+            "",
+            "INSERT INTO initial_access_tokens VALUES ('main', 't', 'other', 'n', 1, 1)",
         ),
     ]);
 }
