@@ -15,6 +15,7 @@ use writ::model::stream::{Delivery, Stream, StreamBody, StreamStatus};
 use writ::model::{Client, Consent, Status, Stoppable, StoredSecret, Tenant, User};
 use writ::ports::{Db, Row, Sql};
 use writ::store::answers::AnswerKey;
+use writ::store::consents::Written;
 use writ::store::leases::{Claim, LeaseKey};
 use writ::store::stops::Ends;
 use writ::store::tenants::{Visited, Visitor};
@@ -206,7 +207,9 @@ fn what_comes_of_a_client_that_nobody_registered_is_refused_by_its_row_its_use_a
         created_at: 1,
         updated_at: 1,
     };
-    let put = || consents::put(T, &consent, "[]".into());
+    let written = |before: Option<&str>| Written { lines: "[]".into(), before: before.map(str::to_owned) };
+    let put = || consents::put(T, &consent, written(None));
+    let put_again = || consents::put(T, &consent, written(Some("[]")));
     let token = InitialToken { id: "t".to_owned(), name: "n".to_owned(), created_at: 1, expires_at: NOW };
     hold(vec![
         case("insert_document: it is there", insert(None), "", "UPDATE clients SET id = 'https://c.example/c'"),
@@ -218,8 +221,9 @@ fn what_comes_of_a_client_that_nobody_registered_is_refused_by_its_row_its_use_a
         ),
         case("put: the client is gone", put(), "", "DELETE FROM clients"),
         case("put: the client is suspended", put(), "", SUSPENDED),
-        case("put: version", put(), CONSENT, "UPDATE consents SET version = 2"),
-        case("put: another consent", put(), CONSENT, "UPDATE consents SET id = 'other'"),
+        case("put: version", put_again(), CONSENT, "UPDATE consents SET version = 2"),
+        case("put: another consent", put_again(), CONSENT, "UPDATE consents SET id = 'other'"),
+        case("put: other lines", put_again(), CONSENT, r#"UPDATE consents SET lines = '[{"scope":"s"}]'"#),
         case(
             "delete_unused: not yet",
             clients::delete_unused(T, "c", NOW),
