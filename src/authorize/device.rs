@@ -7,7 +7,7 @@
 //! 4. What strangers can make is bounded: by their address, by the client, and by the end of each code.
 
 use super::asked::{self, Device};
-use super::request::{DEVICE_CODE as GRANT_TYPE, Request};
+use super::request::Request;
 use super::steps::{self, Outcome};
 use crate::audit;
 use crate::authn::client::address;
@@ -17,7 +17,7 @@ use crate::crypto::{self, Kind, Secret, sha256};
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::{AuthMethod, Client, DeviceCode, DeviceStatus, EventType};
-use crate::oauth::Form;
+use crate::oauth::{DEVICE_CODE as GRANT_TYPE, Form};
 use crate::ports::Entropy;
 use crate::store;
 use std::rc::Rc;

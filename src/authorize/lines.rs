@@ -7,7 +7,6 @@
 //! 4. `consent` forbids, and permits nothing: what a client may have, `issue` says.
 
 use super::asked::Asked;
-use super::request::DEVICE_CODE;
 use crate::authn::people::Person;
 use crate::cedar::{Action, Circumstance, Verdict};
 use crate::context::Cx;
@@ -15,6 +14,7 @@ use crate::error::Result;
 use crate::model::Consent;
 use crate::model::event::Because;
 use crate::model::resource::Effect;
+use crate::oauth::DEVICE_CODE;
 use crate::policy::{self, Inquiry};
 use crate::tokens::decide::as_policy_targets;
 

@@ -32,5 +32,5 @@ pub use code::{CODE_SECONDS, answer};
 pub use consent::{Choice, Decision, Duration, approve, refuse};
 pub use entry::{arrived, run};
 pub use lines::{Line, Possible};
-pub use request::{DECIDED_SECONDS, DEVICE_CODE, PARAMETERS, PUSHED_SECONDS, Request};
+pub use request::{DECIDED_SECONDS, PARAMETERS, PUSHED_SECONDS, Request};
 pub use steps::{Ask, Outcome};

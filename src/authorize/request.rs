@@ -33,9 +33,6 @@ const MAX_TEXT: usize = 4 * 1024;
 /// The most bytes of all parameters together.
 const MAX_BYTES: usize = 8 * 1024;
 
-/// The `grant_type` of device codes (RFC 8628 §3.4).
-pub const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
-
 /// How long a `request_uri` can be opened, in seconds (RFC 9126 §2.2).
 pub const PUSHED_SECONDS: i64 = 90;
 /// For how long a person may think a request over, in seconds.

@@ -78,7 +78,7 @@ reasons! {
     /// A redirect URI may not be registered.
     InvalidRedirectUri => 400 "invalid_redirect_uri" "`redirect_uris` has to be 1 to 20 URIs: https, http on this machine, or a scheme of the application's own; no fragment, no user" ["RFC 7591 §3.2.2"];
     /// Something else in a registration may not be.
-    InvalidClientMetadata => 400 "invalid_client_metadata" "the client metadata is not valid: `grant_types` needs `authorization_code`, `token_endpoint_auth_method` is `none`, `client_secret_basic`, `client_secret_post` or, with public keys, `private_key_jwt`; no member twice, and none that the server sets" ["RFC 7591 §3.2.2"];
+    InvalidClientMetadata => 400 "invalid_client_metadata" "the client metadata is not valid: `grant_types` needs `authorization_code` or the one of devices, `token_endpoint_auth_method` is `none`, `client_secret_basic`, `client_secret_post` or, with public keys, `private_key_jwt`; no member twice, and none that the server sets" ["RFC 7591 §3.2.2"];
     /// An authorization request names a redirect URI that its client has not registered.
     UnknownRedirectUri => 400 "invalid_request" "`redirect_uri` is not one that this application has registered" ["RFC 9700 §2.1"];
     /// An authorization request for something else than a code.
@@ -131,6 +131,12 @@ reasons! {
     UnknownAccount => 403 "access_denied" "nobody here has this account: an administrator has to add it" ["docs/requirements.md R172"];
     /// A logout token does not count.
     InvalidLogoutToken => 400 "invalid_request" "the logout token is not valid here" ["OpenID Connect Back-Channel Logout §2.6"];
+    /// An invitation is unknown, used, expired or replaced: one answer.
+    InvitationOver => 404 "not_found" "this invitation is over: sign in with the passkey that you have set up, or ask an administrator for another invitation" ["docs/requirements.md R201"];
+    /// A passkey that could not be registered.
+    PasskeyNotMade => 400 "invalid_request" "this passkey could not be set up: try again, or use another device" ["docs/requirements.md R202"];
+    /// A passkey that is not registered here, or does not prove its holder.
+    PasskeyRefused => 403 "access_denied" "this passkey does not count here: use another one, or ask an administrator for an invitation" ["docs/requirements.md R204"];
     /// The code grant without a code.
     MissingCode => 400 "invalid_request" "`code` is missing" ["RFC 6749 §4.1.3"];
     /// A code is unknown, expired, redeemed, somebody else's, or its verifier, redirect URI or resource is another: one answer.

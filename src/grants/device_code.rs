@@ -16,7 +16,7 @@ use crate::model::{DeviceCode, DeviceStatus};
 use crate::store;
 use crate::tokens::TokenResponse;
 
-pub use crate::authorize::DEVICE_CODE as GRANT_TYPE;
+pub use crate::oauth::DEVICE_CODE as GRANT_TYPE;
 
 pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
     let caller = request.caller()?;

@@ -17,3 +17,6 @@ pub use form::{Form, Parameters};
 pub use media::Media;
 pub use resource::ResourceUri;
 pub use scope::Scope;
+
+/// The grant type of devices (RFC 8628 §3.4).
+pub const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";

@@ -3,16 +3,20 @@
 //! 1. Members that are not known are left aside, and so are those that only people read: nothing is fetched for a page.
 //! 2. `scope` is no ceiling: what a client may have, policies and people say.
 //! 3. A scheme of its own makes it native, whatever it says; a redirect to this machine does where it says nothing.
-//! 4. It may have codes and refresh tokens alone. Other grants are left out.
+//! 4. It may have codes, device codes and refresh tokens: what a person decides about. Other grants are left out.
 //! 5. Its name has no character that hides or turns others.
 
 use crate::model::client::MAX_REDIRECT_URIS;
 use crate::model::{ApplicationType, AuthMethod, ClientKind, ClientMetadata, Registration};
-use crate::oauth::redirect;
+use crate::oauth::{DEVICE_CODE, redirect};
 use serde_json::{Map, Value};
 
 /// The grants of a client that nobody registered.
-pub const GRANTS: &[&str] = &["authorization_code", "refresh_token"];
+pub const GRANTS: &[&str] = &["authorization_code", "refresh_token", DEVICE_CODE];
+/// Those of a client that names none.
+const GRANTS_UNNAMED: &[&str] = &["authorization_code", "refresh_token"];
+/// Those that a person begins; it has at least one.
+const GRANTS_OF_PEOPLE: &[&str] = &["authorization_code", DEVICE_CODE];
 
 /// How a client with a document authenticates: there is no secret to share.
 const OF_DOCUMENTS: &[AuthMethod] = &[AuthMethod::PrivateKeyJwt, AuthMethod::None];
@@ -178,17 +182,17 @@ fn method(members: &Map<String, Value>, methods: &[AuthMethod], has_keys: bool) 
 
 fn grants(members: &Map<String, Value>, method: AuthMethod) -> Result<Vec<String>, Problem> {
     let Some(named) = list(members, "grant_types")? else {
-        return Ok(GRANTS.iter().map(|&grant| grant.to_owned()).collect());
+        return Ok(GRANTS_UNNAMED.iter().map(|&grant| grant.to_owned()).collect());
     };
     if method == AuthMethod::None && named.contains(&"client_credentials") {
         return problem("`client_credentials` needs a `token_endpoint_auth_method` other than `none`");
     }
     let kept: Vec<String> =
         GRANTS.iter().filter(|grant| named.contains(grant)).map(|&grant| grant.to_owned()).collect();
-    match kept.first().map(String::as_str) {
-        Some("authorization_code") => Ok(kept),
-        _ => problem(
-            "`grant_types` has to name `authorization_code`: other grants are for clients that an administrator registers",
+    match kept.iter().any(|grant| GRANTS_OF_PEOPLE.contains(&grant.as_str())) {
+        true => Ok(kept),
+        false => problem(
+            "`grant_types` has to name `authorization_code` or the one of devices: other grants are for clients that an administrator registers",
         ),
     }
 }

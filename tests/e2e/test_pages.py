@@ -9,7 +9,6 @@ import httpx2 as httpx
 import pytest
 from hub import ROOT, free_port
 from person import answered
-from test_mcp_clients import supported
 
 SCREENSHOTS = ROOT / "docs" / "screenshots"
 LOOKS = [{"width": width, "dark": dark} for width in (1280, 320) for dark in (False, True)]
@@ -56,7 +55,7 @@ def registered(writ, **metadata) -> str:
     return writ.admin("POST", "clients", 201, json=body).json()["client_id"]
 
 
-def request(writ, client: str, calendar: str, redirect: str = "http://localhost:9/callback", **more) -> str:
+def request(writ, client: str, calendar: str, redirect: str = "http://localhost:65535/callback", **more) -> str:
     """An authorization request for everything that the calendar has."""
     parameters = {
         "response_type": "code",
@@ -84,13 +83,36 @@ def at_consent(writ, person, client, calendar):
 def at_consent_of_a_stranger(writ, person, client, calendar):
     metadata = {
         "client_name": "Appointments assistant",
-        "redirect_uris": ["http://localhost:9/callback"],
+        "redirect_uris": ["http://localhost:65535/callback"],
         "token_endpoint_auth_method": "none",
     }
-    where = supported(writ, "registration_endpoint") or pytest.skip("clients cannot register themselves yet")
-    made = httpx.post(where, json=metadata)
+    made = httpx.post(f"{writ.issuer}/register", json=metadata)
     assert made.status_code == 201, made.text
     at_consent(writ, person, made.json()["client_id"], calendar)
+
+
+def device_code(writ, client, calendar) -> dict:
+    grants = ["urn:ietf:params:oauth:grant-type:device_code"]
+    client = registered(writ, grant_types=grants, redirect_uris=[])
+    form = {"client_id": client, "resource": calendar, "scope": "calendar:read calendar:write"}
+    answer = httpx.post(f"{writ.issuer}/device_authorization", data=form)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def at_device(writ, person, client, calendar):
+    assert person.open(url=device_code(writ, client, calendar)["verification_uri_complete"])["status"] == 200
+
+
+def at_consent_of_a_device(writ, person, client, calendar):
+    at_device(writ, person, client, calendar)
+    person.submit(press="main button.main")
+    assert person.signin()["page"] == "consent"
+
+
+def at_outcome_of_a_device(writ, person, client, calendar):
+    at_consent_of_a_device(writ, person, client, calendar)
+    assert person.consent()["status"] == 200
 
 
 def at_step_up(writ, person, client, calendar):
@@ -113,6 +135,9 @@ PAGES = {
     "consent": at_consent,
     "consent-self-registered": at_consent_of_a_stranger,
     "consent-again": at_step_up,
+    "device": at_device,
+    "device-consent": at_consent_of_a_device,
+    "device-outcome": at_outcome_of_a_device,
     "unknown-client": at_unknown_client,
     "unknown-redirect-uri": at_another_redirect_uri,
 }
@@ -165,9 +190,9 @@ def test_a_german_browser_is_spoken_to_in_german(writ, browser, client, calendar
 @pytest.mark.parametrize(
     "redirect",
     [
-        "http://localhost:9/callback",
-        "http://127.0.0.1:9/callback",
-        "http://[::1]:9/callback",
+        "http://localhost:65535/callback",
+        "http://127.0.0.1:65535/callback",
+        "http://[::1]:65535/callback",
         "https://app.example/callback?own=1",
         "com.example.app:/callback",
         "cursor://anysphere.cursor-mcp/oauth/callback",
@@ -199,11 +224,11 @@ def test_two_requests_in_one_browser_do_not_mix(writ, person, client, calendar):
     at_consent(writ, person, client, calendar)
     first = person.look()["url"]
     other = registered(writ, client_name="Other assistant", redirect_uris=["http://localhost/other"])
-    asked = request(writ, other, calendar, "http://localhost:9/other", state="another state")
+    asked = request(writ, other, calendar, "http://localhost:65535/other", state="another state")
     assert "Other assistant" in person.open(url=asked)["heading"]
     assert "Appointments assistant" in person.open(url=first)["heading"]
     at = person.consent()["url"]
-    assert at.startswith("http://localhost:9/callback?") and answered(at)["state"] == "some state"
+    assert at.startswith("http://localhost:65535/callback?") and answered(at)["state"] == "some state"
 
 
 def test_somebody_else_can_sign_in_before_deciding(writ, person, client, calendar):

@@ -186,8 +186,6 @@ fn changes_of_clients_are_refused_by_version_status_and_number() {
     ]);
 }
 
-const CONSENT: &str = "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
-    VALUES ('main', 'n', 'u', 'c', 'h', 'r', 'd', '[]', 1, 1)";
 const UNUSED: &str = "DELETE FROM identities; UPDATE clients SET unused_until = 900";
 
 #[test]
@@ -204,6 +202,7 @@ fn what_comes_of_a_client_that_nobody_registered_is_refused_by_its_row_its_use_a
         document: "d".to_owned(),
         lines: vec![],
         version: 1,
+        used: std::collections::BTreeMap::new(),
         created_at: 1,
         updated_at: 1,
     };
@@ -221,13 +220,6 @@ fn what_comes_of_a_client_that_nobody_registered_is_refused_by_its_row_its_use_a
         case("put: the client is suspended", put(), "", SUSPENDED),
         case("put: version", put(), CONSENT, "UPDATE consents SET version = 2"),
         case("put: another consent", put(), CONSENT, "UPDATE consents SET id = 'other'"),
-        case(
-            "delete_orphaned: the client is there",
-            consents::delete_orphaned(T, "c"),
-            "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
-             VALUES ('main', 'n', 'u', 'c', 'h', 'r', 'd', '[]', 1, 1); UPDATE clients SET id = 'other'",
-            "UPDATE clients SET id = 'c'",
-        ),
         case(
             "delete_unused: not yet",
             clients::delete_unused(T, "c", NOW),

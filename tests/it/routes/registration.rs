@@ -1,5 +1,6 @@
 //! `/t/{tenant}/register`: clients that register themselves (RFC 7591) and manage what they said (RFC 7592).
 
+use super::chain::DEVICE;
 use super::client_documents::{CLIENT, document, set_rules};
 use crate::support::browser::{Browser, CALLBACK, DEVELOPMENT, VERIFIER, authorization, parameter};
 use crate::support::hub::RESOURCE;
@@ -276,6 +277,21 @@ fn a_client_registers_no_grants_methods_or_keys_that_it_may_not_have() {
     let page = Browser::new(&hub)
         .get(&format!("/t/main/authorize?{}", authorization(made["client_id"].as_str().unwrap(), &[])));
     assert!(!page.text.contains("<script") && !page.text.contains("evil.example"), "{page:?}");
+}
+
+#[test]
+fn a_client_of_devices_registers_itself() {
+    let hub = hub("open");
+    let grants = json!(["refresh_token", DEVICE]);
+    let made = register(&hub, &with(json!({"grant_types": grants, "application_type": "native"}))).expect(201).json();
+    assert_eq!(made["grant_types"], grants);
+    let form = [("client_id", made["client_id"].as_str().unwrap()), ("resource", RESOURCE), ("scope", "mcp:read")];
+    hub.call("POST", "/t/main/device_authorization").form(&form).send().expect(200);
+    // A client that names none has no use for devices.
+    assert_eq!(
+        register(&hub, &request()).expect(201).json()["grant_types"],
+        json!(["authorization_code", "refresh_token"])
+    );
 }
 
 #[test]
