@@ -20,7 +20,7 @@ use crate::model::{EventType, id};
 use crate::policy;
 use crate::ports::{Now, Sql, World};
 use crate::registration::dynamic;
-use crate::revocation::{expiry, signals};
+use crate::revocation::{consents, expiry, signals};
 use crate::store;
 use crate::store::deletion::{self, Former};
 use crate::store::tenants::{Visited, Visitor};
@@ -33,6 +33,8 @@ const REMOVED: i64 = 1_000;
 const ROUNDS: usize = 20;
 /// How long the change log reaches back, in seconds: far longer than the freshness bound.
 const LOGGED_SECONDS: i64 = 900;
+/// How long a code is kept after it has expired, in seconds: a second redemption stops what came of the first.
+const CODES_KEPT_SECONDS: i64 = 600;
 const DAY_MILLIS: i64 = 86_400_000;
 /// How long a request that began before the deletion of its tenant may still write, in seconds: far longer than any runs, and than the
 /// freshness bound.
@@ -133,6 +135,7 @@ impl Jobs<'_> {
             keys::tick(&cx).await?;
             signals::sweep(&cx).await?;
             signals::rewrap(&cx).await?;
+            consents::tick(&cx).await?;
         }
         if self.config.mounts(Role::Broker) && self.config.vault().is_some() {
             vault::rewrap::tick(&cx).await?;
@@ -199,7 +202,9 @@ impl Jobs<'_> {
             store::leases::forget_uses(now, REMOVED),
             store::answers::forget(now, REMOVED),
             store::registration::forget(now, REMOVED),
-            store::codes::forget(now, REMOVED),
+            store::sessions::forget(now, REMOVED),
+            // One that was redeemed stays until a second redemption would be a late one anyway.
+            store::codes::forget(now.saturating_sub(CODES_KEPT_SECONDS), REMOVED),
             // A device that comes too late is told so for a while.
             store::device_codes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
             store::refresh::forget(now, REMOVED),

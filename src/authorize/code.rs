@@ -8,9 +8,11 @@ use super::request::{Request, refusal_response, response};
 use crate::authn::people::Person;
 use crate::context::{Change, Cx};
 use crate::crypto::{self, Kind, nonce, sha256};
+use crate::directory::identities::{IdentityKey, StatusListKey};
 use crate::directory::{clients, quotas};
 use crate::error::{Fault, Reason, Result};
 use crate::model::consent::CodeBody;
+use crate::model::identity::Held;
 use crate::model::{Authorization, Code, Consent, Counted, Event};
 use crate::oauth::Scope;
 use crate::store;
@@ -20,6 +22,9 @@ pub const CODE_SECONDS: i64 = 60;
 
 /// How long a refresh family lives at the most, in seconds: sliding never extends it.
 const REFRESH_SECONDS: i64 = 90 * 86_400;
+
+/// The scope by which a client asks for refresh tokens (OpenID Connect Core §11).
+const OFFLINE_ACCESS: &str = "offline_access";
 
 /// What a code is issued with.
 pub struct Grant<'a> {
@@ -74,7 +79,9 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
         jkt: asked.jkt.clone(),
         issued_at: now,
     };
-    let may_refresh = asked.client.metadata.grant_types.iter().any(|grant| grant == "refresh_token");
+    // A client that asks to stay connected stays so if the person has allowed it; others are given refresh tokens anyway.
+    let stays = !asked.identity.contains(OFFLINE_ACCESS) || allowed(OFFLINE_ACCESS);
+    let may_refresh = stays && asked.client.metadata.grant_types.iter().any(|grant| grant == "refresh_token");
     let last = consent.and_then(|consent| consent.lines.iter().map(|line| line.until.unwrap_or(i64::MAX)).max());
     let refresh_until = last.filter(|_| may_refresh).map(|last| last.min(now.saturating_add(REFRESH_SECONDS)));
     let body = CodeBody {
@@ -106,6 +113,7 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
             .then(store::codes::insert_if_changed(tenant, &code, json)),
     };
     let change = event.into_iter().fold(change, Change::event);
+    let change = released(cx, change, asked, person, &code.id).await?;
     let change = clients::with_document(cx, change, &asked.client, &person.user.id)?;
     match (cx.commit(change).await?, &asked.device) {
         (true, None) => return Ok(answer(cx, request, &asked.redirect_uri, secret.expose())),
@@ -121,6 +129,17 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
 /// The page that ends the request of a device: the person goes back to the device.
 pub fn device_page(cx: &Cx<'_>, outcome: &str) -> String {
     format!("/t/{}/device?outcome={outcome}", cx.tenant.id)
+}
+
+/// An agent that the person had stopped goes on with the code; what was issued before stays dead.
+async fn released(cx: &Cx<'_>, change: Change, asked: &Asked, person: &Person, code: &str) -> Result<Change> {
+    let (tenant, client, user) = (&cx.tenant.id, &*asked.client.id, &*person.user.id);
+    let identity = cx.one(store::identities::of(tenant, client, user)).await?;
+    if identity.is_none_or(|identity| identity.held == Held::No) {
+        return Ok(change);
+    }
+    let release = store::identities::release(tenant, (client, user), code, cx.now.seconds());
+    Ok(change.invalidates(&IdentityKey(client, user)).invalidates(&StatusListKey).always(release))
 }
 
 /// The response with a code.

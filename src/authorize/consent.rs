@@ -91,16 +91,15 @@ pub async fn approve(
         |scope: &str| ask.lines.iter().any(|line| line.scope == scope && !matches!(line.possible, Possible::No(_)));
     let chosen: Vec<&Choice> = decision.iter().filter(|choice| possible(&choice.scope)).collect();
     let is_of_resource = |scope: &str| ask.asked.target.scope.contains(scope);
-    if !chosen.iter().any(|choice| is_of_resource(&choice.scope)) && !ask.lines.iter().any(|line| line.is_held) {
+    if !chosen.iter().any(|choice| is_of_resource(&choice.scope)) {
         return Err(Reason::NothingChosen.into());
     }
     let once: Scope =
         chosen.iter().filter(|choice| choice.duration == Duration::Once).map(|choice| &*choice.scope).collect();
     let mut lines: Vec<Line> =
         ask.consent.iter().flat_map(|consent| consent.lines.clone()).filter(|line| line.is_live(now)).collect();
-    // A line on the page that was held and is not ticked any more is taken out of what is remembered.
-    let on_page = |scope: &str| ask.lines.iter().any(|line| line.scope == scope);
-    lines.retain(|line| !on_page(&line.scope));
+    // A line that was held and could be ticked is what it is ticked for now. One that policy does not permit at this moment stays.
+    lines.retain(|line| !possible(&line.scope));
     for choice in chosen.iter().filter(|choice| choice.duration != Duration::Once) {
         lines.push(Line { scope: choice.scope.clone(), until: choice.duration.until(now) });
     }
@@ -135,6 +134,7 @@ fn remembered(cx: &Cx<'_>, ask: &Ask, person: &Person, lines: Vec<Line>) -> Cons
         Some(consent) => (consent.id.clone(), consent.version, consent.created_at),
         None => (cx.new_id(), 1, now),
     };
+    let used = ask.consent.as_ref().map(|consent| consent.used.clone()).unwrap_or_default();
     Consent {
         id,
         user: parties.user.to_owned(),
@@ -146,6 +146,7 @@ fn remembered(cx: &Cx<'_>, ask: &Ask, person: &Person, lines: Vec<Line>) -> Cons
         version,
         created_at,
         updated_at: now,
+        used,
     }
 }
 

@@ -42,6 +42,8 @@ pub struct Line {
     pub tool: Option<String>,
     /// What policy says.
     pub possible: Possible,
+    /// Whether a new sign-in is all that is missing.
+    pub lacks_sign_in: bool,
     /// Whether the person has allowed it before.
     pub is_held: bool,
     /// Whether it is ticked at first.
@@ -50,7 +52,8 @@ pub struct Line {
 
 /// The lines of a request, in the order in which their resource has them; those about the person come first.
 pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Consent>) -> Result<Vec<Line>> {
-    let verdicts = verdicts(cx, asked, person, Action::Issue).await?;
+    let mut verdicts = verdicts(cx, asked, person, Action::Issue).await?;
+    policy::count_sign_in(cx, &mut verdicts, Some(person.session.auth_time));
     let forbids = verdicts_of_consent(cx, asked, person).await?;
     let held = consent.map(|consent| consent.scope(cx.now.seconds())).unwrap_or_default();
     let is_step_up = asked.target.scope.iter().any(|scope| held.contains(scope));
@@ -62,6 +65,7 @@ pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Co
             effect: Effect::Reads,
             tool: None,
             possible: Possible::Yes,
+            lacks_sign_in: false,
             is_held: held.contains(scope),
             is_ticked: true,
         });
@@ -80,6 +84,7 @@ pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Co
             effect,
             tool: body.and_then(|body| body.tool.clone()),
             possible,
+            lacks_sign_in: possible == Possible::AsksAgain && policy::lacks_sign_in(verdict),
             is_held: held.contains(scope),
             is_ticked: possible == Possible::Yes && is_least,
         });

@@ -6,9 +6,11 @@ use super::lines::{self, Line, Possible};
 use super::request::{Request, refusal_response};
 use crate::authn::people::Person;
 use crate::context::Cx;
+use crate::directory::identities;
 use crate::error::{Error, Reason, Refusal, Result};
 use crate::jose::LEEWAY_SECONDS;
 use crate::model::Consent;
+use crate::model::identity::Held;
 use crate::store;
 
 /// What the person is asked.
@@ -67,7 +69,17 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
         Freshness::Unmet => return refused(cx, request, to, Reason::UnmetAuthentication.into()),
     };
     let ask = ask(cx, asked, person).await?;
-    if let Some(consent) = ask.consent.as_ref().filter(|_| covers(&ask.lines, &ask.asked, request)) {
+    let needs_sign_in = ask.asked.names_scope && ask.lines.iter().any(|line| line.lacks_sign_in);
+    match needs_sign_in && !has_signed_in(request, person) {
+        true if request.prompts("none") => return refused(cx, request, to, Reason::LoginRequired.into()),
+        true => return Ok(Outcome::SignIn(Some(Box::new(ask.asked)))),
+        false => {}
+    }
+    // Whoever has paused an agent is asked before it goes on.
+    let identity = identities::load(cx, &ask.asked.client.id, &person.user.id).await?;
+    let is_paused = identity.is_some_and(|identity| identity.held != Held::No);
+    let covers = |_: &&Consent| !is_paused && covers(&ask.lines, &ask.asked, request);
+    if let Some(consent) = ask.consent.as_ref().filter(covers) {
         return code::again(cx, request, &ask.asked, person, consent).await.map(Outcome::Response);
     }
     match request.prompts("none") {
@@ -85,15 +97,14 @@ pub async fn ask(cx: &Cx<'_>, asked: Asked, person: &Person) -> Result<Ask> {
     Ok(Ask { asked, lines, consent, stored })
 }
 
-/// Whether nothing is to be asked: every line that is possible was allowed before, or some of them where the request names none.
+/// Whether nothing is to be asked: every line that is possible was allowed before. Where the request names no scope of the resource, one line of
+/// it is enough.
 fn covers(lines: &[Line], asked: &Asked, request: &Request) -> bool {
-    let mut possible = lines
-        .iter()
-        .filter(|line| !matches!(line.possible, Possible::No(_)) && asked.target.scope.contains(&line.scope));
-    let is_held = match asked.names_scope {
-        true => lines.iter().any(|line| line.is_held) && possible.all(|line| line.is_held),
-        false => possible.any(|line| line.is_held),
-    };
+    let possible = || lines.iter().filter(|line| !matches!(line.possible, Possible::No(_)));
+    let is_named = |line: &&Line| asked.names_scope || asked.identity.contains(&line.scope);
+    let of_resource = |line: &Line| asked.target.scope.contains(&line.scope);
+    let is_held = possible().filter(is_named).all(|line| line.is_held)
+        && possible().any(|line| line.is_held && of_resource(line));
     is_held && !request.prompts("consent")
 }
 
@@ -104,12 +115,17 @@ enum Freshness<'a> {
     Unmet,
 }
 
+/// Whether the person has signed in since the request came.
+fn has_signed_in(request: &Request, person: &Person) -> bool {
+    request.session.as_deref() != Some(&*person.session.id.to_text())
+}
+
 /// Recently enough (OpenID Connect Core §3.1.2.1) and strongly enough (RFC 9470 §5). A person who has signed in for the request is fresh,
 /// whatever the age; what that did not settle, no other sign-in settles, and the client is told.
 fn freshness<'a>(cx: &Cx<'_>, request: &Request, person: Option<&'a Person>) -> Freshness<'a> {
     let Some(person) = person else { return Freshness::SignIn };
     let session = &person.session;
-    let is_new = request.session.as_deref() != Some(&*session.id.to_text());
+    let is_new = has_signed_in(request, person);
     // An identity provider says when, by its own clock.
     let is_for_it = is_new && session.auth_time.saturating_add(LEEWAY_SECONDS) >= request.since;
     let age = request.get("max_age").and_then(|age| age.parse::<i64>().ok());

@@ -14,7 +14,10 @@ use crate::context::{Change, Cx};
 use crate::crypto::Secret;
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::Facts;
-use crate::model::{Client, ClientMetadata, Counted, Event, EventType, Registration, Status, StoredSecret, id};
+use crate::model::stop::StopTarget;
+use crate::model::{
+    Client, ClientMetadata, Counted, Event, EventType, Registration, Status, Stoppable, StoredSecret, id,
+};
 use crate::store;
 use std::rc::Rc;
 
@@ -133,8 +136,10 @@ pub async fn delete(cx: &Cx<'_>, client: &Client, by: &str) -> Result<()> {
         .invalidates(&StatusListKey)
         .event(event)
         .always(store::clients::delete_orphaned_secrets(&cx.tenant.id, &client.id))
-        .always(store::consents::delete_orphaned(&cx.tenant.id, &client.id))
         .always(store::identities::retire_of_client(&cx.tenant.id, &client.id, cx.now.seconds()));
+    // All of it: a client that is known by its document may come back under the same id.
+    let target = StopTarget { kind: Stoppable::Client, id: &client.id };
+    let change = store::consents::cascade(&cx.tenant.id, target, -1).into_iter().fold(change, Change::always);
     match cx.commit(change).await? {
         true => Ok(()),
         false => Err(Reason::PreconditionFailed.into()),

@@ -5,7 +5,7 @@ use crate::context::cache::key;
 use crate::error::{Fault, Reason, Result};
 use crate::model::Identity;
 use crate::model::identity::{Entry, Filter};
-use crate::store;
+use crate::store::{self, consents::Holdings};
 use serde_json::Value;
 use std::rc::Rc;
 
@@ -85,4 +85,11 @@ pub async fn recent(cx: &Cx<'_>, entry: &Entry) -> Result<Recent> {
         ))
         .await?;
     Ok(Recent { events, issued })
+}
+
+/// What an identity has of its user: consents, refresh families.
+pub async fn holdings(cx: &Cx<'_>, entry: &Entry) -> Result<Holdings> {
+    let parties = (entry.identity.client.as_str(), entry.identity.subject.as_str());
+    let found = cx.one(store::consents::holdings(&cx.tenant.id, parties, cx.now.seconds())).await?;
+    found.ok_or_else(|| Fault::Broken("a count has a row").into())
 }

@@ -8,6 +8,7 @@
 //! 2. Of two updates from one version one is refused.
 
 pub mod clients;
+pub mod connected;
 pub mod connections;
 mod creation;
 pub mod identities;

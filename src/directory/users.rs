@@ -13,8 +13,9 @@ use crate::context::cache::key;
 use crate::context::{Change, Cx};
 use crate::error::{Error, Fault, Reason, Rejection, Result};
 use crate::model::event::Facts;
+use crate::model::stop::StopTarget;
 use crate::model::user::Account;
-use crate::model::{EventType, Issuer, IssuerBody, Status, User, UserBody, id};
+use crate::model::{EventType, Issuer, IssuerBody, Status, Stoppable, User, UserBody, id};
 use crate::ports::Sql;
 use crate::store;
 use serde_json::{Map, Value};
@@ -169,6 +170,8 @@ pub async fn delete(cx: &Cx<'_>, user: &User, by: &str) -> Result<()> {
     let guard = store::users::delete(&cx.tenant.id, &user.id, user.version);
     let identities = store::identities::retire_of_user(&cx.tenant.id, &user.id, cx.now.seconds());
     let change = change(cx, guard, user, None).invalidates(&StatusListKey).event(event).always(identities);
+    let target = StopTarget { kind: Stoppable::User, id: &user.id };
+    let change = store::consents::cascade(&cx.tenant.id, target, -1).into_iter().fold(change, Change::always);
     let change = store::passkeys::delete_of_stopped(&cx.tenant.id, &user.id).into_iter().fold(change, Change::always);
     match cx.commit(change).await? {
         true => Ok(()),

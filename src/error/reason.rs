@@ -157,6 +157,8 @@ reasons! {
     PushRequired => 400 "invalid_request" "this client has to push its request first: see `pushed_authorization_request_endpoint`" ["RFC 9126 §6"];
     /// The user has signed in for the request, and not as it wants it.
     UnmetAuthentication => 400 "unmet_authentication_requirements" "signing in here does not meet `acr_values`, `max_age` or `prompt`" ["RFC 9470 §5"];
+    /// Policy permits the scope to a user who has just signed in, and this one has not.
+    StepUpRequired => 400 "insufficient_user_authentication" "policy permits this scope only soon after a sign-in: send the user anew, with this `scope`" ["RFC 9470 §3"];
     /// A device code for a client that is not registered for the grant.
     DeviceNotAllowed => 400 "unauthorized_client" "this client is not registered for device codes: see its `grant_types`" ["RFC 8628 §3.1"];
     /// A client or an address has asked for too many device codes.

@@ -123,7 +123,8 @@ pub async fn redeem(
     };
     let decision = decide(cx, &issuance, facts).await?;
     let claim = nonce(&*cx.world.entropy);
-    let mut change = Change::guard(store::codes::redeem(&cx.tenant.id, &code.id, &claim, now));
+    let under = consent.map(|consent| (consent.id.as_str(), consent.version));
+    let mut change = Change::guard(store::codes::redeem(&cx.tenant.id, &code.id, &claim, now, under));
     let mut refresh_token = None;
     if let Some(expires_at) = refresh_until.filter(|_| authorization.consent.is_some()) {
         let mut body = authorization.clone();
@@ -143,13 +144,30 @@ pub async fn redeem(
         change = change.then(store::refresh::insert_if_changed(&cx.tenant.id, &family, json));
         refresh_token = Some(RefreshToken { family: family.id, generation: 1 }.text(cx)?);
     }
+    if let Some(consent) = consent {
+        change = noted(cx, change, consent, [&decision.scope, &authorization.identity])?;
+    }
     if !cx.commit(change).await? {
+        let now = cx.one(store::codes::get(&cx.tenant.id, &code.id)).await?;
+        if now.is_none_or(|now| now.claim.is_none()) {
+            return Err(Reason::InvalidCode.because("the user has taken it back meanwhile"));
+        }
         return Ok(None);
     }
     let mut response = tokens::finish(cx, &issuance, decision, facts).await?;
     response.refresh_token = refresh_token;
     response.id_token = tokens::id_token(cx, &issuance, oidc_nonce.as_deref()).await?;
     Ok(Some(response))
+}
+
+/// Adds that scopes of a consent are used, a day's use once.
+pub fn noted(cx: &Cx<'_>, change: Change, consent: &Consent, scopes: [&Scope; 2]) -> Result<Change> {
+    let used = consent.to_note(scopes.into_iter().flat_map(Scope::iter), cx.now.seconds());
+    if used.is_empty() {
+        return Ok(change);
+    }
+    let json = serde_json::to_string(&used).map_err(|_| Fault::Broken("the use of a consent has no JSON"))?;
+    Ok(change.always(store::consents::note_use(&cx.tenant.id, &consent.id, json)))
 }
 
 /// The target of what the user has allowed.

@@ -8,7 +8,7 @@
 //! 4. Policy is asked before the rotation, so a refusal leaves the token as it is. So does a wrong `resource` or `scope`.
 //! 5. Scope is what the user allows now: what was taken back, or has ended, is not given. The family ends when it was said to end.
 
-use super::authorization_code::{allowed, is_of_resource};
+use super::authorization_code::{allowed, is_of_resource, noted};
 use super::request::TokenRequest;
 use crate::authn::client::Authenticated;
 use crate::cedar::Action;
@@ -123,7 +123,7 @@ async fn refresh(
         let at = i64::try_from(cx.now.millis()).unwrap_or_default();
         let by = cx.peer.ip.map(|ip| ip.to_string());
         let guard = store::refresh::rotate(&cx.tenant.id, family, consent.version, at, by);
-        if !cx.commit(Change::guard(guard)).await? {
+        if !cx.commit(noted(cx, Change::guard(guard), consent, [&decision.scope, &family.body.identity])?).await? {
             return Ok(None);
         }
         generation = generation.saturating_add(1);

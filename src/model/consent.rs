@@ -6,6 +6,10 @@
 use crate::crypto::sha256;
 use crate::oauth::Scope;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// How long the use of a scope is not noted again, in seconds.
+const NOTED_SECONDS: i64 = 86_400;
 
 /// One scope that the person has allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,9 +51,22 @@ pub struct Consent {
     pub created_at: i64,
     /// Seconds since the epoch.
     pub updated_at: i64,
+    /// When each scope was last given to a token, in seconds, to the day.
+    pub used: BTreeMap<String, i64>,
 }
 
 impl Consent {
+    /// When a scope was last used: it counts as used when the person last changed the consent.
+    pub fn used_at(&self, scope: &str) -> i64 {
+        self.used.get(scope).copied().unwrap_or_default().max(self.updated_at)
+    }
+
+    /// The scopes of these whose use has not been noted for a day, with the moment to note.
+    pub fn to_note<'a>(&self, scopes: impl Iterator<Item = &'a str>, now: i64) -> BTreeMap<&'a str, i64> {
+        let is_old = |scope: &&str| self.used.get(*scope).is_none_or(|at| at.saturating_add(NOTED_SECONDS) <= now);
+        scopes.filter(is_old).map(|scope| (scope, now)).collect()
+    }
+
     /// The scopes that hold now.
     pub fn scope(&self, now: i64) -> Scope {
         self.lines.iter().filter(|line| line.is_live(now)).map(|line| line.scope.as_str()).collect()

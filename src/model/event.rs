@@ -103,10 +103,14 @@ event_types! {
     ConsentGranted = "consent.granted",
     /// A person has refused a client everything.
     ConsentRefused = "consent.refused",
-    /// A person has taken something back from a client.
+    /// Something was taken back from a client: by the person, an administrator, or because it was not used.
     ConsentNarrowed = "consent.narrowed",
-    /// A person has taken everything back from a client.
+    /// A consent, or everything of a client, was taken back.
     ConsentWithdrawn = "consent.withdrawn",
+    /// A person has paused an agent.
+    ConsentPaused = "consent.paused",
+    /// A person has let an agent go on that they had paused.
+    ConsentResumed = "consent.resumed",
     /// An authorization code came a second time: every token that came of it is stopped.
     CodeReplayed = "code.replayed",
     /// A refresh token came again after its successor: every token of its family is stopped. `detail` has both addresses.

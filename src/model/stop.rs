@@ -84,6 +84,12 @@ pub struct Stopped {
     pub secrets: i64,
     /// Agentic identities.
     pub identities: i64,
+    /// Refresh families that had not ended.
+    #[serde(default)]
+    pub refresh_families: i64,
+    /// Sessions that had not ended.
+    #[serde(default)]
+    pub sessions: i64,
     /// Downstream tokens that were kept for reuse, and are not any more.
     pub leases: i64,
     /// When the last of those expires: a provider may honour them until then. Absent where there are none.

@@ -106,6 +106,9 @@ pub struct Settings {
     /// Whether a logout that an identity provider tells of ends the refresh tokens of the person too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub logout_ends_grants: bool,
+    /// After how many days a scope that people have allowed and that was not used falls away, 1 to 3650; absent: never.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub consent_unused_days: Option<u16>,
     /// How much it may have; nothing while there is no quota.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quotas: Option<Quotas>,
@@ -123,7 +126,9 @@ impl Settings {
     pub fn problems(&self) -> Vec<String> {
         let actors = !(1..=10).contains(&self.max_actors);
         let days = !(1..=MAX_RETENTION_DAYS).contains(&self.event_retention_days);
+        let unused = self.consent_unused_days.is_some_and(|days| !(1..=MAX_RETENTION_DAYS).contains(&days));
         let problems = [
+            (unused, "`settings.consent_unused_days` must be 1 to 3650"),
             (actors, "`settings.max_actors` must be 1 to 10"),
             (days, "`settings.event_retention_days` must be 1 to 3650"),
         ];
@@ -138,6 +143,7 @@ impl Default for Settings {
             max_actors: 5,
             dpop_nonce: false,
             event_retention_days: RETENTION_DAYS,
+            consent_unused_days: None,
             quotas: None,
             registration: RegistrationRules::default(),
             logout_ends_grants: false,

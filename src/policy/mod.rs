@@ -175,6 +175,23 @@ pub fn refusal(verdict: &Verdict) -> Option<Because> {
     }
 }
 
+/// What `@require` names that a sign-in gives.
+const STEP_UP: &str = "step_up";
+/// How old that sign-in may be, in seconds (RFC 9470 §3).
+pub const STEP_UP_SECONDS: i64 = 300;
+
+/// Takes off what the verdicts require and a sign-in at that moment gives.
+pub fn count_sign_in(cx: &Cx<'_>, verdicts: &mut [Verdict], auth_time: Option<i64>) {
+    if auth_time.is_some_and(|at| cx.now.seconds().saturating_sub(at) <= STEP_UP_SECONDS) {
+        verdicts.iter_mut().for_each(|verdict| verdict.require.retain(|required| required != STEP_UP));
+    }
+}
+
+/// Whether a verdict would give what was asked for if the user had just signed in.
+pub fn lacks_sign_in(verdict: &Verdict) -> bool {
+    refusal(verdict) == Some(Because::Requirement) && verdict.require.iter().all(|required| required == STEP_UP)
+}
+
 /// Whether a text may be stored as a policy: it holds, and the platform knows the time zones that it names.
 pub fn check(cx: &Cx<'_>, id: &str, cedar: &str) -> std::result::Result<(), Vec<Complaint>> {
     cedar::check(id, cedar)?;

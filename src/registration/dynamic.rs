@@ -157,7 +157,8 @@ pub async fn tick(cx: &Cx<'_>) -> Result<()> {
     let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
     cx.run(vec![store::clients::keep_used(tenant, now, LOOKED_AT)]).await?;
     for (id, name) in cx.all(store::clients::never_used(tenant, now, REMOVED)).await? {
-        let event = audit::event(cx, EventType::ClientUnused, None, facts(&id, Some(&name)));
+        let facts = Facts { detail: Some("nobody has let it in".to_owned()), ..facts(&id, Some(&name)) };
+        let event = audit::event(cx, EventType::ClientDeleted, None, facts);
         let change = Change::guard(store::clients::delete_unused(tenant, &id, now))
             .invalidates(&ClientKey(&id))
             .event(event)

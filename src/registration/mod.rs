@@ -64,6 +64,7 @@ pub async fn find(cx: &Cx<'_>, id: &str) -> Result<Option<Rc<Client>>> {
         None => {
             let client = Client::of_document(id, document.metadata.clone(), cx.now);
             permitted(cx, &client).await?;
+            cx.note_name(id, &client.metadata.client_name);
             Ok(Some(Rc::new(client)))
         }
     }

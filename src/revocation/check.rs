@@ -2,6 +2,7 @@
 //!
 //! 1. A tenant, a client, a user, an agentic identity or a chain can be stopped. The parties of a token are its tenant, its client, its
 //!    subject, every actor, the agentic identity of each, and every token that it was made from.
+//!    A user stops an agentic identity that acts for them as well as an administrator; each lets go on what they have stopped themselves.
 //! 2. A suspension holds while it lasts. A kill is for good: tokens issued up to then are dead whatever happens later.
 //! 3. Answers come from D1, at most as old as the freshness bound (docs/requirements.md R83).
 
@@ -9,6 +10,7 @@ use crate::context::Cx;
 use crate::context::cache::key;
 use crate::directory::{clients, identities, users};
 use crate::error::{Checked, Fault, Rejection, Result};
+use crate::model::identity::Held;
 use crate::model::{Client, Status, User, id};
 use crate::store;
 use std::collections::HashSet;
@@ -60,7 +62,7 @@ pub async fn check(cx: &Cx<'_>, parties: &Parties<'_>) -> Checked<Standing> {
             return Err(Rejection::Because("a client of it is stopped"));
         }
         if let Some(identity) = identities::load(cx, name, subject).await?
-            && !lives(identity.status, identity.revoked_before)
+            && !(identity.held == Held::No && lives(identity.status, identity.revoked_before))
         {
             return Err(Rejection::Because("an agentic identity of it is stopped"));
         }

@@ -3,7 +3,8 @@
 //! 1. A kill is for good; a tenant alone can be resumed, and then honours no token from before. A suspension lasts until the record is
 //!    resumed. Tokens that have not expired are honoured again then.
 //! 2. A kill is one transaction with its event and its receipt. It stops every token with the record among its parties
-//!    ([`crate::revocation::check`]), and removes downstream tokens kept for reuse and the data key of a connection.
+//!    ([`crate::revocation::check`]), and removes downstream tokens kept for reuse and the data key of a connection. What people have allowed
+//!    a client ends with it, and so do the sessions of a user.
 //! 3. Killing twice changes nothing and answers the same receipt, from whatever isolates and however close together.
 //! 4. Administrators of the first tenant alone stop tenants, and never the first one.
 //! 5. The receipt names the moment after which no isolate honours the record: the freshness bound (docs/requirements.md R86).
@@ -284,6 +285,13 @@ impl Moment {
     }
 }
 
+/// From when on a stop of a moment in milliseconds holds everywhere, in seconds.
+pub fn holds_from(cx: &Cx<'_>, millis: u64) -> i64 {
+    // Rounded up: an isolate may have read just before the moment, and the bound counts milliseconds.
+    let bound = millis.saturating_add(cx.config.freshness_millis()).div_ceil(1_000);
+    i64::try_from(bound).unwrap_or(i64::MAX)
+}
+
 fn receipt(
     cx: &Cx<'_>,
     StopTarget { kind, id }: StopTarget<'_>,
@@ -291,12 +299,12 @@ fn receipt(
     census: &Census,
     event: Option<String>,
 ) -> Receipt {
-    // Rounded up: an isolate may have read just before the moment, and the bound counts milliseconds.
-    let bound = at.millis.saturating_add(cx.config.freshness_millis()).div_ceil(1_000);
-    let not_honoured_after = i64::try_from(bound).unwrap_or(i64::MAX);
+    let not_honoured_after = holds_from(cx, at.millis);
     let stopped = Stopped {
         secrets: census.secrets,
         identities: census.identities,
+        refresh_families: census.refresh_families,
+        sessions: census.sessions,
         leases: census.leases,
         leases_expire_by: census.leases_expire_by,
         tokens_issued_until: at.seconds,

@@ -1,6 +1,7 @@
 //! Stopping: what was stopped, who stops it, what stops by itself, and who is told.
 
 pub mod check;
+pub mod consents;
 pub mod expiry;
 pub mod families;
 pub mod kill;

@@ -3,6 +3,7 @@
 use super::{Query, Reader, query, sql};
 use crate::crypto::Digest;
 use crate::error::{Fault, Result};
+use crate::model::identity::Known;
 use crate::model::{Client, StoredSecret};
 use crate::ports::Sql;
 use serde::Deserialize;
@@ -53,6 +54,25 @@ pub fn naming_resource(tenant: &str, [one, other, third]: [&str; 3], limit: i64)
         one,
         other,
         third,
+        limit
+    )
+}
+
+/// The clients that a person has consented to, or that have had tokens about the person; by id, `limit` at the most.
+pub fn of_person(tenant: &str, user: &str, limit: i64) -> Query<Known> {
+    query!(
+        |row| Ok(Known {
+            id: row.text("id")?,
+            name: row.text("name")?,
+            registration: row.name("registration")?,
+            status: row.name("status")?,
+        }),
+        "SELECT id, metadata ->> '$.client_name' AS name, registration, status FROM clients WHERE tenant = ?1 AND id IN \
+         (SELECT client FROM consents WHERE tenant = ?1 AND user = ?2 UNION \
+         SELECT client FROM identities INDEXED BY identities_by_subject WHERE tenant = ?1 AND subject = ?2) \
+         ORDER BY id LIMIT ?3",
+        tenant,
+        user,
         limit
     )
 }

@@ -42,14 +42,18 @@ pub fn insert(tenant: &str, code: &Code, body: String) -> Sql {
     keep!(tenant, code, body, "EXISTS (SELECT 1 FROM clients WHERE tenant = ?1 AND id = ?3 AND status = 'active')")
 }
 
-/// Redeems a code that was not redeemed before; the guard of a chain.
-pub fn redeem(tenant: &str, id: &str, claim: &str, now: i64) -> Sql {
+/// Redeems a code that was not redeemed before, if its consent, where it has one, is still at that version; the guard of a chain.
+pub fn redeem(tenant: &str, id: &str, claim: &str, now: i64, consent: Option<(&str, i64)>) -> Sql {
+    let (consent, version) = consent.unzip();
     sql!(
-        "UPDATE codes SET claim = ?3 WHERE tenant = ?1 AND id = ?2 AND claim IS NULL AND expires_at > ?4",
+        "UPDATE codes SET claim = ?3 WHERE tenant = ?1 AND id = ?2 AND claim IS NULL AND expires_at > ?4 \
+         AND (?5 IS NULL OR EXISTS (SELECT 1 FROM consents c WHERE c.tenant = ?1 AND c.id = ?5 AND c.version = ?6))",
         tenant,
         id,
         claim,
-        now
+        now,
+        consent,
+        version
     )
 }
 

@@ -233,6 +233,30 @@ pub fn issued(tenant: &str, client: &str, subject: &str, limit: i64) -> Query<se
     )
 }
 
+/// Tokens of a client about a subject.
+pub struct Issued {
+    /// The client.
+    pub client: String,
+    /// The scope, how many tokens had it, and when the last one was issued, in milliseconds.
+    pub counts: Vec<(Option<String>, i64, i64)>,
+}
+
+/// The tokens about a user that these clients, a JSON array of ids, were issued since an id; the newest `limit` of each.
+pub fn tokens_of(tenant: &str, user: &str, clients: String, since: &str, limit: i64) -> Query<Issued> {
+    query!(
+        |row| Ok(Issued { client: row.text("client")?, counts: row.json("counts")? }),
+        "SELECT c.value AS client, (SELECT json_group_array(json_array(scope, n, last)) FROM \
+         (SELECT scope, count(*) AS n, max(at) AS last FROM (SELECT body ->> '$.scope_given' AS scope, at FROM events \
+         INDEXED BY events_issued WHERE tenant = ?1 AND client = c.value AND subject = ?2 AND type = 'token.issued' AND id >= ?4 \
+         ORDER BY id DESC LIMIT ?5) GROUP BY scope)) AS counts FROM json_each(?3) c",
+        tenant,
+        user,
+        clients,
+        since,
+        limit
+    )
+}
+
 /// Forgets events of a tenant before that id, `limit` at the most.
 pub fn forget(tenant: &str, before: &str, limit: i64) -> Sql {
     sql!(

@@ -1,14 +1,14 @@
 //! Agentic identities: making them, the directory, and what the status list needs of them.
 
 use super::{Query, Reader, query, sql};
-use crate::error::Result;
-use crate::model::identity::{Entry, Filter};
+use crate::error::{Fault, Result};
+use crate::model::identity::{Entry, Filter, Held};
 use crate::model::{Identity, Status};
 use crate::ports::Sql;
 
 macro_rules! columns {
     () => {
-        "SELECT id, place, client, subject, registered_by, status, revoked_before, created_at, updated_at FROM identities"
+        "SELECT id, place, client, subject, registered_by, status, held, revoked_before, created_at, updated_at FROM identities"
     };
 }
 
@@ -20,6 +20,59 @@ pub fn of(tenant: &str, client: &str, subject: &str) -> Query<Identity> {
 /// The identity of that name.
 pub fn get(tenant: &str, id: &str) -> Query<Identity> {
     query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, id)
+}
+
+/// The identities that act for a user, `limit` at the most.
+pub fn of_user(tenant: &str, user: &str, limit: i64) -> Query<Identity> {
+    query!(
+        read,
+        concat!(columns!(), " INDEXED BY identities_by_subject WHERE tenant = ?1 AND subject = ?2 LIMIT ?3"),
+        tenant,
+        user,
+        limit
+    )
+}
+
+/// Lets the user stop an agent until they resume it, or resume it: from one to the other; the guard of a chain.
+pub fn hold(tenant: &str, (client, user): (&str, &str), from: Held, to: Held, now: i64) -> Sql {
+    sql!(
+        "UPDATE identities SET held = ?5, updated_at = ?6 WHERE tenant = ?1 AND client = ?2 AND subject = ?3 AND held = ?4",
+        tenant,
+        client,
+        user,
+        from.number(),
+        to.number(),
+        now
+    )
+}
+
+/// Lets the user stop an agent until they consent anew, if `known`, a JSON array of id and version, are all its consents; the guard of a
+/// chain.
+pub fn stop_by_user(tenant: &str, (client, user): (&str, &str), known: String, now: i64) -> Sql {
+    sql!(
+        "UPDATE identities SET held = 2, revoked_before = max(revoked_before, ?5), updated_at = ?5 \
+         WHERE tenant = ?1 AND client = ?2 AND subject = ?3 AND NOT EXISTS (SELECT 1 FROM consents c \
+         WHERE c.tenant = ?1 AND c.user = ?3 AND c.client = ?2 AND NOT EXISTS (SELECT 1 FROM json_each(?4) k \
+         WHERE k.value ->> 'id' = c.id AND k.value ->> 'version' = c.version))",
+        tenant,
+        client,
+        user,
+        known,
+        now
+    )
+}
+
+/// Lets an agent that its user had stopped go on, once there is the code that they have consented to.
+pub fn release(tenant: &str, (client, user): (&str, &str), code: &str, now: i64) -> Sql {
+    sql!(
+        "UPDATE identities SET held = 0, updated_at = ?5 WHERE tenant = ?1 AND client = ?2 AND subject = ?3 AND held <> 0 \
+         AND EXISTS (SELECT 1 FROM codes WHERE tenant = ?1 AND id = ?4)",
+        tenant,
+        client,
+        user,
+        code,
+        now
+    )
 }
 
 /// Makes the identity if it is not there, with the next free place in the status list. One whose client or user has just been removed
@@ -70,12 +123,13 @@ pub fn stopped_chains(tenant: &str, now: i64) -> Query<String> {
     query!(|row| row.text("jti"), "SELECT jti FROM stopped_chains WHERE tenant = ?1 AND until > ?2", tenant, now)
 }
 
-/// Where an identity stands with everyone in it: as the worst of identity, client and subject, a user or a client.
+/// Where an identity stands with everyone in it: as the worst of identity, client and subject, a user or a client. One that its user has
+/// stopped is suspended.
 macro_rules! standing {
     () => {
         "CASE WHEN i.status = 'retired' OR coalesce(c.status, 'retired') = 'retired' \
          OR coalesce(u.status, s.status, 'retired') = 'retired' THEN 'retired' \
-         WHEN 'suspended' IN (i.status, c.status, coalesce(u.status, s.status)) THEN 'suspended' ELSE 'active' END"
+         WHEN i.held <> 0 OR 'suspended' IN (i.status, c.status, coalesce(u.status, s.status)) THEN 'suspended' ELSE 'active' END"
     };
 }
 
@@ -90,7 +144,7 @@ macro_rules! joined {
 macro_rules! entries {
     ($which:literal) => {
         concat!(
-            "SELECT i.id, i.place, i.client, i.subject, i.registered_by, i.status, i.revoked_before, i.created_at, \
+            "SELECT i.id, i.place, i.client, i.subject, i.registered_by, i.status, i.held, i.revoked_before, i.created_at, \
              i.updated_at, c.metadata, coalesce(u.body ->> '$.name', s.metadata ->> '$.client_name') AS subject_name, \
              c.status AS client_status, coalesce(u.status, CASE WHEN i.subject <> i.client THEN s.status END) AS user_status, ",
             standing!(),
@@ -151,14 +205,15 @@ pub fn places(tenant: &str) -> Query<i64> {
     )
 }
 
-/// The next places after `after` that do not stand as active: those of stopped identities, and of stopped clients and users. Each has
-/// its index, so that what is active is not looked at.
+/// The next places after `after` that do not stand as active: those of stopped identities, of those that their users have stopped, and of
+/// stopped clients and users. Each has its index, so that what is active is not looked at.
 pub fn stopped_places(tenant: &str, after: i64, limit: i64) -> Query<(i64, Status)> {
     query!(
         read_place,
         "SELECT place, CASE max(retired) WHEN 1 THEN 'retired' ELSE 'suspended' END AS standing FROM (\
          SELECT place, status = 'retired' AS retired FROM identities INDEXED BY identities_stopped \
          WHERE tenant = ?1 AND place > ?2 AND status <> 'active' UNION ALL \
+         SELECT place, 0 FROM identities INDEXED BY identities_held WHERE tenant = ?1 AND place > ?2 AND held <> 0 UNION ALL \
          SELECT i.place, c.status = 'retired' FROM clients c INDEXED BY clients_stopped \
          CROSS JOIN identities i INDEXED BY identities_by_client ON i.tenant = ?1 AND i.client = c.id \
          WHERE c.tenant = ?1 AND c.status <> 'active' AND i.place > ?2 UNION ALL \
@@ -179,6 +234,11 @@ pub fn read_place(row: &Reader<'_>) -> Result<(i64, Status)> {
     Ok((row.int("place")?, row.name("standing")?))
 }
 
+fn held(row: &Reader<'_>) -> Result<Held> {
+    let number = row.int("held")?;
+    Held::ALL.into_iter().find(|held| held.number() == number).ok_or_else(|| Fault::Broken("`held` is none").into())
+}
+
 /// Reads a row.
 pub fn read(row: &Reader<'_>) -> Result<Identity> {
     Ok(Identity {
@@ -188,6 +248,7 @@ pub fn read(row: &Reader<'_>) -> Result<Identity> {
         subject: row.text("subject")?,
         registered_by: row.text("registered_by")?,
         status: row.name("status")?,
+        held: held(row)?,
         revoked_before: row.int("revoked_before")?,
         created_at: row.int("created_at")?,
         updated_at: row.int("updated_at")?,

@@ -48,8 +48,9 @@ fn census_sql(tenant: &str, StopTarget { kind, id }: StopTarget<'_>, now: i64) -
                 "SELECT status, updated_at, metadata ->> '$.client_name' AS name, \
                  (SELECT count(*) FROM client_secrets WHERE tenant = ?1 AND client = ?2 \
                  AND (expires_at IS NULL OR expires_at > ?3)) AS secrets, \
-                 (SELECT count(*) FROM identities WHERE tenant = ?1 AND client = ?2) AS identities \
-                 FROM clients WHERE tenant = ?1 AND id = ?2",
+                 (SELECT count(*) FROM identities WHERE tenant = ?1 AND client = ?2) AS identities, \
+                 (SELECT count(*) FROM refresh_families INDEXED BY refresh_families_by_client WHERE tenant = ?1 AND client = ?2 AND status = 'active' \
+                 AND expires_at > ?3) AS families FROM clients WHERE tenant = ?1 AND id = ?2",
                 tenant,
                 id,
                 now
@@ -58,20 +59,27 @@ fn census_sql(tenant: &str, StopTarget { kind, id }: StopTarget<'_>, now: i64) -
         ),
         Identity => (
             sql!(
-                "SELECT status, updated_at, client, subject, 0 AS secrets, 1 AS identities FROM identities \
-                 WHERE tenant = ?1 AND id = ?2",
+                "SELECT status, updated_at, client, subject, 0 AS secrets, 1 AS identities, \
+                 (SELECT count(*) FROM refresh_families f INDEXED BY refresh_families_by_user WHERE f.tenant = ?1 AND f.user = identities.subject \
+                 AND f.client = identities.client AND f.status = 'active' AND f.expires_at > ?3) AS families \
+                 FROM identities WHERE tenant = ?1 AND id = ?2",
                 tenant,
-                id
+                id,
+                now
             ),
             leases_of(leases!(of leased!(identity))),
         ),
         User => (
             sql!(
                 "SELECT status, updated_at, body ->> '$.name' AS name, 0 AS secrets, \
-                 (SELECT count(*) FROM identities WHERE tenant = ?1 AND subject = ?2) AS identities \
+                 (SELECT count(*) FROM identities WHERE tenant = ?1 AND subject = ?2) AS identities, \
+                 (SELECT count(*) FROM refresh_families INDEXED BY refresh_families_by_user WHERE tenant = ?1 AND user = ?2 AND status = 'active' \
+                 AND expires_at > ?3) AS families, \
+                 (SELECT count(*) FROM sessions INDEXED BY sessions_by_user WHERE tenant = ?1 AND user = ?2 AND expires_at > ?3) AS sessions \
                  FROM users WHERE tenant = ?1 AND id = ?2",
                 tenant,
-                id
+                id,
+                now
             ),
             leases_of(leases!(of leased!(user))),
         ),
@@ -100,7 +108,9 @@ fn census_sql(tenant: &str, StopTarget { kind, id }: StopTarget<'_>, now: i64) -
             sql!(
                 "SELECT status, updated_at, (SELECT count(*) FROM client_secrets WHERE tenant = ?1 \
                  AND (expires_at IS NULL OR expires_at > ?2)) AS secrets, \
-                 (SELECT count(*) FROM identities WHERE tenant = ?1) AS identities, name FROM tenants WHERE id = ?1",
+                 (SELECT count(*) FROM identities WHERE tenant = ?1) AS identities, \
+                 (SELECT count(*) FROM refresh_families WHERE tenant = ?1 AND status = 'active' AND expires_at > ?2) AS families, \
+                 (SELECT count(*) FROM sessions WHERE tenant = ?1 AND expires_at > ?2) AS sessions, name FROM tenants WHERE id = ?1",
                 id,
                 now
             ),
@@ -132,6 +142,10 @@ pub struct Census {
     pub secrets: i64,
     /// Agentic identities.
     pub identities: i64,
+    /// Refresh families that had not ended.
+    pub refresh_families: i64,
+    /// Sessions that had not ended.
+    pub sessions: i64,
     /// Downstream tokens that can be reused.
     pub leases: i64,
     /// When the last of them expires.
@@ -154,6 +168,8 @@ fn read_census(row: &Reader<'_>) -> Result<Census> {
         name: row.optional_text("name"),
         secrets: row.int("secrets")?,
         identities: row.int("identities")?,
+        refresh_families: row.optional_int("families").unwrap_or_default(),
+        sessions: row.optional_int("sessions").unwrap_or_default(),
         leases: 0,
         leases_expire_by: None,
         parties: row.optional_text("client").zip(row.optional_text("subject")),
@@ -290,9 +306,18 @@ macro_rules! drop_leases {
     };
 }
 
-/// What holds in any case once a record has been stopped for good: no downstream token of it is handed out again, and no credential of it
-/// can be read.
-pub fn cascade(tenant: &str, StopTarget { kind, id }: StopTarget<'_>) -> Vec<Sql> {
+/// How many rows of what people have allowed go with a record at once, of each table.
+const WITH_IT: i64 = 10_000;
+
+/// What holds in any case once a record has been stopped for good: no downstream token of it is handed out again, no credential of it can
+/// be read, and what people have allowed it ends.
+pub fn cascade(tenant: &str, target: StopTarget<'_>) -> Vec<Sql> {
+    let mut all = cascade_of_leases(tenant, target);
+    all.extend(super::consents::cascade(tenant, target, WITH_IT));
+    all
+}
+
+fn cascade_of_leases(tenant: &str, StopTarget { kind, id }: StopTarget<'_>) -> Vec<Sql> {
     let drop = |text: &'static str| vec![sql!(text, tenant, id)];
     match kind {
         Client => drop(drop_leases!(leased!(client), "clients")),

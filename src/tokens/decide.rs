@@ -133,6 +133,7 @@ async fn permitted(
         let others = policy::ask(cx, client, exchange, facts).await?;
         verdicts = verdicts.into_iter().zip(others).map(|(one, other)| both(one, other)).collect();
     }
+    policy::count_sign_in(cx, &mut verdicts, origin.auth_time);
     let granted = left(client, target, &verdicts);
     if facts.scope_asked.is_some() || granted.is_none() {
         for (scope, verdict) in target.scope.iter().zip(&verdicts) {
@@ -143,6 +144,7 @@ async fn permitted(
     }
     let denied = match issuance.action {
         Action::Impersonate => Reason::ImpersonationDenied,
+        _ if verdicts.iter().any(policy::lacks_sign_in) => Reason::StepUpRequired,
         _ => Reason::PolicyDenied,
     };
     let mut granted = granted.ok_or_else(|| denied.decided(facts.decision.clone().unwrap_or_default()))?;

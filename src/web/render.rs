@@ -8,6 +8,7 @@ use super::Response;
 use super::pages::{self, Language};
 use crate::context::Cx;
 use crate::error::{Error, Reason, Refusal, Wire};
+use crate::policy::STEP_UP_SECONDS;
 use crate::ports::Alg;
 use crate::store::failures::PERIOD_SECONDS;
 use serde_json::{Value, json};
@@ -58,6 +59,10 @@ fn oauth(wire: &Wire, refusal: Option<&Refusal>) -> Value {
         (refusal.and_then(|refusal| refusal.decision.as_ref()), body.as_object_mut())
     {
         members.insert("decision".to_owned(), decision.as_str().into());
+    }
+    if let (Some(Reason::StepUpRequired), Some(members)) = (refusal.map(|refusal| refusal.reason), body.as_object_mut())
+    {
+        members.insert("max_age".to_owned(), STEP_UP_SECONDS.into());
     }
     body
 }

@@ -104,6 +104,16 @@ def test_a_secret_is_rotated_without_an_outage(shell, names):
     follow(shell, guide("rotate-a-secret"), names)
 
 
+def test_an_identity_provider_is_registered_and_people_are_shown_it(shell, writ, names):
+    as_administrator(shell, names)
+    try:
+        follow(shell, guide("sign-in"), names)
+        shown = writ.admin("GET", "issuers/okta", 200).json()
+        assert shown["uses"] == ["sign_in"] and "client_secret" not in shown
+    finally:
+        writ.admin("DELETE", "issuers/okta")
+
+
 def test_a_person_is_invited_once_at_a_time(shell, names):
     as_administrator(shell, names)
     follow(shell, guide("invite-people"), names)

@@ -34,6 +34,7 @@ This page is made from `src/cedar/schema.cedarschema` and from `docs/policies/`,
 | `@zone("Europe/Berlin")` | the statement sees the clock of this IANA time zone instead of the tenant's |
 | `@ttl("60")` | a permit that holds bounds the token's life, in seconds; the shortest counts |
 | `@require("approval")` | a permit that holds asks for more; nothing can give it yet, so the scope is not issued |
+| `@require("step_up")` | the user has signed in within five minutes. The authorization endpoint asks for a sign-in where a request names the scope; the token endpoint leaves the scope out, or answers `insufficient_user_authentication` with `max_age` (RFC 9470) where nothing else is left |
 | `@id("…")`, `@description("…")`, `@advice("…")` | for people |
 
 Any other annotation is refused, because a misspelt one would do nothing.

@@ -376,6 +376,7 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         | Reason::RequestUriPushed
         | Reason::PushRequired
         | Reason::UnmetAuthentication
+        | Reason::StepUpRequired
         | Reason::DeviceNotAllowed
         | Reason::TooManyDeviceCodes
         | Reason::UnknownUserCode

@@ -9,17 +9,19 @@ use writ::cedar::{Mode, Source};
 use writ::crypto::sha256;
 use writ::jose::PublicJwk;
 use writ::model::connection::CredentialPointer;
+use writ::model::identity::Held;
+use writ::model::registration::InitialToken;
 use writ::model::stop::{Receipt, StopTarget, Stopped};
 use writ::model::stream::{Delivery, Stream, StreamBody, StreamStatus};
-use writ::model::{Client, Invitation, Passkey, Status, Stoppable, StoredSecret, Tenant, User};
+use writ::model::{Client, Consent, Invitation, Passkey, Status, Stoppable, StoredSecret, Tenant, User};
 use writ::ports::{Alg, Db, Row, Sql};
 use writ::store::answers::AnswerKey;
 use writ::store::leases::{Claim, LeaseKey};
 use writ::store::stops::Ends;
 use writ::store::tenants::{Visited, Visitor};
 use writ::store::{
-    Query, answers, changes, clients, connections, events, identities, invitations, issuers, keys, leases, metrics,
-    passkeys, policies, quotas, resources, signals, spent, stops, tenants, users,
+    Query, answers, changes, clients, codes, connections, consents, events, identities, invitations, issuers, keys,
+    leases, metrics, passkeys, policies, quotas, registration, resources, signals, spent, stops, tenants, users,
 };
 use writ::webauthn::{CredentialRecord, VerifiedAssertion};
 
@@ -185,6 +187,83 @@ fn changes_of_clients_are_refused_by_version_status_and_number() {
             identities::retire_of_client(T, "c", NOW),
             "UPDATE clients SET id = 'other'",
             "UPDATE clients SET id = 'c'",
+        ),
+    ]);
+}
+
+const CONSENT: &str = "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
+    VALUES ('main', 'n', 'u', 'c', 'h', 'r', 'd', '[]', 1, 1)";
+const UNUSED: &str = "DELETE FROM identities; UPDATE clients SET unused_until = 900";
+
+#[test]
+fn what_comes_of_a_client_that_nobody_registered_is_refused_by_its_row_its_use_and_the_quota() {
+    let document =
+        Client { registration: writ::model::Registration::MetadataDocument, ..a_client("https://c.example/c") };
+    let insert = |quota| clients::insert_document(T, &document, "{}".into(), quota, "u");
+    let consent = Consent {
+        id: "n".to_owned(),
+        user: "u".to_owned(),
+        client: "c".to_owned(),
+        redirect_host: "h".to_owned(),
+        resource: "r".to_owned(),
+        document: "d".to_owned(),
+        lines: vec![],
+        version: 1,
+        created_at: 1,
+        updated_at: 1,
+    };
+    let put = || consents::put(T, &consent, "[]".into());
+    let token = InitialToken { id: "t".to_owned(), name: "n".to_owned(), created_at: 1, expires_at: NOW };
+    hold(vec![
+        case("insert_document: it is there", insert(None), "", "UPDATE clients SET id = 'https://c.example/c'"),
+        case(
+            "insert_document: the quota",
+            insert(Some(2)),
+            "",
+            "INSERT INTO clients (tenant, id, metadata, created_at, updated_at) VALUES ('main', 'c3', '{}', 1, 1)",
+        ),
+        case("put: the client is gone", put(), "", "DELETE FROM clients"),
+        case("put: the client is suspended", put(), "", SUSPENDED),
+        case("put: version", put(), CONSENT, "UPDATE consents SET version = 2"),
+        case("put: another consent", put(), CONSENT, "UPDATE consents SET id = 'other'"),
+        case(
+            "delete_orphaned: the client is there",
+            consents::delete_orphaned(T, "c"),
+            "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
+             VALUES ('main', 'n', 'u', 'c', 'h', 'r', 'd', '[]', 1, 1); UPDATE clients SET id = 'other'",
+            "UPDATE clients SET id = 'c'",
+        ),
+        case(
+            "delete_unused: not yet",
+            clients::delete_unused(T, "c", NOW),
+            UNUSED,
+            "UPDATE clients SET unused_until = 1001",
+        ),
+        case(
+            "delete_unused: registered",
+            clients::delete_unused(T, "c", NOW),
+            UNUSED,
+            "UPDATE clients SET unused_until = NULL",
+        ),
+        case("delete_unused: let in", clients::delete_unused(T, "c", NOW), UNUSED, CONSENT),
+        case(
+            "delete_unused: has had a token",
+            clients::delete_unused(T, "c", NOW),
+            UNUSED,
+            "INSERT INTO identities (tenant, id, place, client, subject, registered_by, created_at, updated_at) \
+             VALUES ('main', 'x', 0, 'c', 'u', 'g', 1, 1)",
+        ),
+        case(
+            "keep_used: unused",
+            clients::keep_used(T, NOW, 10),
+            "UPDATE clients SET unused_until = 900",
+            "DELETE FROM identities",
+        ),
+        case(
+            "insert: the token is there",
+            registration::insert(T, &token, &sha256("x")),
+            "",
+            "INSERT INTO initial_access_tokens VALUES ('main', 't', 'other', 'n', 1, 1)",
         ),
     ]);
 }
@@ -551,6 +630,91 @@ fn stops_are_refused_by_the_status_and_hold_for_what_is_stopped_alone() {
     hold(cases);
 }
 
+/// What a person has allowed, and what came of it.
+const ALLOWED: &str = r#"
+INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at)
+  VALUES ('main', 'n', 'u', 'c', 'h', 'r', 'd', '[]', 1, 1);
+INSERT INTO codes (tenant, id, client, user, family, body, expires_at) VALUES ('main', 'o', 'c', 'u', 'f', '{}', 2000);
+INSERT INTO refresh_families (tenant, id, consent, client, user, body, rotated_at, expires_at)
+  VALUES ('main', 'f', 'n', 'c', 'u', '{}', 1, 2000);
+INSERT INTO sessions (tenant, id, user, issuer, auth_time, expires_at) VALUES ('main', 'e', 'u', 'i', 1, 2000);
+"#;
+/// The same without the consent, and with it stopped.
+const TAKEN_BACK: &str = r#"
+INSERT INTO codes (tenant, id, client, user, family, body, expires_at) VALUES ('main', 'o', 'c', 'u', 'f', '{}', 2000);
+INSERT INTO refresh_families (tenant, id, consent, client, user, body, rotated_at, expires_at)
+  VALUES ('main', 'f', 'n', 'c', 'u', '{}', 1, 2000);
+UPDATE identities SET held = 1;
+"#;
+const CONSENT: &str = "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
+    VALUES ('main', 'n', 'u', 'c', 'h', 'r', 'd', '[]', 1, 1)";
+
+#[test]
+fn what_people_have_allowed_is_changed_only_from_what_was_read_and_goes_only_with_what_is_stopped() {
+    let (agent, lines) = (("c", "u"), || "[]".to_owned());
+    let known = |version: i64| json!([{"id": "n", "version": version, "digest": "d"}]).to_string();
+    let redeem = || codes::redeem(T, "o", "k", NOW, Some(("n", 1)));
+    let mut cases = vec![
+        case(
+            "narrow: version",
+            consents::narrow(T, ("n", 1), lines(), "[1]".to_owned(), NOW),
+            ALLOWED,
+            "UPDATE consents SET version = 2",
+        ),
+        case(
+            "narrow: lines",
+            consents::narrow(T, ("n", 1), lines(), "[1]".to_owned(), NOW),
+            ALLOWED,
+            "UPDATE consents SET lines = '[2]'",
+        ),
+        case("delete: version", consents::delete(T, ("n", 1), lines()), ALLOWED, "UPDATE consents SET version = 2"),
+        case("delete: lines", consents::delete(T, ("n", 1), lines()), ALLOWED, "UPDATE consents SET lines = '[2]'"),
+        case("stop_past: there", consents::stop_past(T, known(1), NOW), "", CONSENT),
+        case("end_families: there", consents::end_families(T, "n"), TAKEN_BACK, CONSENT),
+        case(
+            "end_families: revoked",
+            consents::end_families(T, "n"),
+            TAKEN_BACK,
+            "UPDATE refresh_families SET status = 'revoked'",
+        ),
+        case("redeem: redeemed", redeem(), ALLOWED, "UPDATE codes SET claim = 'x'"),
+        case("redeem: expired", redeem(), ALLOWED, "UPDATE codes SET expires_at = 1000"),
+        case("redeem: narrowed", redeem(), ALLOWED, "UPDATE consents SET version = 2"),
+        case("redeem: withdrawn", redeem(), ALLOWED, "DELETE FROM consents"),
+        case(
+            "hold: stands otherwise",
+            identities::hold(T, agent, Held::No, Held::Paused, NOW),
+            "",
+            "UPDATE identities SET held = 2",
+        ),
+        case(
+            "stop: another version",
+            identities::stop_by_user(T, agent, known(1), NOW),
+            ALLOWED,
+            "UPDATE consents SET version = 2",
+        ),
+        case("stop: one more", identities::stop_by_user(T, agent, "[]".to_owned(), NOW), "", CONSENT),
+        case("release: no code", identities::release(T, agent, "o", NOW), TAKEN_BACK, "DELETE FROM codes"),
+        case(
+            "release: not held",
+            identities::release(T, agent, "o", NOW),
+            TAKEN_BACK,
+            "UPDATE identities SET held = 0",
+        ),
+    ];
+    let given = Box::leak([ALLOWED, RETIRED].concat().into_boxed_str());
+    let alive = "UPDATE clients SET status = 'suspended'; UPDATE users SET status = 'active'; UPDATE identities SET status = 'suspended', held = 1";
+    for (kind, id) in [(Stoppable::Client, "c"), (Stoppable::User, "u"), (Stoppable::Identity, "x")] {
+        for statement in consents::cascade(T, StopTarget { kind, id }, -1) {
+            cases.push(case("cascade: it lives", statement, given, alive));
+        }
+        for statement in consents::cascade(T, StopTarget { kind, id }, 0) {
+            assert_eq!(changed(&case("cascade: no more than the bound", statement, given, ""), ""), 0);
+        }
+    }
+    hold(cases);
+}
+
 /// A link of a chain changes nothing if the statement before it changed nothing.
 #[test]
 fn a_link_holds_only_if_the_one_before_it_changed_a_row() {
@@ -566,6 +730,8 @@ fn a_link_holds_only_if_the_one_before_it_changed_a_row() {
         stopped: Stopped {
             secrets: 0,
             identities: 0,
+            refresh_families: 0,
+            sessions: 0,
             leases: 0,
             leases_expire_by: None,
             tokens_issued_until: 1,

@@ -75,7 +75,7 @@ pub async fn find(cx: &Cx<'_>, cookie: &str) -> Result<Option<Person>> {
         return Ok(None);
     };
     let user = users::load(cx, &session.user).await?.filter(|user| user.status == Status::Active);
-    // A stop for good outlives every session that began before it, whenever the person authenticated.
+    // A stop for good outlives every session that began before it, whenever the person authenticated; so does a stop of the tenant.
     let begun_at = session.expires_at.saturating_sub(SECONDS);
     let user = user.filter(|user| begun_at > user.revoked_before.max(cx.tenant.revoked_before));
     Ok(user.map(|user| Person { session, user }))
@@ -86,5 +86,14 @@ pub async fn end(cx: &Cx<'_>, person: &Person) -> Result<()> {
     let facts = Facts { subject: Some(person.user.id.clone()), ..Facts::default() };
     let event = audit::event(cx, EventType::SessionEnded, None, facts);
     let guard = store::sessions::delete(&cx.tenant.id, &person.session.id.to_text());
+    cx.commit(Change::guard(guard).event(event)).await.map(drop)
+}
+
+/// Ends all sessions of a person.
+pub async fn end_all(cx: &Cx<'_>, person: &Person) -> Result<()> {
+    let facts =
+        Facts { subject: Some(person.user.id.clone()), detail: Some("everywhere".to_owned()), ..Facts::default() };
+    let event = audit::event(cx, EventType::SessionEnded, None, facts);
+    let guard = store::sessions::delete_of_user(&cx.tenant.id, &person.user.id);
     cx.commit(Change::guard(guard).event(event)).await.map(drop)
 }

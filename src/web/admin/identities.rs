@@ -9,6 +9,7 @@ use crate::model::identity::{Entry, Filter};
 use crate::model::{Status, Stoppable};
 use crate::policy::reach::{self, Reach};
 use crate::ports::Now;
+use crate::store::consents::Holdings;
 use crate::web::schema::objects::STATUS;
 use crate::web::schema::{ANY, Kind, Member, members, object};
 use crate::web::{AdminCall, Response};
@@ -35,6 +36,7 @@ const SHOWN: &[Member] = members![
     must "registered_by" Kind::Word,
     must "status" STATUS,
     may "stopped" WORDS,
+    may "held" Kind::Word,
     must "status_list_index" Kind::Count,
     must "created_at" Kind::Time,
     must "updated_at" Kind::Time,
@@ -48,6 +50,9 @@ object!(
 object!(
     /// An agentic identity, what it can reach, and what it did last.
     DETAIL = "IdentityDetail" [SHOWN, members![
+        must "consents" Kind::Count,
+        must "refresh_families" Kind::Count,
+        may "consents_used_at" Kind::Time,
         must "reach" Kind::Object(&REACH),
         must "events" Kind::List(&Kind::Object(&EVENT), ANY),
         must "chains" Kind::List(&Kind::Object(&CHAIN), ANY),
@@ -105,6 +110,9 @@ struct View {
     /// Who of it is not active.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     stopped: Vec<&'static str>,
+    /// How its user has stopped it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<&'static str>,
     /// Its index in the status list.
     status_list_index: i64,
     created_at: i64,
@@ -134,6 +142,11 @@ fn vantage(query: &[(String, String)]) -> Result<(Option<IpAddr>, Option<i64>)> 
 struct Detail {
     #[serde(flatten)]
     identity: View,
+    /// What its user has allowed it, and the refresh families that came of it.
+    consents: i64,
+    refresh_families: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    consents_used_at: Option<i64>,
     reach: From,
     /// Newest first.
     events: Vec<Value>,
@@ -173,6 +186,7 @@ fn view(entry: Entry) -> View {
         registered_by: identity.registered_by,
         status,
         stopped,
+        held: identity.held.name(),
         status_list_index: identity.place,
         created_at: identity.created_at,
         updated_at: identity.updated_at,
@@ -223,8 +237,12 @@ pub async fn get(call: AdminCall<'_>) -> Result<Response> {
     let reach =
         From { ip: ip.map(|ip| ip.to_string()), at: moment.seconds(), reach: reach::reach(&asking, &entry).await? };
     let Recent { events, issued } = identities::recent(cx, &entry).await?;
+    let Holdings { consents, refresh_families, used_at } = identities::holdings(cx, &entry).await?;
     let chains = issued.iter().filter_map(|event| chain(event, now)).collect();
-    Ok(Response::json(200, &Detail { identity: view(entry), reach, events, chains }))
+    Ok(Response::json(
+        200,
+        &Detail { identity: view(entry), consents, refresh_families, consents_used_at: used_at, reach, events, chains },
+    ))
 }
 
 /// Lets a suspended identity go on.

@@ -14,6 +14,7 @@
 pub mod aggregate;
 pub mod clients;
 pub mod connections;
+pub mod consents;
 pub mod events;
 pub mod idempotency;
 pub mod identities;

@@ -54,6 +54,7 @@ object!(
         may "dpop_nonce" Kind::Boolean,
         may "event_retention_days" Kind::Whole(1, 3_650),
         may "logout_ends_grants" Kind::Boolean,
+        may "consent_unused_days" Kind::Whole(1, 3_650),
         may "quotas" Kind::Object(&QUOTAS),
         may "registration" Kind::Object(&REGISTRATION_RULES),
     ]]

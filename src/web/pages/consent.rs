@@ -8,7 +8,7 @@ use crate::authorize::{Ask, Duration, Line, Possible};
 use crate::context::Cx;
 use crate::model::event::Because;
 use crate::model::resource::Effect;
-use crate::model::{Client, Registration, User};
+use crate::model::{Registration, User};
 use crate::oauth::redirect;
 use maud::{Markup, html};
 
@@ -19,7 +19,7 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
     let (client, resource) = (&asked.client, &asked.target.resource.body);
     let content = html! {
         h1 { (client.metadata.client_name) " " (texts.wants_access) " " (resource.name) }
-        (known(texts, client))
+        (known(texts, (&client.id, client.registration)))
         dl {
             dt { (texts.at) } dd { (resource.resource) }
             @if let Some(device) = &asked.device {
@@ -57,11 +57,11 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
 }
 
 /// How the client is known.
-fn known(texts: &Texts, client: &Client) -> Markup {
+pub fn known(texts: &Texts, (client, registration): (&str, Registration)) -> Markup {
     html! {
-        @match client.registration {
+        @match registration {
             Registration::Admin => p.quiet { (texts.known_admin) },
-            Registration::MetadataDocument => p { (texts.known_document) " " strong { (redirect::host(&client.id)) } },
+            Registration::MetadataDocument => p { (texts.known_document) " " strong { (redirect::host(client)) } },
             Registration::Dynamic => p.warn { (texts.known_dynamic) },
         }
     }
@@ -73,21 +73,27 @@ pub fn name(user: &User) -> &str {
     names.into_iter().flatten().next().map_or(user.id.as_str(), String::as_str)
 }
 
-fn row(texts: &Texts, line: &Line, is_again: bool) -> Markup {
-    let (effect, class) = match line.effect {
+/// What a line does.
+pub fn effect(texts: &Texts, effect: Effect) -> Markup {
+    let (word, class) = match effect {
         Effect::Reads => (texts.reads, "effect"),
         Effect::Changes => (texts.changes, "effect changes"),
         Effect::Deletes => (texts.deletes, "effect deletes"),
     };
+    html! { span class=(class) { (word) } }
+}
+
+fn row(texts: &Texts, line: &Line, is_again: bool) -> Markup {
     let is_possible = !matches!(line.possible, Possible::No(_));
-    let described = line.description.as_deref().unwrap_or_else(|| about(texts, &line.scope));
+    let described =
+        line.description.as_deref().filter(|text| !text.is_empty()).unwrap_or_else(|| words(texts, &line.scope));
     html! {
         li {
             label {
                 input type="checkbox" name="scope" value=(line.scope) checked[line.is_ticked || line.is_held] disabled[!is_possible];
                 span class=(if is_possible { "" } else { "off" }) {
-                    span class=(class) { (effect) }
-                    (if described.is_empty() { line.scope.as_str() } else { described })
+                    (effect(texts, line.effect))
+                    (described)
                     @if is_again {
                         small { @if line.is_held { (texts.already) } @else { strong { (texts.new_line) } } }
                     }
@@ -137,13 +143,13 @@ fn why(texts: &Texts, because: Because) -> &'static str {
     }
 }
 
-/// A scope about the person, in words.
-fn about(texts: &Texts, scope: &str) -> &'static str {
+/// A scope that has no description, in words where it is about the person.
+pub fn words<'a>(texts: &'a Texts, scope: &'a str) -> &'a str {
     match scope {
         "openid" => texts.openid,
         "profile" => texts.profile,
         "email" => texts.email,
         "offline_access" => texts.offline_access,
-        _ => "",
+        _ => scope,
     }
 }

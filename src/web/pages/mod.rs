@@ -11,6 +11,7 @@ mod consent;
 mod cookies;
 pub mod device;
 mod layout;
+pub mod me;
 pub mod passkey;
 mod paths;
 pub mod sign_in;

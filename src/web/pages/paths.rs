@@ -24,11 +24,16 @@ pub fn sign_out(cx: &Cx<'_>) -> String {
     format!("/t/{}/sign-out", cx.tenant.id)
 }
 
+/// The page of the person who is signed in.
+pub fn me(cx: &Cx<'_>) -> String {
+    format!("/t/{}/me", cx.tenant.id)
+}
+
 /// Where a person goes after signing in: on with the request, or to the person's own page.
 pub fn after(cx: &Cx<'_>, asked: Option<&str>) -> String {
     match asked.filter(|id| id::is_plausible(id)) {
         Some(id) => request(cx, id),
-        None => format!("/t/{}/me", cx.tenant.id),
+        None => me(cx),
     }
 }
 

@@ -265,6 +265,17 @@ object!(
 );
 
 object!(
+    /// The form in which a person takes something back.
+    TAKE_BACK = "TakeBack" [members![
+        must "tag" Kind::Word,
+        may "do" Kind::Word,
+        may "client" Kind::Word,
+        may "consent" Kind::Word,
+        may "take_back" Kind::Word,
+    ]]
+);
+
+object!(
     /// The form of a lease request.
     LEASE_REQUEST = "LeaseRequest" [members![
         must "subject_token" Kind::Word,
@@ -304,6 +315,8 @@ object!(
     STOPPED = "Stopped" [members![
         must "secrets" Kind::Count,
         must "identities" Kind::Count,
+        must "refresh_families" Kind::Count,
+        must "sessions" Kind::Count,
         must "leases" Kind::Count,
         may "leases_expire_by" Kind::Time,
         must "tokens_issued_until" Kind::Time,

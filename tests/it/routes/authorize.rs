@@ -226,3 +226,55 @@ fn a_person_who_was_stopped_has_no_session_and_gets_none() {
     assert!(page.text.contains("name=\"provider\""), "{}", page.text);
     assert_eq!(browser.post("/t/main/sign-in", &[("provider", "demo")]).status, 403);
 }
+
+#[test]
+fn a_line_that_policy_does_not_permit_now_is_not_forgotten_by_a_decision_about_others() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let query = |scope: &str| authorization(&client, &[("scope", scope)]);
+    let tokens =
+        redeem(&hub, &client, &browser.code(&query("mcp:read mcp:write"), &["mcp:read", "mcp:write"])).expect(200);
+    hub.put_policy(
+        "no-write",
+        r#"forbid(principal, action == Action::"issue", resource) when { resource.name == "mcp:write" };"#,
+    );
+    hub.clock.advance(6);
+    let page = browser.get(&format!("/t/main/authorize?{}", query("mcp:read mcp:write openid"))).expect(200);
+    browser.decide(&page, &["mcp:read", "openid"]).expect(303);
+    hub.admin("DELETE", "policies/no-write").send().expect(204);
+    hub.clock.advance(6);
+    let refreshed = refresh(&hub, &client, &text(&tokens, "refresh_token"), &[]).expect(200);
+    assert_eq!(text(&refreshed, "scope"), "mcp:write mcp:read");
+}
+
+#[test]
+fn a_claim_about_the_person_that_is_new_is_asked_for_and_one_that_was_refused_is_not_given() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    browser.code(&authorization(&client, &[("scope", "mcp:read openid")]), &["mcp:read", "openid"]);
+    let asked =
+        browser.get(&format!("/t/main/authorize?{}", authorization(&client, &[("scope", "mcp:read openid email")])));
+    let back = browser.decide(&asked.expect(200), &["mcp:read", "openid"]).expect(303);
+    let tokens = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+    assert_eq!(text(&tokens, "scope"), "mcp:read openid");
+}
+
+#[test]
+fn a_client_that_is_not_to_stay_connected_gets_no_refresh_token() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let query = authorization(&client, &[("scope", "mcp:read offline_access")]);
+    let code = |scopes: &[&str]| redeem(&hub, &client, &browser.code(&query, scopes)).expect(200).json();
+    assert_eq!(code(&["mcp:read"])["refresh_token"], Value::Null);
+    assert!(code(&["mcp:read", "offline_access"])["refresh_token"].is_string());
+    // What is allowed this time brings none either, whatever the client asks for.
+    let other = self::client(&hub);
+    let page =
+        browser.get(&format!("/t/main/authorize?{}", authorization(&other, &[("scope", "mcp:read")]))).expect(200);
+    let back = browser.decide_for(&page, &["mcp:read"], &[("decision", "allow"), ("duration", "once")]).expect(303);
+    assert_eq!(
+        redeem(&hub, &other, &parameter(&back, "code").unwrap()).expect(200).json()["refresh_token"],
+        Value::Null
+    );
+    assert!(hub.db.query("SELECT id FROM consents WHERE client = (SELECT max(id) FROM clients)").is_empty());
+}

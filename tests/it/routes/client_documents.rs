@@ -128,6 +128,8 @@ fn a_client_that_nobody_registered_connects_by_its_document_and_is_stored_once_i
     let created = created.iter().find(|event| event["target"] == CLIENT).unwrap();
     assert_eq!((&created["detail"], &created["subject"]), (&json!("metadata_document"), &claims["sub"]));
 
+    assert_eq!(hub.events_of("consent.granted")[0]["client_name"], "Some app");
+
     // Connecting again asks nothing, and killing it ends everything.
     ask(&browser, CLIENT, &[]).expect(303);
     hub.admin("POST", &format!("clients/{ENCODED}/kill")).send().expect(200);

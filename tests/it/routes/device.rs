@@ -3,7 +3,7 @@
 use super::authorize::{hub, refresh, text};
 use crate::support::browser::{Browser, CALLBACK, authorization, location};
 use crate::support::hub::RESOURCE;
-use crate::support::{Reply, Setup};
+use crate::support::{Effect, Port, Reply, Setup};
 use serde_json::{Value, json};
 use writ::error::Reason;
 
@@ -250,6 +250,39 @@ fn a_device_of_a_client_that_was_stopped_or_of_a_consent_that_was_taken_back_get
     assert_eq!(poll(&hub, &client, &text(&started, "device_code")).error(), "invalid_client");
 }
 
+#[test]
+fn whichever_call_fails_or_loses_its_reply_an_approval_is_whole_or_not_made_and_the_device_gets_one_token_at_most() {
+    for effect in [Effect::Fails, Effect::LosesReply] {
+        for nth in 0.. {
+            let (hub, client, started) = waiting();
+            let (code, browser) = (text(&started, "device_code"), Browser::new(&hub));
+            let page = enter(&browser, &text(&started, "user_code")).expect(200);
+            hub.restart();
+            let reached = hub.faults.calls(Port::Db) + nth;
+            hub.faults.fail_nth(Port::Db, nth, effect);
+            let first = browser.decide(&page, &["mcp:read"]);
+            hub.faults.heal();
+            if hub.faults.calls(Port::Db) <= reached {
+                break;
+            }
+            let place = format!("{nth} {effect:?}: {first:?}");
+            assert!(matches!(first.status, 303 | 503), "{place}");
+            let rows = ["codes", "consents", "device_codes WHERE status = 'approved'"]
+                .map(|table| hub.db.query(&format!("SELECT 1 FROM {table}")).len());
+            let told = hub.events_of("consent.granted").len();
+            assert!(rows == [told; 3] && told <= 1 && (first.status == 503 || told == 1), "{place}: {rows:?}, {told}");
+            match browser.decide(&page, &["mcp:read"]).status {
+                303 => assert_eq!(told, 0, "{place}"),
+                // It was decided.
+                400 => assert_eq!(told, 1, "{place}"),
+                status => panic!("{place}, then {status}"),
+            }
+            poll(&hub, &client, &code).expect(200);
+            poll(&hub, &client, &code).expect(400);
+        }
+    }
+}
+
 /// A request that is refused for that reason.
 pub fn provoke(reason: Reason) -> Reply {
     let (hub, client, started) = waiting();
@@ -271,6 +304,12 @@ pub fn provoke(reason: Reason) -> Reply {
         Reason::UnmetAuthentication => {
             let page = ask(&authorization(&app(json!({})), &[("acr_values", "phr"), ("scope", "mcp:read")]));
             browser.sign_in(&page)
+        }
+        Reason::StepUpRequired => {
+            browser.decide(&enter(&browser, &user_code), &["mcp:read"]).expect(303);
+            hub.put_policy("all", &super::pushed::after_a_sign_in("mcp:read"));
+            hub.clock.advance(301);
+            poll(&hub, &client, &code)
         }
         Reason::DeviceNotAllowed => start(&hub, &app(json!({}))),
         Reason::TooManyDeviceCodes => {

@@ -1,6 +1,6 @@
 //! `/t/{tenant}/par`: a client pushes its request, and the person comes with its name (RFC 9126). And how fresh a sign-in has to be.
 
-use super::authorize::{hub, redeem, text};
+use super::authorize::{hub, redeem, refresh, text};
 use super::device::register;
 use crate::support::browser::{Browser, CALLBACK, VERIFIER, authorization, parameter};
 use crate::support::hub::RESOURCE;
@@ -177,4 +177,36 @@ fn a_sign_in_that_is_too_old_or_too_weak_is_asked_for_once_and_what_it_does_not_
     let silent = authorization(&client, &[READ[0], READ[1], ("acr_values", "gold"), ("prompt", "none")]);
     let back = browser.get(&format!("/t/main/authorize?{silent}")).expect(303);
     assert_eq!(parameter(&back, "error").as_deref(), Some("login_required"));
+}
+
+/// A policy that permits everybody a scope soon after a sign-in.
+pub fn after_a_sign_in(scope: &str) -> String {
+    format!(
+        r#"@require("step_up") permit(principal, action == Action::"issue", resource == Scope::"{RESOURCE} {scope}");"#
+    )
+}
+
+#[test]
+fn a_scope_that_needs_a_recent_sign_in_is_given_after_one_and_asked_for_again_when_it_is_named_later() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let read = format!(r#"permit(principal, action == Action::"issue", resource == Scope::"{RESOURCE} mcp:read");"#);
+    hub.put_policy("all", &read);
+    hub.put_policy("write", &after_a_sign_in("mcp:write"));
+    let both = authorization(&client, &[("scope", "mcp:read mcp:write"), READ[1]]);
+    let tokens = redeem(&hub, &client, &browser.code(&both, &["mcp:read", "mcp:write"])).expect(200);
+    assert_eq!(text(&tokens, "scope"), "mcp:read mcp:write");
+    hub.clock.advance(301);
+    // What needs none stays; what needs one is told so.
+    let again = refresh(&hub, &client, &text(&tokens, "refresh_token"), &[]).expect(200);
+    assert_eq!(text(&again, "scope"), "mcp:read");
+    let alone = refresh(&hub, &client, &text(&again, "refresh_token"), &[("scope", "mcp:write")]).expect(400);
+    assert_eq!((alone.error().as_str(), &alone.json()["max_age"]), ("insufficient_user_authentication", &json!(300)));
+    let code = |query: &str| parameter(&browser.get(&format!("/t/main/authorize?{query}")).expect(303), "code");
+    assert!(code(&authorization(&client, &READ)).is_some());
+    assert!(code(&format!("{both}&prompt=none")).is_none());
+    let page = browser.get(&format!("/t/main/authorize?{both}")).expect(200);
+    let back = browser.sign_in(&page).expect(303);
+    let tokens = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+    assert_eq!(text(&tokens, "scope"), "mcp:read mcp:write");
 }

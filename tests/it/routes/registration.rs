@@ -437,7 +437,7 @@ fn a_client_that_nobody_lets_in_goes_after_a_day_and_one_that_is_used_stays() {
     hub.clock.advance(1);
     hub.tick().unwrap();
     assert_eq!(rows(&hub), 1);
-    let gone = hub.events_of("client.unused");
+    let gone = hub.events_of("client.deleted");
     assert_eq!((gone.len(), &gone[0]["target"]), (1, &unused["client_id"]));
     assert_eq!(
         hub.db

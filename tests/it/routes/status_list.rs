@@ -12,7 +12,7 @@ const VALID: u8 = 0;
 const INVALID: u8 = 1;
 const SUSPENDED: u8 = 2;
 
-fn fetch(hub: &Setup) -> Reply {
+pub fn fetch(hub: &Setup) -> Reply {
     hub.call("GET", PATH).send().expect(200)
 }
 
@@ -25,7 +25,7 @@ fn status(hub: &Setup, token: &str) -> u8 {
     at(&claims, reference["idx"].as_u64().unwrap() as usize)
 }
 
-fn at(claims: &Value, index: usize) -> u8 {
+pub fn at(claims: &Value, index: usize) -> u8 {
     assert_eq!(claims["status_list"]["bits"], 2);
     let list = unpacked(claims);
     list[index / 4] >> (index % 4 * 2) & 3

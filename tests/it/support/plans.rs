@@ -54,6 +54,17 @@ const WALKS: &[(&str, &str, &str)] = &[
     ("INSERT INTO signals", "SEARCH t", "every stream gets the signal; one of each resource server"),
     ("SELECT place, CASE max(retired)", "SEARCH c USING INDEX clients_stopped", "those that are stopped are wanted"),
     ("SELECT place, CASE max(retired)", "SEARCH u USING INDEX users_stopped", "those that are stopped are wanted"),
+    (
+        "SELECT id, user, client, redirect_host, resource, document, lines, version, created_at, updated_at, used FROM consents \
+      WHERE tenant = ?1 AND user = ?2 AND +id",
+        "USE TEMP B-TREE FOR ORDER BY",
+        "the consents of one person",
+    ),
+    (
+        "SELECT c.value AS client, (SELECT json_group_array",
+        "USE TEMP B-TREE FOR GROUP BY",
+        "the newest tokens of an agent, a bounded number",
+    ),
     ("SELECT place, CASE max(retired)", "USE TEMP B-TREE FOR GROUP BY", "those that are stopped are wanted"),
     ("SELECT coalesce(max(place)", "SEARCH identities", "the most of an index is one step"),
     ("INSERT INTO identities", "SEARCH identities", "the most of an index is one step"),

@@ -206,6 +206,14 @@ fn every_answer_has_the_shape_that_the_document_says() {
     let passkey = things.fill("users/{id}/passkeys/p1");
     check("DELETE", "users/{id}/passkeys/{passkey}", call(&hub, &things, ("DELETE", &passkey)));
     check("GET", "identities/{id}", call(&hub, &things, ("GET", "identities/{id}")));
+    let user = things.fill("users/{id}");
+    let user = user.rsplit('/').next().unwrap();
+    hub.db.execute(&format!(
+        "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) VALUES \
+         ('main', 'one', '{user}', 'c', 'h', 'r', 'd', '[{{\"scope\":\"a\",\"until\":99999999999}}]', 1, 1)"
+    ));
+    check("GET", "users/{id}/consents", call(&hub, &things, ("GET", "users/{id}/consents")));
+    check("DELETE", "consents/{id}", with(&hub, &hub.admin_token(), "DELETE", "consents/one"));
     for thing in ["identities/{id}", "users/{id}", "connections/{name}", "clients/{id}"] {
         for action in ["suspend", "resume", "kill"] {
             let path = format!("{thing}/{action}");
@@ -334,12 +342,14 @@ fn public_documents_and_tokens_have_the_shape_that_the_document_says() {
     let document = document(&hub);
     let things = Things::make(&hub);
     for (documented, method) in documented(&document) {
-        if method == "GET" && !["/admin/", "/ssf/", "/userinfo"].iter().any(|part| documented.contains(part)) {
+        // Some endpoints need a token.
+        let others = ["/admin/", "/ssf/", "/userinfo", "/register/"];
+        if method == "GET" && !others.iter().any(|other| documented.contains(other)) {
             let path = documented.replace("{tenant}", "main").replace("{id}", &things.resource);
             // The lowest status is that of the answer: 200, or the refusal where an endpoint can only refuse.
             let responses = document["paths"][&documented]["get"]["responses"].as_object().unwrap();
             let is_page = |answer: &Value| answer["content"].get("text/html").is_some();
-            if responses.values().any(is_page) {
+            if responses.contains_key("303") || responses.values().any(is_page) {
                 continue;
             }
             let status = responses.keys().filter_map(|status| status.parse().ok()).min().unwrap();
@@ -365,6 +375,40 @@ fn public_documents_and_tokens_have_the_shape_that_the_document_says() {
         ("POST", token),
         &hub.call("POST", "/t/main/token").form(&[("grant_type", "client_credentials")]).send(),
     );
+}
+
+#[test]
+fn registrations_have_the_shape_that_the_document_says() {
+    let hub = Setup::new();
+    let document = document(&hub);
+    crate::routes::client_documents::set_rules(&hub, json!({"dynamic": "open"}));
+    let key = crate::support::Signer::new(writ::ports::Alg::Es256, 1);
+    let (register, one) = ("/t/{tenant}/register", "/t/{tenant}/register/{id}");
+    let mut body = json!({
+        "client_name": "n", "redirect_uris": ["http://localhost/cb"], "client_uri": "https://app.example", "scope": "a",
+        "token_endpoint_auth_method": "private_key_jwt", "jwks": key.jwks("k"), "token_endpoint_auth_signing_alg": "ES256",
+        "dpop_bound_access_tokens": true,
+    });
+    let post = |body: &Value| hub.call("POST", "/t/main/register").json(body).send();
+    let made = post(&body).expect(201);
+    holds(&document, ("POST", register), &made);
+    let secret = json!({"redirect_uris": ["https://app.example/cb"]});
+    holds(&document, ("POST", register), &post(&secret).expect(201));
+    holds(&document, ("POST", register), &post(&json!({})).expect(400));
+    let made = made.json();
+    let text = |name: &str| made[name].as_str().unwrap();
+    let path = format!("/t/main/register/{}", text("client_id"));
+    let call = |method: &str| hub.call(method, &path).bearer(text("registration_access_token"));
+    holds(&document, ("GET", one), &call("GET").send().expect(200));
+    body["client_id"] = made["client_id"].clone();
+    holds(&document, ("PUT", one), &call("PUT").json(&body).send().expect(200));
+    holds(&document, ("PUT", one), &call("PUT").json(&json!({})).send().expect(400));
+    holds(&document, ("DELETE", one), &call("DELETE").send().expect(204));
+    for method in ["GET", "PUT", "DELETE"] {
+        holds(&document, (method, one), &call(method).send().expect(401));
+    }
+    let asked = hub.call("OPTIONS", "/t/main/register").send().expect(204);
+    assert_eq!(asked.header("access-control-allow-methods"), Some("POST"));
 }
 
 #[test]
