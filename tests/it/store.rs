@@ -837,11 +837,13 @@ fn a_neighbour_that_is_stopped_takes_nothing_of_a_tenant_along() {
         [(Stoppable::Client, "c"), (Stoppable::User, "u"), (Stoppable::Identity, "x"), (Stoppable::Tenant, T)]
     {
         let target = StopTarget { kind, id };
-        // Theirs is stopped and ours is not; or both are, and only theirs has leased.
+        // Theirs is stopped and ours is not; or both are, and only theirs has leased or has a passkey.
         let theirs =
             [RETIRED, "UPDATE tenants SET status = 'suspended'"].map(|all| all.replace(';', " WHERE tenant = 'acme';"));
         let theirs = [format!("{} WHERE tenant = 'acme'", theirs[0]), format!("{} WHERE id = 'acme'", theirs[1])];
-        let both = [RETIRED.to_owned(), "DELETE FROM lease_uses WHERE tenant = 'main'".to_owned()];
+        let ours =
+            ["lease_uses", "passkeys", "invitations"].map(|table| format!("DELETE FROM {table} WHERE tenant = 'main'"));
+        let both = [RETIRED.to_owned(), ours.join("; ")];
         let cases = if kind == Stoppable::Tenant { vec![theirs] } else { vec![theirs, both] };
         for case in cases {
             let db = Sqlite::new(Rc::new(Faults::new(clock.clone())));
