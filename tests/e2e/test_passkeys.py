@@ -1,7 +1,9 @@
 """People set up a passkey and sign in with it, in Chromium with a virtual authenticator."""
 
+import os
+
 import pytest
-from test_pages import LOOKS, calendar, client, request  # noqa: F401 (fixtures)
+from test_pages import LOOKS, SCREENSHOTS, SHOWN, calendar, client, request  # noqa: F401 (fixtures)
 
 
 @pytest.fixture
@@ -19,6 +21,9 @@ def test_an_invited_person_sets_up_a_passkey_and_signs_in_with_it(writ, person, 
     assert seen["complaints"] == []
     for look in LOOKS:
         assert person.axe(**look)["violations"] == [], look
+    if os.environ.get("WRIT_WRITE_DOCS"):
+        for name, look in SHOWN.items():
+            person.screenshot(path=str(SCREENSHOTS / f"invitation-{name}.png"), **look)
     person.submit(press="button", fill={"name": "Laptop"})
     assert "Ada Lovelace" in person.open(url=request(writ, client, calendar))["text"]
 
