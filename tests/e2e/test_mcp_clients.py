@@ -275,6 +275,9 @@ def test_an_agent_that_its_user_stops_cannot_refresh_and_has_to_ask_again(notes,
         person.open(url=f"{notes.writ.issuer}/me")
         form = f'form:has(input[name=client][value="{registered["client_id"]}"])'
         assert person.submit(press=f"{form} button[name=do][value=stop]")["status"] == 200
+        # What was issued up to the second of the stop is stopped, and so is a code of that second.
+        stopped = int(time.time())
+        eventually(lambda: time.time() >= stopped + 1)
         client.spoil("access_token")
         assert isinstance(text(client.call("list_notes")), dict)
         assert client.told()["asked"] == 2
