@@ -208,6 +208,7 @@ impl Jobs<'_> {
             // A device that comes too late is told so for a while.
             store::device_codes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
             store::refresh::forget(now, REMOVED),
+            store::invitations::forget(now, REMOVED),
         ];
         let statements = store::stops::forget(now, REMOVED).into_iter().chain(others).collect();
         remove(Database(&*self.world.db), statements).await.map(drop)

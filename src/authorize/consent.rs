@@ -17,7 +17,9 @@ use crate::model::consent::Line;
 use crate::model::event::Facts;
 use crate::model::{Consent, EventType};
 use crate::oauth::Scope;
+use crate::revocation::consents::{self, By};
 use crate::store;
+use crate::store::consents::Written;
 
 /// For how long a line is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,20 +98,24 @@ pub async fn approve(
     }
     let once: Scope =
         chosen.iter().filter(|choice| choice.duration == Duration::Once).map(|choice| &*choice.scope).collect();
-    let mut lines: Vec<Line> =
-        ask.consent.iter().flat_map(|consent| consent.lines.clone()).filter(|line| line.is_live(now)).collect();
+    let remembers =
+        |scope: &str| chosen.iter().any(|choice| choice.scope == scope && choice.duration != Duration::Once);
     // A line that was held and could be ticked is what it is ticked for now. One that policy does not permit at this moment stays.
-    lines.retain(|line| !possible(&line.scope));
+    let keeps = |line: &Line| !possible(&line.scope) || remembers(&line.scope);
+    let stored = taken_back(cx, ask, person, keeps).await?;
+    let mut lines: Vec<Line> = stored.iter().flat_map(|consent| consent.lines.clone()).collect();
+    lines.retain(|line| line.is_live(now) && ask.consent.is_some() && !possible(&line.scope));
     for choice in chosen.iter().filter(|choice| choice.duration != Duration::Once) {
         lines.push(Line { scope: choice.scope.clone(), until: choice.duration.until(now) });
     }
-    let consent = remembered(cx, ask, person, lines);
+    let consent = remembered(cx, ask, (person, stored.as_ref()), lines);
     let mut change = None;
     if !consent.lines.is_empty() {
-        let (tenant, lines) = (&cx.tenant.id, lines_json(&consent)?);
+        let (tenant, before) = (&cx.tenant.id, stored.as_ref().map(lines_json).transpose()?);
+        let written = Written { lines: lines_json(&consent)?, before };
         change = Some(Change::guard(match &ask.asked.device {
-            Some(device) => store::consents::put_for_device(tenant, &consent, lines, &device.id),
-            None => store::consents::put(tenant, &consent, lines),
+            Some(device) => store::consents::put_for_device(tenant, &consent, written, &device.id),
+            None => store::consents::put(tenant, &consent, written),
         }));
     }
     let facts = Facts {
@@ -126,11 +132,23 @@ pub async fn approve(
     code::issue(cx, request, &ask.asked, person, code::Grant { consent: under, once, change, event: Some(event) }).await
 }
 
+/// The stored consent, without the lines that the person does not tick any more: what was issued under them is not honoured from now on.
+async fn taken_back(cx: &Cx<'_>, ask: &Ask, person: &Person, keeps: impl Fn(&Line) -> bool) -> Result<Option<Consent>> {
+    let is_gone = |line: &Line| line.is_live(cx.now.seconds()) && !keeps(line);
+    match &ask.consent {
+        Some(consent) if consent.lines.iter().any(is_gone) => {
+            consents::narrow(cx, &consent.id, By::Person, |_, line| keeps(line)).await?;
+            cx.one(store::consents::of(&cx.tenant.id, parties(&ask.asked, person))).await
+        }
+        _ => Ok(ask.stored.clone()),
+    }
+}
+
 /// The consent as it will be.
-fn remembered(cx: &Cx<'_>, ask: &Ask, person: &Person, lines: Vec<Line>) -> Consent {
+fn remembered(cx: &Cx<'_>, ask: &Ask, (person, stored): (&Person, Option<&Consent>), lines: Vec<Line>) -> Consent {
     let now = cx.now.seconds();
     let parties = parties(&ask.asked, person);
-    let (id, version, created_at) = match &ask.stored {
+    let (id, version, created_at) = match stored {
         Some(consent) => (consent.id.clone(), consent.version, consent.created_at),
         None => (cx.new_id(), 1, now),
     };

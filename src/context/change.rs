@@ -15,7 +15,7 @@ pub struct Change {
     links: Vec<Sql>,
     tenant: Option<String>,
     keys: Vec<String>,
-    event: Option<Event>,
+    events: Vec<Event>,
     signals: Vec<Sql>,
     always: Vec<Sql>,
 }
@@ -28,7 +28,7 @@ impl Change {
             links: vec![guard],
             tenant: None,
             keys: vec![],
-            event: None,
+            events: vec![],
             signals: vec![],
             always: vec![],
         }
@@ -52,9 +52,9 @@ impl Change {
         self
     }
 
-    /// Records the event.
+    /// Records an event.
     pub fn event(mut self, event: Event) -> Self {
-        self.event = Some(event);
+        self.events.push(event);
         self
     }
 
@@ -89,7 +89,7 @@ impl Change {
 impl Cx<'_> {
     /// Commits a change. True if its guard changed a row; otherwise nothing happened but what holds in any case.
     pub async fn commit(&self, change: Change) -> Result<bool> {
-        let Change { before, links, tenant, keys, event, signals, always } = change;
+        let Change { before, links, tenant, keys, events, signals, always } = change;
         let tenant = tenant.as_deref().unwrap_or(&self.tenant.id);
         let guard = before.len();
         let mut statements = before;
@@ -99,7 +99,7 @@ impl Cx<'_> {
             statements.push(store::changes::advance(tenant));
             statements.push(store::changes::log(tenant, keys, self.now.seconds()));
         }
-        if let Some(event) = &event {
+        for event in &events {
             statements.push(staged(event)?);
         }
         statements.extend(signals);

@@ -19,6 +19,8 @@ pub enum Kind {
     InitialAccess,
     /// `writ_rat_…`: a registration access token (RFC 7592 §3).
     RegistrationAccess,
+    /// `writ_iv_…`: the token of an invitation.
+    Invitation,
 }
 
 impl Kind {
@@ -30,6 +32,7 @@ impl Kind {
             Self::Session => "writ_ss_",
             Self::InitialAccess => "writ_iat_",
             Self::RegistrationAccess => "writ_rat_",
+            Self::Invitation => "writ_iv_",
         }
     }
 }

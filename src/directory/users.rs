@@ -172,6 +172,7 @@ pub async fn delete(cx: &Cx<'_>, user: &User, by: &str) -> Result<()> {
     let change = change(cx, guard, user, None).invalidates(&StatusListKey).event(event).always(identities);
     let target = StopTarget { kind: Stoppable::User, id: &user.id };
     let change = store::consents::cascade(&cx.tenant.id, target, -1).into_iter().fold(change, Change::always);
+    let change = store::passkeys::delete_of_stopped(&cx.tenant.id, &user.id).into_iter().fold(change, Change::always);
     match cx.commit(change).await? {
         true => Ok(()),
         false => Err(Reason::PreconditionFailed.into()),

@@ -131,6 +131,12 @@ reasons! {
     UnknownAccount => 403 "access_denied" "nobody here has this account: an administrator has to add it" ["docs/requirements.md R172"];
     /// A logout token does not count.
     InvalidLogoutToken => 400 "invalid_request" "the logout token is not valid here" ["OpenID Connect Back-Channel Logout §2.6"];
+    /// An invitation is unknown, used, expired or replaced: one answer.
+    InvitationOver => 404 "not_found" "this invitation is over: sign in with the passkey that you have set up, or ask an administrator for another invitation" ["docs/requirements.md R201"];
+    /// A passkey that could not be registered.
+    PasskeyNotMade => 400 "invalid_request" "this passkey could not be set up: try again, or use another device" ["docs/requirements.md R202"];
+    /// A passkey that is not registered here, or does not prove its holder.
+    PasskeyRefused => 403 "access_denied" "this passkey does not count here: use another one, or ask an administrator for an invitation" ["docs/requirements.md R204"];
     /// The code grant without a code.
     MissingCode => 400 "invalid_request" "`code` is missing" ["RFC 6749 §4.1.3"];
     /// A code is unknown, expired, redeemed, somebody else's, or its verifier, redirect URI or resource is another: one answer.

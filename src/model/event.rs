@@ -91,6 +91,14 @@ event_types! {
     SessionRefused = "session.refused",
     /// A person has signed out, or was signed out by the identity provider.
     SessionEnded = "session.ended",
+    /// A user was invited to set up a passkey.
+    InvitationCreated = "invitation.created",
+    /// A person has set up a passkey.
+    PasskeyRegistered = "passkey.registered",
+    /// A passkey was removed, and its sessions have ended.
+    PasskeyRemoved = "passkey.removed",
+    /// The signature of a passkey holds, but it was probably copied: its count does not grow.
+    PasskeyRefused = "passkey.refused",
     /// A person has allowed a client something.
     ConsentGranted = "consent.granted",
     /// A person has refused a client everything.

@@ -78,7 +78,7 @@ pub fn of_user(tenant: &str, user: &str, limit: i64) -> Query<Consent> {
 }
 
 macro_rules! put {
-    ($when:literal, $tenant:expr, $consent:expr, $lines:expr $(, $more:expr)?) => {
+    ($when:literal, $tenant:expr, $consent:expr, $written:expr $(, $more:expr)?) => {
         sql!(
             concat!(
                 "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
@@ -86,7 +86,7 @@ macro_rules! put {
                  WHERE EXISTS (SELECT 1 FROM clients WHERE tenant = ?1 AND id = ?4 AND status = 'active')",
                 $when,
                 " ON CONFLICT (tenant, user, client, redirect_host, resource) \
-                 DO UPDATE SET document = ?7, lines = ?8, updated_at = ?10 WHERE id = ?2 AND version = ?9"
+                 DO UPDATE SET document = ?7, lines = ?8, updated_at = ?10 WHERE id = ?2 AND version = ?9 AND lines = ?11"
             ),
             $tenant,
             $consent.id.as_str(),
@@ -95,26 +95,35 @@ macro_rules! put {
             $consent.redirect_host.as_str(),
             $consent.resource.as_str(),
             $consent.document.as_str(),
-            $lines,
+            $written.lines,
             $consent.version,
-            $consent.updated_at
+            $consent.updated_at,
+            $written.before
             $(, $more)?
         )
     };
 }
 
-/// Writes a consent for an active client that is not there, or is still as `consent` has it; the guard of a chain.
-pub fn put(tenant: &str, consent: &Consent, lines: String) -> Sql {
-    put!("", tenant, consent, lines)
+/// The lines of a consent as they are written, and as they were read; nothing where there was no consent.
+pub struct Written {
+    /// As they will be.
+    pub lines: String,
+    /// As they were.
+    pub before: Option<String>,
+}
+
+/// Writes a consent for an active client that is not there, or is still as it was read; the guard of a chain.
+pub fn put(tenant: &str, consent: &Consent, written: Written) -> Sql {
+    put!("", tenant, consent, written)
 }
 
 /// The same for a device that still waits.
-pub fn put_for_device(tenant: &str, consent: &Consent, lines: String, device: &str) -> Sql {
+pub fn put_for_device(tenant: &str, consent: &Consent, written: Written, device: &str) -> Sql {
     put!(
-        " AND EXISTS (SELECT 1 FROM device_codes WHERE tenant = ?1 AND id = ?11 AND status = 'pending' AND expires_at > ?10)",
+        " AND EXISTS (SELECT 1 FROM device_codes WHERE tenant = ?1 AND id = ?12 AND status = 'pending' AND expires_at > ?10)",
         tenant,
         consent,
-        lines,
+        written,
         device
     )
 }

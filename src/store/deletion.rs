@@ -95,6 +95,8 @@ const TABLES: &[&str] = pieces! {
     "device_codes" by "id",
     "refresh_families" by "id",
     "initial_access_tokens" by "id",
+    "passkeys" by "id",
+    "invitations" by "id",
 };
 
 /// The same of the trail.

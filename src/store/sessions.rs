@@ -17,20 +17,34 @@ pub fn get(tenant: &str, id: &str, now: i64) -> Query<Session> {
     )
 }
 
+macro_rules! insert {
+    ($tenant:expr, $session:expr, $when:literal) => {
+        sql!(
+            concat!(
+                "INSERT INTO sessions (tenant, id, user, issuer, sid, acr, auth_time, expires_at) \
+                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 WHERE ",
+                $when
+            ),
+            $tenant,
+            $session.id.to_text(),
+            $session.user.as_str(),
+            $session.issuer.as_str(),
+            $session.sid.clone(),
+            $session.acr.clone(),
+            $session.auth_time,
+            $session.expires_at
+        )
+    };
+}
+
 /// Begins a session of a person who is active; the guard of a chain.
 pub fn insert(tenant: &str, session: &Session) -> Sql {
-    sql!(
-        "INSERT INTO sessions (tenant, id, user, issuer, sid, acr, auth_time, expires_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 \
-         WHERE EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND id = ?3 AND status = 'active')",
-        tenant,
-        session.id.to_text(),
-        session.user.as_str(),
-        session.issuer.as_str(),
-        session.sid.clone(),
-        session.acr.clone(),
-        session.auth_time,
-        session.expires_at
-    )
+    insert!(tenant, session, "EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND id = ?3 AND status = 'active')")
+}
+
+/// Begins a session if the statement before changed something.
+pub fn insert_if_changed(tenant: &str, session: &Session) -> Sql {
+    insert!(tenant, session, "changes() > 0")
 }
 
 /// Ends a session; the guard of a chain.

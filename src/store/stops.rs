@@ -322,7 +322,11 @@ fn cascade_of_leases(tenant: &str, StopTarget { kind, id }: StopTarget<'_>) -> V
     match kind {
         Client => drop(drop_leases!(leased!(client), "clients")),
         Identity => drop(drop_leases!(leased!(identity), "identities")),
-        User => drop(drop_leases!(leased!(user), "users")),
+        User => {
+            let mut all = drop(drop_leases!(leased!(user), "users"));
+            all.extend(super::passkeys::delete_of_stopped(tenant, id));
+            all
+        }
         Connection => vec![
             sql!(
                 "DELETE FROM credentials WHERE tenant = ?1 AND connection = ?2 AND EXISTS \

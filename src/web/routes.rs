@@ -11,16 +11,16 @@ use super::admin::policies::{self, Policies};
 use super::admin::resources::{self, Resources};
 use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
-use super::admin::{consents, events, identities, keys, kill, metrics, registration_tokens};
+use super::admin::{consents, events, identities, keys, kill, metrics, passkeys, registration_tokens};
 use super::oauth::{device_authorization, discovery, introspect, par, register, revoke, status_list, token, userinfo};
-use super::pages::{authorize, callback, device, me, sign_in};
+use super::pages::{authorize, callback, device, me, passkey, sign_in};
 use super::router::Gives::{Document, Html, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged, Text};
 use super::router::Takes::{Form, Json, JsonOrNothing, Page, Query};
 use super::router::{Endpoint, Gives, Row, Takes};
 use super::schema::objects::{
     AUTHORIZATION_REQUEST, DECISION, DEVICE_AUTHORIZATION, DEVICE_REQUEST, EMPTY, HEALTH, INTROSPECTION, KEY_SET,
-    LEASE, LEASE_REQUEST, LOGOUT, PUSHED, RECEIPT, RESOURCE_METADATA, SERVER_METADATA, SIGN_IN, SIGN_OUT, TAKE_BACK,
-    TOKEN, TOKEN_QUERY, USER_CODE, USER_INFO,
+    LEASE, LEASE_REQUEST, LOGOUT, NEW_PASSKEY, PUSHED, RECEIPT, RESOURCE_METADATA, SERVER_METADATA, SIGN_IN, SIGN_OUT,
+    TAKE_BACK, TOKEN, TOKEN_QUERY, USER_CODE, USER_INFO,
 };
 use super::ssf::{self, MANAGE, READ};
 use super::vault::lease;
@@ -76,6 +76,8 @@ pub static ROUTES: &[Row] = routes! {
     Get "/t/{tenant}/sign-in/callback" Authorize Page(callback::get), Query(callback::PARAMETERS, false) => 303 Gives::Nothing, [400, 403, 429, 502], "An identity provider sends a person back (OpenID Connect Core §3.1.2.5)";
     Post "/t/{tenant}/sign-in/backchannel-logout" Authorize Client(callback::logout), Form(&LOGOUT) => 200 Gives::Nothing, [400, 413], "An identity provider ends sessions (OpenID Connect Back-Channel Logout 1.0)";
     Post "/t/{tenant}/sign-out" Authorize Page(sign_in::sign_out), Form(&SIGN_OUT) => 303 Gives::Nothing, [400, 403], "A person signs out";
+    Get "/t/{tenant}/invitation/{token}" Authorize Page(passkey::invited), Takes::Nothing => 200 Html, [], "The page on which an invited person sets up a passkey";
+    Post "/t/{tenant}/invitation/{token}" Authorize Page(passkey::accept), Form(&NEW_PASSKEY) => 303 Gives::Nothing, [400, 403, 413], "The person has set up a passkey";
 
     Get "/t/{tenant}/me" Authorize Page(me::get), Takes::Nothing => 200 Html, [], "What is connected to the person who is signed in";
     Post "/t/{tenant}/me" Authorize Page(me::post), Form(&TAKE_BACK) => 200 Html, [400, 403, 404, 409], "The person takes something back";
@@ -143,6 +145,9 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/admin/users/{id}/suspend" Admin Admin(|call| kill::suspend(call, Stoppable::User)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a user until they are resumed";
     Post "/t/{tenant}/admin/users/{id}/resume" Admin Admin(users::resume), Takes::Nothing => 200 Tagged(&users::USER), [409], "Let a suspended user go on";
     Post "/t/{tenant}/admin/users/{id}/kill" Admin Admin(|call| kill::kill(call, Stoppable::User)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a user for good, with every agentic identity that acts for them";
+    Post "/t/{tenant}/admin/users/{id}/invitations" Admin Admin(passkeys::invite), Takes::Nothing => 201 One(&passkeys::INVITATION), [409], "Invite a user to set up a passkey; the only answer with the link, which replaces earlier ones";
+    Get "/t/{tenant}/admin/users/{id}/passkeys" Admin Admin(passkeys::list), Takes::Nothing => 200 Many(&passkeys::PASSKEY), [], "List the passkeys of a user, the oldest first";
+    Delete "/t/{tenant}/admin/users/{id}/passkeys/{passkey}" Admin Admin(passkeys::delete), Takes::Nothing => 204 Gives::Nothing, [], "Remove a passkey of a user; its sessions end";
 
     Get "/t/{tenant}/admin/users/{id}/consents" Admin Admin(consents::list), Page(&[]) => 200 Many(&consents::CONSENT), [], "List what a user has allowed";
     Delete "/t/{tenant}/admin/consents/{id}" Admin Admin(consents::delete), Takes::Nothing => 204 Gives::Nothing, [409], "Withdraw a consent, with all that was issued under it";

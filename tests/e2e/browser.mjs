@@ -12,6 +12,8 @@
 //   look     {}                                               says what is there
 //   screenshot {path, width?, dark?}
 //   axe      {width?, dark?}                                  the violations of WCAG 2.2 AA that axe-core finds
+//   authenticator {}                                        has a device with passkeys from now on, whose owner always agrees
+//   until    {leaves}                                         waits until its page is not at a URL with that in it any more
 //   cookies  {}
 //   close    {}                                               forgets the context
 //
@@ -192,6 +194,17 @@ const commands = {
       if (overflow) found.push({ id: "reflow", impact: "serious", help: "The page scrolls sideways", nodes: [] });
       return { violations: found };
     });
+  },
+
+  async authenticator(it) {
+    const debug = await it.context.newCDPSession(it.page);
+    await debug.send("WebAuthn.enable");
+    const has = { hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true };
+    await debug.send("WebAuthn.addVirtualAuthenticator", { options: { protocol: "ctap2", transport: "internal", ...has } });
+  },
+
+  async until(it, { leaves }) {
+    await going(it, () => it.page.waitForURL((url) => !url.href.includes(leaves)));
   },
 
   async cookies(it) {

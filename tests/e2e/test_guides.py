@@ -114,6 +114,11 @@ def test_an_identity_provider_is_registered_and_people_are_shown_it(shell, writ,
         writ.admin("DELETE", "issuers/okta")
 
 
+def test_a_person_is_invited_once_at_a_time(shell, names):
+    as_administrator(shell, names)
+    follow(shell, guide("invite-people"), names)
+
+
 class GitHub(Service):
     """GitHub as a job meets it: an issuer with a key set, and an endpoint that signs for the job."""
 

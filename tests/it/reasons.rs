@@ -326,6 +326,9 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
             hub.admin("PUT", &format!("clients/{}", agent.client_id)).header("if-match", "\"0\"").json(&metadata).send()
         }
         Reason::InvalidQuery => hub.admin("GET", "clients?unknown=1").send(),
+        Reason::InvitationOver | Reason::PasskeyNotMade | Reason::PasskeyRefused => {
+            crate::routes::passkeys::provoke(reason)
+        }
         Reason::SignInExpired
         | Reason::SignInDeclined
         | Reason::SignInInvalid

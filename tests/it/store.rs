@@ -7,21 +7,24 @@ use serde_json::json;
 use std::rc::Rc;
 use writ::cedar::{Mode, Source};
 use writ::crypto::sha256;
+use writ::jose::PublicJwk;
 use writ::model::connection::CredentialPointer;
 use writ::model::identity::Held;
 use writ::model::registration::InitialToken;
 use writ::model::stop::{Receipt, StopTarget, Stopped};
 use writ::model::stream::{Delivery, Stream, StreamBody, StreamStatus};
-use writ::model::{Client, Consent, Status, Stoppable, StoredSecret, Tenant, User};
-use writ::ports::{Db, Row, Sql};
+use writ::model::{Client, Consent, Invitation, Passkey, Status, Stoppable, StoredSecret, Tenant, User};
+use writ::ports::{Alg, Db, Row, Sql};
 use writ::store::answers::AnswerKey;
+use writ::store::consents::Written;
 use writ::store::leases::{Claim, LeaseKey};
 use writ::store::stops::Ends;
 use writ::store::tenants::{Visited, Visitor};
 use writ::store::{
-    Query, answers, changes, clients, codes, connections, consents, events, identities, issuers, keys, leases, metrics,
-    policies, quotas, registration, resources, signals, spent, stops, tenants, users,
+    Query, answers, changes, clients, codes, connections, consents, events, identities, invitations, issuers, keys,
+    leases, metrics, passkeys, policies, quotas, registration, resources, signals, spent, stops, tenants, users,
 };
+use writ::webauthn::{CredentialRecord, VerifiedAssertion};
 
 const NOW: i64 = 1_000;
 const ENDS: Ends = Ends { bound: NOW, tokens: NOW };
@@ -47,6 +50,9 @@ INSERT INTO signals (tenant, stream, id, body, attempts, not_before, created_at)
 INSERT INTO signing_keys (tenant, kid, alg, state, jwk, sealed, created_at, changed_at) VALUES
   ('main', 'current', 'ES256', 'current', '{}', '', 1, 1), ('main', 'next', 'ES256', 'next', '{}', '', 1, 1),
   ('main', 'retired', 'ES256', 'retired', '{}', '', 1, 1);
+INSERT INTO passkeys (tenant, id, user, credential, alg, jwk, sign_count, backup_eligible, backup_state, transports, created_at)
+  VALUES ('main', 'a', 'u', 'c', 'EdDSA', '{}', 5, 0, 0, '[]', 1);
+INSERT INTO invitations (tenant, id, user, expires_at) VALUES ('main', 'v', 'u', 2000);
 INSERT INTO policies (tenant, id, description, cedar, mode, created_at, updated_at) VALUES ('main', 'p', '', '', 'enforce', 1, 1);
 "#;
 
@@ -186,8 +192,6 @@ fn changes_of_clients_are_refused_by_version_status_and_number() {
     ]);
 }
 
-const CONSENT: &str = "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
-    VALUES ('main', 'n', 'u', 'c', 'h', 'r', 'd', '[]', 1, 1)";
 const UNUSED: &str = "DELETE FROM identities; UPDATE clients SET unused_until = 900";
 
 #[test]
@@ -204,10 +208,13 @@ fn what_comes_of_a_client_that_nobody_registered_is_refused_by_its_row_its_use_a
         document: "d".to_owned(),
         lines: vec![],
         version: 1,
+        used: std::collections::BTreeMap::new(),
         created_at: 1,
         updated_at: 1,
     };
-    let put = || consents::put(T, &consent, "[]".into());
+    let written = |before: Option<&str>| Written { lines: "[]".into(), before: before.map(str::to_owned) };
+    let put = || consents::put(T, &consent, written(None));
+    let put_again = || consents::put(T, &consent, written(Some("[]")));
     let token = InitialToken { id: "t".to_owned(), name: "n".to_owned(), created_at: 1, expires_at: NOW };
     hold(vec![
         case("insert_document: it is there", insert(None), "", "UPDATE clients SET id = 'https://c.example/c'"),
@@ -219,15 +226,9 @@ fn what_comes_of_a_client_that_nobody_registered_is_refused_by_its_row_its_use_a
         ),
         case("put: the client is gone", put(), "", "DELETE FROM clients"),
         case("put: the client is suspended", put(), "", SUSPENDED),
-        case("put: version", put(), CONSENT, "UPDATE consents SET version = 2"),
-        case("put: another consent", put(), CONSENT, "UPDATE consents SET id = 'other'"),
-        case(
-            "delete_orphaned: the client is there",
-            consents::delete_orphaned(T, "c"),
-            "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
-             VALUES ('main', 'n', 'u', 'c', 'h', 'r', 'd', '[]', 1, 1); UPDATE clients SET id = 'other'",
-            "UPDATE clients SET id = 'c'",
-        ),
+        case("put: version", put_again(), CONSENT, "UPDATE consents SET version = 2"),
+        case("put: another consent", put_again(), CONSENT, "UPDATE consents SET id = 'other'"),
+        case("put: other lines", put_again(), CONSENT, r#"UPDATE consents SET lines = '[{"scope":"s"}]'"#),
         case(
             "delete_unused: not yet",
             clients::delete_unused(T, "c", NOW),
@@ -280,6 +281,55 @@ fn changes_of_users_are_refused_by_version_status_and_accounts() {
             "UPDATE users SET id = 'other'",
             "UPDATE users SET id = 'u'",
         ),
+    ]);
+}
+
+#[test]
+fn changes_of_passkeys_and_invitations_are_refused_by_owner_status_count_number_and_time() {
+    let key = PublicJwk::parse(Alg::EdDsa, &crate::support::Signer::new(Alg::EdDsa, 1).jwk).unwrap();
+    let transports = Vec::new();
+    let record = CredentialRecord {
+        id: "c".to_owned(),
+        key,
+        sign_count: 5,
+        backup_eligible: false,
+        backup_state: false,
+        transports,
+    };
+    let passkey = |id: &str| Passkey {
+        id: id.to_owned(),
+        user: "u".to_owned(),
+        record: record.clone(),
+        name: None,
+        created_at: NOW,
+        used_at: None,
+    };
+    let insert = || passkeys::insert(T, &passkey("b"), "[]".to_owned());
+    let invited = || passkeys::insert_invited(T, &passkey("b"), "[]".to_owned(), "v");
+    let used = || passkeys::note_use(T, &passkey("a"), VerifiedAssertion { sign_count: 6, backup_state: false }, NOW);
+    let [passkeys_of, invitations_of] = passkeys::delete_of_stopped(T, "u");
+    let invitation = Invitation { id: "w".to_owned(), user: "u".to_owned(), expires_at: 2_000 };
+    let stopped = "UPDATE users SET status = 'suspended'";
+    let another = "UPDATE passkeys SET user = 'other'";
+    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 19) INSERT INTO passkeys \
+                (tenant, id, user, credential, alg, jwk, sign_count, backup_eligible, backup_state, transports, created_at) \
+                SELECT 'main', 'n' || i, 'u', 'c', 'EdDSA', '{}', 0, 0, 0, '[]', 1 FROM n";
+    let (retired, active) = ("UPDATE users SET status = 'retired'", "UPDATE users SET status = 'active'");
+    hold(vec![
+        case("insert: somebody has it", insert(), "", "UPDATE passkeys SET id = 'b'"),
+        case("insert: stopped", insert(), "", stopped),
+        case("insert: too many", insert(), "", many),
+        case("insert_invited: somebody has it", invited(), "", "UPDATE passkeys SET id = 'b'"),
+        case("insert_invited: used", invited(), "", "UPDATE invitations SET used_at = 1"),
+        case("insert_invited: expired", invited(), "", "UPDATE invitations SET expires_at = 1000"),
+        case("insert_invited: somebody else's", invited(), "", "UPDATE invitations SET user = 'other'"),
+        case("note_use: the count", used(), "", "UPDATE passkeys SET sign_count = 6"),
+        case("note_use: stopped", used(), "", stopped),
+        case("note_use: somebody else's", used(), "", another),
+        case("delete: somebody else's", passkeys::delete(T, "u", "a"), "", another),
+        case("delete_of_stopped: passkeys", passkeys_of, retired, active),
+        case("delete_of_stopped: invitations", invitations_of, retired, active),
+        case("invite: stopped", invitations::insert(T, &invitation), "", stopped),
     ]);
 }
 
@@ -701,6 +751,7 @@ fn a_link_holds_only_if_the_one_before_it_changed_a_row() {
             "keep an answer",
             answers::keep(ANSWER, answers::Kept { request: "r".to_owned(), sealed: "s".to_owned() }, 2_000),
         ),
+        ("use an invitation", invitations::use_if_changed(T, "v", NOW)),
         ("keep a receipt", stops::keep(T, &receipt, "{}".to_owned())),
     ];
     for (name, link) in links {

@@ -5,8 +5,10 @@
 
 pub mod browser;
 pub mod demo;
+pub mod invitation;
 pub mod logout;
 pub mod oidc;
+pub mod passkey;
 pub mod session;
 
 pub use session::Person;

@@ -6,7 +6,7 @@ use crate::crypto::{self, Kind, Secret, is_well_formed, sha256};
 use crate::directory::users;
 use crate::error::{Reason, Result};
 use crate::model::event::Facts;
-use crate::model::{EventType, Session, Status, User};
+use crate::model::{Event, EventType, Session, Status, User};
 use crate::store;
 use std::rc::Rc;
 
@@ -35,6 +35,26 @@ pub struct SignedIn {
 
 /// Begins a session; the secret is the value of its cookie, and how many seconds it lasts.
 pub async fn begin(cx: &Cx<'_>, user: &User, signed_in: SignedIn) -> Result<(Secret<String>, i64)> {
+    let (session, secret, event) = made(cx, user, signed_in);
+    match cx.commit(Change::guard(store::sessions::insert(&cx.tenant.id, &session)).event(event)).await? {
+        true => Ok((secret, SECONDS)),
+        false => Err(Reason::AccountStopped.into()),
+    }
+}
+
+/// Begins a session together with a change, whose guard holds only for a person who is active; nothing if it does not hold.
+pub async fn begin_with(
+    cx: &Cx<'_>,
+    change: Change,
+    user: &User,
+    signed_in: SignedIn,
+) -> Result<Option<(Secret<String>, i64)>> {
+    let (session, secret, event) = made(cx, user, signed_in);
+    let change = change.then(store::sessions::insert_if_changed(&cx.tenant.id, &session)).event(event);
+    Ok(cx.commit(change).await?.then_some((secret, SECONDS)))
+}
+
+fn made(cx: &Cx<'_>, user: &User, signed_in: SignedIn) -> (Session, Secret<String>, Event) {
     let secret = crypto::mint(Kind::Session, &*cx.world.entropy);
     let SignedIn { issuer, sid, acr, auth_time } = signed_in;
     let expires_at = cx.now.seconds().saturating_add(SECONDS);
@@ -42,10 +62,7 @@ pub async fn begin(cx: &Cx<'_>, user: &User, signed_in: SignedIn) -> Result<(Sec
         Session { id: sha256(secret.expose()), user: user.id.clone(), issuer, sid, acr, auth_time, expires_at };
     let facts = Facts { subject: Some(user.id.clone()), detail: Some(session.issuer.clone()), ..Facts::default() };
     let event = audit::event(cx, EventType::SessionBegun, None, facts);
-    match cx.commit(Change::guard(store::sessions::insert(&cx.tenant.id, &session)).event(event)).await? {
-        true => Ok((secret, SECONDS)),
-        false => Err(Reason::AccountStopped.into()),
-    }
+    (session, secret, event)
 }
 
 /// The person whose session has this cookie; nothing if it is over, or the person has been stopped.

@@ -23,6 +23,7 @@ pub mod keys;
 pub mod kill;
 pub mod metrics;
 mod page;
+pub mod passkeys;
 pub mod policies;
 pub mod registration_tokens;
 pub mod resources;

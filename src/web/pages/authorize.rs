@@ -3,7 +3,7 @@
 use super::consent;
 use super::cookies::{forget, keep, kept};
 use super::layout::Page;
-use super::{callback, expect_tag, form, language, person, sign_in, tag};
+use super::{callback, expect_tag, form, language, paths, person, sign_in, tag};
 use crate::authn::people::{Person, browser};
 use crate::authorize::{self, Ask, Choice, DECIDED_SECONDS as SECONDS, Duration, Outcome};
 use crate::error::{Error, Reason, Result};
@@ -98,6 +98,15 @@ pub async fn decide(call: Call<'_>) -> Result<Response> {
 pub fn kept_request(call: Call<'_>, id: &str) -> Result<authorize::Request> {
     let sealed = kept(call.cx, call.request, KIND, id).ok_or(Reason::FormExpired)?;
     browser::open(call.cx, KIND, &sealed).ok_or_else(|| Reason::FormExpired.into())
+}
+
+/// Where the answer to a request under way may lead, as a source of a content security policy, while its person is not signed in.
+pub async fn target(call: Call<'_>, id: &str) -> Result<Option<String>> {
+    let request = kept_request(call, id)?;
+    match authorize::run(call.cx, &request, None, None).await? {
+        Outcome::SignIn(asked) => Ok(asked.map(|asked| paths::target(&asked.redirect_uri))),
+        _ => Ok(None),
+    }
 }
 
 /// What is ticked, each for as long as its own field or that of the page says.

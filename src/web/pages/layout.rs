@@ -36,11 +36,10 @@ impl Page {
                 body { main { (content) } }
             }
         };
-        // The policy wants base64 with its other alphabet (RFC 4648 §4).
-        let style = b64(sha256(STYLE).bytes()).replace('-', "+").replace('_', "/");
+        let style = hash(STYLE);
         let targets: String = form_targets.iter().flat_map(|target| [" ", target.as_str()]).collect();
         let policy = format!(
-            "default-src 'none'; style-src 'sha256-{style}='; form-action 'self'{targets}; frame-ancestors 'none'; base-uri 'none'"
+            "default-src 'none'; style-src {style}; form-action 'self'{targets}; frame-ancestors 'none'; base-uri 'none'"
         );
         Response { body: body.into_string(), ..Response::empty(status) }
             .with("content-type", "text/html; charset=utf-8")
@@ -50,6 +49,12 @@ impl Page {
             .with("referrer-policy", "same-origin")
             .with("cache-control", "no-store")
     }
+}
+
+/// What is inside an element, as a source of a content security policy.
+pub fn hash(text: &str) -> String {
+    // The policy wants base64 with its other alphabet (RFC 4648 §4).
+    format!("'sha256-{}='", b64(sha256(text).bytes()).replace('-', "+").replace('_', "/"))
 }
 
 /// The page of an error.

@@ -12,6 +12,7 @@ mod cookies;
 pub mod device;
 mod layout;
 pub mod me;
+pub mod passkey;
 mod paths;
 pub mod sign_in;
 mod texts;

@@ -2,9 +2,9 @@
 
 use super::layout::{self, Page};
 use super::texts::Language;
-use super::{callback, cookies, expect_tag, form, language, paths, person};
+use super::{callback, cookies, expect_tag, form, language, passkey, paths, person};
 use crate::authn::people::oidc::Wishes;
-use crate::authn::people::{demo, session};
+use crate::authn::people::{demo, passkey as passkeys, session};
 use crate::authorize::{self, Asked};
 use crate::directory::issuers;
 use crate::error::{Reason, Result};
@@ -25,6 +25,7 @@ pub async fn page(
 ) -> Result<Page> {
     let (cx, texts) = (call.cx, language.texts());
     let providers = issuers::providers(cx).await?;
+    let has_passkeys = passkeys::is_there(cx).await?;
     let is_development = cx.config.is_development();
     let content = html! {
         h1 { (texts.sign_in) }
@@ -35,10 +36,11 @@ pub async fn page(
             @for provider in providers.iter() {
                 button.main.wide name="provider" value=(provider.id) { (texts.sign_in_with) " " (label(provider)) }
             }
+            @if has_passkeys { (passkey::button(texts)) }
             @if is_development {
                 button.main.wide name="provider" value=(demo::NAME) { (texts.sign_in_with) " " (texts.demo) }
                 p.quiet { (texts.demo_note) }
-            } @else if providers.is_empty() {
+            } @else if providers.is_empty() && !has_passkeys {
                 p { (texts.nobody) }
             }
         }
@@ -59,7 +61,7 @@ pub async fn only(call: Call<'_>, asked: &Asked) -> Result<Option<Issuer>> {
         return Ok(None);
     }
     match issuers::providers(call.cx).await?.as_slice() {
-        [only] => Ok(Some(only.clone())),
+        [only] if !passkeys::is_there(call.cx).await? => Ok(Some(only.clone())),
         _ => Ok(None),
     }
 }
@@ -79,6 +81,9 @@ pub async fn post(call: Call<'_>) -> Result<Response> {
     let form = form(call)?;
     let (cx, id) = (call.cx, form.get("request"));
     let chosen = form.get("provider").unwrap_or_default();
+    if chosen == passkeys::NAME {
+        return passkey::sign_in(call, &form).await;
+    }
     if chosen == demo::NAME && cx.config.is_development() {
         let (user, signed_in) = demo::sign_in(cx).await?;
         let (cookie, seconds) = session::begin(cx, &user, signed_in).await?;

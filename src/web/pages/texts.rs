@@ -52,7 +52,7 @@ texts! {
     sign_out: "Sign out", "Abmelden";
     demo: "Demonstration person", "Demonstrationsperson";
     demo_note: "Exists on this machine only: everybody here can be this person.", "Gibt es nur auf diesem Rechner: jeder hier kann diese Person sein.";
-    nobody: "Nobody can sign in here yet: an administrator has to register an identity provider.", "Hier kann sich noch niemand anmelden: ein Administrator muss einen Identitätsanbieter eintragen.";
+    nobody: "Nobody can sign in here yet: an administrator has to register an identity provider or invite people.", "Hier kann sich noch niemand anmelden: ein Administrator muss einen Identitätsanbieter eintragen oder Personen einladen.";
     going_to: "Going to", "Weiter zu";
     go_on: "Go on", "Weiter";
     try_again: "Sign in again", "Noch einmal anmelden";
@@ -124,6 +124,14 @@ texts! {
     offline_until: "A service that does not ask us may take what it has until", "Ein Dienst, der uns nicht fragt, kann noch annehmen, was er hat, bis";
     resumed: "It goes on.", "Sie kann weiterarbeiten.";
     sign_out_everywhere: "Sign out everywhere", "Überall abmelden";
+    passkey_use: "Use a passkey", "Passkey verwenden";
+    passkey_set_up: "Set up a passkey", "Passkey einrichten";
+    invited: "Invited", "Eingeladen";
+    passkey_what: "With a passkey you sign in by your fingerprint, your face or the code of your device. There is no password.", "Mit einem Passkey melden Sie sich mit Fingerabdruck, Gesicht oder dem Code Ihres Geräts an. Es gibt kein Passwort.";
+    passkey_name: "Name of the device (may be left out)", "Name des Geräts (kann wegbleiben)";
+    passkey_failed: "That did not work, or was cancelled. Try again, or use another device.", "Das hat nicht geklappt oder wurde abgebrochen. Versuchen Sie es noch einmal oder mit einem anderen Gerät.";
+    passkey_unsupported: "This browser cannot use passkeys. Open the page in another browser, or update this one.", "Dieser Browser kann keine Passkeys verwenden. Öffnen Sie die Seite in einem anderen Browser, oder aktualisieren Sie diesen.";
+    passkey_script: "A passkey needs JavaScript. Allow it for this site and load the page again, or open it in another browser.", "Ein Passkey braucht JavaScript. Erlauben Sie es für diese Seite und laden Sie sie neu, oder öffnen Sie sie in einem anderen Browser.";
     error: "This did not work", "Das hat nicht geklappt";
     go_back: "Go back to the application and connect again. Nothing was changed.", "Gehen Sie zurück zur Anwendung und verbinden Sie noch einmal. Es wurde nichts geändert.";
 }

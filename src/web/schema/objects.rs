@@ -246,7 +246,12 @@ object!(
 
 object!(
     /// The form in which a person chooses how to sign in.
-    SIGN_IN = "SignIn" [members![must "provider" Kind::Word, may "request" Kind::Word, may "again" Kind::Word]]
+    SIGN_IN = "SignIn" [members![must "provider" Kind::Word, may "request" Kind::Word, may "again" Kind::Word, may "ceremony" Kind::Word, may "credential" Kind::Word]]
+);
+
+object!(
+    /// The form with a new passkey.
+    NEW_PASSKEY = "NewPasskey" [members![must "ceremony" Kind::Word, must "credential" Kind::Word, may "name" Kind::Word]]
 );
 
 object!(

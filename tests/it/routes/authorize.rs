@@ -278,3 +278,52 @@ fn a_client_that_is_not_to_stay_connected_gets_no_refresh_token() {
     );
     assert!(hub.db.query("SELECT id FROM consents WHERE client = (SELECT max(id) FROM clients)").is_empty());
 }
+
+#[test]
+fn a_line_that_is_not_ticked_any_more_is_taken_back_with_the_tokens_that_have_it() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let query = authorization(&client, &[("scope", "mcp:read mcp:write"), ("prompt", "consent")]);
+    let tokens = redeem(&hub, &client, &browser.code(&query, &["mcp:read", "mcp:write"])).expect(200);
+    let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
+    let active = || {
+        let call = hub.call("POST", "/t/main/introspect").basic(&server).form(&[("token", &tokens.access_token())]);
+        call.send().expect(200).json()["active"] == true
+    };
+    assert!(active());
+    let second = redeem(&hub, &client, &browser.code(&query, &["mcp:read"])).expect(200);
+    assert_eq!(text(&second, "scope"), "mcp:read");
+    assert!(!active());
+    assert_eq!(text(&refresh(&hub, &client, &text(&tokens, "refresh_token"), &[]).expect(200), "scope"), "mcp:read");
+}
+
+#[test]
+fn of_two_step_ups_at_once_none_overwrites_the_other() {
+    for seed in 0..20 {
+        let hub = hub();
+        let (client, browser) = (client(&hub), Browser::new(&hub));
+        let query = |scope: &str| authorization(&client, &[("scope", scope)]);
+        browser.code(&query("openid mcp:read"), &["openid", "mcp:read"]);
+        let pages = ["mcp:read mcp:write", "mcp:read profile"]
+            .map(|scope| browser.get(&format!("/t/main/authorize?{}", query(scope))));
+        let decide = |page: &Reply, new: &str| {
+            let form = [
+                ("tag", &*field(page, "tag")),
+                ("decision", "allow"),
+                ("duration", "month"),
+                ("scope", "mcp:read"),
+                ("scope", new),
+            ];
+            let call =
+                hub.call("POST", &action(page)).header("origin", hub.origin()).header("cookie", &browser.cookies());
+            call.form(&form).future()
+        };
+        let replies = hub.together(seed, vec![decide(&pages[0], "mcp:write"), decide(&pages[1], "profile")]);
+        let lines =
+            hub.db.query("SELECT lines FROM consents WHERE tenant = 'main'")[0]["lines"].as_str().unwrap().to_owned();
+        for (reply, new) in replies.iter().zip(["mcp:write", "profile"]) {
+            assert!(matches!(reply.status, 303 | 409), "{seed}: {reply:?}");
+            assert_eq!(reply.status == 303, lines.contains(new), "{seed}: {lines}");
+        }
+    }
+}

@@ -28,6 +28,7 @@ mod lifecycle;
 mod me;
 mod own_apis;
 mod parameters;
+pub mod passkeys;
 mod policies;
 pub mod pushed;
 pub mod quotas;

@@ -393,17 +393,18 @@ fn what_a_request_wants_of_the_sign_in_is_passed_on_and_held_to() {
         assert_eq!(sent[*name], *value, "{to}");
     }
     // The provider did not ask again: nor do we take it for fresh.
-    let old = json!({"auth_time": hub.clock.seconds() - 600});
+    let old = json!({"auth_time": hub.clock.seconds() - 600, "acr": "urn:mfa"});
     let back = browser.get(&idp.authorize(&to, old)).expect(303);
-    let page = browser.get(&location(&back)).expect(200);
-    assert!(page.text.contains("name=\"provider\""), "{}", page.text);
+    let told = browser.get(&location(&back)).expect(303);
+    assert_eq!(parameter(&told, "error").unwrap(), Reason::UnmetAuthentication.wire().code);
     // Its clock is a little behind.
-    let request = field(&page, "request");
-    let going = browser.post("/t/main/sign-in", &[("provider", "idp"), ("request", &request)]).expect(200);
-    let fresh = json!({"auth_time": hub.clock.seconds() - 3});
-    let back = browser.get(&idp.authorize(&goes_on(&going), fresh)).expect(303);
+    let browser = Browser::new(&hub);
+    let to = location(&ask(&browser, &client, &wanted).expect(303));
+    let fresh = json!({"auth_time": hub.clock.seconds() - 3, "acr": "urn:mfa"});
+    let back = browser.get(&idp.authorize(&to, fresh)).expect(303);
     let page = browser.get(&location(&back)).expect(200);
     assert!(page.text.contains("Ada Lovelace"), "{}", page.text);
+    let request = location(&back).rsplit('/').next().unwrap().to_owned();
     // As somebody else.
     let tag = field(&page, "tag");
     let tag =

@@ -107,6 +107,7 @@ const WALKS: &[(&str, &str, &str)] = &[
         "workloads, remembered by issuer",
     ),
     ("SELECT kid, alg, state", "SEARCH signing_keys", "a handful"),
+    ("SELECT id FROM passkeys WHERE tenant = ?1 LIMIT 1", "SEARCH passkeys", "the first one"),
     ("SELECT kid, alg, state", "USE TEMP B-TREE FOR ORDER BY", "a handful"),
     ("UPDATE signing_keys", "SEARCH signing_keys", "a handful"),
     ("DELETE FROM signing_keys", "SEARCH signing_keys", "a handful"),

@@ -39,6 +39,8 @@ fn every_call_that_makes_something_answers_its_retry_alike_and_makes_nothing_twi
     let client = hub.create_client(json!({"client_name": "other"}));
     let secrets = format!("clients/{}/secrets", client.client_id);
     let scopes = json!([{"name": "s", "description": "d"}]);
+    let user = hub.admin("POST", "users").json(&json!({"name": "Bob"})).send().expect(201).json();
+    let invitations = format!("users/{}/invitations", user["id"].as_str().unwrap());
     let bodies = [
         ("tenants", "tenants", json!({"id": "acme", "name": "Acme"})),
         ("clients", "clients", json!({"client_name": "agent"})),
@@ -46,6 +48,7 @@ fn every_call_that_makes_something_answers_its_retry_alike_and_makes_nothing_twi
         ("resources", "resources", json!({"resource": RESOURCE, "name": "r", "scopes": scopes})),
         ("registration-tokens", "registration-tokens", json!({"name": "t", "expires_in": 60})),
         ("users", "users", json!({"name": "Alice"})),
+        ("users/{id}/invitations", &invitations, json!({})),
         ("issuers", "issuers", json!({"issuer": "https://idp.example", "name": "i", "uses": ["workload"]})),
     ];
     let mut tried: Vec<String> = bodies.iter().map(|(path, ..)| format!("/t/{{tenant}}/admin/{path}")).collect();
@@ -66,12 +69,12 @@ fn every_call_that_makes_something_answers_its_retry_alike_and_makes_nothing_twi
             (hub.events().len(), repeated.last().unwrap()["target"].as_str()),
             (events + 1, Some(&*format!("POST {path}")))
         );
-        let (body, names) = (first.json(), ["client_secret", "registration_token"]);
+        let (body, names) = (first.json(), ["client_secret", "registration_token", "url"]);
         for secret in names.iter().filter_map(|name| body[*name].as_str()) {
             assert!(!hub.dump_at_rest().contains(secret), "{path}");
         }
     }
-    assert_eq!(hub.events_of("admin.repeated").len(), 7);
+    assert_eq!(hub.events_of("admin.repeated").len(), 8);
 }
 
 #[test]

@@ -200,6 +200,11 @@ fn every_answer_has_the_shape_that_the_document_says() {
     let retired = keys["items"].as_array().unwrap().iter().find(|key| key["state"] == "retired").unwrap();
     let revoke = format!("keys/{}/revoke", retired["kid"].as_str().unwrap());
     check("POST", "keys/{kid}/revoke", call(&hub, &things, ("POST", &revoke)));
+    check("POST", "users/{id}/invitations", call(&hub, &things, ("POST", "users/{id}/invitations")));
+    crate::routes::passkeys::give(&hub, things.fill("users/{id}").strip_prefix("users/").unwrap(), 2);
+    check("GET", "users/{id}/passkeys", call(&hub, &things, ("GET", "users/{id}/passkeys")));
+    let passkey = things.fill("users/{id}/passkeys/p1");
+    check("DELETE", "users/{id}/passkeys/{passkey}", call(&hub, &things, ("DELETE", &passkey)));
     check("GET", "identities/{id}", call(&hub, &things, ("GET", "identities/{id}")));
     let user = things.fill("users/{id}");
     let user = user.rsplit('/').next().unwrap();
