@@ -269,6 +269,20 @@ def test_a_token_that_the_server_refuses_is_refreshed_without_the_user(notes, re
     assert claims(told["tokens"]["access_token"])["scope"] == READ
 
 
+def test_an_agent_that_its_user_stops_cannot_refresh_and_has_to_ask_again(notes, registered, person):
+    with client_of("v2", notes.url, person, registered) as client:
+        client.call("list_notes")
+        person.open(url=f"{notes.writ.issuer}/me")
+        form = f'form:has(input[name=client][value="{registered["client_id"]}"])'
+        assert person.submit(press=f"{form} button[name=do][value=stop]")["status"] == 200
+        # What was issued up to the second of the stop is stopped, and so is a code of that second.
+        stopped = int(time.time())
+        eventually(lambda: time.time() >= stopped + 1)
+        client.spoil("access_token")
+        assert isinstance(text(client.call("list_notes")), dict)
+        assert client.told()["asked"] == 2
+
+
 def test_a_client_that_was_deleted_registers_again_and_asks_again(notes, person):
     with client_of("v2", notes.url, person) as client:
         client.call("list_notes")

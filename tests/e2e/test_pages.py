@@ -3,11 +3,11 @@
 With WRIT_WRITE_DOCS=1 it takes the pictures of docs/screenshots/ anew."""
 
 import os
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
 import httpx2 as httpx
 import pytest
-from hub import ROOT, free_port
+from hub import ROOT
 from person import answered
 
 SCREENSHOTS = ROOT / "docs" / "screenshots"
@@ -26,13 +26,13 @@ SCOPES = [
 
 @pytest.fixture(scope="module")
 def calendar(writ) -> str:
-    """A resource of which policy permits all scopes but one."""
-    resource = f"http://localhost:{free_port()}/mcp"
-    writ.admin("POST", "resources", 201, json={"resource": resource, "name": "Calendar", "scopes": SCOPES})
-    port = urlsplit(resource).port
+    """A resource of which policy permits all scopes but one. Nobody calls it."""
+    resource = "https://calendar.example/mcp"
+    made = writ.admin("POST", "resources", json={"resource": resource, "name": "Calendar", "scopes": SCOPES})
+    assert made.status_code in (201, 409), made.text
     on = f'resource in Resource::"{resource}"'
     writ.policy(
-        f"e2e-calendar-{port}",
+        "e2e-calendar",
         f'permit(principal, action == Action::"issue", {on}) when {{ resource.name != "calendar:share" }};',
     )
     return resource
@@ -122,6 +122,12 @@ def at_step_up(writ, person, client, calendar):
     assert person.open(url=request(writ, client, calendar))["page"] == "consent"
 
 
+def at_what_is_connected(writ, person, client, calendar):
+    at_consent(writ, person, client, calendar)
+    person.consent()
+    assert "Appointments assistant" in person.open(url=f"{writ.issuer}/me")["text"]
+
+
 def at_unknown_client(writ, person, client, calendar):
     assert person.open(url=request(writ, "client_of_nobody", calendar))["status"] == 400
 
@@ -131,6 +137,8 @@ def at_another_redirect_uri(writ, person, client, calendar):
 
 
 PAGES = {
+    # The first, because it shows all that the demonstration person has connected before.
+    "connected": at_what_is_connected,
     "sign-in": at_sign_in,
     "consent": at_consent,
     "consent-self-registered": at_consent_of_a_stranger,
