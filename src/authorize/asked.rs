@@ -160,7 +160,7 @@ async fn target(cx: &Cx<'_>, client: &Client, request: &Request) -> Result<(Targ
     let resource = match Requested::read(form, client, &["resource"]) {
         Ok(requested) => requested.resource,
         Err(Error::Refused(refusal)) if refusal.reason == Reason::MissingResource => {
-            resources::only(cx).await?.ok_or(Reason::MissingResource)?
+            resources::implied(cx, &named).await?.ok_or(Reason::MissingResource)?
         }
         Err(error) => return Err(error),
     };

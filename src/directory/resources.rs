@@ -54,11 +54,15 @@ pub async fn first(cx: &Cx<'_>) -> Result<Rc<Vec<Resource>>> {
     Ok(cx.cached(&FirstResourcesKey, read).await?.unwrap_or_default())
 }
 
-/// The URI of the one resource that the tenant guards itself, if it is the only one.
-pub async fn only(cx: &Cx<'_>) -> Result<Option<ResourceUri>> {
+/// The URI of the one resource that a request without `resource` can mean: the only one that the tenant guards itself and that has one of these
+/// scopes, or the only one where none is named. Nothing where there are several, or none among the first.
+pub async fn implied(cx: &Cx<'_>, scopes: &str) -> Result<Option<ResourceUri>> {
     let first = first(cx).await?;
-    let mut ours = first.iter().filter(|resource| resource.body.authorization_server.is_none());
-    Ok(ours.next().filter(|_| ours.next().is_none()).map(|resource| resource.body.resource.clone()))
+    let has = |name: &str| scopes.is_empty() || scopes.split(' ').any(|scope| scope == name);
+    let mut meant = first.iter().filter(|resource| {
+        resource.body.authorization_server.is_none() && resource.body.scopes.iter().any(|scope| has(&scope.name))
+    });
+    Ok(meant.next().filter(|_| meant.next().is_none()).map(|resource| resource.body.resource.clone()))
 }
 
 /// The registered resource that `uri` names, at most as old as the freshness bound.

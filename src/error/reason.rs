@@ -60,17 +60,17 @@ reasons! {
     /// An authorization request names no client that is there and active.
     UnknownClient => 400 "invalid_client" "`client_id` names no application that is registered here: connect it anew" ["RFC 6749 §4.1.2.1"];
     /// The document at a `client_id` cannot be fetched.
-    ClientDocumentUnavailable => 400 "invalid_client" "the document at `client_id` cannot be fetched: it has to be JSON of 5 KB at the most, at a public https URL, without a redirect" ["docs/requirements.md R161"];
+    ClientDocumentUnavailable => 400 "invalid_client" "the document at `client_id` cannot be fetched: it has to be JSON of 5 KB at the most, at a public https URL, without a redirect" ["docs/requirements.md R154"];
     /// The document at a `client_id` is no client's.
-    ClientDocumentInvalid => 400 "invalid_client" "the document at `client_id` is not valid: it needs its own URL as `client_id`, `client_name`, `redirect_uris`, and a `token_endpoint_auth_method` of `none` or `private_key_jwt`" ["docs/requirements.md R161"];
+    ClientDocumentInvalid => 400 "invalid_client" "the document at `client_id` is not valid: it needs its own URL as `client_id`, `client_name`, `redirect_uris`, and a `token_endpoint_auth_method` of `none` or `private_key_jwt`" ["docs/requirements.md R154"];
     /// The tenant lets in no clients of this domain.
-    ClientDomainRefused => 403 "access_denied" "applications of this domain may not connect here: an administrator can allow the domain" ["docs/requirements.md R163"];
+    ClientDomainRefused => 403 "access_denied" "applications of this domain may not connect here: an administrator can allow the domain" ["docs/requirements.md R156"];
     /// The tenant lets in clients of this domain once an administrator has allowed it.
-    ClientApprovalWanted => 403 "access_denied" "an administrator has been asked to let applications of this domain connect: try again later" ["docs/requirements.md R163"];
+    ClientApprovalWanted => 403 "access_denied" "an administrator has been asked to let applications of this domain connect: try again later" ["docs/requirements.md R156"];
     /// A policy forbids the registration of this client.
-    RegistrationForbidden => 403 "access_denied" "a policy forbids the registration of this client: an administrator can say more" ["docs/requirements.md R167"];
+    RegistrationForbidden => 403 "access_denied" "a policy forbids the registration of this client: an administrator can say more" ["docs/requirements.md R160"];
     /// The tenant lets no clients register themselves.
-    RegistrationOff => 403 "access_denied" "clients do not register themselves here: an administrator registers them, or lets them by `settings.registration`" ["docs/requirements.md R164"];
+    RegistrationOff => 403 "access_denied" "clients do not register themselves here: an administrator registers them, or lets them by `settings.registration`" ["docs/requirements.md R157"];
     /// Too many clients were registered from one address.
     TooManyRegistrations => 429 "too_many_requests" "too many clients were registered from this address; wait as `Retry-After` says" ["RFC 6585 §4"];
     /// An initial access token or a registration access token is missing, unknown or over, or its client is stopped: one answer.
@@ -120,7 +120,7 @@ reasons! {
     /// A person has been stopped.
     AccountStopped => 403 "access_denied" "this account is suspended: an administrator can say more" ["docs/requirements.md R152"];
     /// The response of an identity provider in another browser than the sign-in was begun in, or too late.
-    SignInExpired => 403 "access_denied" "this sign-in is over, or was begun in another browser: sign in again" ["docs/requirements.md R170"];
+    SignInExpired => 403 "access_denied" "this sign-in is over, or was begun in another browser: sign in again" ["docs/requirements.md R163"];
     /// An identity provider has not signed a person in.
     SignInDeclined => 403 "access_denied" "your identity provider has not signed you in: try again, or ask those who run it" ["OpenID Connect Core §3.1.2.6"];
     /// The response of an identity provider, or its ID token, does not count.
@@ -128,15 +128,15 @@ reasons! {
     /// An identity provider cannot be reached, or gives no usable answer.
     IdentityProviderDown => 502 "temporarily_unavailable" "your identity provider gives no answer that can be used now: try again" ["RFC 9110 §15.6.3"];
     /// An account that nobody here has, at a provider that makes no users.
-    UnknownAccount => 403 "access_denied" "nobody here has this account: an administrator has to add it" ["docs/requirements.md R172"];
+    UnknownAccount => 403 "access_denied" "nobody here has this account: an administrator has to add it" ["docs/requirements.md R165"];
     /// A logout token does not count.
     InvalidLogoutToken => 400 "invalid_request" "the logout token is not valid here" ["OpenID Connect Back-Channel Logout §2.6"];
     /// An invitation is unknown, used, expired or replaced: one answer.
-    InvitationOver => 404 "not_found" "this invitation is over: sign in with the passkey that you have set up, or ask an administrator for another invitation" ["docs/requirements.md R201"];
+    InvitationOver => 404 "not_found" "this invitation is over: sign in with the passkey that you have set up, or ask an administrator for another invitation" ["docs/requirements.md R192"];
     /// A passkey that could not be registered.
-    PasskeyNotMade => 400 "invalid_request" "this passkey could not be set up: try again, or use another device" ["docs/requirements.md R202"];
+    PasskeyNotMade => 400 "invalid_request" "this passkey could not be set up: try again, or use another device" ["docs/requirements.md R193"];
     /// A passkey that is not registered here, or does not prove its holder.
-    PasskeyRefused => 403 "access_denied" "this passkey does not count here: use another one, or ask an administrator for an invitation" ["docs/requirements.md R204"];
+    PasskeyRefused => 403 "access_denied" "this passkey does not count here: use another one, or ask an administrator for an invitation" ["docs/requirements.md R195"];
     /// The code grant without a code.
     MissingCode => 400 "invalid_request" "`code` is missing" ["RFC 6749 §4.1.3"];
     /// A code is unknown, expired, redeemed, somebody else's, or its verifier, redirect URI or resource is another: one answer.

@@ -1,7 +1,7 @@
 //! What an issuer publishes about itself for people to sign in with it (OpenID Connect Discovery §3).
 //!
-//! 1. It is kept in the isolate for [`KEPT_MILLIS`]. While it cannot be had anew, the last one serves for [`SERVED_MILLIS`].
-//! 2. An issuer in trouble is not asked again for [`FAILED_MILLIS`].
+//! 1. It is kept in the isolate for `KEPT_MILLIS`. While it cannot be had anew, the last one serves for `SERVED_MILLIS`.
+//! 2. An issuer in trouble is not asked again for `FAILED_MILLIS`.
 //! 3. Each fetch that fails is one event, as that of a key set.
 //! 4. What a browser or we would call has to pass the gate of `outbound`.
 

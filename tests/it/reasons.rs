@@ -403,7 +403,7 @@ fn every_reason_is_provoked_by_a_request_and_reaches_the_wire_as_its_table_says(
         }
         if reply.header("content-type").is_some_and(|media| media.starts_with("text/html")) {
             assert!(
-                reply.status == wire.status && reply.text.contains(&unescaped(wire.description)),
+                reply.status == wire.status && reply.text.contains(&on_a_page(wire.description)),
                 "{reason:?}: {reply:?}"
             );
             continue;
@@ -421,9 +421,11 @@ fn every_reason_is_provoked_by_a_request_and_reaches_the_wire_as_its_table_says(
     }
 }
 
-/// A text as a page has it.
-fn unescaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+/// A text as a page has it: escaped, and what stands between backticks as code.
+fn on_a_page(text: &str) -> String {
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
+    let parts = escaped.split('`').enumerate();
+    parts.map(|(n, part)| if n % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }).collect()
 }
 
 /// Two reasons with one description could stand in for each other in the test above.

@@ -1,7 +1,7 @@
 //! Sign-in with an identity provider: the code flow of OpenID Connect Core §3.1 with PKCE, `nonce` and `iss`.
 //!
 //! 1. What belongs to a sign-in (nonce, verifier, provider, the request that it is for) is sealed in the browser that began it, under the
-//!    name that is its `state`. Another browser has nothing under that name, and gets nowhere (docs/requirements.md R170).
+//!    name that is its `state`. Another browser has nothing under that name, and gets nowhere (docs/requirements.md R163).
 //! 2. `iss` of the response is compared before anything of it is used (RFC 9207 §2.4), also of an error.
 //! 3. The ID token comes from the token endpoint and is verified all the same, by `federation::verify`; it names our `client_id` alone, the
 //!    `nonce` of this browser, and no other `azp` (OpenID Connect Core §3.1.3.7).

@@ -94,8 +94,10 @@ fn row(texts: &Texts, line: &Line, is_again: bool) -> Markup {
                 span class=(if is_possible { "" } else { "off" }) {
                     (effect(texts, line.effect))
                     (described)
-                    @if is_again {
-                        small { @if line.is_held { (texts.already) } @else { strong { (texts.new_line) } } }
+                    @if is_again && line.is_held {
+                        small { (texts.already) }
+                    } @else if is_again && is_possible {
+                        small { strong { (texts.new_line) } }
                     }
                     @match line.possible {
                         Possible::Yes => {}

@@ -57,6 +57,15 @@ pub fn hash(text: &str) -> String {
     format!("'sha256-{}='", b64(sha256(text).bytes()).replace('-', "+").replace('_', "/"))
 }
 
+/// A description, with what stands between backticks as code.
+fn words(text: &str) -> Markup {
+    html! {
+        @for (n, part) in text.split('`').enumerate() {
+            @if n % 2 == 1 { code { (part) } } @else { (part) }
+        }
+    }
+}
+
 /// The page of an error.
 pub fn error(error: &Error, language: Language) -> Response {
     error_before(error, language, None)
@@ -71,7 +80,7 @@ pub fn error_before(error: &Error, language: Language, again: Option<&str>) -> R
     };
     let content = html! {
         h1 { (texts.error) }
-        p lang="en" { (wire.description) }
+        p lang="en" { (words(wire.description)) }
         @if let Some(decision) = decision { p.quiet { code { (decision) } } }
         @match again {
             Some(path) => p { a href=(path) { (texts.try_again) } }

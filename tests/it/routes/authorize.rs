@@ -327,3 +327,17 @@ fn of_two_step_ups_at_once_none_overwrites_the_other() {
         }
     }
 }
+
+#[test]
+fn a_request_without_resource_means_the_one_that_has_its_scope() {
+    let hub = hub();
+    let scope = |name: &str| json!({"name": name, "description": name});
+    let other = json!({"resource": "https://other.example/mcp", "name": "Other", "scopes": [scope("other:read")]});
+    hub.create_resource(other);
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let tokens = redeem(&hub, &client, &browser.code(&authorization(&client, &[("scope", "mcp:read")]), &["mcp:read"]))
+        .expect(200);
+    assert_eq!(crate::support::call::decode(&tokens.access_token()).1["aud"], RESOURCE);
+    let refused = browser.get(&format!("/t/main/authorize?{}", authorization(&client, &[]))).expect(303);
+    assert_eq!(parameter(&refused, "error").as_deref(), Some("invalid_target"));
+}

@@ -88,7 +88,7 @@ fn a_person_signs_in_with_the_identity_provider_and_the_request_goes_on() {
     assert_eq!((&event["subject"], event["detail"].as_str()), (&user["id"], Some(IDP)));
 }
 
-/// docs/requirements.md R171; MCP, "Confused Deputy Problem".
+/// docs/requirements.md R164; MCP, "Confused Deputy Problem".
 #[test]
 fn with_several_providers_or_a_client_nobody_has_verified_our_own_page_comes_first() {
     let hub = hub();
@@ -172,7 +172,7 @@ fn an_id_token_that_is_not_the_providers_for_us_and_this_browser_now_signs_nobod
     assert_eq!(sessions(&hub), 1);
 }
 
-/// docs/requirements.md R170; FastMCP GHSA-rww4-4w9c-7733.
+/// docs/requirements.md R163; FastMCP GHSA-rww4-4w9c-7733.
 #[test]
 fn a_sign_in_ends_in_the_browser_that_began_it_once_and_in_time() {
     let hub = hub();
