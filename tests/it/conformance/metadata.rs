@@ -73,7 +73,7 @@ fn what_metadata_advertises_is_there() {
     let url = |name: &str| document[name].as_str().unwrap();
 
     hub.get(url("jwks_uri")).expect(200);
-    assert!(hub.get(url("authorization_endpoint")).expect(400).text.contains("`client_id`"));
+    assert!(hub.get(url("authorization_endpoint")).expect(400).text.contains("<code>client_id</code>"));
     assert_eq!(hub.get(url("userinfo_endpoint")).expect(401).error(), "invalid_token");
     for name in posted {
         assert_eq!(hub.get(url(name)).expect(405).header("allow"), Some("POST"), "{name}");
