@@ -21,6 +21,8 @@ const provider = new Provider(origin, {
   cookies: { keys: ["a key of tests"] },
   claims: { openid: ["sub"], profile: ["name"], email: ["email"], groups: ["groups"] },
   scopes: ["openid", "profile", "email", "groups"],
+  // Writ is on this machine here, where the provider's own dispatcher would not call it.
+  fetch: (url, { dispatcher: _, ...options }) => fetch(url, options),
   conformIdTokenClaims: false,
   pkce: { required: () => true },
   features: { backchannelLogout: { enabled: true }, devInteractions: { enabled: true } },
@@ -36,6 +38,8 @@ const provider = new Provider(origin, {
     return grant;
   },
 });
+
+provider.on("backchannel.error", (_ctx, error) => console.error("backchannel.error", error));
 
 const { hostname, port } = new URL(origin);
 provider.listen(Number(port), hostname, () => console.log(`listening at ${origin}`));

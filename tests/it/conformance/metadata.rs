@@ -60,7 +60,12 @@ fn what_metadata_advertises_is_there() {
     let hub = Hub::open();
     let document = document(&hub);
     let is_url = |name: &&String| name.ends_with("_endpoint") || name.ends_with("_uri");
-    let urls: BTreeSet<_> = document.as_object().unwrap().keys().filter(is_url).map(String::as_str).collect();
+    let mut urls: BTreeSet<_> = document.as_object().unwrap().keys().filter(is_url).map(String::as_str).collect();
+    // Where the tenant lets clients register themselves.
+    if urls.remove("registration_endpoint") {
+        let endpoint = document["registration_endpoint"].as_str().unwrap();
+        assert_eq!(hub.get(endpoint).expect(405).header("allow"), Some("POST"));
+    }
     let posted = [
         "device_authorization_endpoint",
         "introspection_endpoint",
