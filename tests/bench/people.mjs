@@ -91,7 +91,7 @@ class Contestant {
 }
 
 /** Ours: the demonstration person has signed in and allowed the client, so that a request is answered with a code at once. */
-export async function ours({ running: { issuer, origin }, pid, admin }) {
+export async function ours({ running: { issuer, origin }, pid, admin }, stand) {
   await admin("POST", "resources", { resource: NOTES, name: "Notes", scopes: [{ name: "notes:read", description: "Read your notes" }] });
   await admin("PUT", "policies/notes", {
     description: "What people allow",
@@ -130,7 +130,42 @@ export async function ours({ running: { issuer, origin }, pid, admin }) {
   };
   const contestant = new Contestant({ key: "writ", name: "Writ", pid, token: `${issuer}/token`, client, code });
   const consent = () => ask(contestant.agent, `${issuer}/authorize?${query(client, { resource: NOTES, prompt: "consent" })}`, { headers: { cookie: session } });
-  return { contestant, consent };
+  // A client that nobody has registered: its document is asked for once, and then kept.
+  stand.document = { client_name: "Notes app", redirect_uris: [CALLBACK], token_endpoint_auth_method: "none" };
+  const stranger = `${stand.origin}/client.json`;
+  const document = () => ask(contestant.agent, `${issuer}/authorize?${query(stranger, { resource: NOTES })}`, { headers: { cookie: session } });
+  return { contestant, consent, document };
+}
+
+/** As many users, two consents and refresh families each; and clients register themselves, one a second, until it is told to end. */
+export async function crowd({ running }, users) {
+  const database = await running.database();
+  const numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)";
+  const pairs = `${numbers}, m(k) AS (VALUES (1), (2))`;
+  const body = JSON.stringify({ resource: NOTES, scope: "notes:read", redirect_host: "127.0.0.1", auth_time: 0, issued_at: 0 });
+  await database.batch([
+    `${numbers} INSERT INTO users (tenant, id, body, created_at, updated_at) SELECT 'main', 'user_' || i, '{"name":"Ada"}', 0, 0 FROM n`,
+    `${pairs} INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at)
+       SELECT 'main', i || '_' || k, 'user_' || i, 'client_' || k, '127.0.0.1', '${NOTES}', '', '[{"scope":"notes:read"}]', 0, 0 FROM n, m`,
+    `${pairs} INSERT INTO refresh_families (tenant, id, consent, client, user, body, rotated_at, expires_at)
+       SELECT 'main', i || '_' || k, i || '_' || k, 'client_' || k, 'user_' || i, '${body}', 0, 99999999999 FROM n, m`,
+  ].map((sql) => database.prepare(sql).bind(users)));
+  await database.prepare(`UPDATE tenants SET settings = json_set(settings, '$.registration', json('{"dynamic":"open"}')), epoch = epoch + 1`).run();
+  let registered = 0;
+  let refused = 0;
+  const timer = setInterval(async () => {
+    const headers = { "content-type": "application/json", "cf-connecting-ip": `198.51.100.${1 + (registered % 250)}` };
+    const metadata = JSON.stringify({ client_name: "Notes app", redirect_uris: [CALLBACK], token_endpoint_auth_method: "none" });
+    const answer = await fetch(`${running.issuer}/register`, { method: "POST", headers, body: metadata });
+    if (answer.status === 201) registered += 1;
+    else refused += 1;
+    await answer.arrayBuffer();
+  }, 1_000);
+  return () => {
+    clearInterval(timer);
+    if (refused > 0 || registered === 0) throw new Error(`${registered} clients registered themselves, ${refused} were refused`);
+    return registered;
+  };
 }
 
 /** Theirs, as a Worker's modules for Miniflare. */
@@ -166,7 +201,7 @@ export async function comparison({ origin, pid }) {
 const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
 /** Medians over the rounds, the contestants taking turns. */
-export async function people({ contestants, consent, rounds, seconds, codes: count }) {
+export async function people({ contestants, consent, document, rounds, seconds, codes: count }) {
   const seen = new Map();
   const note = (key, name, result) => seen.set(key, { name, results: [...(seen.get(key)?.results ?? []), result] });
   for (let round = 1; round <= rounds; round += 1) {
@@ -183,6 +218,8 @@ export async function people({ contestants, consent, rounds, seconds, codes: cou
     }
     const [{ pid }] = contestants;
     note("writ consent", "Writ: authorize, consent page", await measure(pid, seconds, async () => { expect(await consent(), 200); }));
+    const page = "Writ: authorize, consent page, client known by its document";
+    note("writ document", page, await measure(pid, seconds, async () => { expect(await document(), 200); }));
   }
   return Object.fromEntries([...seen].map(([key, { name, results }]) => {
     const pick = (figure) => median(results.map((result) => result[figure]));

@@ -14,7 +14,7 @@ import { bare, entry as bareEntry, storage as bareStorage } from "./bare.mjs";
 import { kills } from "./kill.mjs";
 import { cpuMillis, form, load, workerds } from "./load.mjs";
 import { paced } from "./paced.mjs";
-import { comparison as otherServer, ours, people, theirs } from "./people.mjs";
+import { comparison as otherServer, crowd, ours, people, theirs } from "./people.mjs";
 import { assertion, proof } from "./proofs.mjs";
 import { print, save } from "./report.mjs";
 import { addIdentities, addPolicies, changes, statusList } from "./scale.mjs";
@@ -29,7 +29,9 @@ const WARM_UP_SECONDS = quick ? 2 : 5;
 const SMALL = { clients: 10, policies: 10 };
 const LARGE = quick ? { clients: 1_000, policies: 100 } : { clients: 10_000, policies: 1_000 };
 /** A directory for one change a second, policies for a cold isolate, identities for a status list. */
-const HUGE = quick ? { clients: 2_000, policies: 200, identities: 2_000 } : { clients: 100_000, policies: 10_000, identities: 100_000 };
+const HUGE = quick
+  ? { clients: 2_000, policies: 200, identities: 2_000, users: 2_000 }
+  : { clients: 100_000, policies: 10_000, identities: 100_000, users: 100_000 };
 /** How long requests come at half of the full rate. */
 const PACED_SECONDS = quick ? 3 : 20;
 /** Starts and requests of the two measurements that need no load. */
@@ -161,6 +163,17 @@ async function whileChanging(small, large, contestant) {
   return { ...results, changes: await end() };
 }
 
+/** The rate of (b) next to that of a tenant with many people, where clients register themselves. */
+async function amongPeople(small, large, contestant) {
+  console.log(`${HUGE.users} users, two grants each, with a registration a second`);
+  const end = await crowd(large, HUGE.users);
+  const results = await measure([
+    contestant("writ", "(b)", small),
+    contestant("huge", "(b) among people", large),
+  ]);
+  return { ...results, registrations: end() };
+}
+
 /** What one policy more costs where there are many already: calls, and characters that are written. */
 async function policyWrite({ how, agents }, admin) {
   const running = await start({ ...how, entry: join(here, "counted.js") });
@@ -285,13 +298,13 @@ function agents({ url, pid, agents: [agent], server, signer, key, delegate, runn
 }
 
 /** What people's clients ask for, of Writ and of the comparison in the same Miniflare. */
-async function peoplesClients(small) {
+async function peoplesClients(small, stand) {
   console.log("people's clients");
-  const { contestant, consent } = await ours(small);
+  const { contestant, consent, document } = await ours(small, stand);
   const bundled = { modules: true, scriptPath: await theirs(), kvNamespaces: ["OAUTH_KV"], compatibilityFlags: ["global_fetch_strictly_public"] };
   const { url, pid } = await worker(bundled);
   const other = await otherServer({ origin: new URL(url).origin, pid });
-  return people({ contestants: [contestant, other], consent, rounds: ROUNDS, seconds: SECONDS, codes: quick ? 200 : 1_000 });
+  return people({ contestants: [contestant, other], consent, document, rounds: ROUNDS, seconds: SECONDS, codes: quick ? 200 : 1_000 });
 }
 
 async function run() {
@@ -327,8 +340,9 @@ async function run() {
   for (const { key, url, prepare } of contestants.filter(({ key }) => ["limit", "writ", "empty"].includes(key))) {
     half[key] = await paced(url, await prepare(), results.writ.rate / 2, PACED_SECONDS);
   }
-  const persons = await peoplesClients(small);
+  const persons = await peoplesClients(small, stand);
   const changing = await whileChanging(small, large, contestant);
+  const crowded = await amongPeople(small, large, contestant);
   console.log("a status list");
   await addIdentities(large.running, HUGE.identities);
   const list = median(await statusList(large, STARTS));
@@ -344,7 +358,7 @@ async function run() {
   console.log("kills, about two minutes");
   const killed = await kills(large);
   const [sizes, method] = [{ SMALL, LARGE, HUGE }, { ROUNDS, SECONDS, STARTS, PACED_SECONDS }];
-  return { results, half, persons, changing, list, first, written, storage, audit, runtime, killed, sizes, method };
+  return { results, half, persons, changing, crowded, list, first, written, storage, audit, runtime, killed, sizes, method };
 }
 
 try {

@@ -27,6 +27,12 @@ export const exchange = {
 /** Answers every assertion with an access token and counts how often it was asked. */
 export async function google() {
   const server = createServer((request, response) => {
+    // The document of a client that is known by it.
+    if (request.url === "/client.json") {
+      const document = { ...stand.document, client_id: `${stand.origin}/client.json` };
+      response.setHeader("content-type", "application/json").end(JSON.stringify(document));
+      return;
+    }
     stand.exchanges += 1;
     request.resume().on("end", () => response.setHeader("content-type", "application/json").end(JSON.stringify({
       access_token: `ya29.${"x".repeat(200)}`,
@@ -38,6 +44,7 @@ export async function google() {
   const stand = {
     origin: `http://127.0.0.1:${server.address().port}`,
     exchanges: 0,
+    document: {},
     close: () => server.close(),
   };
   return stand;

@@ -20,4 +20,5 @@ export default new OAuthProvider({
   tokenEndpoint: "/token",
   clientRegistrationEndpoint: "/register",
   scopesSupported: ["notes:read"],
+  resourceMetadata: { resource: "http://localhost:8010/mcp" },
 });
