@@ -38,7 +38,7 @@ fn name(cx: &Cx<'_>, client: Option<&str>, facts: &mut Facts) {
     facts.chain_names = facts.chain.iter().map(|id| cx.name_of(id).unwrap_or_else(|| id.clone())).collect();
 }
 
-/// How many bytes a text takes at most, as JSON has it; a scope, a resource and a detail may be longer.
+/// How many bytes a text takes at most, as JSON has it; a scope, authorization details, a resource and a detail may be longer.
 const TEXT: usize = 512;
 const LONG_TEXT: usize = 2_048;
 const SCOPE: usize = 4_096;
@@ -61,6 +61,7 @@ fn bound(facts: &mut Facts) {
         resource_name,
         scope_asked,
         scope_given,
+        authorization_details,
         scope_refused,
         scope_refused_more: _,
         connection,
@@ -92,7 +93,7 @@ fn bound(facts: &mut Facts) {
     for text in [resource, detail] {
         cut_optional(text, LONG_TEXT);
     }
-    for text in [scope_asked, scope_given] {
+    for text in [scope_asked, scope_given, authorization_details] {
         cut_optional(text, SCOPE);
     }
     for list in [chain, chain_names, policies, shadow_policies] {
@@ -176,6 +177,7 @@ mod tests {
             resource_name: Some(text()),
             scope_asked: Some(text()),
             scope_given: Some(text()),
+            authorization_details: Some(text()),
             connection: Some(text()),
             tool: Some(text()),
             resource_server: Some(text()),

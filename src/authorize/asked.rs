@@ -7,8 +7,8 @@ use crate::crypto::sha256;
 use crate::directory::resources;
 use crate::error::{Error, Reason, Result};
 use crate::model::event::Facts;
-use crate::model::{Client, Status};
-use crate::oauth::{Scope, pkce, redirect};
+use crate::model::{Client, ResourceBody, Status};
+use crate::oauth::{AuthorizationDetail, Scope, pkce, redirect};
 use crate::registration;
 use crate::store::consents::Parties;
 use crate::tokens::{self, Requested, Target};
@@ -30,6 +30,8 @@ pub struct Asked {
     pub names_scope: bool,
     /// The scope about the person.
     pub identity: Scope,
+    /// The authorization details (RFC 9396): each of a type that the resource has.
+    pub authorization_details: Vec<AuthorizationDetail>,
     /// The challenge.
     pub challenge: String,
     /// The thumbprint of the key that the code shall be bound to (RFC 9449 §10).
@@ -100,16 +102,38 @@ pub async fn asked(
     }
     let challenge = parameters(&client, request)?;
     let (target, names_scope, identity) = target(cx, &client, request).await?;
+    let authorization_details = authorization_details(request, &target.resource.body)?;
     let jkt = request.get("dpop_jkt").map(str::to_owned);
     let redirect_uri = redirect_uri.to_owned();
-    Ok(Asked { client, redirect_uri, target, names_scope, identity, challenge, jkt, device: None })
+    Ok(Asked {
+        client,
+        redirect_uri,
+        target,
+        names_scope,
+        identity,
+        authorization_details,
+        challenge,
+        jkt,
+        device: None,
+    })
 }
 
 /// What a device asks for (RFC 8628 §3.1), by the parameters that it has sent.
 pub async fn of_device(cx: &Cx<'_>, request: &Request, client: Rc<Client>, device: Device) -> Result<Asked> {
     let (target, names_scope, identity) = target(cx, &client, request).await?;
+    let authorization_details = authorization_details(request, &target.resource.body)?;
     let (redirect_uri, challenge, device) = (String::new(), String::new(), Some(device));
-    Ok(Asked { client, redirect_uri, target, names_scope, identity, challenge, jkt: None, device })
+    Ok(Asked {
+        client,
+        redirect_uri,
+        target,
+        names_scope,
+        identity,
+        authorization_details,
+        challenge,
+        jkt: None,
+        device,
+    })
 }
 
 /// The challenge, if everything that is not about the target is as it has to be.
@@ -127,9 +151,6 @@ fn parameters(client: &Client, request: &Request) -> Result<String> {
     }
     if request.get("request").is_some() {
         return Err(Reason::UnsupportedRequestObject.into());
-    }
-    if request.get("authorization_details").is_some() {
-        return Err(Reason::UnsupportedAuthorizationDetails.into());
     }
     if request.prompts("none") && request.get("prompt") != Some("none")
         || request.get("max_age").is_some_and(|age| age.parse::<u32>().is_err())
@@ -176,6 +197,16 @@ async fn target(cx: &Cx<'_>, client: &Client, request: &Request) -> Result<(Targ
     }
     let target = tokens::target(cx, client, &requested(None), &mut facts).await?;
     Ok((target, false, identity))
+}
+
+/// The authorization details of the request, for that resource (RFC 9396 §5).
+fn authorization_details(request: &Request, resource: &ResourceBody) -> Result<Vec<AuthorizationDetail>> {
+    let Some(text) = request.get("authorization_details") else { return Ok(vec![]) };
+    let all = AuthorizationDetail::parse(text).ok_or(Reason::MalformedAuthorizationDetails)?;
+    let is_known = |one: &AuthorizationDetail| {
+        resource.authorization_details_type(one.kind()).is_some() && one.is_at(&resource.resource)
+    };
+    if all.iter().all(is_known) { Ok(all) } else { Err(Reason::UnsupportedAuthorizationDetails.into()) }
 }
 
 /// The digest of what a client says about itself: when it changes, the person is asked again.

@@ -14,7 +14,7 @@ use crate::error::{Fault, Reason, Result};
 use crate::model::consent::CodeBody;
 use crate::model::identity::Held;
 use crate::model::{Authorization, Code, Consent, Counted, Event};
-use crate::oauth::Scope;
+use crate::oauth::{AuthorizationDetail, Scope};
 use crate::store;
 
 /// How long a code lives, in seconds.
@@ -32,6 +32,8 @@ pub struct Grant<'a> {
     pub consent: Option<&'a Consent>,
     /// What is allowed this time.
     pub once: Scope,
+    /// The authorization details that are allowed.
+    pub authorization_details: Vec<AuthorizationDetail>,
     /// The change that writes the consent.
     pub change: Option<Change>,
     /// The event.
@@ -51,7 +53,13 @@ pub async fn again(
         request,
         asked,
         person,
-        Grant { consent: Some(consent), once: Scope::default(), change: None, event: None },
+        Grant {
+            consent: Some(consent),
+            once: Scope::default(),
+            authorization_details: vec![],
+            change: None,
+            event: None,
+        },
     )
     .await
 }
@@ -62,7 +70,7 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
         return Ok(refusal_response(cx, request, &asked.redirect_uri, Reason::InvalidRequestUri));
     }
     let now = cx.now.seconds();
-    let Grant { consent, once, change, event } = grant;
+    let Grant { consent, once, authorization_details, change, event } = grant;
     let remembered = consent.map(|consent| consent.scope(now)).unwrap_or_default();
     let allowed = |scope: &str| remembered.contains(scope) || once.contains(scope);
     let secret = crypto::mint(Kind::AuthorizationCode, &*cx.world.entropy);
@@ -73,6 +81,7 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
         resource: resource.resource.to_string(),
         scope: remembered.narrowed(of_resource),
         identity: asked.identity.narrowed(allowed),
+        authorization_details,
         redirect_host: asked.host().to_owned(),
         acr: person.session.acr.clone(),
         auth_time: person.session.auth_time,

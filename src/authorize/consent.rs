@@ -2,7 +2,8 @@
 //!
 //! 1. A line is allowed only if it was on the page and is possible now: the page is made anew from the sealed request.
 //! 2. What was allowed before stays: a step-up is a union.
-//! 3. `this time` is not remembered, and brings no refresh token.
+//! 3. Authorization details are allowed for the code and what comes of it, never remembered for another request (docs/decisions.md 114).
+//! 4. `this time` is not remembered, and brings no refresh token.
 
 use super::asked::{document, parties};
 use super::code;
@@ -16,7 +17,7 @@ use crate::error::{Fault, Reason, Result};
 use crate::model::consent::Line;
 use crate::model::event::Facts;
 use crate::model::{Consent, EventType};
-use crate::oauth::Scope;
+use crate::oauth::{AuthorizationDetail, Scope};
 use crate::revocation::consents::{self, By};
 use crate::store;
 use crate::store::consents::Written;
@@ -78,7 +79,12 @@ pub struct Choice {
 }
 
 /// What the person has ticked.
-pub type Decision = Vec<Choice>;
+pub struct Decision {
+    /// The scopes.
+    pub scopes: Vec<Choice>,
+    /// The authorization details, each by its place in the request.
+    pub authorization_details: Vec<usize>,
+}
 
 /// Allows what the person has ticked; the response for the client.
 pub async fn approve(
@@ -91,7 +97,7 @@ pub async fn approve(
     let now = cx.now.seconds();
     let possible =
         |scope: &str| ask.lines.iter().any(|line| line.scope == scope && !matches!(line.possible, Possible::No(_)));
-    let chosen: Vec<&Choice> = decision.iter().filter(|choice| possible(&choice.scope)).collect();
+    let chosen: Vec<&Choice> = decision.scopes.iter().filter(|choice| possible(&choice.scope)).collect();
     let is_of_resource = |scope: &str| ask.asked.target.scope.contains(scope);
     if !chosen.iter().any(|choice| is_of_resource(&choice.scope)) {
         return Err(Reason::NothingChosen.into());
@@ -118,18 +124,23 @@ pub async fn approve(
             None => store::consents::put(tenant, &consent, written),
         }));
     }
+    let details = ask.asked.authorization_details.iter().enumerate();
+    let details = details.filter(|(n, _)| decision.authorization_details.contains(n));
+    let authorization_details: Vec<_> = details.map(|(_, detail)| detail.clone()).collect();
     let facts = Facts {
         subject: Some(person.user.id.clone()),
         resource: Some(consent.resource.clone()),
         scope_asked: request.get("scope").map(str::to_owned),
         scope_given: Some(chosen.iter().map(|choice| &*choice.scope).collect::<Scope>().to_string()),
+        authorization_details: AuthorizationDetail::print(&authorization_details),
         target: Some(consent.id.clone()),
         detail: Some(consent.redirect_host.clone()),
         ..Facts::default()
     };
     let event = audit::event(cx, EventType::ConsentGranted, Some(&ask.asked.client.id), facts);
     let under = (!consent.lines.is_empty()).then_some(&consent);
-    code::issue(cx, request, &ask.asked, person, code::Grant { consent: under, once, change, event: Some(event) }).await
+    let grant = code::Grant { consent: under, once, authorization_details, change, event: Some(event) };
+    code::issue(cx, request, &ask.asked, person, grant).await
 }
 
 /// The stored consent, without the lines that the person does not tick any more: what was issued under them is not honoured from now on.

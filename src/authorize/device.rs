@@ -51,7 +51,7 @@ pub async fn start(cx: &Cx<'_>, form: &Form, client: &Rc<Client>, method: AuthMe
     if !client.metadata.grant_types.iter().any(|grant| grant == GRANT_TYPE) {
         return Err(Reason::DeviceNotAllowed.into());
     }
-    let form = form.clone().keeping(&["scope", "resource"]);
+    let form = form.clone().keeping(&["scope", "resource", "authorization_details"]);
     let (request, problem) = Request::new(cx, form, None);
     if let Some(problem) = problem {
         return Err(problem.into());

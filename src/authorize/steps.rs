@@ -98,14 +98,14 @@ pub async fn ask(cx: &Cx<'_>, asked: Asked, person: &Person) -> Result<Ask> {
 }
 
 /// Whether nothing is to be asked: every line that is possible was allowed before. Where the request names no scope of the resource, one line of
-/// it is enough.
+/// it is enough. Authorization details are always asked about: none is remembered.
 fn covers(lines: &[Line], asked: &Asked, request: &Request) -> bool {
     let possible = || lines.iter().filter(|line| !matches!(line.possible, Possible::No(_)));
     let is_named = |line: &&Line| asked.names_scope || asked.identity.contains(&line.scope);
     let of_resource = |line: &Line| asked.target.scope.contains(&line.scope);
     let is_held = possible().filter(is_named).all(|line| line.is_held)
         && possible().any(|line| line.is_held && of_resource(line));
-    is_held && !request.prompts("consent")
+    is_held && asked.authorization_details.is_empty() && !request.prompts("consent")
 }
 
 /// Whether the person has signed in as the request wants it.

@@ -89,8 +89,12 @@ reasons! {
     UnsupportedResponseMode => 400 "invalid_request" "`response_mode` has to be `query`" ["OpenID Connect Core §3.1.2.1"];
     /// An authorization request in a signed object.
     UnsupportedRequestObject => 400 "request_not_supported" "`request` is not read: send the parameters, or push them" ["OpenID Connect Core §6.1"];
-    /// Authorization details of a type that no resource has.
-    UnsupportedAuthorizationDetails => 400 "invalid_authorization_details" "no resource here has types of `authorization_details`: use `scope`" ["RFC 9396 §5"];
+    /// Authorization details of a type that the resource does not have, or for another resource.
+    UnsupportedAuthorizationDetails => 400 "invalid_authorization_details" "`authorization_details` has a `type` that the resource does not have, or `locations` that are not `resource`: see `authorization_details_types_supported` in the metadata of the resource" ["RFC 9396 §5"];
+    /// Authorization details that are malformed, or that nobody could be shown.
+    MalformedAuthorizationDetails => 400 "invalid_authorization_details" "`authorization_details` has to be a JSON array of 1 to 10 objects with `type`, 2 KB at the most, whose members are visible text, numbers, booleans, lists of text, or objects of those" ["RFC 9396 §5"];
+    /// Authorization details in a token request that the user has not allowed.
+    AuthorizationDetailsBeyondConsent => 400 "invalid_authorization_details" "`authorization_details` has an object that the user has not allowed: leave it out, or connect again for more" ["RFC 9396 §6"];
     /// An authorization request without PKCE, or with another method than S256.
     MissingChallenge => 400 "invalid_request" "PKCE is required: send `code_challenge` with `code_challenge_method` `S256`" ["RFC 7636 §4.4.1"];
     /// `prompt` says `none` and something else, or `max_age` is no number.

@@ -14,8 +14,8 @@ use crate::crypto::{Kind, is_well_formed, nonce, sha256};
 use crate::error::{Fault, Reason, Result};
 use crate::model::consent::{CodeBody, family_digest};
 use crate::model::event::Facts;
-use crate::model::{Code, Consent, RefreshFamily};
-use crate::oauth::{ResourceUri, Scope, pkce};
+use crate::model::{Code, Consent, RefreshFamily, Resource};
+use crate::oauth::{AuthorizationDetail, ResourceUri, Scope, pkce};
 use crate::revocation::families;
 use crate::store;
 use crate::tokens::refresh::RefreshToken;
@@ -109,6 +109,7 @@ pub async fn redeem(
         acr: authorization.acr.clone(),
         auth_time: Some(authorization.auth_time),
         identity: authorization.identity.clone(),
+        authorization_details: narrowed(request, &authorization.authorization_details, &target.resource)?,
         ..Origin::default()
     };
     let issuance = Issuance {
@@ -158,6 +159,21 @@ pub async fn redeem(
     response.refresh_token = refresh_token;
     response.id_token = tokens::id_token(cx, &issuance, oidc_nonce.as_deref()).await?;
     Ok(Some(response))
+}
+
+/// Of the authorization details that the user has allowed those that the request names, or all of them (RFC 9396 §6). What is of a type that the
+/// resource does not have any more is not given.
+pub fn narrowed(
+    request: &TokenRequest<'_>,
+    allowed: &[AuthorizationDetail],
+    resource: &Resource,
+) -> Result<Vec<AuthorizationDetail>> {
+    let is_known = |one: &&AuthorizationDetail| resource.body.authorization_details_type(one.kind()).is_some();
+    let allowed: Vec<_> = allowed.iter().filter(is_known).cloned().collect();
+    let Some(text) = request.form.get("authorization_details") else { return Ok(allowed) };
+    let named = AuthorizationDetail::parse(text).ok_or(Reason::MalformedAuthorizationDetails)?;
+    let is_allowed = named.iter().all(|one| allowed.contains(one));
+    if is_allowed { Ok(named) } else { Err(Reason::AuthorizationDetailsBeyondConsent.into()) }
 }
 
 /// Adds that scopes of a consent are used, a day's use once.

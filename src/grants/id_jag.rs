@@ -101,6 +101,7 @@ async fn issue_id_jag(cx: &Cx<'_>, issuance: Issuance<'_>, audience: &str, facts
         token_type: "N_A",
         expires_in: lifetime,
         scope: claims.scope,
+        authorization_details: vec![],
         refresh_token: None,
         id_token: None,
     })

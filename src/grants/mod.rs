@@ -38,19 +38,19 @@ const GRANTS: &[Grant] = &[
     Grant {
         grant_type: authorization_code::GRANT_TYPE,
         callers: Callers::Registered,
-        reads: &["code", "redirect_uri", "code_verifier", "resource"],
+        reads: &["code", "redirect_uri", "code_verifier", "resource", "authorization_details"],
         run: |cx, request, facts| Box::pin(authorization_code::run(cx, request, facts)),
     },
     Grant {
         grant_type: refresh_token::GRANT_TYPE,
         callers: Callers::Registered,
-        reads: &["refresh_token", "resource", "scope"],
+        reads: &["refresh_token", "resource", "scope", "authorization_details"],
         run: |cx, request, facts| Box::pin(refresh_token::run(cx, request, facts)),
     },
     Grant {
         grant_type: device_code::GRANT_TYPE,
         callers: Callers::Registered,
-        reads: &["device_code", "resource"],
+        reads: &["device_code", "resource", "authorization_details"],
         run: |cx, request, facts| Box::pin(device_code::run(cx, request, facts)),
     },
     Grant {

@@ -5,10 +5,11 @@
 //! 2. The token before the good one is taken again for [`REPLAY_MILLIS`] after the rotation: for a lost reply, and for parallel requests. It
 //!    gives the same successor, and moves nothing.
 //! 3. Any other old token is reuse: the family is revoked, every token of it is stopped, and the event has both addresses (RFC 9700 §4.14).
-//! 4. Policy is asked before the rotation, so a refusal leaves the token as it is. So does a wrong `resource` or `scope`.
+//! 4. Policy is asked before the rotation, so a refusal leaves the token as it is. So does a wrong `resource`, `scope` or
+//!    `authorization_details`.
 //! 5. Scope is what the user allows now: what was taken back, or has ended, is not given. The family ends when it was said to end.
 
-use super::authorization_code::{allowed, is_of_resource, noted};
+use super::authorization_code::{allowed, is_of_resource, narrowed, noted};
 use super::request::TokenRequest;
 use crate::authn::client::Authenticated;
 use crate::cedar::Action;
@@ -105,6 +106,7 @@ async fn refresh(
         acr: family.body.acr.clone(),
         auth_time: Some(family.body.auth_time),
         identity: family.body.identity.clone(),
+        authorization_details: narrowed(request, &family.body.authorization_details, &target.resource)?,
         ..Origin::default()
     };
     let issuance = Issuance {

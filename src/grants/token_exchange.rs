@@ -152,6 +152,8 @@ async fn own(cx: &Cx<'_>, text: &str, caller: &Authenticated) -> Result<Subject>
             may_act: claims.may_act,
             acr: claims.acr,
             auth_time: claims.auth_time,
+            // Nobody has allowed them to another client (docs/decisions.md 114).
+            authorization_details: vec![],
             issued_token_type: None,
             identity: Scope::default(),
         },

@@ -1,6 +1,7 @@
 //! The claims of an access token (RFC 9068 §2.2) besides its times.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// A profile of RFC 9068: `iss sub aud client_id jti scope` always, the rest where it applies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,9 @@ pub struct AccessToken {
     /// When its user authenticated, in seconds (RFC 9068 §2.2.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_time: Option<i64>,
+    /// What its user has allowed beside the scope (RFC 9396 §9.1).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorization_details: Vec<Map<String, Value>>,
     /// The key that its bearer has to prove (RFC 7800 §3.1, RFC 9449 §6.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,

@@ -4,7 +4,7 @@
 //! 2. Each line has an end of its own. A line that has ended is as if it had never been.
 
 use crate::crypto::sha256;
-use crate::oauth::Scope;
+use crate::oauth::{AuthorizationDetail, Scope};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -96,6 +96,9 @@ pub struct Authorization {
     /// The scope about the person: `openid`, `profile`, `email` (OpenID Connect Core §5.4).
     #[serde(default)]
     pub identity: Scope,
+    /// The authorization details that the person has allowed (RFC 9396): for what comes of this code alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorization_details: Vec<AuthorizationDetail>,
     /// The host that the client is answered at.
     pub redirect_host: String,
     /// How the person authenticated.

@@ -291,6 +291,9 @@ pub struct Facts {
     /// The scope given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope_given: Option<String>,
+    /// The authorization details given, as JSON (RFC 9396).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization_details: Option<String>,
     /// Scopes that were asked for and not given, each with its cause.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub scope_refused: Vec<RefusedScope>,

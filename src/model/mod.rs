@@ -34,7 +34,7 @@ pub use key::{KeyState, SigningKey};
 pub use passkey::{Invitation, Passkey};
 pub use registered::Registered;
 pub use registration::{ApplicationType, Registration, RegistrationRules};
-pub use resource::{Resource, ResourceBody, ScopeBody};
+pub use resource::{AuthorizationDetailsType, Resource, ResourceBody, ScopeBody};
 pub use session::Session;
 pub use status::Status;
 pub use stop::Stoppable;

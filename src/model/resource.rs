@@ -1,7 +1,7 @@
 //! Protected resources: what a token is for.
 
 use super::Registered;
-use crate::oauth::{ResourceUri, scope};
+use crate::oauth::{ResourceUri, authorization_details, scope};
 use crate::ports::Alg;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -14,6 +14,8 @@ pub const MAX_LIFETIME: u32 = 3600;
 pub const MIN_LIFETIME: u32 = 10;
 /// How many characters a text for people may have.
 pub const MAX_TEXT: usize = 500;
+/// How many types of authorization details a resource may have.
+pub const MAX_TYPES: usize = 20;
 
 /// A resource as an administrator writes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ pub struct ResourceBody {
     pub name: String,
     /// What can be asked for.
     pub scopes: Vec<ScopeBody>,
+    /// The types of authorization details that can be asked for (RFC 9396 §2).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub authorization_details_types: Vec<AuthorizationDetailsType>,
     /// The issuer of the authorization server that guards it, if that is somebody else: Writ then issues no access tokens
     /// for it, only ID-JAGs to that server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -52,6 +57,20 @@ pub struct ScopeBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
     /// What it lets a client do; absent: as its name and its tool suggest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub effect: Option<Effect>,
+}
+
+/// A type of authorization details (RFC 9396 §2.1).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuthorizationDetailsType {
+    /// `type`.
+    #[serde(rename = "type")]
+    pub name: String,
+    /// For people who consent.
+    pub description: String,
+    /// What it lets a client do; absent: it changes something.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub effect: Option<Effect>,
 }
@@ -111,6 +130,11 @@ fn signing_alg<'de, D: Deserializer<'de>>(parser: D) -> Result<Alg, D::Error> {
 }
 
 impl ResourceBody {
+    /// Its type of authorization details with that name.
+    pub fn authorization_details_type(&self, name: &str) -> Option<&AuthorizationDetailsType> {
+        self.authorization_details_types.iter().find(|known| known.name == name)
+    }
+
     /// Everything that is wrong with it beyond its shape; each problem names the member.
     pub fn problems(&self) -> Vec<String> {
         let mut all = Vec::new();
@@ -134,6 +158,24 @@ impl ResourceBody {
             let texts = [Some(&one.description), one.tool.as_ref()];
             if texts.into_iter().flatten().any(|text| text.chars().count() > MAX_TEXT) {
                 all.push(format!("`scopes[{n}]` has a text of more than {MAX_TEXT} characters"));
+            }
+        }
+        if self.authorization_details_types.len() > MAX_TYPES {
+            all.push(format!("`authorization_details_types` must have at most {MAX_TYPES} items"));
+        }
+        for (n, one) in self.authorization_details_types.iter().enumerate() {
+            if !authorization_details::is_name(&one.name) {
+                all.push(format!(
+                    "`authorization_details_types[{n}].type` must have 1 to {} characters that can be seen",
+                    authorization_details::MAX_NAME
+                ));
+            } else if self.authorization_details_types.iter().take(n).any(|other| other.name == one.name) {
+                all.push(format!("`authorization_details_types[{n}].type` is there a second time"));
+            }
+            if one.description.trim().is_empty() || one.description.chars().count() > MAX_TEXT {
+                all.push(format!(
+                    "`authorization_details_types[{n}].description` must have 1 to {MAX_TEXT} characters"
+                ));
             }
         }
         let is_issuer = |server: &String| server.len() <= MAX_TEXT && ResourceUri::parse(server).is_some();
@@ -192,6 +234,7 @@ impl Resource {
             resource: ResourceUri::parse(&format!("{issuer}/{id}"))?,
             name: name.to_owned(),
             scopes: scopes.map(scope).to_vec(),
+            authorization_details_types: vec![],
             access_token_lifetime: DEFAULT_LIFETIME,
             token_signing_alg: Alg::Es256,
             authorization_server: None,

@@ -60,6 +60,9 @@ pub struct ServerMetadata {
     pub registration_endpoint: Option<String>,
     /// The scopes about the user; those of a resource are in its own metadata.
     pub scopes_supported: [&'static str; 3],
+    /// The types of authorization details of those resources (RFC 9396 §10).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorization_details_types_supported: Vec<String>,
     /// Where a client reads about its user (OpenID Connect Core §5.3).
     pub userinfo_endpoint: String,
     /// Required by OpenID Connect Discovery.
@@ -80,6 +83,9 @@ pub struct ResourceMetadata {
     pub authorization_servers: [String; 1],
     /// Its scopes.
     pub scopes_supported: Vec<String>,
+    /// Its types of authorization details (RFC 9728 §2).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorization_details_types_supported: Vec<String>,
     /// `header` alone: tokens in a query or a form are not taken (RFC 6750 §5.3).
     pub bearer_methods_supported: [&'static str; 1],
     /// Its human name.

@@ -2,6 +2,7 @@
 //!
 //! In scope: parsing and printing. Out of scope: whether what was parsed is allowed.
 
+pub mod authorization_details;
 pub mod basic;
 pub mod client_url;
 pub mod form;
@@ -13,6 +14,7 @@ pub mod resource;
 pub mod scope;
 pub mod status_list;
 
+pub use authorization_details::AuthorizationDetail;
 pub use form::{Form, Parameters};
 pub use media::Media;
 pub use resource::ResourceUri;

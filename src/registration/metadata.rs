@@ -8,7 +8,7 @@
 
 use crate::model::client::MAX_REDIRECT_URIS;
 use crate::model::{ApplicationType, AuthMethod, ClientKind, ClientMetadata, Registration};
-use crate::oauth::{DEVICE_CODE, redirect};
+use crate::oauth::{DEVICE_CODE, authorization_details, redirect};
 use serde_json::{Map, Value};
 
 /// The grants of a client that nobody registered.
@@ -49,7 +49,7 @@ pub fn read(members: &Map<String, Value>, registration: Registration) -> Result<
         (None, Some(uri)) if !is_document => redirect::host(uri).to_owned(),
         (None, _) => return problem("`client_name` is missing"),
     };
-    if client_name.chars().any(is_deceptive) {
+    if client_name.chars().any(authorization_details::is_deceptive) {
         return problem("`client_name` has a character that is not shown");
     }
     let jwks = members.get("jwks").filter(|jwks| !jwks.is_null()).cloned();
@@ -195,10 +195,4 @@ fn grants(members: &Map<String, Value>, method: AuthMethod) -> Result<Vec<String
             "`grant_types` has to name `authorization_code` or the one of devices: other grants are for clients that an administrator registers",
         ),
     }
-}
-
-/// A character that changes how others are shown, or is not shown itself.
-fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

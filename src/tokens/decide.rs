@@ -11,7 +11,7 @@ use crate::error::{Reason, Result};
 use crate::jose::{Actor, MayAct};
 use crate::model::event::Facts;
 use crate::model::{AuthMethod, Client};
-use crate::oauth::Scope;
+use crate::oauth::{AuthorizationDetail, Scope};
 use crate::policy::{self, Inquiry};
 use crate::revocation::check::{self, Parties, Standing};
 
@@ -54,6 +54,8 @@ pub struct Origin {
     pub auth_time: Option<i64>,
     /// The scope about the user (OpenID Connect Core §5.4), on which policy has no say: the user has allowed it.
     pub identity: Scope,
+    /// The authorization details (RFC 9396), on which policy has no say either (docs/decisions.md 114).
+    pub authorization_details: Vec<AuthorizationDetail>,
     /// `issued_token_type` of the response (RFC 8693 §2.2.1), where the grant has one.
     pub issued_token_type: Option<&'static str>,
 }

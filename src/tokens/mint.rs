@@ -15,7 +15,7 @@ use crate::jose::{AccessToken, Confirmation, MAX_TOKEN, StatusClaim, StatusRefer
 use crate::keys;
 use crate::model::EventType;
 use crate::model::event::Facts;
-use crate::oauth::Scope;
+use crate::oauth::{AuthorizationDetail, Scope};
 use futures_util::future::join;
 use serde::Serialize;
 
@@ -33,6 +33,9 @@ pub struct TokenResponse {
     pub expires_in: u32,
     /// The scope that was given.
     pub scope: String,
+    /// The authorization details that were given (RFC 9396 §7).
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub authorization_details: Vec<AuthorizationDetail>,
     /// The refresh token (RFC 6749 §6), where the grant gives one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refresh_token: Option<String>,
@@ -70,11 +73,13 @@ pub async fn finish(
         may_act: origin.may_act.clone(),
         acr: origin.acr.clone(),
         auth_time: origin.auth_time,
+        authorization_details: origin.authorization_details.iter().map(|one| one.object().clone()).collect(),
         cnf: jkt.map(confirmation),
         status: Some(status(cx, identity.place)),
         lineage: origin.lineage.clone(),
     };
     facts.scope_given = Some(claims.scope.clone());
+    facts.authorization_details = AuthorizationDetail::print(&origin.authorization_details);
     facts.jti_hash = Some(sha256(&claims.jti).to_text());
     let access_token = mint(cx, issuance, ("at+jwt", &claims), lifetime, facts).await?;
     Ok(TokenResponse {
@@ -83,6 +88,7 @@ pub async fn finish(
         token_type: if jkt.is_some() { "DPoP" } else { "Bearer" },
         expires_in: lifetime,
         scope: claims.scope,
+        authorization_details: origin.authorization_details.clone(),
         refresh_token: None,
         id_token: None,
     })

@@ -342,6 +342,8 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         | Reason::UnsupportedResponseMode
         | Reason::UnsupportedRequestObject
         | Reason::UnsupportedAuthorizationDetails
+        | Reason::MalformedAuthorizationDetails
+        | Reason::AuthorizationDetailsBeyondConsent
         | Reason::MissingChallenge
         | Reason::MalformedPrompt
         | Reason::MalformedThumbprint

@@ -38,6 +38,7 @@ object!(
         may "resource_name" Kind::Word,
         may "scope_asked" Kind::Word,
         may "scope_given" Kind::Word,
+        may "authorization_details" Kind::Word,
         may "scope_refused" Kind::List(&Kind::Object(&REFUSED_SCOPE), ANY),
         may "scope_refused_more" Kind::Count,
         may "connection" Kind::Word,

@@ -5,9 +5,10 @@ use super::aggregate::{Aggregate, Posted, Posting, Shown, optional};
 use crate::context::Cx;
 use crate::directory::resources;
 use crate::error::{Reason, Result};
-use crate::model::resource::{Effect, MAX_LIFETIME, MAX_TEXT, MIN_LIFETIME};
+use crate::model::resource::{Effect, MAX_LIFETIME, MAX_TEXT, MAX_TYPES, MIN_LIFETIME};
 use crate::model::{Resource, ResourceBody};
 use crate::oauth::ResourceUri;
+use crate::oauth::authorization_details::MAX_NAME;
 use crate::oauth::scope::MAX_TOKENS;
 use crate::store;
 use crate::web::AdminCall;
@@ -25,15 +26,26 @@ object!(
     ]]
 );
 
+object!(
+    /// One type of authorization details of a resource.
+    AUTHORIZATION_DETAILS_TYPE = "AuthorizationDetailsType" [members![
+        must "type" Kind::Text(MAX_NAME),
+        must "description" Kind::Text(MAX_TEXT),
+        may "effect" EFFECT,
+    ]]
+);
+
 const EFFECT: Kind =
     Kind::Words("Effect", || [Effect::Reads, Effect::Changes, Effect::Deletes].map(Effect::as_str).to_vec());
 const SCOPES: Kind = Kind::List(&Kind::Object(&SCOPE), MAX_TOKENS);
+const AUTHORIZATION_DETAILS_TYPES: Kind = Kind::List(&Kind::Object(&AUTHORIZATION_DETAILS_TYPE), MAX_TYPES);
 const LIFETIME: Kind = Kind::Whole(MIN_LIFETIME as i64, MAX_LIFETIME as i64);
 
 const BODY_MEMBERS: &[Member] = members![
     must "resource" RESOURCE_URI,
     must "name" Kind::Text(MAX_TEXT),
     must "scopes" SCOPES,
+    may "authorization_details_types" AUTHORIZATION_DETAILS_TYPES,
     may "authorization_server" RESOURCE_URI,
     may "access_token_lifetime" LIFETIME,
     may "token_signing_alg" ALG,

@@ -16,6 +16,7 @@ use crate::oauth::metadata::{ResourceMetadata, ServerMetadata};
 use crate::ports::Alg;
 use crate::web::{Call, Response};
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// A public document: readable and cacheable by anybody.
 pub fn public(body: &impl serde::Serialize) -> Response {
@@ -28,6 +29,8 @@ pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
     let resources = resources::first(cx).await?;
     let ours = resources.iter().filter(|resource| resource.body.authorization_server.is_none());
     let rules = &cx.tenant.settings.registration;
+    let types: BTreeSet<&str> =
+        ours.clone().flat_map(|resource| &resource.body.authorization_details_types).map(|one| &*one.name).collect();
     let protected_resources = ours.map(|resource| resource.body.resource.to_string()).collect();
     Ok(public(&ServerMetadata {
         authorization_endpoint: format!("{issuer}/authorize"),
@@ -59,6 +62,7 @@ pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
         client_id_metadata_document_supported: rules.cimd != Documents::Off,
         registration_endpoint: (rules.dynamic != Dynamic::Off).then(|| format!("{issuer}/register")),
         scopes_supported: ["openid", "profile", "email"],
+        authorization_details_types_supported: types.into_iter().map(str::to_owned).collect(),
         userinfo_endpoint: format!("{issuer}/userinfo"),
         subject_types_supported: ["public"],
         id_token_signing_alg_values_supported: ["ES256", "RS256"],
@@ -93,6 +97,9 @@ pub async fn protected_resource(call: Call<'_>) -> Result<Response> {
         resource: resource.body.resource.to_string(),
         authorization_servers: [resource.body.authorization_server.clone().unwrap_or_else(|| cx.issuer())],
         scopes_supported: resource.body.scopes.iter().map(|scope| scope.name.clone()).collect(),
+        authorization_details_types_supported: {
+            resource.body.authorization_details_types.iter().map(|one| one.name.clone()).collect()
+        },
         bearer_methods_supported: ["header"],
         resource_name: resource.body.name.clone(),
     }))

@@ -5,7 +5,7 @@ use super::cookies::{forget, keep, kept};
 use super::layout::Page;
 use super::{callback, expect_tag, form, language, paths, person, sign_in, tag};
 use crate::authn::people::{Person, browser};
-use crate::authorize::{self, Ask, Choice, DECIDED_SECONDS as SECONDS, Duration, Outcome};
+use crate::authorize::{self, Ask, Choice, DECIDED_SECONDS as SECONDS, Decision, Duration, Outcome};
 use crate::error::{Error, Reason, Result};
 use crate::oauth::Form;
 use crate::web::{Call, Response};
@@ -88,7 +88,7 @@ pub async fn decide(call: Call<'_>) -> Result<Response> {
         Err(other) => return show(call, id, *other, Some(&person)).await,
     };
     let to = match form.get("decision") {
-        Some("allow") => authorize::approve(call.cx, &request, &ask, &person, &choices(&form)).await?,
+        Some("allow") => authorize::approve(call.cx, &request, &ask, &person, &decision(&form, &ask)).await?,
         _ => authorize::refuse(call.cx, &request, &ask, &person).await?,
     };
     Ok(forget(call.cx, call.request, Response::redirect(to), (KIND, id)))
@@ -109,11 +109,16 @@ pub async fn target(call: Call<'_>, id: &str) -> Result<Option<String>> {
     }
 }
 
-/// What is ticked, each for as long as its own field or that of the page says.
-fn choices(form: &Form) -> Vec<Choice> {
+/// What is ticked; each scope for as long as its own field or that of the page says.
+fn decision(form: &Form, ask: &Ask) -> Decision {
     let above = form.get("duration").and_then(Duration::parse).unwrap_or(Duration::Once);
     let own = |scope: &str| form.get(&["for ", scope].concat()).and_then(Duration::parse);
-    form.all("scope").map(|scope| Choice { scope: scope.to_owned(), duration: own(scope).unwrap_or(above) }).collect()
+    let choice = |scope: &str| Choice { scope: scope.to_owned(), duration: own(scope).unwrap_or(above) };
+    let is_ticked = |n: &usize| form.get(&consent::detail_field(*n)).is_some();
+    Decision {
+        scopes: form.all("scope").map(choice).collect(),
+        authorization_details: (0..ask.asked.authorization_details.len()).filter(is_ticked).collect(),
+    }
 }
 
 async fn show(call: Call<'_>, id: &str, outcome: Outcome, person: Option<&Person>) -> Result<Response> {

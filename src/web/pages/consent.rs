@@ -8,9 +8,10 @@ use crate::authorize::{Ask, Duration, Line, Possible};
 use crate::context::Cx;
 use crate::model::event::Because;
 use crate::model::resource::Effect;
-use crate::model::{Registration, User};
-use crate::oauth::redirect;
+use crate::model::{Registration, ResourceBody, User};
+use crate::oauth::{AuthorizationDetail, redirect};
 use maud::{Markup, html};
+use serde_json::Value;
 
 /// The page; `id` names the request, `tag` goes with the form.
 pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, tag): (&str, &str)) -> Page {
@@ -35,7 +36,12 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
             input type="hidden" name="tag" value=(tag);
             fieldset {
                 legend { (texts.may) }
-                ul { @for line in lines { (row(texts, line, ask.consent.is_some())) } }
+                ul {
+                    @for line in lines { (row(texts, line, ask.consent.is_some())) }
+                    @for (n, detail) in asked.authorization_details.iter().enumerate() {
+                        (detail_row(texts, &asked.target.resource.body, n, detail))
+                    }
+                }
             }
             p { label for="duration" { (texts.how_long) } (durations(texts, "duration", None)) }
             div.actions {
@@ -113,6 +119,41 @@ fn row(texts: &Texts, line: &Line, is_again: bool) -> Markup {
                     @if is_possible { p.line-for { label { span { (texts.how_long) } (durations(texts, &["for ", &line.scope].concat(), Some(texts.as_above))) } } }
                 }
             }
+        }
+    }
+}
+
+/// The field of the authorization detail at that place of the request.
+pub fn detail_field(n: usize) -> String {
+    format!("detail {n}")
+}
+
+/// An authorization detail, with every member of it.
+fn detail_row(texts: &Texts, resource: &ResourceBody, n: usize, detail: &AuthorizationDetail) -> Markup {
+    let known = resource.authorization_details_type(detail.kind());
+    let does = known.and_then(|known| known.effect).unwrap_or(Effect::Changes);
+    html! {
+        li {
+            label {
+                input type="checkbox" name=(detail_field(n)) value="allow" checked[does != Effect::Deletes];
+                span {
+                    (effect(texts, does))
+                    (known.map_or(detail.kind(), |known| &known.description))
+                    small { (texts.detail_once) " " code { (detail.kind()) } }
+                }
+            }
+            dl.members { @for (name, shown) in detail.members() { dt { (name) } dd { (value(shown)) } } }
+        }
+    }
+}
+
+fn value(shown: &Value) -> Markup {
+    html! {
+        @match shown {
+            Value::String(text) => span.value { (text) },
+            Value::Array(all) => @for one in all { div { (value(one)) } },
+            Value::Object(members) => dl { @for (name, inner) in members { dt { (name) } dd { (value(inner)) } } },
+            other => span.value { (other) },
         }
     }
 }

@@ -71,6 +71,7 @@ texts! {
     reads: "reads", "liest";
     changes: "changes", "ändert";
     deletes: "deletes", "löscht";
+    detail_once: "For this connection only:", "Nur für diese Verbindung:";
     tool: "Tool", "Werkzeug";
     asks_again: "Will be asked again when it is used.", "Wird bei der Verwendung noch einmal gefragt.";
     not_possible: "Not possible", "Nicht möglich";

@@ -8,7 +8,7 @@ use writ::jose::{
     AccessToken, Actor, Confirmation, JwkSet, Jws, LEEWAY_SECONDS, MAX_TOKEN, MayAct, Problem, PublicJwk, StatusClaim,
     StatusReference, Unsigned, Unverified, Verified,
 };
-use writ::oauth::scope;
+use writ::oauth::{authorization_details, scope};
 use writ::ports::Alg;
 
 const ASSERTION: [&str; 3] = ["", "jwt", "client-authentication+jwt"];
@@ -179,6 +179,7 @@ fn the_longest_token_of_ours_is_shorter_than_what_is_taken() {
         may_act: Some(MayAct { iss: Some(text(256)), sub: text(256) }),
         acr: Some(text(256)),
         auth_time: Some(9_007_199_254_740_991),
+        authorization_details: vec![],
         cnf: Some(Confirmation { jkt: "k".repeat(43) }),
         status: Some(StatusClaim {
             status_list: StatusReference { idx: 9_007_199_254_740_991, uri: format!("{issuer}/status-list") },
@@ -188,6 +189,18 @@ fn the_longest_token_of_ours_is_shorter_than_what_is_taken() {
     let token = Unsigned::new(Alg::Rs256, "at+jwt", &"k".repeat(43), &claims, (NOW, NOW + 3_600)).unwrap();
     assert!(token.length() <= MAX_TOKEN, "{}", token.length());
     assert!(token.length() > MAX_TOKEN - 2_048, "the bound of scopes can grow: {}", token.length());
+    // A token with authorization details is the first of its chain: it has no actor, and its lineage a consent and a family.
+    let details = [("type".to_owned(), json!("d".repeat(authorization_details::MAX_LENGTH - 13)))];
+    let first = AccessToken {
+        act: None,
+        may_act: None,
+        lineage: vec!["l".repeat(43); 2],
+        authorization_details: vec![details.into_iter().collect()],
+        ..claims
+    };
+    assert_eq!(json!(first.authorization_details).to_string().len(), authorization_details::MAX_LENGTH);
+    let token = Unsigned::new(Alg::Rs256, "at+jwt", &"k".repeat(43), &first, (NOW, NOW + 3_600)).unwrap();
+    assert!(token.length() <= MAX_TOKEN, "{}", token.length());
     let length = token.length();
     assert_eq!(token.signed(&[0; 256]).len(), length);
 }

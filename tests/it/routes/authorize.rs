@@ -103,7 +103,8 @@ pub fn provoke(reason: Reason) -> Reply {
         Reason::MissingResponseType => ask(&[("response_type", "")]),
         Reason::UnsupportedResponseMode => ask(&[("response_mode", "fragment")]),
         Reason::UnsupportedRequestObject => ask(&[("request", "x.y.z")]),
-        Reason::UnsupportedAuthorizationDetails => ask(&[("authorization_details", "[]")]),
+        Reason::UnsupportedAuthorizationDetails => ask(&[("authorization_details", "[{\"type\":\"x\"}]")]),
+        Reason::MalformedAuthorizationDetails => ask(&[("authorization_details", "[]")]),
         Reason::MissingChallenge => ask(&[("code_challenge_method", "plain")]),
         Reason::MalformedPrompt => ask(&[("prompt", "none login")]),
         Reason::MalformedThumbprint => ask(&[("dpop_jkt", "x")]),
@@ -142,6 +143,9 @@ pub fn provoke(reason: Reason) -> Reply {
         Reason::MissingRefreshToken => token(&[("grant_type", "refresh_token")]),
         Reason::InvalidRefreshToken => token(&[("grant_type", "refresh_token"), ("refresh_token", "x")]),
         Reason::OtherResource => refresh(&hub, &client, &refresh_token(), &[("resource", "https://other.example/")]),
+        Reason::AuthorizationDetailsBeyondConsent => {
+            refresh(&hub, &client, &refresh_token(), &[("authorization_details", "[{\"type\":\"x\"}]")])
+        }
         Reason::ScopeBeyondConsent => refresh(&hub, &client, &refresh_token(), &[("scope", "mcp:write")]),
         other => panic!("{other:?} is not provoked here"),
     }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod audit;
+mod authorization_details;
 pub mod authorize;
 mod cache;
 mod chain;
