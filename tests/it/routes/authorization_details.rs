@@ -1,6 +1,7 @@
 //! Authorization details (RFC 9396): what a client asks for in an object of a type that the resource registers.
 
 use super::authorize::{client, redeem, refresh, text};
+use super::chain::{ACCESS_TOKEN, EVERYTHING, EXCHANGE};
 use super::device::register;
 use super::introspection::Server;
 use crate::support::browser::{Browser, CALLBACK, DEVELOPMENT, VERIFIER, authorization, location, parameter};
@@ -256,6 +257,32 @@ fn authorization_details_of_another_type_or_for_another_resource_are_refused_whe
             assert_eq!(refused.error(), "invalid_authorization_details", "{path}: {all}");
         }
     }
+}
+
+#[test]
+fn an_exchange_takes_no_authorization_details_along() {
+    let (hub, client) = scene();
+    let browser = Browser::new(&hub);
+    let shown = page(&browser, &request(&client, &json!([payment("one")])));
+    let tokens = redeem(&hub, &client, &code(&allow(&browser, &shown, &["detail 0"]))).expect(200);
+    assert_eq!(details(&tokens), json!([payment("one")]));
+    hub.put_policy("everything", EVERYTHING);
+    let worker = hub.create_client(json!({
+        "client_name": "worker", "kind": "delegated", "grant_types": ["client_credentials", EXCHANGE], "serves": [RESOURCE],
+    }));
+    let actor = hub.token(&worker, &[("resource", RESOURCE)]).access_token();
+    let details_of_subject = json!([payment("one")]).to_string();
+    let form = [
+        ("grant_type", EXCHANGE),
+        ("subject_token", &tokens.access_token()),
+        ("subject_token_type", ACCESS_TOKEN),
+        ("actor_token", &actor),
+        ("actor_token_type", ACCESS_TOKEN),
+        ("resource", RESOURCE),
+        ("authorization_details", &details_of_subject),
+    ];
+    let exchanged = hub.call("POST", "/t/main/token").basic(&worker).form(&form).send().expect(200);
+    assert_eq!((details(&exchanged), text(&exchanged, "scope")), (Value::Null, "mcp:read".to_owned()));
 }
 
 #[test]
