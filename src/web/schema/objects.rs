@@ -95,6 +95,7 @@ object!(
         must "code_challenge_methods_supported" WORDS,
         must "authorization_response_iss_parameter_supported" Kind::Boolean,
         must "scopes_supported" WORDS,
+        may "authorization_details_types_supported" WORDS,
         must "userinfo_endpoint" Kind::Word,
         must "subject_types_supported" WORDS,
         must "dpop_signing_alg_values_supported" PROOF_ALGS,
@@ -116,6 +117,7 @@ object!(
         must "resource" Kind::Word,
         must "authorization_servers" WORDS,
         must "scopes_supported" WORDS,
+        may "authorization_details_types_supported" WORDS,
         must "bearer_methods_supported" WORDS,
         must "resource_name" Kind::Word,
     ]]
@@ -140,6 +142,7 @@ object!(
         must "token_type" Kind::Word,
         must "expires_in" Kind::Count,
         must "scope" Kind::Word,
+        may "authorization_details" Kind::List(&Kind::Json, ANY),
     ]]
 );
 
@@ -172,6 +175,7 @@ object!(
         may "token_type" Kind::Word,
         may "iat" Kind::Time,
         may "exp" Kind::Time,
+        may "authorization_details" Kind::List(&Kind::Json, ANY),
         may "act" Kind::Json,
         may "cnf" Kind::Json,
     ]]
@@ -193,6 +197,7 @@ object!(
         may "max_age" Kind::Word,
         may "acr_values" Kind::Word,
         may "login_hint" Kind::Word,
+        may "authorization_details" Kind::Word,
         may "dpop_jkt" Kind::Word,
     ]]
 );
@@ -207,6 +212,7 @@ object!(
     DEVICE_REQUEST = "DeviceAuthorizationRequest" [members![
         may "scope" SCOPE,
         may "resource" RESOURCE,
+        may "authorization_details" Kind::Word,
         may "client_id" Kind::Word,
         may "client_secret" Kind::Word,
     ]]
