@@ -480,12 +480,10 @@ fn a_client_that_registered_itself_is_shown_as_unverified_and_as_how_it_came() {
     let created = hub.events_of("client.created");
     assert!(created.iter().any(|event| event["target"] == id && event.get("client").is_none()));
     // It asks for no token on its own, and for none of the tenant's own APIs.
-    let code = parameter(
-        &browser.get(&format!(
-            "/t/main/authorize?{}",
-            authorization(id, &[("resource", &format!("{}/admin", hub.issuer("main")))])
-        )),
-        "error",
-    );
-    assert_eq!(code.as_deref(), Some("invalid_target"));
+    let admin = format!("{}/admin", hub.issuer("main"));
+    let ask = || browser.get(&format!("/t/main/authorize?{}", authorization(id, &[("resource", &admin)])));
+    // Who has not let the client in is told, and led nowhere.
+    assert_eq!((ask().status, ask().header("location")), (400, None));
+    browser.decide(&page, &["mcp:read"]).expect(303);
+    assert_eq!(parameter(&ask(), "error").as_deref(), Some("invalid_target"));
 }
