@@ -71,7 +71,10 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
     }
     let now = cx.now.seconds();
     let Grant { consent, once, authorization_details, change, event } = grant;
+    let is_decided = event.is_some();
     let remembered = consent.map(|consent| consent.scope(now)).unwrap_or_default();
+    // What was allowed before comes along where the person has just allowed more: a step-up is a union. Else nothing comes that is not named.
+    let is_wanted = |scope: &str| is_decided || !asked.names_scope || asked.target.scope.contains(scope);
     let allowed = |scope: &str| remembered.contains(scope) || once.contains(scope);
     let secret = crypto::mint(Kind::AuthorizationCode, &*cx.world.entropy);
     let resource = &asked.target.resource.body;
@@ -79,8 +82,8 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
     let authorization = Authorization {
         consent: consent.map(|consent| consent.id.clone()),
         resource: resource.resource.to_string(),
-        scope: remembered.narrowed(of_resource),
-        identity: asked.identity.narrowed(allowed),
+        scope: remembered.narrowed(|scope| of_resource(scope) && is_wanted(scope)),
+        identity: asked.identity.narrowed(|scope| remembered.contains(scope)),
         authorization_details,
         redirect_host: asked.host().to_owned(),
         acr: person.session.acr.clone(),
@@ -95,7 +98,7 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
     let refresh_until = last.filter(|_| may_refresh).map(|last| last.min(now.saturating_add(REFRESH_SECONDS)));
     let body = CodeBody {
         authorization,
-        once: once.narrowed(of_resource),
+        once: once.narrowed(|scope| of_resource(scope) || asked.identity.contains(scope)),
         redirect_uri: request.get("redirect_uri").unwrap_or(&asked.redirect_uri).to_owned(),
         challenge: asked.challenge.clone(),
         nonce: request.get("nonce").map(str::to_owned),
@@ -122,7 +125,11 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
             .then(store::codes::insert_if_changed(tenant, &code, json)),
     };
     let change = event.into_iter().fold(change, Change::event);
-    let change = released(cx, change, asked, person, &code.id).await?;
+    // What a person has just decided lets a stopped agent go on; what was decided before does not.
+    let change = match is_decided {
+        true => released(cx, change, asked, person, &code.id).await?,
+        false => change,
+    };
     let change = clients::with_document(cx, change, &asked.client, &person.user.id)?;
     match (cx.commit(change).await?, &asked.device) {
         (true, None) => return Ok(answer(cx, request, &asked.redirect_uri, secret.expose())),

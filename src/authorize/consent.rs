@@ -76,6 +76,8 @@ pub struct Choice {
     pub scope: String,
     /// For how long.
     pub duration: Duration,
+    /// Whether that was said of this line; else a line that is allowed already keeps its own end.
+    pub is_own: bool,
 }
 
 /// What the person has ticked.
@@ -102,16 +104,19 @@ pub async fn approve(
     if !chosen.iter().any(|choice| is_of_resource(&choice.scope)) {
         return Err(Reason::NothingChosen.into());
     }
-    let once: Scope =
-        chosen.iter().filter(|choice| choice.duration == Duration::Once).map(|choice| &*choice.scope).collect();
-    let remembers =
-        |scope: &str| chosen.iter().any(|choice| choice.scope == scope && choice.duration != Duration::Once);
-    // A line that was held and could be ticked is what it is ticked for now. One that policy does not permit at this moment stays.
-    let keeps = |line: &Line| !possible(&line.scope) || remembers(&line.scope);
-    let stored = taken_back(cx, ask, person, keeps).await?;
+    let held = |scope: &str| ask.lines.iter().any(|line| line.scope == scope && line.is_held);
+    let (as_before, new): (Vec<&Choice>, Vec<&Choice>) =
+        chosen.iter().partition(|choice| !choice.is_own && held(&choice.scope));
+    let (once, lasting): (Vec<&Choice>, Vec<&Choice>) =
+        new.iter().partition(|choice| choice.duration == Duration::Once);
+    let once: Scope = once.into_iter().map(|choice| &*choice.scope).collect();
+    let names = |choices: &[&Choice], scope: &str| choices.iter().any(|choice| choice.scope == scope);
+    // What the person has not seen under this description of the client is gone; so is what could be ticked and is not.
+    let stays = |line: &Line| ask.consent.is_some() && (!possible(&line.scope) || names(&as_before, &line.scope));
+    let stored = taken_back(cx, ask, person, |line| stays(line) || names(&lasting, &line.scope)).await?;
     let mut lines: Vec<Line> = stored.iter().flat_map(|consent| consent.lines.clone()).collect();
-    lines.retain(|line| line.is_live(now) && ask.consent.is_some() && !possible(&line.scope));
-    for choice in chosen.iter().filter(|choice| choice.duration != Duration::Once) {
+    lines.retain(|line| line.is_live(now) && stays(line));
+    for choice in lasting {
         lines.push(Line { scope: choice.scope.clone(), until: choice.duration.until(now) });
     }
     let consent = remembered(cx, ask, (person, stored.as_ref()), lines);
@@ -146,7 +151,7 @@ pub async fn approve(
 /// The stored consent, without the lines that the person does not tick any more: what was issued under them is not honoured from now on.
 async fn taken_back(cx: &Cx<'_>, ask: &Ask, person: &Person, keeps: impl Fn(&Line) -> bool) -> Result<Option<Consent>> {
     let is_gone = |line: &Line| line.is_live(cx.now.seconds()) && !keeps(line);
-    match &ask.consent {
+    match &ask.stored {
         Some(consent) if consent.lines.iter().any(is_gone) => {
             consents::narrow(cx, &consent.id, By::Person, |_, line| keeps(line)).await?;
             cx.one(store::consents::of(&cx.tenant.id, parties(&ask.asked, person))).await

@@ -27,7 +27,7 @@ pub mod par;
 mod request;
 mod steps;
 
-pub use asked::Asked;
+pub use asked::{Asked, IDENTITY};
 pub use code::{CODE_SECONDS, answer};
 pub use consent::{Choice, Decision, Duration, approve, refuse};
 pub use entry::{arrived, run};

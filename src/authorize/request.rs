@@ -38,6 +38,14 @@ pub const PUSHED_SECONDS: i64 = 90;
 /// For how long a person may think a request over, in seconds.
 pub const DECIDED_SECONDS: i64 = 3_600;
 
+/// The most bytes that a browser keeps of it, before they are sealed: they fit the cookies of one request.
+const MAX_KEPT: usize = 10_500;
+
+/// How many bytes the parameters have as JSON, where a control character takes six.
+fn kept_bytes(form: &Form) -> usize {
+    serde_json::to_string(form).map_or(usize::MAX, |json| json.len())
+}
+
 /// An authorization request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
@@ -65,10 +73,9 @@ impl Request {
     pub fn new(cx: &Cx<'_>, form: Form, problem: Option<Reason>) -> (Self, Option<Reason>) {
         let form = form.keeping(PARAMETERS);
         let too_long = |name: &str| form.get(name).is_some_and(|text| text.len() > MAX_TEXT);
-        let problem =
-            problem
-                .or((too_long("state") || too_long("nonce") || form.bytes() > MAX_BYTES)
-                    .then_some(Reason::RequestTooLarge));
+        let is_too_large =
+            too_long("state") || too_long("nonce") || form.bytes() > MAX_BYTES || kept_bytes(&form) > MAX_KEPT;
+        let problem = problem.or(is_too_large.then_some(Reason::RequestTooLarge));
         (Self { form, since: cx.now.seconds(), session: None, pushed: None, user_code: None }, problem)
     }
 

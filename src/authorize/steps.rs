@@ -9,8 +9,8 @@ use crate::context::Cx;
 use crate::directory::identities;
 use crate::error::{Error, Reason, Refusal, Result};
 use crate::jose::LEEWAY_SECONDS;
-use crate::model::Consent;
 use crate::model::identity::Held;
+use crate::model::{Client, Consent, Registration};
 use crate::store;
 
 /// What the person is asked.
@@ -38,6 +38,7 @@ pub enum Outcome {
 }
 
 /// Where a refusal goes.
+#[derive(Clone, Copy)]
 enum To<'a> {
     Person,
     Client(&'a str),
@@ -53,7 +54,11 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
         Ok(found) => found,
         Err(error) => return refused(cx, request, To::Person, error),
     };
-    let to = To::Client(&redirect_uri);
+    // A stranger's client is told of nothing before the person has let it in: the endpoint is no way to lead people elsewhere (RFC 9700 §4.11.2).
+    let to = match is_known(cx, &client, person).await? {
+        true => To::Client(&redirect_uri),
+        false => To::Person,
+    };
     let is_direct = client.metadata.require_pushed_authorization_requests && request.pushed.is_none();
     let problem = problem.or(is_direct.then_some(Reason::PushRequired));
     let asked = match asked::asked(cx, request, problem, client, &redirect_uri).await {
@@ -85,6 +90,18 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
     match request.prompts("none") {
         true => refused(cx, request, to, Reason::ConsentRequired.into()),
         false => Ok(Outcome::Ask(Box::new(ask))),
+    }
+}
+
+/// Whether an administrator has registered the client, or the person who is signed in has let it in.
+async fn is_known(cx: &Cx<'_>, client: &Client, person: Option<&Person>) -> Result<bool> {
+    match person {
+        _ if client.registration == Registration::Admin => Ok(true),
+        Some(person) => {
+            let agent = (&*client.id, &*person.user.id);
+            Ok(!cx.all(store::consents::of_agent(&cx.tenant.id, agent, 1)).await?.is_empty())
+        }
+        None => Ok(false),
     }
 }
 

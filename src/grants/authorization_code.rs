@@ -8,6 +8,7 @@
 
 use super::request::TokenRequest;
 use crate::authn::client::Authenticated;
+use crate::authorize::IDENTITY;
 use crate::cedar::Action;
 use crate::context::{Change, Cx};
 use crate::crypto::{Kind, is_well_formed, nonce, sha256};
@@ -100,7 +101,13 @@ pub async fn redeem(
     }
     let now = cx.now.seconds();
     let held = consent.map(|consent| consent.scope(now)).unwrap_or_default();
-    let scope: Scope = authorization.scope.iter().filter(|scope| held.contains(scope)).chain(once.iter()).collect();
+    let is_identity = |scope: &str| IDENTITY.contains(&scope);
+    let once_of_resource = once.iter().filter(|scope| !is_identity(scope));
+    let scope: Scope =
+        authorization.scope.iter().filter(|scope| held.contains(scope)).chain(once_of_resource).collect();
+    let once_of_person = once.iter().filter(|scope| is_identity(scope));
+    let identity: Scope =
+        authorization.identity.iter().filter(|scope| held.contains(scope)).chain(once_of_person).collect();
     let target = allowed(cx, request, &authorization.resource, &scope, facts).await?;
     let lineage = consent.map(Consent::digest).into_iter().chain([family_digest(&code.family)]).collect();
     let origin = Origin {
@@ -108,7 +115,7 @@ pub async fn redeem(
         issued_at: Some(authorization.issued_at),
         acr: authorization.acr.clone(),
         auth_time: Some(authorization.auth_time),
-        identity: authorization.identity.clone(),
+        identity,
         authorization_details: narrowed(request, &authorization.authorization_details, &target.resource)?,
         ..Origin::default()
     };
@@ -146,7 +153,7 @@ pub async fn redeem(
         refresh_token = Some(RefreshToken { family: family.id, generation: 1 }.text(cx)?);
     }
     if let Some(consent) = consent {
-        change = noted(cx, change, consent, [&decision.scope, &authorization.identity])?;
+        change = noted(cx, change, consent, [&decision.scope, &issuance.origin.identity])?;
     }
     if !cx.commit(change).await? {
         let now = cx.one(store::codes::get(&cx.tenant.id, &code.id)).await?;

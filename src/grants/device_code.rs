@@ -39,7 +39,9 @@ pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> 
     }
     match (status, code.into_iter().next()) {
         (DeviceStatus::Denied, _) => Err(Reason::DeviceDenied.into()),
-        (DeviceStatus::Pending, _) | (_, None) => {
+        // What was approved has been stopped since.
+        (DeviceStatus::Approved, None) => Err(Reason::DeviceDenied.into()),
+        (DeviceStatus::Pending, _) => {
             let poll = store::device_codes::poll(tenant, &id, now);
             let slow_down = store::device_codes::slow_down_if_unchanged(tenant, &id, now);
             match cx.run(vec![poll, slow_down]).await?.first() {

@@ -98,14 +98,16 @@ async fn refresh(
 ) -> Result<Option<TokenResponse>> {
     let Authenticated { client, method } = request.caller()?;
     let now = cx.now.seconds();
-    let scope = wanted(request, &consent.scope(now), &family.body.identity)?;
+    let held = consent.scope(now);
+    let still = |scope: &Scope| scope.narrowed(|scope| held.contains(scope));
+    let (scope, identity) = (wanted(request, &still(&family.body.scope))?, still(&family.body.identity));
     let target = allowed(cx, request, &family.body.resource, &scope, facts).await?;
     let origin = Origin {
         lineage: vec![consent.digest(), family_digest(&family.id)],
         issued_at: Some(family.body.issued_at),
         acr: family.body.acr.clone(),
         auth_time: Some(family.body.auth_time),
-        identity: family.body.identity.clone(),
+        identity,
         authorization_details: narrowed(request, &family.body.authorization_details, &target.resource)?,
         ..Origin::default()
     };
@@ -125,7 +127,7 @@ async fn refresh(
         let at = i64::try_from(cx.now.millis()).unwrap_or_default();
         let by = cx.peer.ip.map(|ip| ip.to_string());
         let guard = store::refresh::rotate(&cx.tenant.id, family, consent.version, at, by);
-        if !cx.commit(noted(cx, Change::guard(guard), consent, [&decision.scope, &family.body.identity])?).await? {
+        if !cx.commit(noted(cx, Change::guard(guard), consent, [&decision.scope, &issuance.origin.identity])?).await? {
             return Ok(None);
         }
         generation = generation.saturating_add(1);
@@ -138,13 +140,12 @@ async fn refresh(
 }
 
 /// The scope of the response: what the request names of what is allowed now, or all of it.
-fn wanted(request: &TokenRequest<'_>, allowed: &Scope, identity: &Scope) -> Result<Scope> {
-    let allowed = allowed.narrowed(|scope| !identity.contains(scope));
+fn wanted(request: &TokenRequest<'_>, allowed: &Scope) -> Result<Scope> {
     let Some(text) = request.form.get("scope") else {
         return if allowed.is_empty() {
             Err(Reason::InvalidRefreshToken.because("all that was allowed has ended"))
         } else {
-            Ok(allowed)
+            Ok(allowed.clone())
         };
     };
     let named = Scope::parse(text).ok_or(Reason::MalformedScope)?;

@@ -25,7 +25,7 @@ pub fn is_client_url(text: &str) -> bool {
         && !authority.contains('@')
         && path.starts_with('/')
         && !path.split('/').any(is_dots)
-        && host().is_some_and(|host| {
+        && host().filter(|host| !host.ends_with('.')).is_some_and(|host| {
             let port = authority.strip_prefix(host.as_str());
             let is_port = |port: &str| port.strip_prefix(':').is_some_and(|port| port.parse::<u16>().is_ok());
             let is_local = matches!(host.as_str(), "localhost" | "127.0.0.1" | "[::1]");

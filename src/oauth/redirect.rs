@@ -51,7 +51,7 @@ pub fn check(text: &str, is_native: bool) -> Result<(), &'static str> {
         return Err("has a user in it");
     }
     match url.scheme() {
-        "https" if url.host_str().is_some_and(|host| authority(text).starts_with(host)) => Ok(()),
+        "https" if url.host_str().is_some_and(|host| authority(text).starts_with(host) && is_plain(host)) => Ok(()),
         "https" => Err("has a host that is not in lower-case ASCII, or none"),
         "http" if loopback(text).is_some() => Ok(()),
         "http" => Err("is `http`: only `localhost`, `127.0.0.1` and `[::1]` may be"),
@@ -60,6 +60,11 @@ pub fn check(text: &str, is_native: bool) -> Result<(), &'static str> {
         scheme if text.starts_with(scheme) => Ok(()),
         _ => Err("has a scheme that is not in lower case"),
     }
+}
+
+/// Whether a host has nothing in it that means something elsewhere, as in a content security policy.
+fn is_plain(host: &str) -> bool {
+    !host.ends_with('.') && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_[]:".contains(&byte))
 }
 
 /// The authority as it is written.
@@ -168,6 +173,8 @@ mod tests {
             "https://a.example/c b",
             "https://a.example/ü",
             "https://A.example/cb",
+            "https://a.example./cb",
+            "https://*.example/cb",
             "https:///cb",
             "http://localhost@evil.example/",
             "Cursor://a/cb",

@@ -124,6 +124,7 @@ pub async fn replace(cx: &Cx<'_>, client: Client, members: &Map<String, Value>) 
         return refuse("`token_endpoint_auth_method` does not change to or from a secret: register anew");
     }
     let (metadata, by) = (metadata::renewed(&client.metadata, &says), client.id.clone());
+    super::permitted(cx, &Client { metadata: metadata.clone(), ..client.clone() }).await?;
     clients::update(cx, client, metadata, &by).await
 }
 

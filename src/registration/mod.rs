@@ -96,6 +96,7 @@ async fn renew(cx: &Cx<'_>, client: Rc<Client>, says: &ClientMetadata) -> Result
     if metadata == client.metadata {
         return Ok(client);
     }
+    permitted(cx, &Client { metadata: metadata.clone(), ..(*client).clone() }).await?;
     let shown = difference(&client.metadata, &metadata);
     match clients::renew(cx, (*client).clone(), metadata, shown).await? {
         Some(client) => Ok(Rc::new(client)),

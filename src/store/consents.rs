@@ -83,7 +83,8 @@ macro_rules! put {
             concat!(
                 "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
                  SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10, ?10 \
-                 WHERE EXISTS (SELECT 1 FROM clients WHERE tenant = ?1 AND id = ?4 AND status = 'active')",
+                 WHERE EXISTS (SELECT 1 FROM clients WHERE tenant = ?1 AND id = ?4 AND status = 'active') \
+                 AND (?11 IS NULL OR EXISTS (SELECT 1 FROM consents WHERE tenant = ?1 AND id = ?2))",
                 $when,
                 " ON CONFLICT (tenant, user, client, redirect_host, resource) \
                  DO UPDATE SET document = ?7, lines = ?8, updated_at = ?10 WHERE id = ?2 AND version = ?9 AND lines = ?11"

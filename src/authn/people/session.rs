@@ -3,9 +3,10 @@
 use crate::audit;
 use crate::context::{Change, Cx};
 use crate::crypto::{self, Kind, Secret, is_well_formed, sha256};
-use crate::directory::users;
+use crate::directory::{issuers, users};
 use crate::error::{Reason, Result};
 use crate::model::event::Facts;
+use crate::model::issuer::Use;
 use crate::model::{Event, EventType, Session, Status, User};
 use crate::store;
 use std::rc::Rc;
@@ -78,7 +79,21 @@ pub async fn find(cx: &Cx<'_>, cookie: &str) -> Result<Option<Person>> {
     // A stop for good outlives every session that began before it, whenever the person authenticated; so does a stop of the tenant.
     let begun_at = session.expires_at.saturating_sub(SECONDS);
     let user = user.filter(|user| begun_at > user.revoked_before.max(cx.tenant.revoked_before));
-    Ok(user.map(|user| Person { session, user }))
+    match user {
+        Some(user) if still_signs_in(cx, &session.issuer, &user).await? => Ok(Some(Person { session, user })),
+        _ => Ok(None),
+    }
+}
+
+/// Whether the person could sign in that way today: an identity provider that was removed, or an account that was taken away, ends sessions.
+async fn still_signs_in(cx: &Cx<'_>, issuer: &str, user: &User) -> Result<bool> {
+    // A passkey belongs to no issuer, and its own removal ends its sessions. The demonstration person is of our own.
+    if !issuer.contains("://") || cx.config.is_development() && issuer.starts_with(&cx.issuer()) {
+        return Ok(true);
+    }
+    let is_account = user.body.accounts.iter().any(|account| account.issuer == issuer);
+    let provider = issuers::load(cx, issuer).await?.filter(|issuer| issuer.body.uses.contains(&Use::SignIn));
+    Ok(is_account && provider.is_some())
 }
 
 /// Ends the session of a person.

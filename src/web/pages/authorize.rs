@@ -38,7 +38,7 @@ pub async fn take(call: Call<'_>, request: authorize::Request, problem: Option<R
     let request = request.in_session(session);
     let outcome = authorize::run(call.cx, &request, problem, person.as_ref()).await?;
     let id = call.cx.new_id();
-    let response = match at_once(call, &id, &request, &outcome).await? {
+    let response = match at_once(call, (&id, &request), &outcome, person.as_ref()).await? {
         Some(response) => response,
         None => match show(call, &id, outcome, person.as_ref()).await? {
             response if response.status == 200 => response,
@@ -52,13 +52,13 @@ pub async fn take(call: Call<'_>, request: authorize::Request, problem: Option<R
 /// The way to the only identity provider. Where it is in trouble, the page says what there is.
 async fn at_once(
     call: Call<'_>,
-    id: &str,
-    request: &authorize::Request,
+    (id, request): (&str, &authorize::Request),
     outcome: &Outcome,
+    person: Option<&Person>,
 ) -> Result<Option<Response>> {
     let Outcome::SignIn(Some(asked)) = outcome else { return Ok(None) };
     let Some(issuer) = sign_in::only(call, asked).await? else { return Ok(None) };
-    let begun = callback::begin(call, &issuer, Some(id), &sign_in::wishes(request, false)).await;
+    let begun = callback::begin(call, &issuer, Some(id), &sign_in::wishes(request, person, false)).await;
     Ok(begun.ok().map(|(to, keeping)| keeping(Response::redirect(to))))
 }
 
@@ -113,7 +113,10 @@ pub async fn target(call: Call<'_>, id: &str) -> Result<Option<String>> {
 fn decision(form: &Form, ask: &Ask) -> Decision {
     let above = form.get("duration").and_then(Duration::parse).unwrap_or(Duration::Once);
     let own = |scope: &str| form.get(&["for ", scope].concat()).and_then(Duration::parse);
-    let choice = |scope: &str| Choice { scope: scope.to_owned(), duration: own(scope).unwrap_or(above) };
+    let choice = |scope: &str| {
+        let own = own(scope);
+        Choice { scope: scope.to_owned(), duration: own.unwrap_or(above), is_own: own.is_some() }
+    };
     let is_ticked = |n: &usize| form.get(&consent::detail_field(*n)).is_some();
     Decision {
         scopes: form.all("scope").map(choice).collect(),

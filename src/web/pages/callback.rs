@@ -6,7 +6,7 @@ use super::{layout, paths};
 use crate::authn::people::oidc::{self, UnderWay, Wishes};
 use crate::authn::people::{browser, logout, session};
 use crate::context::Cx;
-use crate::error::{Reason, Result};
+use crate::error::{Error, Reason, Refusal, Result};
 use crate::model::Issuer;
 use crate::oauth::Form;
 use crate::web::pages::language;
@@ -52,7 +52,14 @@ pub async fn get(call: Call<'_>) -> Result<Response> {
         // The request is still here: nothing is lost.
         Err(error) => {
             cx.world.log.line(&format!("{}: {error}", cx.request_id));
-            layout::error_before(&error, language(request), Some(&to))
+            let response = layout::error_before(&error, language(request), Some(&to));
+            // Only where the provider is in trouble the same response can be tried again.
+            match error {
+                Error::Refused(Refusal { reason: Reason::SignInInvalid | Reason::SignInDeclined, .. }) => {
+                    forget(cx, request, response, (KIND, state))
+                }
+                _ => response,
+            }
         }
     })
 }

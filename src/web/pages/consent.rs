@@ -116,7 +116,7 @@ fn row(texts: &Texts, line: &Line, is_again: bool) -> Markup {
                 details {
                     summary { code { (line.scope) } }
                     @if let Some(tool) = &line.tool { small { (texts.tool) ": " code { (tool) } } }
-                    @if is_possible { p.line-for { label { span { (texts.how_long) } (durations(texts, &["for ", &line.scope].concat(), Some(texts.as_above))) } } }
+                    @if is_possible { p.line-for { label { span { (texts.how_long) } (durations(texts, &["for ", &line.scope].concat(), Some(if line.is_held { texts.as_before } else { texts.as_above }))) } } }
                 }
             }
         }

@@ -15,11 +15,12 @@ const MAX_KEPT: usize = 4;
 
 /// The name of the session's cookie.
 pub fn session(cx: &Cx<'_>) -> String {
-    ["__Host-writ-", &cx.tenant.id].concat()
+    ["__Host-writ~", &cx.tenant.id].concat()
 }
 
 fn prefix(cx: &Cx<'_>, kind: &str) -> String {
-    ["__Host-writ-", kind, "-", &cx.tenant.id, "-"].concat()
+    // No name of a tenant has this sign.
+    ["__Host-writ~", kind, "~", &cx.tenant.id, "~"].concat()
 }
 
 fn part(cx: &Cx<'_>, kind: &str, id: &str, n: usize) -> String {
@@ -57,8 +58,9 @@ pub fn keep(
 
 /// Lets the browser forget a value.
 pub fn forget(cx: &Cx<'_>, request: &Request, response: Response, (kind, id): (&str, &str)) -> Response {
-    let names = (0..MAX_PARTS).map(|n| part(cx, kind, id, n)).filter(|name| request.cookie(name).is_some());
-    names.fold(response, |response, name| response.cookie(&name, "", 0))
+    let prefix = [&prefix(cx, kind), id, "."].concat();
+    let names = request.cookies().map(|(name, _)| name).filter(|name| name.starts_with(&prefix));
+    names.fold(response, |response, name| response.cookie(name, "", 0))
 }
 
 /// What the browser keeps of that kind, the oldest first: names begin with the moment.

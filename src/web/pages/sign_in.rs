@@ -4,7 +4,7 @@ use super::layout::{self, Page};
 use super::texts::Language;
 use super::{callback, cookies, expect_tag, form, language, passkey, paths, person};
 use crate::authn::people::oidc::Wishes;
-use crate::authn::people::{demo, passkey as passkeys, session};
+use crate::authn::people::{Person, demo, passkey as passkeys, session};
 use crate::authorize::{self, Asked};
 use crate::directory::issuers;
 use crate::error::{Reason, Result};
@@ -66,11 +66,12 @@ pub async fn only(call: Call<'_>, asked: &Asked) -> Result<Option<Issuer>> {
     }
 }
 
-/// How a request wants its person to sign in.
-pub fn wishes(request: &authorize::Request, again: bool) -> Wishes<'_> {
+/// How a request wants its person to sign in. Somebody who is signed in and has to sign in all the same shall authenticate, not pass by a session
+/// at the provider.
+pub fn wishes<'a>(request: &'a authorize::Request, person: Option<&Person>, again: bool) -> Wishes<'a> {
     let others = ["max_age", "acr_values", "login_hint"].into_iter();
     Wishes {
-        login: request.prompts("login"),
+        login: person.is_some() || request.prompts("login"),
         select_account: again || request.prompts("select_account"),
         others: others.filter_map(|name| Some((name, request.get(name)?))).collect(),
     }
@@ -94,9 +95,10 @@ pub async fn post(call: Call<'_>) -> Result<Response> {
     let issuer = providers.iter().find(|one| one.id == chosen).ok_or(Reason::NoSuchProvider)?;
     let request = id.map(|id| super::authorize::kept_request(call, id)).transpose()?;
     let again = form.get("again").is_some();
+    let person = person(call).await?;
     let wishes = match &request {
-        Some(request) => wishes(request, again),
-        None => Wishes { select_account: again, ..Wishes::default() },
+        Some(request) => wishes(request, person.as_ref(), again),
+        None => Wishes { login: person.is_some(), select_account: again, ..Wishes::default() },
     };
     let language = language(call.request);
     match callback::begin(call, issuer, id, &wishes).await {

@@ -93,6 +93,7 @@ texts! {
     device_back: "You can close this page and go back to the device.", "Sie können diese Seite schließen und zum Gerät zurückkehren.";
     how_long: "For how long", "Für wie lange";
     as_above: "as above", "wie oben";
+    as_before: "as before", "wie bisher";
     once: "this time", "dieses Mal";
     hour: "an hour", "eine Stunde";
     day: "a day", "einen Tag";

@@ -248,7 +248,7 @@ fn a_line_that_policy_does_not_permit_now_is_not_forgotten_by_a_decision_about_o
     hub.admin("DELETE", "policies/no-write").send().expect(204);
     hub.clock.advance(6);
     let refreshed = refresh(&hub, &client, &text(&tokens, "refresh_token"), &[]).expect(200);
-    assert_eq!(text(&refreshed, "scope"), "mcp:write mcp:read");
+    assert_eq!(text(&refreshed, "scope"), "mcp:read mcp:write");
 }
 
 #[test]
@@ -344,4 +344,63 @@ fn a_request_without_resource_means_the_one_that_has_its_scope() {
     assert_eq!(crate::support::call::decode(&tokens.access_token()).1["aud"], RESOURCE);
     let refused = browser.get(&format!("/t/main/authorize?{}", authorization(&client, &[]))).expect(303);
     assert_eq!(parameter(&refused, "error").as_deref(), Some("invalid_target"));
+}
+
+#[test]
+fn what_is_allowed_about_the_person_ends_when_it_is_taken_back_or_was_for_this_time() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let query = authorization(&client, &[("scope", "mcp:read openid email")]);
+    let page = browser.sign_in(&browser.get(&format!("/t/main/authorize?{query}")).expect(200)).expect(200);
+    let more = [("decision", "allow"), ("duration", "month"), ("for email", "once")];
+    let back = browser.decide_for(&page, &["mcp:read", "openid", "email"], &more).expect(303);
+    let tokens = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+    assert_eq!(text(&tokens, "scope"), "mcp:read openid email");
+    let second = refresh(&hub, &client, &text(&tokens, "refresh_token"), &[]).expect(200);
+    assert_eq!(text(&second, "scope"), "mcp:read openid");
+    let page = browser.get(&format!("/t/main/authorize?{query}&prompt=consent")).expect(200);
+    browser.decide(&page, &["mcp:read"]).expect(303);
+    let third = refresh(&hub, &client, &text(&second, "refresh_token"), &[]).expect(200);
+    assert_eq!((text(&third, "scope"), third.json().get("id_token").is_some()), ("mcp:read".to_owned(), false));
+}
+
+#[test]
+fn a_token_has_no_more_than_was_asked_for_unless_the_person_has_just_allowed_more() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let query = |scope: &str| authorization(&client, &[("scope", scope)]);
+    let scope = |code: &str| text(&redeem(&hub, &client, code).expect(200), "scope");
+    let first = redeem(&hub, &client, &browser.code(&query("mcp:read"), &["mcp:read"])).expect(200);
+    assert_eq!(scope(&browser.code(&query("mcp:write"), &["mcp:write"])), "mcp:read mcp:write", "a step-up is a union");
+    assert_eq!(scope(&browser.code(&query("mcp:read"), &[])), "mcp:read");
+    // What another installation of the client was allowed is none of this one's.
+    assert_eq!(text(&refresh(&hub, &client, &text(&first, "refresh_token"), &[]).expect(200), "scope"), "mcp:read");
+}
+
+#[test]
+fn a_line_that_is_allowed_already_keeps_its_end_unless_its_own_field_says_otherwise() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let page = |scope: &str| browser.get(&format!("/t/main/authorize?{}", authorization(&client, &[("scope", scope)])));
+    let until = || {
+        let lines: Value = serde_json::from_str(
+            hub.db.query("SELECT lines FROM consents WHERE tenant = 'main'")[0]["lines"].as_str().unwrap(),
+        )
+        .unwrap();
+        lines
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|line| line["until"].as_u64().map(|at| at - hub.clock.seconds()))
+            .collect::<Vec<_>>()
+    };
+    let first = browser.sign_in(&page("mcp:read"));
+    browser.decide_for(&first, &["mcp:read"], &[("decision", "allow"), ("duration", "hour")]).expect(303);
+    let second = page("mcp:read mcp:write").expect(200);
+    browser.decide_for(&second, &["mcp:read", "mcp:write"], &[("decision", "allow"), ("duration", "open")]).expect(303);
+    assert_eq!(until(), [Some(3_600), None]);
+    let third = page("mcp:read mcp:write openid").expect(200);
+    let more = [("decision", "allow"), ("duration", "once"), ("for mcp:read", "day")];
+    browser.decide_for(&third, &["mcp:read", "mcp:write", "openid"], &more).expect(303);
+    assert_eq!(until(), [None, Some(86_400)]);
 }

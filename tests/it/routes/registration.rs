@@ -480,12 +480,26 @@ fn a_client_that_registered_itself_is_shown_as_unverified_and_as_how_it_came() {
     let created = hub.events_of("client.created");
     assert!(created.iter().any(|event| event["target"] == id && event.get("client").is_none()));
     // It asks for no token on its own, and for none of the tenant's own APIs.
-    let code = parameter(
-        &browser.get(&format!(
-            "/t/main/authorize?{}",
-            authorization(id, &[("resource", &format!("{}/admin", hub.issuer("main")))])
-        )),
-        "error",
+    let admin = format!("{}/admin", hub.issuer("main"));
+    let ask = || browser.get(&format!("/t/main/authorize?{}", authorization(id, &[("resource", &admin)])));
+    // Who has not let the client in is told, and led nowhere.
+    assert_eq!((ask().status, ask().header("location")), (400, None));
+    browser.decide(&page, &["mcp:read"]).expect(303);
+    assert_eq!(parameter(&ask(), "error").as_deref(), Some("invalid_target"));
+}
+
+#[test]
+fn a_policy_about_names_holds_when_a_client_calls_itself_otherwise() {
+    let hub = hub("open");
+    hub.put_policy(
+        "names",
+        r#"forbid(principal, action == Action::"register", resource) when { principal.name like "*Claude*" };"#,
     );
-    assert_eq!(code.as_deref(), Some("invalid_target"));
+    let one = register(&hub, &request()).expect(201).json();
+    let call = |name: &str| {
+        let body = with(json!({"client_id": one["client_id"], "client_name": name}));
+        manage(&hub, "PUT", &one["client_id"], &one["registration_access_token"], &body)
+    };
+    call("Claude").expect(403);
+    call("Another app").expect(200);
 }
