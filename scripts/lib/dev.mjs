@@ -99,6 +99,7 @@ Writ is ready after ${(performance.now() / 1000).toFixed(1)} s${split ? ", as fo
   issuer    ${issuer}
   resource  ${resources[0]}
   agents    ${agents.map(({ name }) => name).join(", ")}
+  people    ${issuer}/me: what the demonstration person has connected
   details   ${ready} (client secrets of this demonstration)
 
 A token for ${agent.name}:

@@ -3,7 +3,7 @@
 //! 1. A line says what policy would give the client now, for this person, from here; the token endpoint asks again.
 //! 2. What is not possible is a line too. Nothing that is granted is none.
 //! 3. A line that the request names is ticked, unless it deletes something. Where the request names none, what reads is ticked and nothing
-//!    else: the least. Where something was allowed before, what is missing is ticked: it is the difference that is shown.
+//!    else: the least. Where one line alone is missing of what was allowed before, that is ticked too: the client needs it now.
 //! 4. `consent` forbids, and permits nothing: what a client may have, `issue` says.
 
 use super::asked::Asked;
@@ -56,7 +56,9 @@ pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Co
     policy::count_sign_in(cx, &mut verdicts, Some(person.session.auth_time));
     let forbids = verdicts_of_consent(cx, asked, person).await?;
     let held = consent.map(|consent| consent.scope(cx.now.seconds())).unwrap_or_default();
-    let is_step_up = asked.target.scope.iter().any(|scope| held.contains(scope));
+    // What alone is missing is what the client needs now.
+    let missing = asked.target.scope.iter().filter(|scope| !held.contains(scope)).count();
+    let is_the_difference = !held.is_empty() && missing == 1;
     let mut lines = Vec::new();
     for scope in asked.identity.iter() {
         lines.push(Line {
@@ -75,7 +77,7 @@ pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Co
         let possible = forbid.map_or_else(|| possible(verdict), Possible::No);
         let effect = body.map_or(Effect::Changes, |body| body.effect());
         let is_least = match asked.names_scope {
-            true => effect != Effect::Deletes || is_step_up,
+            true => effect != Effect::Deletes || is_the_difference,
             false => effect == Effect::Reads,
         };
         lines.push(Line {

@@ -1,12 +1,12 @@
 //! `GET|POST /t/{tenant}/authorize` and the page on which a person decides, `/t/{tenant}/authorize/{id}`.
 
-use super::consent;
+use super::consent::{self, Shown};
 use super::cookies::{forget, keep, kept};
 use super::layout::Page;
 use super::{callback, expect_tag, form, language, paths, person, sign_in, tag};
 use crate::authn::people::{Person, browser};
 use crate::authorize::{self, Ask, Choice, DECIDED_SECONDS as SECONDS, Decision, Duration, Outcome};
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Refusal, Result};
 use crate::oauth::Form;
 use crate::web::{Call, Response};
 
@@ -88,7 +88,17 @@ pub async fn decide(call: Call<'_>) -> Result<Response> {
         Err(other) => return show(call, id, *other, Some(&person)).await,
     };
     let to = match form.get("decision") {
-        Some("allow") => authorize::approve(call.cx, &request, &ask, &person, &decision(&form, &ask)).await?,
+        Some("allow") => match authorize::approve(call.cx, &request, &ask, &person, &decision(&form, &ask)).await {
+            // The page comes again, and says what is missing.
+            Err(Error::Refused(Refusal { reason: reason @ Reason::NothingChosen, .. })) => {
+                let tag = tag(call, &person, id)?;
+                let shown = Shown { id, tag: &tag, problem: Some(reason) };
+                return Ok(
+                    consent::page(call.cx, language(call.request), &ask, &person, shown).respond(reason.wire().status)
+                );
+            }
+            answered => answered?,
+        },
         _ => authorize::refuse(call.cx, &request, &ask, &person).await?,
     };
     Ok(forget(call.cx, call.request, Response::redirect(to), (KIND, id)))
@@ -134,7 +144,7 @@ async fn show(call: Call<'_>, id: &str, outcome: Outcome, person: Option<&Person
         }
         (Outcome::Ask(ask), Some(person)) => {
             let tag = tag(call, person, id)?;
-            let page: Page = consent::page(call.cx, language, &ask, person, (id, &tag));
+            let page: Page = consent::page(call.cx, language, &ask, person, Shown { id, tag: &tag, problem: None });
             Ok(page.respond(200))
         }
         (Outcome::Ask(_), None) => Err(Reason::FormExpired.into()),

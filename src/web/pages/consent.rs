@@ -6,6 +6,7 @@ use super::texts::{Language, Texts};
 use crate::authn::people::Person;
 use crate::authorize::{Ask, Duration, Line, Possible};
 use crate::context::Cx;
+use crate::error::Reason;
 use crate::model::event::Because;
 use crate::model::resource::Effect;
 use crate::model::{Registration, ResourceBody, User};
@@ -13,13 +14,32 @@ use crate::oauth::{AuthorizationDetail, redirect};
 use maud::{Markup, html};
 use serde_json::Value;
 
-/// The page; `id` names the request, `tag` goes with the form.
-pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, tag): (&str, &str)) -> Page {
+/// How the page is shown.
+pub struct Shown<'a> {
+    /// Names the request.
+    pub id: &'a str,
+    /// Goes with the form.
+    pub tag: &'a str,
+    /// What was wrong with the form when it came.
+    pub problem: Option<Reason>,
+}
+
+/// The page.
+pub fn page(
+    cx: &Cx<'_>,
+    language: Language,
+    ask: &Ask,
+    person: &Person,
+    Shown { id, tag, problem }: Shown<'_>,
+) -> Page {
     let texts = language.texts();
     let Ask { asked, lines, .. } = ask;
     let (client, resource) = (&asked.client, &asked.target.resource.body);
+    let words = [&*client.metadata.client_name, texts.wants_access, &resource.name, texts.wants_access_end];
+    let title = words.join(" ").trim_end().to_owned();
     let content = html! {
-        h1 { (client.metadata.client_name) " " (texts.wants_access) " " (resource.name) }
+        h1 { (title) }
+        @if let Some(problem) = problem { p.warn role="alert" lang="en" { (problem.wire().description) } }
         (known(texts, (&client.id, client.registration)))
         dl {
             dt { (texts.at) } dd { (resource.resource) }
@@ -48,7 +68,7 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
                 button name="decision" value="deny" { (texts.deny) }
                 button.main name="decision" value="allow" { (texts.allow) }
             }
-            p.quiet { (texts.take_back) }
+            p.quiet { (texts.take_back) " " a href=(paths::me(cx)) { (texts.connected) } }
         }
         footer {
             form method="post" action=(paths::sign_out(cx)) {
@@ -58,7 +78,6 @@ pub fn page(cx: &Cx<'_>, language: Language, ask: &Ask, person: &Person, (id, ta
             }
         }
     };
-    let title = format!("{} {} {}", client.metadata.client_name, texts.wants_access, resource.name);
     Page { language, title, content, form_targets: vec![paths::target(&asked.redirect_uri)] }
 }
 

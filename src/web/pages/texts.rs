@@ -47,7 +47,7 @@ macro_rules! texts {
 
 texts! {
     sign_in: "Sign in", "Anmelden";
-    sign_in_to: "Sign in to continue to", "Zum Fortfahren anmelden bei";
+    sign_in_to: "Sign in to go on with", "Anmelden und fortfahren mit";
     sign_in_with: "Continue with", "Weiter mit";
     sign_out: "Sign out", "Abmelden";
     demo: "Demonstration person", "Demonstrationsperson";
@@ -56,7 +56,8 @@ texts! {
     going_to: "Going to", "Weiter zu";
     go_on: "Go on", "Weiter";
     try_again: "Sign in again", "Noch einmal anmelden";
-    wants_access: "wants to use", "möchte verwenden";
+    wants_access: "wants to use", "möchte";
+    wants_access_end: "", "verwenden";
     signed_in_as: "You are signed in as", "Sie sind angemeldet als";
     another_person: "Not you? Sign in as somebody else", "Nicht Sie? Als jemand anderes anmelden";
     known_admin: "Registered by an administrator of this organisation.", "Von einem Administrator dieser Organisation eingetragen.";
@@ -92,7 +93,7 @@ texts! {
     device_denied: "You have refused the device", "Sie haben das Gerät abgelehnt";
     device_back: "You can close this page and go back to the device.", "Sie können diese Seite schließen und zum Gerät zurückkehren.";
     how_long: "For how long", "Für wie lange";
-    as_above: "as above", "wie oben";
+    as_above: "as chosen below", "wie unten gewählt";
     as_before: "as before", "wie bisher";
     once: "this time", "dieses Mal";
     hour: "an hour", "eine Stunde";
@@ -101,7 +102,7 @@ texts! {
     open: "until taken back", "bis auf Widerruf";
     deny: "Refuse", "Ablehnen";
     allow: "Allow", "Erlauben";
-    take_back: "You can take this back at any time.", "Sie können das jederzeit zurücknehmen.";
+    take_back: "You can take this back at any time:", "Sie können das jederzeit zurücknehmen:";
     connected: "Connected applications", "Verbundene Anwendungen";
     none_connected: "No application is connected to you.", "Mit Ihnen ist keine Anwendung verbunden.";
     nothing_allowed: "You have allowed it nothing that lasts.", "Sie haben ihr nichts auf Dauer erlaubt.";
