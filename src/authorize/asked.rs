@@ -101,38 +101,30 @@ pub async fn asked(
         return Err(problem.into());
     }
     let challenge = parameters(&client, request)?;
-    let (target, names_scope, identity) = target(cx, &client, request).await?;
-    let authorization_details = authorization_details(request, &target.resource.body)?;
     let jkt = request.get("dpop_jkt").map(str::to_owned);
     let redirect_uri = redirect_uri.to_owned();
-    Ok(Asked {
-        client,
-        redirect_uri,
-        target,
-        names_scope,
-        identity,
-        authorization_details,
-        challenge,
-        jkt,
-        device: None,
-    })
+    Ok(Asked { redirect_uri, challenge, jkt, ..wanted(cx, request, client).await? })
 }
 
 /// What a device asks for (RFC 8628 §3.1), by the parameters that it has sent.
 pub async fn of_device(cx: &Cx<'_>, request: &Request, client: Rc<Client>, device: Device) -> Result<Asked> {
+    Ok(Asked { device: Some(device), ..wanted(cx, request, client).await? })
+}
+
+/// What is wanted, whichever way the answer goes: nothing is said of a redirect, a challenge, a key or a device.
+async fn wanted(cx: &Cx<'_>, request: &Request, client: Rc<Client>) -> Result<Asked> {
     let (target, names_scope, identity) = target(cx, &client, request).await?;
     let authorization_details = authorization_details(request, &target.resource.body)?;
-    let (redirect_uri, challenge, device) = (String::new(), String::new(), Some(device));
     Ok(Asked {
         client,
-        redirect_uri,
+        redirect_uri: String::new(),
         target,
         names_scope,
         identity,
         authorization_details,
-        challenge,
+        challenge: String::new(),
         jkt: None,
-        device,
+        device: None,
     })
 }
 

@@ -27,6 +27,7 @@ const REFRESH_SECONDS: i64 = 90 * 86_400;
 const OFFLINE_ACCESS: &str = "offline_access";
 
 /// What a code is issued with.
+#[derive(Default)]
 pub struct Grant<'a> {
     /// The consent that is remembered, as it will be.
     pub consent: Option<&'a Consent>,
@@ -48,20 +49,7 @@ pub async fn again(
     person: &Person,
     consent: &Consent,
 ) -> Result<String> {
-    issue(
-        cx,
-        request,
-        asked,
-        person,
-        Grant {
-            consent: Some(consent),
-            once: Scope::default(),
-            authorization_details: vec![],
-            change: None,
-            event: None,
-        },
-    )
-    .await
+    issue(cx, request, asked, person, Grant { consent: Some(consent), ..Grant::default() }).await
 }
 
 /// Issues a code; the response for the client.

@@ -10,7 +10,11 @@ use writ::error::Reason;
 
 /// A hub with the resource, and a policy that permits everybody all of it.
 pub fn hub() -> Setup {
-    let hub = Setup::with(&[DEVELOPMENT]);
+    permitting(Setup::with(&[DEVELOPMENT]))
+}
+
+/// The hub, with the resource and a policy that permits everybody all of it.
+pub fn permitting(hub: Setup) -> Setup {
     hub.create_resource(json!({}));
     hub.put_policy(
         "all",

@@ -1,5 +1,6 @@
 //! `/t/{tenant}/invitation/{token}`, passkeys at `/t/{tenant}/sign-in`, and what administrators see of both.
 
+use super::authorize::{client, permitting};
 use crate::support::authenticator::Passkey;
 use crate::support::browser::{
     Browser, CALLBACK, DEVELOPMENT, VERIFIER, action, authorization, field, location, parameter,
@@ -17,20 +18,7 @@ const SIGN_IN: &str = "/t/main/sign-in";
 const DAY: u64 = 86_400;
 
 fn hub() -> Setup {
-    let hub = Setup::new();
-    hub.create_resource(json!({}));
-    let cedar = format!(r#"permit(principal, action == Action::"issue", resource in Resource::"{RESOURCE}");"#);
-    hub.put_policy("all", &cedar);
-    hub
-}
-
-fn client(hub: &Setup) -> String {
-    let metadata = json!({
-        "client_name": "Notes app", "grant_types": ["authorization_code", "refresh_token"],
-        "token_endpoint_auth_method": "none", "redirect_uris": [CALLBACK],
-    });
-    let made = hub.admin("POST", "clients").json(&metadata).send().expect(201).json();
-    made["client_id"].as_str().unwrap().to_owned()
+    permitting(Setup::new())
 }
 
 fn user(hub: &Setup, tenant: &str, name: &str) -> String {

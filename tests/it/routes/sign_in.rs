@@ -1,6 +1,7 @@
 //! `/t/{tenant}/sign-in`: people sign in with an identity provider, which can end their sessions.
 
-use crate::support::browser::{Browser, CALLBACK, VERIFIER, authorization, field, location, parameter};
+use super::authorize::{client, permitting, redeem};
+use crate::support::browser::{Browser, authorization, field, location, parameter};
 use crate::support::hub::{ISSUER, RESOURCE};
 use crate::support::idp::{CLIENT, IDP, Idp, SECRET, parameters};
 use crate::support::{Effect, Port, Reply, Scripted, Setup, Signer};
@@ -13,20 +14,7 @@ use writ::ports::{Alg, FetchError};
 const LOGOUT: &str = "/t/main/sign-in/backchannel-logout";
 
 fn hub() -> Setup {
-    let hub = Setup::new();
-    hub.create_resource(json!({}));
-    let cedar = format!(r#"permit(principal, action == Action::"issue", resource in Resource::"{RESOURCE}");"#);
-    hub.put_policy("all", &cedar);
-    hub
-}
-
-fn client(hub: &Setup) -> String {
-    let metadata = json!({
-        "client_name": "Notes app", "grant_types": ["authorization_code", "refresh_token"],
-        "token_endpoint_auth_method": "none", "redirect_uris": [CALLBACK],
-    });
-    let made = hub.admin("POST", "clients").json(&metadata).send().expect(201).json();
-    made["client_id"].as_str().unwrap().to_owned()
+    permitting(Setup::new())
 }
 
 /// The request of a client, as the browser sends it.
@@ -46,17 +34,6 @@ fn sign_in(idp: &Idp<'_>, browser: &Browser<'_>, client: &str, claims: Value) ->
 fn goes_on(reply: &Reply) -> String {
     let to = reply.header("refresh").and_then(|refresh| refresh.strip_prefix("0;url="));
     to.unwrap_or_else(|| panic!("it goes nowhere: {reply:?}")).to_owned()
-}
-
-fn redeem(hub: &Setup, client: &str, code: &str) -> Reply {
-    let form = [
-        ("grant_type", "authorization_code"),
-        ("client_id", client),
-        ("code", code),
-        ("code_verifier", VERIFIER),
-        ("redirect_uri", CALLBACK),
-    ];
-    hub.call("POST", "/t/main/token").form(&form).send()
 }
 
 fn users(hub: &Setup) -> Vec<Value> {
