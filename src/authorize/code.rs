@@ -18,7 +18,7 @@ use crate::oauth::{AuthorizationDetail, Scope};
 use crate::store;
 
 /// How long a code lives, in seconds.
-pub const CODE_SECONDS: i64 = 60;
+const CODE_SECONDS: i64 = 60;
 
 /// How long a refresh family lives at the most, in seconds: sliding never extends it.
 const REFRESH_SECONDS: i64 = 90 * 86_400;
@@ -41,23 +41,10 @@ pub struct Grant<'a> {
     pub event: Option<Event>,
 }
 
-/// A code under a consent that was given before.
-pub async fn again(
-    cx: &Cx<'_>,
-    request: &Request,
-    asked: &Asked,
-    person: &Person,
-    consent: &Consent,
-) -> Result<String> {
-    issue(cx, request, asked, person, Grant { consent: Some(consent), ..Grant::default() }).await
-}
-
 /// Issues a code; the response for the client.
 pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Person, grant: Grant<'_>) -> Result<String> {
-    if !request.redeem(cx, &asked.client.id).await? {
-        return Ok(refusal_response(cx, request, &asked.redirect_uri, Reason::InvalidRequestUri));
-    }
     let now = cx.now.seconds();
+    let pushed = request.redeemable(cx, &asked.client.id);
     let Grant { consent, once, authorization_details, change, event } = grant;
     let is_decided = event.is_some();
     let remembered = consent.map(|consent| consent.scope(now)).unwrap_or_default();
@@ -105,13 +92,16 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
     let tenant = &cx.tenant.id;
     let change = match (change, &asked.device) {
         (Some(change), None) => change.then(store::codes::insert_if_changed(tenant, &code, json)),
-        (None, None) => Change::guard(store::codes::insert(tenant, &code, json)),
+        (None, None) => Change::guard(store::codes::insert(tenant, &code, json, pushed.as_ref())),
         (Some(change), Some(device)) => change
             .then(store::device_codes::approve_if_changed(tenant, &device.id, now))
             .then(store::codes::insert_if_changed(tenant, &code, json)),
         (None, Some(device)) => Change::guard(store::device_codes::approve(tenant, &device.id, now))
             .then(store::codes::insert_if_changed(tenant, &code, json)),
     };
+    let redeemed =
+        pushed.iter().map(|pushed| store::spent::redeem_if_changed(tenant, pushed, request.remembered_until(now)));
+    let change = redeemed.fold(change, Change::then);
     let change = event.into_iter().fold(change, Change::event);
     // What a person has just decided lets a stopped agent go on; what was decided before does not.
     let change = match is_decided {
@@ -120,9 +110,16 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
     };
     let change = clients::with_document(cx, change, &asked.client, &person.user.id)?;
     match (cx.commit(change).await?, &asked.device) {
-        (true, None) => return Ok(answer(cx, request, &asked.redirect_uri, secret.expose())),
+        (true, None) => {
+            return Ok(response(cx, &asked.redirect_uri, request.get("state"), &[("code", secret.expose())]));
+        }
         (true, Some(_)) => return Ok(device_page(cx, "approved")),
         (false, _) => {}
+    }
+    if let Some(pushed) = &pushed
+        && cx.is_redeemed(pushed).await?
+    {
+        return Ok(refusal_response(cx, request, &asked.redirect_uri, Reason::InvalidRequestUri));
     }
     if !asked.client.is_stored() && clients::load(cx, &asked.client.id).await?.is_none() {
         quotas::expect_room(cx, Counted::Clients).await?;
@@ -144,9 +141,4 @@ async fn released(cx: &Cx<'_>, change: Change, asked: &Asked, person: &Person, c
     }
     let release = store::identities::release(tenant, (client, user), code, cx.now.seconds());
     Ok(change.invalidates(&IdentityKey(client, user)).invalidates(&StatusListKey).always(release))
-}
-
-/// The response with a code.
-pub fn answer(cx: &Cx<'_>, request: &Request, redirect_uri: &str, code: &str) -> String {
-    response(cx, redirect_uri, request.get("state"), &[("code", code)])
 }

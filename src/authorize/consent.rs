@@ -20,7 +20,7 @@ use crate::model::{Consent, EventType};
 use crate::oauth::{AuthorizationDetail, Scope};
 use crate::revocation::consents::{self, By};
 use crate::store;
-use crate::store::consents::Written;
+use crate::store::consents::{Answered, Written};
 
 /// For how long a line is allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,22 +113,16 @@ pub async fn approve(
     let names = |choices: &[&Choice], scope: &str| choices.iter().any(|choice| choice.scope == scope);
     // What the person has not seen under this description of the client is gone; so is what could be ticked and is not.
     let stays = |line: &Line| ask.consent.is_some() && (!possible(&line.scope) || names(&as_before, &line.scope));
-    let stored = taken_back(cx, ask, person, |line| stays(line) || names(&lasting, &line.scope)).await?;
-    let mut lines: Vec<Line> = stored.iter().flat_map(|consent| consent.lines.clone()).collect();
+    let stored = ask.stored.as_ref();
+    let goes = |line: &Line| line.is_live(now) && !stays(line) && !names(&lasting, &line.scope);
+    let is_narrowed = stored.is_some_and(|consent| consent.lines.iter().any(goes));
+    let mut lines: Vec<Line> = stored.map(|consent| consent.lines.clone()).unwrap_or_default();
     lines.retain(|line| line.is_live(now) && stays(line));
-    for choice in lasting {
+    for choice in &lasting {
         lines.push(Line { scope: choice.scope.clone(), until: choice.duration.until(now) });
     }
-    let consent = remembered(cx, ask, (person, stored.as_ref()), lines);
-    let mut change = None;
-    if !consent.lines.is_empty() {
-        let (tenant, before) = (&cx.tenant.id, stored.as_ref().map(lines_json).transpose()?);
-        let written = Written { lines: lines_json(&consent)?, before };
-        change = Some(Change::guard(match &ask.asked.device {
-            Some(device) => store::consents::put_for_device(tenant, &consent, written, &device.id),
-            None => store::consents::put(tenant, &consent, written),
-        }));
-    }
+    let consent = remembered(cx, ask, (person, stored), lines);
+    let change = written(cx, request, ask, (&consent, is_narrowed))?;
     let details = ask.asked.authorization_details.iter().enumerate();
     let details = details.filter(|(n, _)| decision.authorization_details.contains(n));
     let authorization_details: Vec<_> = details.map(|(_, detail)| detail.clone()).collect();
@@ -148,16 +142,34 @@ pub async fn approve(
     code::issue(cx, request, &ask.asked, person, grant).await
 }
 
-/// The stored consent, without the lines that the person does not tick any more: what was issued under them is not honoured from now on.
-async fn taken_back(cx: &Cx<'_>, ask: &Ask, person: &Person, keeps: impl Fn(&Line) -> bool) -> Result<Option<Consent>> {
-    let is_gone = |line: &Line| line.is_live(cx.now.seconds()) && !keeps(line);
-    match &ask.stored {
-        Some(consent) if consent.lines.iter().any(is_gone) => {
-            consents::narrow(cx, &consent.id, By::Person, |_, line| keeps(line)).await?;
-            cx.one(store::consents::of(&cx.tenant.id, parties(&ask.asked, person))).await
+/// The change that writes the consent, or removes one of which nothing is left. What was issued under lines that the person does not tick any more
+/// is not honoured from then on.
+fn written(
+    cx: &Cx<'_>,
+    request: &Request,
+    ask: &Ask,
+    (consent, is_narrowed): (&Consent, bool),
+) -> Result<Option<Change>> {
+    let (tenant, stored) = (&cx.tenant.id, ask.stored.as_ref());
+    let pushed = request.redeemable(cx, &ask.asked.client.id);
+    let answered = Answered { device: ask.asked.device.as_ref().map(|device| &*device.id), pushed: pushed.as_ref() };
+    let before = stored.map(lines_json).transpose()?;
+    let (guard, kind) = match (consent.lines.is_empty(), stored, before) {
+        (false, _, before) => {
+            let written = Written { lines: lines_json(consent)?, before, is_narrowed };
+            (store::consents::put(tenant, consent, written, answered), EventType::ConsentNarrowed)
         }
-        _ => Ok(ask.stored.clone()),
-    }
+        (true, Some(stored), Some(before)) if is_narrowed => (
+            store::consents::delete_answering(tenant, stored, before, answered, cx.now.seconds()),
+            EventType::ConsentWithdrawn,
+        ),
+        _ => return Ok(None),
+    };
+    let change = Change::guard(guard);
+    Ok(Some(match stored.filter(|_| is_narrowed) {
+        Some(stored) => consents::narrowed(cx, change, (stored, &consent.lines), kind, By::Person),
+        None => change,
+    }))
 }
 
 /// The consent as it will be.

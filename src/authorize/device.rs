@@ -9,14 +9,12 @@
 use super::asked::{self, Device};
 use super::request::Request;
 use super::steps::{self, Outcome};
-use crate::audit;
-use crate::authn::client::address;
+use crate::authn::client::{address, limit_attempts};
 use crate::authn::people::Person;
 use crate::context::{Change, Cx};
 use crate::crypto::{self, Kind, Secret, sha256};
 use crate::error::{Error, Fault, Reason, Result};
-use crate::model::event::Facts;
-use crate::model::{AuthMethod, Client, DeviceCode, DeviceStatus, EventType};
+use crate::model::{AuthMethod, Client, DeviceCode, DeviceStatus};
 use crate::oauth::{DEVICE_CODE as GRANT_TYPE, Form};
 use crate::ports::Entropy;
 use crate::store;
@@ -62,7 +60,7 @@ pub async fn start(cx: &Cx<'_>, form: &Form, client: &Rc<Client>, method: AuthMe
     asked::of_device(cx, &request, client.clone(), device).await?;
     if method == AuthMethod::None {
         let key = ["device/", &address(cx.peer.ip)].concat();
-        count(cx, &[(&key, A_MINUTE)], Reason::TooManyDeviceCodes).await?;
+        limit_attempts(cx, &key, A_MINUTE, Reason::TooManyDeviceCodes).await?;
     }
     let json = serde_json::to_string(request.form()).map_err(|_| Fault::Broken("a device request has no JSON"))?;
     for _ in 0..ATTEMPTS {
@@ -84,18 +82,18 @@ pub async fn start(cx: &Cx<'_>, form: &Form, client: &Rc<Client>, method: AuthMe
 }
 
 /// Takes the steps of the device that shows a user code.
-pub async fn run(cx: &Cx<'_>, user_code: &str, person: Option<&Person>) -> Result<Outcome> {
+pub async fn run(cx: &Cx<'_>, request: &Request, user_code: &str, person: Option<&Person>) -> Result<Outcome> {
     let Some(person) = person else { return Ok(Outcome::SignIn(None)) };
-    let keys = [["user_code/", &person.user.id].concat(), ["user_code/", &address(cx.peer.ip)].concat()];
-    let [user, address] = &keys;
-    count(cx, &[(user, A_MINUTE), (address, A_MINUTE_FROM_ADDRESS)], Reason::TooManyUserCodes).await?;
-    match ask(cx, user_code, person).await {
+    for (who, most) in [(&person.user.id, A_MINUTE), (&address(cx.peer.ip), A_MINUTE_FROM_ADDRESS)] {
+        limit_attempts(cx, &["user_code/", who].concat(), most, Reason::TooManyUserCodes).await?;
+    }
+    match ask(cx, request, user_code, person).await {
         Err(Error::Refused(refusal)) => Ok(Outcome::Refused(refusal)),
         outcome => outcome,
     }
 }
 
-async fn ask(cx: &Cx<'_>, user_code: &str, person: &Person) -> Result<Outcome> {
+async fn ask(cx: &Cx<'_>, of_person: &Request, user_code: &str, person: &Person) -> Result<Outcome> {
     let now = cx.now.seconds();
     let found = cx.one(store::device_codes::waiting(&cx.tenant.id, &digest(user_code), now)).await?;
     let DeviceCode { id, client, request, expires_at, .. } = found.ok_or(Reason::UnknownUserCode)?;
@@ -103,22 +101,11 @@ async fn ask(cx: &Cx<'_>, user_code: &str, person: &Person) -> Result<Outcome> {
     let (request, _) = Request::new(cx, request, None);
     let device = Device { id, user_code: user_code.to_owned(), expires_at };
     let asked = asked::of_device(cx, &request, client, device).await?;
-    Ok(Outcome::Ask(Box::new(steps::ask(cx, asked, person).await?)))
-}
-
-/// Counts an attempt under each key before it is made; beyond a limit it is refused. The first one beyond is an event.
-async fn count(cx: &Cx<'_>, keys: &[(&str, i64)], reason: Reason) -> Result<()> {
-    for (key, limit) in keys {
-        let counted = cx.count_attempt(key).await?;
-        if counted > *limit {
-            if counted == limit.saturating_add(1) {
-                let facts = Facts { reason: Some(reason.as_str().to_owned()), ..Facts::default() };
-                audit::record(cx, &audit::event(cx, EventType::AuthenticationLimited, None, facts)).await?;
-            }
-            return Err(reason.into());
-        }
-    }
-    Ok(())
+    let ask = steps::ask(cx, asked, person).await?;
+    Ok(match steps::needs_sign_in(of_person, &ask, person) {
+        true => Outcome::SignIn(None),
+        false => Outcome::Ask(Box::new(ask)),
+    })
 }
 
 /// A new user code: each letter as likely as any other.

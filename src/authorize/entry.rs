@@ -2,7 +2,7 @@
 
 use super::request::Request;
 use super::steps::Outcome;
-use super::{device, par, steps};
+use super::{code, device, par, steps};
 use crate::authn::people::Person;
 use crate::context::Cx;
 use crate::error::{Reason, Result};
@@ -17,10 +17,26 @@ pub fn arrived(cx: &Cx<'_>, form: Form, problem: Option<Reason>) -> Result<(Requ
     }
 }
 
-/// Takes the steps that need nobody. `problem` is what was wrong with the parameters as such.
+/// Takes the steps up to the person's decision, whichever way the request came. `problem` is what was wrong with the parameters as such.
 pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person: Option<&Person>) -> Result<Outcome> {
     match &request.user_code {
-        Some(user_code) => device::run(cx, user_code, person).await,
+        Some(user_code) => device::run(cx, request, user_code, person).await,
         None => steps::run(cx, request, problem, person).await,
+    }
+}
+
+/// The same; where the person has allowed all of it before, a code is issued.
+pub async fn answer(
+    cx: &Cx<'_>,
+    request: &Request,
+    problem: Option<Reason>,
+    person: Option<&Person>,
+) -> Result<Outcome> {
+    match (run(cx, request, problem, person).await?, person) {
+        (Outcome::Covered(ask), Some(person)) => {
+            let grant = code::Grant { consent: ask.consent.as_ref(), ..code::Grant::default() };
+            code::issue(cx, request, &ask.asked, person, grant).await.map(Outcome::Response)
+        }
+        (outcome, _) => Ok(outcome),
     }
 }

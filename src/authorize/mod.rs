@@ -28,9 +28,8 @@ mod request;
 mod steps;
 
 pub use asked::{Asked, IDENTITY};
-pub use code::{CODE_SECONDS, answer};
 pub use consent::{Choice, Decision, Duration, approve, refuse};
-pub use entry::{arrived, run};
+pub use entry::{answer, arrived, run};
 pub use lines::{Line, Possible};
 pub use request::{DECIDED_SECONDS, PARAMETERS, PUSHED_SECONDS, Request};
 pub use steps::{Ask, Outcome};

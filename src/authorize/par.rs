@@ -1,6 +1,6 @@
 //! Pushed authorization requests (RFC 9126).
 //!
-//! 1. Nothing is stored: a `request_uri` is the request itself, sealed (docs/decisions.md 107). So a public client costs no row.
+//! 1. Nothing is stored: a `request_uri` is the request itself, sealed (docs/decisions.md 104). So a public client costs no row.
 //! 2. It holds for 90 seconds, for the client that pushed it, and for one code.
 //! 3. What is wrong with a request, its client is told when it pushes. Every step is taken again when the person comes with it.
 

@@ -1,8 +1,9 @@
 //! An authorization request, as the browser keeps it until it is decided.
 
 use crate::context::Cx;
-use crate::error::{Reason, Result};
+use crate::error::Reason;
 use crate::oauth::Form;
+use crate::store::spent::Redeemable;
 use form_urlencoded::Serializer;
 use serde::{Deserialize, Serialize};
 
@@ -94,11 +95,14 @@ impl Request {
         self.form.get(name)
     }
 
-    /// Redeems the pushed request for a code of that client; false if it had one before. One that was not pushed has nothing to redeem.
-    pub async fn redeem(&self, cx: &Cx<'_>, client: &str) -> Result<bool> {
-        let Some(id) = &self.pushed else { return Ok(true) };
-        let end = cx.now.seconds().saturating_add(PUSHED_SECONDS).saturating_add(DECIDED_SECONDS);
-        cx.redeem("par", client, id, end).await
+    /// What makes a pushed request count for one code of that client. One that was not pushed has nothing to redeem.
+    pub fn redeemable(&self, cx: &Cx<'_>, client: &str) -> Option<Redeemable> {
+        self.pushed.as_ref().map(|id| cx.redeemable("par", client, id))
+    }
+
+    /// Until when it is remembered that a pushed request was redeemed, in seconds: longer than it can be opened or decided.
+    pub const fn remembered_until(&self, now: i64) -> i64 {
+        now.saturating_add(PUSHED_SECONDS).saturating_add(DECIDED_SECONDS)
     }
 
     /// Whether `prompt` has that word (OpenID Connect Core §3.1.2.1).

@@ -1,7 +1,6 @@
 //! The steps from an authorization request to its outcome.
 
 use super::asked::{self, Asked, document, parties};
-use super::code;
 use super::lines::{self, Line, Possible};
 use super::request::{Request, refusal_response};
 use crate::authn::people::Person;
@@ -33,6 +32,8 @@ pub enum Outcome {
     Response(String),
     /// The person has to sign in first, and then comes back; where the response would go, if that is known.
     SignIn(Option<Box<Asked>>),
+    /// The person has allowed all of it before.
+    Covered(Box<Ask>),
     /// The person is asked.
     Ask(Box<Ask>),
 }
@@ -41,7 +42,12 @@ pub enum Outcome {
 #[derive(Clone, Copy)]
 enum To<'a> {
     Person,
-    Client(&'a str),
+    /// To the client, if it is known to the person; else to the person.
+    Client {
+        client: &'a Client,
+        redirect_uri: &'a str,
+        person: Option<&'a Person>,
+    },
 }
 
 /// Takes the steps that need nobody. `problem` is what was wrong with the parameters as such.
@@ -52,43 +58,40 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
         Ok((client, redirect_uri))
     }) {
         Ok(found) => found,
-        Err(error) => return refused(cx, request, To::Person, error),
+        Err(error) => return refused(cx, request, To::Person, error).await,
     };
-    // A stranger's client is told of nothing before the person has let it in: the endpoint is no way to lead people elsewhere (RFC 9700 §4.11.2).
-    let to = match is_known(cx, &client, person).await? {
-        true => To::Client(&redirect_uri),
-        false => To::Person,
-    };
-    let is_direct = client.metadata.require_pushed_authorization_requests && request.pushed.is_none();
+    let to = To::Client { client: &client, redirect_uri: &redirect_uri, person };
+    // A client that is known by its document alone cannot push yet: it is stored once somebody has let it in.
+    let has_to_push = client.metadata.require_pushed_authorization_requests && client.is_stored();
+    let is_direct = has_to_push && request.pushed.is_none();
     let problem = problem.or(is_direct.then_some(Reason::PushRequired));
-    let asked = match asked::asked(cx, request, problem, client, &redirect_uri).await {
+    let asked = match asked::asked(cx, request, problem, client.clone(), &redirect_uri).await {
         Ok(asked) => asked,
-        Err(error) => return refused(cx, request, to, error),
+        Err(error) => return refused(cx, request, to, error).await,
     };
     let person = match freshness(cx, request, person) {
         Freshness::Enough(person) => person,
         Freshness::SignIn if request.prompts("none") => {
-            return refused(cx, request, to, Reason::LoginRequired.into());
+            return refused(cx, request, to, Reason::LoginRequired.into()).await;
         }
         Freshness::SignIn => return Ok(Outcome::SignIn(Some(Box::new(asked)))),
-        Freshness::Unmet => return refused(cx, request, to, Reason::UnmetAuthentication.into()),
+        Freshness::Unmet => return refused(cx, request, to, Reason::UnmetAuthentication.into()).await,
     };
     let ask = ask(cx, asked, person).await?;
-    let needs_sign_in = ask.asked.names_scope && ask.lines.iter().any(|line| line.lacks_sign_in);
-    match needs_sign_in && !has_signed_in(request, person) {
-        true if request.prompts("none") => return refused(cx, request, to, Reason::LoginRequired.into()),
-        true => return Ok(Outcome::SignIn(Some(Box::new(ask.asked)))),
-        false => {}
+    if needs_sign_in(request, &ask, person) {
+        return match request.prompts("none") {
+            true => refused(cx, request, to, Reason::LoginRequired.into()).await,
+            false => Ok(Outcome::SignIn(Some(Box::new(ask.asked)))),
+        };
     }
-    // Whoever has paused an agent is asked before it goes on.
+    // A person who has paused or stopped an agent is asked before it goes on.
     let identity = identities::load(cx, &ask.asked.client.id, &person.user.id).await?;
-    let is_paused = identity.is_some_and(|identity| identity.held != Held::No);
-    let covers = |_: &&Consent| !is_paused && covers(&ask.lines, &ask.asked, request);
-    if let Some(consent) = ask.consent.as_ref().filter(covers) {
-        return code::again(cx, request, &ask.asked, person, consent).await.map(Outcome::Response);
+    let is_held = identity.is_some_and(|identity| identity.held != Held::No);
+    if !is_held && ask.consent.is_some() && covers(&ask.lines, &ask.asked, request) {
+        return Ok(Outcome::Covered(Box::new(ask)));
     }
     match request.prompts("none") {
-        true => refused(cx, request, to, Reason::ConsentRequired.into()),
+        true => refused(cx, request, to, Reason::ConsentRequired.into()).await,
         false => Ok(Outcome::Ask(Box::new(ask))),
     }
 }
@@ -112,6 +115,12 @@ pub async fn ask(cx: &Cx<'_>, asked: Asked, person: &Person) -> Result<Ask> {
     let consent = stored.as_ref().filter(is_same).cloned();
     let lines = lines::of(cx, &asked, person, consent.as_ref()).await?;
     Ok(Ask { asked, lines, consent, stored })
+}
+
+/// Whether what is asked for needs a sign-in that was made for it (RFC 9470 §4).
+pub fn needs_sign_in(request: &Request, ask: &Ask, person: &Person) -> bool {
+    let is_needed = ask.asked.names_scope && ask.lines.iter().any(|line| line.lacks_sign_in);
+    is_needed && !has_signed_in(request, person)
 }
 
 /// Whether nothing is to be asked: every line that is possible was allowed before. Where the request names no scope of the resource, one line of
@@ -158,24 +167,15 @@ fn freshness<'a>(cx: &Cx<'_>, request: &Request, person: Option<&'a Person>) -> 
     }
 }
 
-/// Sends a refusal where it belongs.
-fn refused(cx: &Cx<'_>, request: &Request, to: To<'_>, error: Error) -> Result<Outcome> {
+/// Sends a refusal where it belongs. A stranger's client is told of nothing before the person has let it in: the endpoint is no way to lead people
+/// elsewhere (RFC 9700 §4.11.2).
+async fn refused(cx: &Cx<'_>, request: &Request, to: To<'_>, error: Error) -> Result<Outcome> {
     let Error::Refused(refusal) = error else { return Err(error) };
     match to {
-        To::Person => Ok(Outcome::Refused(refusal)),
-        To::Client(redirect_uri) => {
+        To::Client { client, redirect_uri, person } if is_known(cx, client, person).await? => {
             cx.world.log.line(&format!("{}: refused: {}", cx.request_id, refusal.reason.as_str()));
             Ok(Outcome::Response(refusal_response(cx, request, redirect_uri, refusal.reason)))
         }
-    }
-}
-
-impl Ask {
-    /// What is asked; a fault where a decision comes for a request that is answered otherwise by now.
-    pub fn of(outcome: Outcome) -> Result<Self, Box<Outcome>> {
-        match outcome {
-            Outcome::Ask(ask) => Ok(*ask),
-            other => Err(Box::new(other)),
-        }
+        _ => Ok(Outcome::Refused(refusal)),
     }
 }

@@ -1,8 +1,8 @@
 //! Failed authentications: counted in D1, so that the count holds in every location, and remembered once they reach the limit.
 
 use super::Cx;
-use crate::error::Result;
-use crate::store::failures::{self, Failures, LIMIT};
+use crate::error::{Fault, Result};
+use crate::store::failures::{self, Failures, LIMIT, PERIOD_SECONDS};
 
 impl Cx<'_> {
     /// Counts a failure under an address, and under a client if there is one of that id. Nothing, without a call of D1, if this isolate
@@ -27,17 +27,16 @@ impl Cx<'_> {
         Ok(Some(Counts { over, reached, is_client }))
     }
 
-    /// Counts an attempt under a key, before it is made; how many there have been in its period. Once there are as many as lock an address,
-    /// it costs no call of D1.
-    pub async fn count_attempt(&self, key: &str) -> Result<i64> {
+    /// Counts an attempt under a key, before it is made. Once there are as many as lock an address, it costs no call of D1.
+    pub async fn count_attempt(&self, key: &str) -> Result<Failures> {
         let (tenant, now) = (&self.tenant.id, self.now.seconds());
         if self.memory.is_locked(tenant, key, now) {
-            return Ok(i64::MAX);
+            return Ok(Failures { key: key.to_owned(), count: i64::MAX, until: now.saturating_add(PERIOD_SECONDS) });
         }
         let counted = self.one(failures::count(tenant, key, now)).await?;
-        let count = counted.as_ref().map_or(1, |counted| counted.count);
-        self.memory.lock(tenant, counted.into_iter().collect());
-        Ok(count)
+        let counted = counted.ok_or(Fault::Broken("an attempt was not counted"))?;
+        self.memory.lock(tenant, vec![counted.clone()]);
+        Ok(counted)
     }
 }
 

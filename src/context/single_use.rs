@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::jose::LEEWAY_SECONDS;
 use crate::ports::Sql;
 use crate::store;
+use crate::store::spent::Redeemable;
 
 /// How long a use is remembered beyond its expiry, in seconds: more than any clock may be off.
 const REMEMBERED_SECONDS: i64 = 10 * LEEWAY_SECONDS;
@@ -25,9 +26,14 @@ impl Cx<'_> {
         store::spent::redeem(&self.tenant.id, kind, &key(issuer, name), exp.saturating_add(REMEMBERED_SECONDS))
     }
 
+    /// The same as a condition: for an effect that happens only if it was not redeemed.
+    pub fn redeemable(&self, kind: &'static str, issuer: &str, name: &str) -> Redeemable {
+        Redeemable { kind, key: key(issuer, name) }
+    }
+
     /// Whether it was redeemed.
-    pub async fn is_redeemed(&self, kind: &str, issuer: &str, name: &str) -> Result<bool> {
-        self.one(store::spent::is_redeemed(&self.tenant.id, kind, &key(issuer, name))).await.map(|row| row.is_some())
+    pub async fn is_redeemed(&self, Redeemable { kind, key }: &Redeemable) -> Result<bool> {
+        self.one(store::spent::is_redeemed(&self.tenant.id, kind, key)).await.map(|row| row.is_some())
     }
 }
 

@@ -59,13 +59,11 @@ pub struct Tokens {
 /// The agents of a person, by name.
 pub async fn of(cx: &Cx<'_>, user: &str) -> Result<Vec<Agent>> {
     let tenant = &cx.tenant.id;
-    let (consents, identities, clients) = cx
-        .batch((
-            store::consents::of_user(tenant, user, CONSENTS),
-            store::identities::of_user(tenant, user, AGENTS),
-            store::clients::of_person(tenant, user, AGENTS),
-        ))
+    let (consents, clients) = cx
+        .batch((store::consents::of_user(tenant, user, CONSENTS), store::clients::of_person(tenant, user, AGENTS)))
         .await?;
+    let ids = serde_json::Value::from_iter(clients.iter().map(|client| client.id.as_str())).to_string();
+    let identities = cx.all(store::identities::of_user(tenant, user, ids)).await?;
     let mut agents: Vec<Agent> =
         clients.into_iter().map(|client| Agent { client, consents: vec![], identity: None, tokens: None }).collect();
     for identity in identities {

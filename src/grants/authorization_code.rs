@@ -130,6 +130,7 @@ pub async fn redeem(
         origin,
     };
     let decision = decide(cx, &issuance, facts).await?;
+    tokens::prepare(cx, &issuance).await?;
     let claim = nonce(&*cx.world.entropy);
     let under = consent.map(|consent| (consent.id.as_str(), consent.version));
     let mut change = Change::guard(store::codes::redeem(&cx.tenant.id, &code.id, &claim, now, under));
@@ -156,8 +157,8 @@ pub async fn redeem(
         change = noted(cx, change, consent, [&decision.scope, &issuance.origin.identity])?;
     }
     if !cx.commit(change).await? {
-        let now = cx.one(store::codes::get(&cx.tenant.id, &code.id)).await?;
-        if now.is_none_or(|now| now.claim.is_none()) {
+        let stored = cx.one(store::codes::get(&cx.tenant.id, &code.id)).await?;
+        if stored.is_none_or(|stored| stored.claim.is_none()) {
             return Err(Reason::InvalidCode.because("the user has taken it back meanwhile"));
         }
         return Ok(None);

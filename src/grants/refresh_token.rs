@@ -14,7 +14,7 @@ use super::request::TokenRequest;
 use crate::authn::client::Authenticated;
 use crate::cedar::Action;
 use crate::context::{Change, Cx};
-use crate::error::{Reason, Result};
+use crate::error::{Fault, Reason, Result};
 use crate::model::consent::family_digest;
 use crate::model::event::Facts;
 use crate::model::{Consent, RefreshFamily};
@@ -48,7 +48,7 @@ pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> 
             return Ok(response);
         }
     }
-    Err(Reason::Conflict.because("other requests with this token came first, several times: try again"))
+    Err(Fault::Unavailable("the refresh token, with which other requests came first,").into())
 }
 
 async fn find(cx: &Cx<'_>, token: &RefreshToken) -> Result<Option<(RefreshFamily, Option<Consent>)>> {
@@ -122,6 +122,7 @@ async fn refresh(
         origin,
     };
     let decision = decide(cx, &issuance, facts).await?;
+    tokens::prepare(cx, &issuance).await?;
     let mut generation = family.generation;
     if rotates {
         let at = i64::try_from(cx.now.millis()).unwrap_or_default();

@@ -68,7 +68,7 @@ pub struct ServerMetadata {
     /// Required by OpenID Connect Discovery.
     pub subject_types_supported: [&'static str; 1],
     /// Required by OpenID Connect Discovery.
-    pub id_token_signing_alg_values_supported: [&'static str; 2],
+    pub id_token_signing_alg_values_supported: [&'static str; 1],
     /// The resources that name this issuer (RFC 9728 §4).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub protected_resources: Vec<String>,

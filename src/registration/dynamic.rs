@@ -9,7 +9,7 @@
 use super::metadata::{self, Problem};
 use super::permitted;
 use crate::audit;
-use crate::authn::client::{self, address};
+use crate::authn::client::{self, address, limit_attempts};
 use crate::context::{Change, Cx};
 use crate::crypto::{self, Kind, Secret, is_well_formed, sha256};
 use crate::directory::Creation;
@@ -19,7 +19,6 @@ use crate::model::event::Facts;
 use crate::model::registration::{Dynamic, InitialToken};
 use crate::model::{Client, ClientMetadata, EventType, Registration};
 use crate::store;
-use crate::store::failures::Failures;
 use serde_json::{Map, Value};
 
 /// How many clients may be registered from an address in a minute.
@@ -73,13 +72,7 @@ async fn admitted(cx: &Cx<'_>, bearer: Option<&str>) -> Result<Option<String>> {
         }
         Dynamic::Open => {
             let key = ["registration/", &address(cx.peer.ip)].concat();
-            let counts = cx.all(store::failures::count(&cx.tenant.id, &key, cx.now.seconds())).await?;
-            match counts.first() {
-                Some(Failures { count, until, .. }) if *count > PER_ADDRESS => {
-                    Err(Reason::TooManyRegistrations.after(until.saturating_sub(cx.now.seconds()).max(1)))
-                }
-                _ => Ok(None),
-            }
+            limit_attempts(cx, &key, PER_ADDRESS, Reason::TooManyRegistrations).await.map(|()| None)
         }
     }
 }

@@ -101,6 +101,19 @@ async fn commit(cx: &Cx<'_>, consent: &Consent, lines: &[Line], by: By<'_>) -> R
             (EventType::ConsentNarrowed, guard)
         }
     };
+    cx.commit(narrowed(cx, Change::guard(guard), (consent, lines), kind, by)).await
+}
+
+/// Adds to a change what taking lines back brings: its guard makes another version of the consent, or removes it, and nothing that was issued under the
+/// version before is honoured any more.
+pub fn narrowed(
+    cx: &Cx<'_>,
+    change: Change,
+    (consent, lines): (&Consent, &[Line]),
+    kind: EventType,
+    by: By<'_>,
+) -> Change {
+    let tenant = &cx.tenant.id;
     let scope = |lines: &[Line]| lines.iter().map(|line| line.scope.as_str()).collect::<Scope>().to_string();
     let (acting, detail) = match by {
         By::Person => (Some(&*consent.client), None),
@@ -116,13 +129,12 @@ async fn commit(cx: &Cx<'_>, consent: &Consent, lines: &[Line], by: By<'_>) -> R
         detail,
         ..Facts::default()
     };
-    let change = Change::guard(guard)
+    change
         .invalidates(&StoppedChainsKey)
         .event(audit::event(cx, kind, acting, facts))
         .signals(signals_of(cx, &consent.client, &consent.user))
         .always(store::consents::stop_past(tenant, past(std::slice::from_ref(consent)), tokens_end(cx)))
-        .always(store::consents::end_families(tenant, &consent.id));
-    cx.commit(change).await
+        .always(store::consents::end_families(tenant, &consent.id))
 }
 
 /// Stops an agent of a person until they consent anew: its consents with them, and every token about them.
@@ -160,13 +172,15 @@ pub async fn pause(cx: &Cx<'_>, client: &str, user: &str) -> Result<Taken> {
     Ok(taken(cx))
 }
 
-/// Lets an agent go on that its user has paused.
+/// Lets an agent go on that its user has paused. One that its user has stopped meanwhile stays so, and the user is told.
 pub async fn resume(cx: &Cx<'_>, client: &str, user: &str) -> Result<()> {
-    hold(cx, (client, user), (Held::Paused, Held::No), EventType::ConsentResumed).await
+    let goes_on = hold(cx, (client, user), (Held::Paused, Held::No), EventType::ConsentResumed).await?
+        || identities::load(cx, client, user).await?.is_some_and(|identity| identity.held == Held::No);
+    if goes_on { Ok(()) } else { Err(Reason::ConsentChanged.into()) }
 }
 
-/// One that stands otherwise stays as it is.
-async fn hold(cx: &Cx<'_>, (client, user): (&str, &str), (from, to): (Held, Held), kind: EventType) -> Result<()> {
+/// Whether it stood as it was taken to; one that stands otherwise stays as it is.
+async fn hold(cx: &Cx<'_>, (client, user): (&str, &str), (from, to): (Held, Held), kind: EventType) -> Result<bool> {
     known(cx, client, user).await?;
     let identity = identities::register(cx, client, user, "authorization_code").await?;
     let facts = Facts { subject: Some(user.to_owned()), target: Some(identity.id.clone()), ..Facts::default() };
@@ -176,7 +190,7 @@ async fn hold(cx: &Cx<'_>, (client, user): (&str, &str), (from, to): (Held, Held
         .invalidates(&StatusListKey)
         .event(audit::event(cx, kind, Some(client), facts));
     let signals = if to == Held::No { vec![] } else { signals_of(cx, client, user) };
-    cx.commit(change.signals(signals)).await.map(drop)
+    cx.commit(change.signals(signals)).await
 }
 
 /// The consents of an agent with a person; refused if it has none and has never been one.

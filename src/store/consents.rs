@@ -1,5 +1,6 @@
 //! Consents of people.
 
+use super::spent::Redeemable;
 use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::model::stop::StopTarget;
@@ -77,55 +78,54 @@ pub fn of_user(tenant: &str, user: &str, limit: i64) -> Query<Consent> {
     )
 }
 
-macro_rules! put {
-    ($when:literal, $tenant:expr, $consent:expr, $written:expr $(, $more:expr)?) => {
-        sql!(
-            concat!(
-                "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
-                 SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?10, ?10 \
-                 WHERE EXISTS (SELECT 1 FROM clients WHERE tenant = ?1 AND id = ?4 AND status = 'active') \
-                 AND (?11 IS NULL OR EXISTS (SELECT 1 FROM consents WHERE tenant = ?1 AND id = ?2))",
-                $when,
-                " ON CONFLICT (tenant, user, client, redirect_host, resource) \
-                 DO UPDATE SET document = ?7, lines = ?8, updated_at = ?10 WHERE id = ?2 AND version = ?9 AND lines = ?11"
-            ),
-            $tenant,
-            $consent.id.as_str(),
-            $consent.user.as_str(),
-            $consent.client.as_str(),
-            $consent.redirect_host.as_str(),
-            $consent.resource.as_str(),
-            $consent.document.as_str(),
-            $written.lines,
-            $consent.version,
-            $consent.updated_at,
-            $written.before
-            $(, $more)?
-        )
-    };
-}
-
 /// The lines of a consent as they are written, and as they were read; nothing where there was no consent.
 pub struct Written {
     /// As they will be.
     pub lines: String,
     /// As they were.
     pub before: Option<String>,
+    /// Whether lines have been taken back: that makes another version.
+    pub is_narrowed: bool,
 }
 
-/// Writes a consent for an active client that is not there, or is still as it was read; the guard of a chain.
-pub fn put(tenant: &str, consent: &Consent, written: Written) -> Sql {
-    put!("", tenant, consent, written)
+/// The request that a decision answers, which has to be open still.
+#[derive(Clone, Copy, Default)]
+pub struct Answered<'a> {
+    /// The device that waits.
+    pub device: Option<&'a str>,
+    /// What makes a pushed request count once.
+    pub pushed: Option<&'a Redeemable>,
 }
 
-/// The same for a device that still waits.
-pub fn put_for_device(tenant: &str, consent: &Consent, written: Written, device: &str) -> Sql {
-    put!(
-        " AND EXISTS (SELECT 1 FROM device_codes WHERE tenant = ?1 AND id = ?12 AND status = 'pending' AND expires_at > ?10)",
+/// Writes a consent for an active client and user that is not there, or is still as it was read; the guard of a change.
+pub fn put(tenant: &str, consent: &Consent, written: Written, answered: Answered<'_>) -> Sql {
+    let (kind, key) = answered.pushed.map(|one| (one.kind, one.key.as_str())).unzip();
+    sql!(
+        "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?12, ?12 \
+         WHERE EXISTS (SELECT 1 FROM clients WHERE tenant = ?1 AND id = ?4 AND status = 'active') \
+         AND EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND id = ?3 AND status = 'active') \
+         AND (?10 IS NULL OR EXISTS (SELECT 1 FROM consents WHERE tenant = ?1 AND id = ?2)) \
+         AND (?13 IS NULL OR EXISTS (SELECT 1 FROM device_codes WHERE tenant = ?1 AND id = ?13 AND status = 'pending' AND expires_at > ?12)) \
+         AND NOT EXISTS (SELECT 1 FROM spent WHERE tenant = ?1 AND kind = ?14 AND key = ?15) \
+         ON CONFLICT (tenant, user, client, redirect_host, resource) \
+         DO UPDATE SET document = ?7, lines = ?8, updated_at = ?12, version = version + ?11 \
+         WHERE id = ?2 AND version = ?9 AND lines = ?10",
         tenant,
-        consent,
-        written,
-        device
+        consent.id.as_str(),
+        consent.user.as_str(),
+        consent.client.as_str(),
+        consent.redirect_host.as_str(),
+        consent.resource.as_str(),
+        consent.document.as_str(),
+        written.lines,
+        consent.version,
+        written.before,
+        i64::from(written.is_narrowed),
+        consent.updated_at,
+        answered.device,
+        kind,
+        key
     )
 }
 
@@ -144,7 +144,7 @@ pub fn narrow(tenant: &str, (id, version): (&str, i64), before: String, lines: S
     )
 }
 
-/// Removes a consent that still has these lines and that version; the guard of a chain.
+/// Removes a consent that still has these lines and that version; the guard of a change.
 pub fn delete(tenant: &str, (id, version): (&str, i64), before: String) -> Sql {
     sql!(
         "DELETE FROM consents WHERE tenant = ?1 AND id = ?2 AND version = ?3 AND lines = ?4",
@@ -152,6 +152,24 @@ pub fn delete(tenant: &str, (id, version): (&str, i64), before: String) -> Sql {
         id,
         version,
         before
+    )
+}
+
+/// The same as the answer to a request.
+pub fn delete_answering(tenant: &str, consent: &Consent, before: String, answered: Answered<'_>, now: i64) -> Sql {
+    let (kind, key) = answered.pushed.map(|one| (one.kind, one.key.as_str())).unzip();
+    sql!(
+        "DELETE FROM consents WHERE tenant = ?1 AND id = ?2 AND version = ?3 AND lines = ?4 \
+         AND (?6 IS NULL OR EXISTS (SELECT 1 FROM device_codes WHERE tenant = ?1 AND id = ?6 AND status = 'pending' AND expires_at > ?5)) \
+         AND NOT EXISTS (SELECT 1 FROM spent WHERE tenant = ?1 AND kind = ?7 AND key = ?8)",
+        tenant,
+        consent.id.as_str(),
+        consent.version,
+        before,
+        now,
+        answered.device,
+        kind,
+        key
     )
 }
 

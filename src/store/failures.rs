@@ -13,6 +13,7 @@ pub const LIMIT: i64 = 100;
 pub const PERIOD_SECONDS: i64 = 60;
 
 /// The failures of one key in its period.
+#[derive(Clone)]
 pub struct Failures {
     /// A client or an address.
     pub key: String,

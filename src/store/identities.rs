@@ -22,14 +22,14 @@ pub fn get(tenant: &str, id: &str) -> Query<Identity> {
     query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id = ?2"), tenant, id)
 }
 
-/// The identities that act for a user, `limit` at the most.
-pub fn of_user(tenant: &str, user: &str, limit: i64) -> Query<Identity> {
+/// The identities of a user with these clients, a JSON array of ids.
+pub fn of_user(tenant: &str, user: &str, clients: String) -> Query<Identity> {
     query!(
         read,
-        concat!(columns!(), " INDEXED BY identities_by_subject WHERE tenant = ?1 AND subject = ?2 LIMIT ?3"),
+        concat!(columns!(), " WHERE tenant = ?1 AND subject = ?2 AND client IN (SELECT value FROM json_each(?3))"),
         tenant,
         user,
-        limit
+        clients
     )
 }
 

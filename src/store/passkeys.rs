@@ -35,48 +35,29 @@ pub fn first(tenant: &str) -> Query<String> {
     query!(|row| row.text("id"), "SELECT id FROM passkeys WHERE tenant = ?1 LIMIT 1", tenant)
 }
 
-/// Nobody has the credential, and the user is active and has room for it.
-macro_rules! insert {
-    ($tenant:expr, $passkey:expr, $transports:expr $(, $when:literal $(, $arg:expr)*)?) => {
-        sql!(
-            concat!(
-                "INSERT INTO passkeys (tenant, id, user, credential, alg, jwk, sign_count, backup_eligible, backup_state, transports, \
-                 name, created_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 \
-                 WHERE NOT EXISTS (SELECT 1 FROM passkeys WHERE tenant = ?1 AND id = ?2) \
-                 AND EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND id = ?3 AND status = 'active') \
-                 AND (SELECT count(*) FROM passkeys WHERE tenant = ?1 AND user = ?3) < ?13",
-                $(" AND ", $when)?
-            ),
-            $tenant,
-            $passkey.id.as_str(),
-            $passkey.user.as_str(),
-            $passkey.record.id.as_str(),
-            $passkey.record.key.alg().as_str(),
-            $passkey.record.key.json(),
-            i64::from($passkey.record.sign_count),
-            i64::from($passkey.record.backup_eligible),
-            i64::from($passkey.record.backup_state),
-            $transports,
-            $passkey.name.clone(),
-            $passkey.created_at,
-            MAX_OF_USER
-            $($(, $arg)*)?
-        )
-    };
-}
-
-/// Adds a passkey; the guard of a chain.
-pub fn insert(tenant: &str, passkey: &Passkey, transports: String) -> Sql {
-    insert!(tenant, passkey, transports)
-}
-
-/// Adds a passkey while the invitation of its user is good; the guard of a chain.
+/// Adds a passkey while the invitation of its user is good, nobody has the credential, and the user is active and has room for it; the guard of a
+/// change.
 pub fn insert_invited(tenant: &str, passkey: &Passkey, transports: String, invitation: &str) -> Sql {
-    insert!(
+    sql!(
+        "INSERT INTO passkeys (tenant, id, user, credential, alg, jwk, sign_count, backup_eligible, backup_state, transports, \
+         name, created_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 \
+         WHERE NOT EXISTS (SELECT 1 FROM passkeys WHERE tenant = ?1 AND id = ?2) \
+         AND EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND id = ?3 AND status = 'active') \
+         AND (SELECT count(*) FROM passkeys WHERE tenant = ?1 AND user = ?3) < ?13 \
+         AND EXISTS (SELECT 1 FROM invitations WHERE tenant = ?1 AND id = ?14 AND user = ?3 AND used_at IS NULL AND expires_at > ?12)",
         tenant,
-        passkey,
+        passkey.id.as_str(),
+        passkey.user.as_str(),
+        passkey.record.id.as_str(),
+        passkey.record.key.alg().as_str(),
+        passkey.record.key.json(),
+        i64::from(passkey.record.sign_count),
+        i64::from(passkey.record.backup_eligible),
+        i64::from(passkey.record.backup_state),
         transports,
-        "EXISTS (SELECT 1 FROM invitations WHERE tenant = ?1 AND id = ?14 AND user = ?3 AND used_at IS NULL AND expires_at > ?12)",
+        passkey.name.clone(),
+        passkey.created_at,
+        MAX_OF_USER,
         invitation
     )
 }

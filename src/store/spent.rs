@@ -3,6 +3,14 @@
 use super::{Query, query, sql};
 use crate::ports::Sql;
 
+/// What counts once.
+pub struct Redeemable {
+    /// Its kind.
+    pub kind: &'static str,
+    /// Its key.
+    pub key: String,
+}
+
 /// Redeems; changes a row if it was not redeemed before. From the second `until` on it is not accepted anyway.
 pub fn redeem(tenant: &str, kind: &str, key: &str, until: i64) -> Sql {
     sql!(
@@ -10,6 +18,17 @@ pub fn redeem(tenant: &str, kind: &str, key: &str, until: i64) -> Sql {
         tenant,
         kind,
         key,
+        until
+    )
+}
+
+/// Redeems if the statement before changed something.
+pub fn redeem_if_changed(tenant: &str, Redeemable { kind, key }: &Redeemable, until: i64) -> Sql {
+    sql!(
+        "INSERT INTO spent (tenant, kind, key, until) SELECT ?1, ?2, ?3, ?4 WHERE changes() > 0",
+        tenant,
+        *kind,
+        key.as_str(),
         until
     )
 }

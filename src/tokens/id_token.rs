@@ -15,6 +15,8 @@ use crate::oauth::Scope;
 use crate::ports::Alg;
 use serde_json::{Map, Value, json};
 
+/// The algorithm of their signatures.
+pub const ALG: Alg = Alg::Rs256;
 /// How long an ID token holds, in seconds.
 const SECONDS: i64 = 300;
 
@@ -35,8 +37,8 @@ pub async fn id_token(cx: &Cx<'_>, issuance: &Issuance<'_>, nonce: Option<&str>)
     ];
     claims.extend(optional.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));
     let iat = cx.now.seconds();
-    let shape = |kid: &str| Unsigned::new(Alg::Rs256, "JWT", kid, &claims, (iat, iat.saturating_add(SECONDS)));
-    keys::sign(cx, Alg::Rs256, shape).await.map(Some)
+    let shape = |kid: &str| Unsigned::new(ALG, "JWT", kid, &claims, (iat, iat.saturating_add(SECONDS)));
+    keys::sign(cx, ALG, shape).await.map(Some)
 }
 
 /// The claims about a user that `scope` covers (OpenID Connect Core §5.4).

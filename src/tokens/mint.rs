@@ -52,6 +52,12 @@ pub async fn issue(cx: &Cx<'_>, issuance: Issuance<'_>, facts: &mut Facts) -> Re
     finish(cx, &issuance, decision?, facts).await
 }
 
+/// Reads what [`finish`] needs: what cannot be had is told before a code or a refresh token is redeemed.
+pub async fn prepare(cx: &Cx<'_>, Issuance { client, subject, grant_type, .. }: &Issuance<'_>) -> Result<()> {
+    identities::register(cx, &client.id, subject, grant_type).await?;
+    keys::all(cx).await.map(drop)
+}
+
 /// Signs the access token of an issuance that was decided.
 pub async fn finish(
     cx: &Cx<'_>,

@@ -10,6 +10,6 @@ pub mod verify;
 
 pub use decide::{Issuance, Origin, decide};
 pub use id_token::id_token;
-pub use mint::{TokenResponse, finish, issue};
+pub use mint::{TokenResponse, finish, issue, prepare};
 pub use target::{Requested, Target, serves, target};
 pub use verify::{Accepted, read_to_revoke, verify};

@@ -24,7 +24,7 @@ use super::schema::objects::{
 };
 use super::ssf::{self, MANAGE, READ};
 use super::vault::lease;
-use super::{Method, health, openapi};
+use super::{Method, Response, health, openapi};
 use crate::authorize::PARAMETERS as AUTHORIZATION;
 use crate::config::Role;
 use crate::model::Stoppable;
@@ -68,6 +68,8 @@ pub static ROUTES: &[Row] = routes! {
     Get "/.well-known/openid-configuration/t/{tenant}" Discovery Public(discovery::metadata), Takes::Nothing => 200 One(&SERVER_METADATA), [], "The same metadata at the other place of that kind";
     Get "/t/{tenant}/jwks.json" Discovery Public(discovery::jwks), Takes::Nothing => 200 One(&KEY_SET), [], "Key set (RFC 7517)";
     Get "/t/{tenant}/resources/{id}/oauth-protected-resource" Discovery Public(discovery::protected_resource), Takes::Nothing => 200 One(&RESOURCE_METADATA), [], "Protected resource metadata (RFC 9728), ready to serve";
+    Get "/" Authorize Site(async |_| Ok(Response::redirect("/t/main"))), Takes::Nothing => 303 Gives::Nothing, [], "Leads to the first tenant";
+    Get "/t/{tenant}" Authorize Public(me::root), Takes::Nothing => 303 Gives::Nothing, [], "Leads to the page of the person who is signed in";
     Get "/t/{tenant}/authorize" Authorize Page(authorize::get), Query(AUTHORIZATION, true) => 200 Html, [303, 400], "Ask a person for an authorization code (RFC 6749 §4.1.1)";
     Post "/t/{tenant}/authorize" Authorize Page(authorize::post), Form(&AUTHORIZATION_REQUEST) => 200 Html, [303, 400], "The same by POST (RFC 6749 §3.1)";
     Get "/t/{tenant}/authorize/{id}" Authorize Page(authorize::resume), Takes::Nothing => 200 Html, [303, 400], "The page on which the person decides";

@@ -38,6 +38,8 @@ def names(writ) -> dict[str, str]:
         "http://localhost:8787": writ.dev["origin"],
         "localhost:9000": f"localhost:{port}",
         '"127.0.0.1", 9000': f'"127.0.0.1", {port}',
+        "port=9000": f"port={port}",
+        "listen(9000": f"listen({port}",
     }
 
 
@@ -87,8 +89,15 @@ def test_the_example_names_the_cause_of_a_refused_scope(writ):
     assert matches(shown, json.dumps({"items": [event], "next_cursor": None}, separators=(",", ":"))), event
 
 
-def test_a_server_of_your_own_takes_only_tokens_from_writ(shell, names):
-    follow(shell, guide("protect-your-mcp-server"), names)
+def test_an_api_of_your_own_takes_only_tokens_from_writ(shell, names):
+    follow(shell, guide("protect-an-api"), names)
+
+
+def test_ten_lines_protect_an_mcp_server(shell, names, tmp_path):
+    """In Python and in TypeScript; what the guide installs is installed here already."""
+    (tmp_path / "node_modules").symlink_to(ROOT / "node_modules")
+    as_administrator(shell, names)
+    follow(shell, guide("protect-an-mcp-server"), names)
 
 
 def test_the_night_is_when_the_policy_says(shell, names):

@@ -16,8 +16,9 @@ use writ::model::stream::{Delivery, Stream, StreamBody, StreamStatus};
 use writ::model::{Client, Consent, Invitation, Passkey, Status, Stoppable, StoredSecret, Tenant, User};
 use writ::ports::{Alg, Db, Row, Sql};
 use writ::store::answers::AnswerKey;
-use writ::store::consents::Written;
+use writ::store::consents::{Answered, Written};
 use writ::store::leases::{Claim, LeaseKey};
+use writ::store::spent::Redeemable;
 use writ::store::stops::Ends;
 use writ::store::tenants::{Visited, Visitor};
 use writ::store::{
@@ -212,9 +213,19 @@ fn what_comes_of_a_client_that_nobody_registered_is_refused_by_its_row_its_use_a
         created_at: 1,
         updated_at: 1,
     };
-    let written = |before: Option<&str>| Written { lines: "[]".into(), before: before.map(str::to_owned) };
-    let put = || consents::put(T, &consent, written(None));
-    let put_again = || consents::put(T, &consent, written(Some("[]")));
+    let written =
+        |before: Option<&str>| Written { lines: "[]".into(), before: before.map(str::to_owned), is_narrowed: false };
+    let pushed = Redeemable { kind: "par", key: "k".to_owned() };
+    let answered = Answered { device: Some("d"), pushed: Some(&pushed) };
+    let put = || consents::put(T, &consent, written(None), Answered::default());
+    let put_again = || consents::put(T, &consent, written(Some("[]")), Answered::default());
+    let put_answering = || consents::put(T, &consent, written(None), answered);
+    let delete = || consents::delete_answering(T, &consent, "[]".to_owned(), answered, NOW);
+    let waiting = "INSERT INTO device_codes (tenant, id, user_code, client, request, status, interval, expires_at) \
+                   VALUES ('main', 'd', 'x', 'c', '{}', 'pending', 5, 2000);";
+    let both: &str = String::leak([waiting, CONSENT].concat());
+    let redeemed = "INSERT INTO spent (tenant, kind, key, until) VALUES ('main', 'par', 'k', 2000)";
+    let (decided, over) = ("UPDATE device_codes SET status = 'denied'", "UPDATE device_codes SET expires_at = 1");
     let token = InitialToken { id: "t".to_owned(), name: "n".to_owned(), created_at: 1, expires_at: NOW };
     hold(vec![
         case("insert_document: it is there", insert(None), "", "UPDATE clients SET id = 'https://c.example/c'"),
@@ -226,6 +237,14 @@ fn what_comes_of_a_client_that_nobody_registered_is_refused_by_its_row_its_use_a
         ),
         case("put: the client is gone", put(), "", "DELETE FROM clients"),
         case("put: the client is suspended", put(), "", SUSPENDED),
+        case("put: the user is gone", put(), "", "DELETE FROM users"),
+        case("put: the user is suspended", put(), "", "UPDATE users SET status = 'suspended'"),
+        case("put: the device is decided", put_answering(), waiting, decided),
+        case("put: the device has waited too long", put_answering(), waiting, over),
+        case("put: the pushed request had its code", put_answering(), waiting, redeemed),
+        case("delete_answering: the device is decided", delete(), both, decided),
+        case("delete_answering: the pushed request had its code", delete(), both, redeemed),
+        case("delete_answering: other lines", delete(), both, r#"UPDATE consents SET lines = '[{"scope":"s"}]'"#),
         case("put: version", put_again(), CONSENT, "UPDATE consents SET version = 2"),
         case("put: another consent", put_again(), CONSENT, "UPDATE consents SET id = 'other'"),
         case("put: other lines", put_again(), CONSENT, r#"UPDATE consents SET lines = '[{"scope":"s"}]'"#),
@@ -304,7 +323,6 @@ fn changes_of_passkeys_and_invitations_are_refused_by_owner_status_count_number_
         created_at: NOW,
         used_at: None,
     };
-    let insert = || passkeys::insert(T, &passkey("b"), "[]".to_owned());
     let invited = || passkeys::insert_invited(T, &passkey("b"), "[]".to_owned(), "v");
     let used = || passkeys::note_use(T, &passkey("a"), VerifiedAssertion { sign_count: 6, backup_state: false }, NOW);
     let [passkeys_of, invitations_of] = passkeys::delete_of_stopped(T, "u");
@@ -316,9 +334,8 @@ fn changes_of_passkeys_and_invitations_are_refused_by_owner_status_count_number_
                 SELECT 'main', 'n' || i, 'u', 'c', 'EdDSA', '{}', 0, 0, 0, '[]', 1 FROM n";
     let (retired, active) = ("UPDATE users SET status = 'retired'", "UPDATE users SET status = 'active'");
     hold(vec![
-        case("insert: somebody has it", insert(), "", "UPDATE passkeys SET id = 'b'"),
-        case("insert: stopped", insert(), "", stopped),
-        case("insert: too many", insert(), "", many),
+        case("insert_invited: stopped", invited(), "", stopped),
+        case("insert_invited: too many", invited(), "", many),
         case("insert_invited: somebody has it", invited(), "", "UPDATE passkeys SET id = 'b'"),
         case("insert_invited: used", invited(), "", "UPDATE invitations SET used_at = 1"),
         case("insert_invited: expired", invited(), "", "UPDATE invitations SET expires_at = 1000"),

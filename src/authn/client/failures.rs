@@ -6,14 +6,15 @@
 //!    the network, /64; requests without an address count as one), and under the client that it names, if there is such a client.
 //! 3. The refusal with which a count reaches [`crate::store::failures::LIMIT`] is one event `authentication.limited`. Before it, a
 //!    refusal that names a client of the tenant is an event of its own. A refusal that belongs to no client is none.
-//! 4. A request for a nonce (RFC 9449 §8) is no failure, nor is a poll of a device in time (RFC 8628 §3.5): neither is counted or limited. Nor is a malformed form with the right secret,
-//!    or a 503 because of the service that has the keys.
+//! 4. A request for a nonce (RFC 9449 §8) is no failure, nor is a poll of a device (RFC 8628 §3.5), whose interval grows instead: neither is
+//!    counted or limited. Nor is a malformed form with the right secret, or a 503 because of the service that has the keys.
 
 use crate::audit;
 use crate::context::{Counts, Cx};
 use crate::error::{Error, Reason, Refusal, Result};
 use crate::model::event::Facts;
 use crate::model::{EventType, id};
+use crate::store::failures::Failures;
 use std::net::IpAddr;
 
 /// A refusal of a request whose sender has proved nothing.
@@ -29,7 +30,7 @@ pub struct Unproved<'a> {
 impl Unproved<'_> {
     /// Counts and records the refusal; answers the error for its sender.
     pub async fn refuse(self, cx: &Cx<'_>, refusal: Refusal) -> Result<Error> {
-        if matches!(refusal.reason, Reason::NonceRequired | Reason::AuthorizationPending) {
+        if matches!(refusal.reason, Reason::NonceRequired | Reason::AuthorizationPending | Reason::SlowDown) {
             return Ok(Error::Refused(refusal));
         }
         let Self { kind, client, mut facts } = self;
@@ -50,6 +51,19 @@ impl Unproved<'_> {
         }
         Ok(Error::Refused(refusal))
     }
+}
+
+/// Counts an attempt under a key before it is made. Beyond `most` in a minute it is refused; the one that reaches it is an event.
+pub async fn limit_attempts(cx: &Cx<'_>, key: &str, most: i64, reason: Reason) -> Result<()> {
+    let Failures { count, until, .. } = cx.count_attempt(key).await?;
+    if count > most {
+        return Err(reason.after(until.saturating_sub(cx.now.seconds()).max(1)));
+    }
+    if count == most {
+        let facts = Facts { reason: Some(reason.as_str().to_owned()), ..Facts::default() };
+        audit::record(cx, &audit::event(cx, EventType::AuthenticationLimited, None, facts)).await?;
+    }
+    Ok(())
 }
 
 /// The key under which refusals from an address are counted.

@@ -19,7 +19,7 @@ mod registration;
 mod secret;
 mod workload;
 
-pub use failures::{Unproved, address};
+pub use failures::{Unproved, address, limit_attempts};
 pub use registration::problems;
 pub use workload::client_by_workload;
 

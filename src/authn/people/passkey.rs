@@ -112,16 +112,6 @@ pub(super) fn transports(passkey: &Passkey) -> Result<String> {
     serde_json::to_string(&passkey.record.transports).map_err(|_| Fault::Broken("transports have no JSON").into())
 }
 
-/// Adds a passkey of a person who is signed in: what the authenticator has made, and what the person calls it.
-pub async fn add(cx: &Cx<'_>, sealed: Option<&str>, made: (&str, Option<&str>), user: &User) -> Result<Passkey> {
-    let passkey = verify(cx, sealed, made, user).await?;
-    let guard = store::passkeys::insert(&cx.tenant.id, &passkey, transports(&passkey)?);
-    match cx.commit(Change::guard(guard).event(event(cx, EventType::PasskeyRegistered, &passkey, None))).await? {
-        true => Ok(passkey),
-        false => Err(Reason::PasskeyNotMade.because("somebody has the credential, or the user has too many passkeys")),
-    }
-}
-
 /// The event of a passkey.
 pub(super) fn event(cx: &Cx<'_>, kind: EventType, passkey: &Passkey, by: Option<&str>) -> Event {
     let facts = Facts {
@@ -169,10 +159,13 @@ pub async fn sign_in(cx: &Cx<'_>, sealed: Option<&str>, json: &str) -> Result<(S
     if let Some(begun) = session::begin_with(cx, Change::guard(guard), &user, signed_in(cx, &passkey)).await? {
         return Ok(begun);
     }
-    match users::find(cx, &user.id).await?.status {
+    if users::find(cx, &user.id).await?.status != Status::Active {
+        return Err(Reason::AccountStopped.into());
+    }
+    match cx.one(store::passkeys::get(&cx.tenant.id, &passkey.id)).await? {
         // Another sign-in was first, with a count that is not smaller.
-        Status::Active => refused(cx, &passkey, CeremonyError::SignCount).await,
-        Status::Suspended | Status::Retired => Err(Reason::AccountStopped.into()),
+        Some(_) => refused(cx, &passkey, CeremonyError::SignCount).await,
+        None => Err(Reason::PasskeyRefused.because("it has just been removed")),
     }
 }
 

@@ -14,6 +14,7 @@ use crate::model::AuthMethod;
 use crate::model::registration::{Documents, Dynamic};
 use crate::oauth::metadata::{ResourceMetadata, ServerMetadata};
 use crate::ports::Alg;
+use crate::tokens::id_token::ALG as ID_TOKEN_ALG;
 use crate::web::{Call, Response};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -65,7 +66,7 @@ pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
         authorization_details_types_supported: types.into_iter().map(str::to_owned).collect(),
         userinfo_endpoint: format!("{issuer}/userinfo"),
         subject_types_supported: ["public"],
-        id_token_signing_alg_values_supported: ["ES256", "RS256"],
+        id_token_signing_alg_values_supported: [ID_TOKEN_ALG.as_str()],
         protected_resources,
         issuer,
     }))

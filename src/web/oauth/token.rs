@@ -11,8 +11,8 @@ use crate::authn::dpop;
 use crate::context::Cx;
 use crate::error::{Error, Reason, Result};
 use crate::grants::{self, TokenRequest};
-use crate::model::EventType;
 use crate::model::event::Facts;
+use crate::model::{AuthMethod, EventType};
 use crate::registration;
 use crate::tokens::TokenResponse;
 use crate::web::guard::Sender;
@@ -33,7 +33,10 @@ pub async fn post(Call { cx, request, .. }: Call<'_>) -> Result<Response> {
         }
         // The quota is one event a minute, recorded by `tokens::quota`; a poll of a device is none.
         Err(Error::Refused(refusal))
-            if matches!(refusal.reason, Reason::TokenQuotaReached | Reason::AuthorizationPending) =>
+            if matches!(
+                refusal.reason,
+                Reason::TokenQuotaReached | Reason::AuthorizationPending | Reason::SlowDown
+            ) =>
         {
             Err(Error::Refused(refusal))
         }
@@ -66,9 +69,10 @@ async fn run(cx: &Cx<'_>, request: &Request, facts: &mut Facts, sender: &mut Sen
     let caller = match claim {
         Some(claim) => {
             let caller = claim.accept(cx).await?;
+            let is_proved = caller.method != AuthMethod::None;
+            *sender = Sender { client: Some(caller.client.id.clone()), is_proved };
             registration::confirm(cx, &caller).await?;
             facts.auth_method = Some(caller.method.as_str().to_owned());
-            sender.client = Some(caller.client.id.clone());
             Some(caller)
         }
         // Some grants need no client; which ones, the grant knows.

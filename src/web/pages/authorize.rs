@@ -36,7 +36,7 @@ pub async fn take(call: Call<'_>, request: authorize::Request, problem: Option<R
     let person = person(call).await?;
     let session = person.as_ref().map(|person| person.session.id.to_text());
     let request = request.in_session(session);
-    let outcome = authorize::run(call.cx, &request, problem, person.as_ref()).await?;
+    let outcome = authorize::answer(call.cx, &request, problem, person.as_ref()).await?;
     let id = call.cx.new_id();
     let response = match at_once(call, (&id, &request), &outcome, person.as_ref()).await? {
         Some(response) => response,
@@ -67,7 +67,7 @@ pub async fn resume(call: Call<'_>) -> Result<Response> {
     let id = call.id(0)?;
     let request = kept_request(call, id)?;
     let person = person(call).await?;
-    let outcome = authorize::run(call.cx, &request, None, person.as_ref()).await?;
+    let outcome = authorize::answer(call.cx, &request, None, person.as_ref()).await?;
     let response = show(call, id, outcome, person.as_ref()).await?;
     Ok(if response.status == 200 { response } else { forget(call.cx, call.request, response, (KIND, id)) })
 }
@@ -82,10 +82,10 @@ pub async fn decide(call: Call<'_>) -> Result<Response> {
         return resume(call).await;
     };
     expect_tag(call, &form, &person, id)?;
-    let outcome = authorize::run(call.cx, &request, None, Some(&person)).await?;
-    let ask = match Ask::of(outcome) {
-        Ok(ask) => ask,
-        Err(other) => return show(call, id, *other, Some(&person)).await,
+    // The person decides about what is asked now, also where another window has allowed it meanwhile.
+    let ask = match authorize::run(call.cx, &request, None, Some(&person)).await? {
+        Outcome::Ask(ask) | Outcome::Covered(ask) => *ask,
+        other => return show(call, id, other, Some(&person)).await,
     };
     let to = match form.get("decision") {
         Some("allow") => match authorize::approve(call.cx, &request, &ask, &person, &decision(&form, &ask)).await {
@@ -142,12 +142,12 @@ async fn show(call: Call<'_>, id: &str, outcome: Outcome, person: Option<&Person
             let again = call.request.query == sign_in::AGAIN;
             Ok(sign_in::page(call, language, Some((id, asked.as_deref())), again).await?.respond(200))
         }
-        (Outcome::Ask(ask), Some(person)) => {
+        (Outcome::Ask(ask) | Outcome::Covered(ask), Some(person)) => {
             let tag = tag(call, person, id)?;
             let page: Page = consent::page(call.cx, language, &ask, person, Shown { id, tag: &tag, problem: None });
             Ok(page.respond(200))
         }
-        (Outcome::Ask(_), None) => Err(Reason::FormExpired.into()),
+        (Outcome::Ask(_) | Outcome::Covered(_), None) => Err(Reason::FormExpired.into()),
         (Outcome::Refused(refusal), _) => Err(Error::Refused(refusal)),
     }
 }

@@ -74,13 +74,14 @@ pub fn error(error: &Error, language: Language) -> Response {
 /// The same, with the way on where it is worth to try again.
 pub fn error_before(error: &Error, language: Language, again: Option<&str>) -> Response {
     let texts = language.texts();
-    let (wire, decision) = match error {
-        Error::Refused(refusal) => (refusal.reason.wire(), refusal.decision.as_deref()),
-        Error::Fault(fault) => (fault.wire(), None),
+    let (status, decision) = match error {
+        Error::Refused(refusal) => (refusal.reason.wire().status, refusal.decision.as_deref()),
+        Error::Fault(fault) => (fault.wire().status, None),
     };
+    let (description, of_it) = language.describe(error);
     let content = html! {
         h1 { (texts.error) }
-        p lang="en" { (words(wire.description)) }
+        p lang=(of_it.tag()) { (words(description)) }
         @if let Some(decision) = decision { p.quiet { code { (decision) } } }
         @match again {
             Some(path) => p { a href=(path) { (texts.try_again) } }
@@ -88,7 +89,7 @@ pub fn error_before(error: &Error, language: Language, again: Option<&str>) -> R
         }
     };
     let page = Page { language, title: texts.error.to_owned(), content, form_targets: vec![] };
-    let response = page.respond(wire.status);
+    let response = page.respond(status);
     match error {
         Error::Fault(Fault::Unavailable(_)) => response.with("retry-after", "1"),
         _ => response,

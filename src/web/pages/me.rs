@@ -32,11 +32,19 @@ enum Done {
     Resumed,
 }
 
+/// Leads from the root of a tenant to the page.
+pub async fn root(call: Call<'_>) -> Result<Response> {
+    Ok(Response::redirect(paths::me(call.cx)))
+}
+
 /// Shows the page.
 pub async fn get(call: Call<'_>) -> Result<Response> {
     match person(call).await? {
         Some(person) => page(call, &person, None).await,
-        None => Ok(sign_in::page(call, language(call.request), None, false).await?.respond(200)),
+        None => {
+            let again = call.request.query == sign_in::AGAIN;
+            Ok(sign_in::page(call, language(call.request), None, again).await?.respond(200))
+        }
     }
 }
 

@@ -1,4 +1,8 @@
 //! Every text of the pages, in English and German.
+//!
+//! The English text of an error is the description of its reason. Errors that only a developer meets have no German one.
+
+use crate::error::{Error, Fault, Reason};
 
 /// A language of the pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +151,92 @@ impl Language {
             Self::German => &GERMAN,
         }
     }
+}
+
+impl Language {
+    /// The text of an error, and the language that it is in.
+    pub const fn describe(self, error: &Error) -> (&'static str, Self) {
+        let (english, german) = match error {
+            Error::Refused(refusal) => (refusal.reason.wire().description, in_german(refusal.reason)),
+            Error::Fault(fault) => (fault.wire().description, Some(fault_in_german(*fault))),
+        };
+        match (self, german) {
+            (Self::German, Some(german)) => (german, Self::German),
+            _ => (english, Self::English),
+        }
+    }
+}
+
+const fn fault_in_german(fault: Fault) -> &'static str {
+    match fault {
+        Fault::Unavailable(_) => "Versuchen Sie es gleich noch einmal",
+        Fault::Broken(_) => "Bei uns ist etwas kaputt",
+    }
+}
+
+/// What a person can do about a refusal. A developer's mistake in an authorization request has none.
+const fn in_german(reason: Reason) -> Option<&'static str> {
+    Some(match reason {
+        Reason::NoSuchPath | Reason::UnknownTenant | Reason::NotFound => "Hier gibt es nichts",
+        Reason::TenantSuspended => "Diese Organisation ist gesperrt",
+        Reason::BodyTooLarge | Reason::MalformedForm | Reason::WrongMediaType => {
+            "Das Formular ist zu groß oder beschädigt"
+        }
+        Reason::UnknownClient => "Die Anwendung (`client_id`) ist hier nicht eingetragen: verbinden Sie sie neu",
+        Reason::UnknownRedirectUri => "Die Anwendung hat diese Adresse (`redirect_uri`) nicht eingetragen",
+        Reason::ClientDocumentUnavailable => "Das Dokument der Anwendung bei `client_id` ist nicht abrufbar",
+        Reason::ClientDocumentInvalid => "Das Dokument der Anwendung bei `client_id` ist ungültig",
+        Reason::ClientDomainRefused => {
+            "Anwendungen dieser Domain dürfen sich hier nicht verbinden: ein Administrator kann sie zulassen"
+        }
+        Reason::ClientApprovalWanted => {
+            "Ein Administrator ist gebeten, Anwendungen dieser Domain zuzulassen: versuchen Sie es später noch einmal"
+        }
+        Reason::RegistrationForbidden => {
+            "Eine Richtlinie verbietet es, diese Anwendung einzutragen: ein Administrator kann mehr sagen"
+        }
+        Reason::InvalidRequestUri => {
+            "Die Anfrage ist abgelaufen oder schon verwendet: verbinden Sie von der Anwendung aus noch einmal"
+        }
+        Reason::NothingChosen => "Nichts ist angekreuzt: kreuzen Sie etwas an, oder lehnen Sie ab",
+        Reason::ConsentChanged => "Das wurde in einem anderen Fenster entschieden: sehen Sie es noch einmal an",
+        Reason::FormExpired => {
+            "Diese Seite ist abgelaufen oder wurde in einem anderen Browser geöffnet: verbinden Sie von der Anwendung aus noch einmal"
+        }
+        Reason::CrossOrigin => "Eine andere Website hat dieses Formular gesendet",
+        Reason::NoSuchProvider => "So kann sich hier niemand anmelden",
+        Reason::AccountStopped => "Dieses Konto ist gesperrt: ein Administrator kann mehr sagen",
+        Reason::SignInExpired => {
+            "Diese Anmeldung ist abgelaufen oder wurde in einem anderen Browser begonnen: melden Sie sich noch einmal an"
+        }
+        Reason::SignInDeclined => {
+            "Ihr Identitätsanbieter hat Sie nicht angemeldet: versuchen Sie es noch einmal, oder fragen Sie, wer ihn betreibt"
+        }
+        Reason::SignInInvalid => {
+            "Was Ihr Identitätsanbieter antwortet, zählt hier nicht: versuchen Sie es noch einmal, oder sagen Sie es einem Administrator"
+        }
+        Reason::IdentityProviderDown => {
+            "Ihr Identitätsanbieter gibt gerade keine brauchbare Antwort: versuchen Sie es noch einmal"
+        }
+        Reason::UnknownAccount => "Dieses Konto hat hier niemand: ein Administrator muss es eintragen",
+        Reason::InvitationOver => {
+            "Diese Einladung gilt nicht mehr: melden Sie sich mit dem Passkey an, den Sie eingerichtet haben, oder bitten Sie einen Administrator um eine neue"
+        }
+        Reason::PasskeyNotMade => {
+            "Dieser Passkey ließ sich nicht einrichten: versuchen Sie es noch einmal, oder mit einem anderen Gerät"
+        }
+        Reason::PasskeyRefused => {
+            "Dieser Passkey zählt hier nicht: nehmen Sie einen anderen, oder bitten Sie einen Administrator um eine Einladung"
+        }
+        Reason::UnknownUserCode => {
+            "Kein Gerät wartet mit diesem Code: sehen Sie noch einmal auf das Gerät, oder beginnen Sie dort neu"
+        }
+        Reason::TooManyUserCodes => {
+            "Zu viele Codes wurden eingegeben: warten Sie eine Minute, und sehen Sie noch einmal auf das Gerät"
+        }
+        Reason::TooManyFailures => "Zu viele Versuche sind misslungen: warten Sie eine Minute",
+        _ => return None,
+    })
 }
 
 #[cfg(test)]

@@ -23,7 +23,6 @@ fn what_is_not_there_is_a_404_with_a_json_error() {
     let hub = Hub::open();
     let paths = [
         "/nowhere",
-        "/t/main",
         "/t/main/",
         "/t/nobody/token",
         "/t/main/token/",

@@ -195,7 +195,7 @@ fn an_agent_that_is_stopped_gets_nothing_until_it_is_allowed_anew_and_what_it_ha
     let event = hub.events_of("consent.withdrawn").pop().unwrap();
     assert_eq!((&event["client"], &event["subject"]), (&json!(scene.client), &json!(scene.user())));
     // Only the page of the application lets it go on.
-    assert_eq!(scene.act_on("resume").expect(200).status, 200);
+    scene.act_on("resume").expect(409);
     assert_eq!(scene.identity()["status"], "suspended");
     hub.clock.advance(1);
     let anew = scene.connect(&["mcp:read"]);
