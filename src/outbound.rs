@@ -71,30 +71,52 @@ pub async fn post_form_as(
     parameters: &[(&str, &str)],
     authorization: Option<String>,
 ) -> Result<Answer> {
-    let Admitted(url) =
-        admit(cx.config, url).ok_or_else(|| Reason::ProviderFailed.because("its URL may not be called"))?;
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
     let mut headers = vec![
         ("content-type", "application/x-www-form-urlencoded".to_owned()),
         ("accept", "application/json".to_owned()),
     ];
     headers.extend(authorization.map(|header| ("authorization", header)));
-    let request = Outbound {
-        method: "POST",
-        url: url.into(),
-        headers,
-        body: Some(body),
-        timeout_millis: TIMEOUT_MILLIS,
-        max_bytes: MAX_BYTES,
-    };
-    let answer = fetch(cx, request).await.map_err(|error| match error {
-        FetchError::Timeout => Reason::ProviderTimeout.into(),
-        FetchError::Unreachable => Reason::ProviderFailed.because("it is unreachable"),
-        FetchError::TooLarge => Reason::ProviderFailed.because("its answer is too large"),
-    })?;
-    match answer.status {
-        300..=399 => Err(Reason::ProviderFailed.because("it redirects")),
-        _ => Ok(answer),
+    send(cx, ("POST", url), headers, Some(body)).await.map_err(|failure| match failure {
+        Failure::Timeout => Reason::ProviderTimeout.into(),
+        Failure::NotAdmitted => Reason::ProviderFailed.because("its URL may not be called"),
+        Failure::Unreachable => Reason::ProviderFailed.because("it is unreachable"),
+        Failure::TooLarge => Reason::ProviderFailed.because("its answer is too large"),
+        Failure::Redirects => Reason::ProviderFailed.because("it redirects"),
+    })
+}
+
+/// Why a call has brought no answer that can be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    /// Its URL may not be called: nothing was sent.
+    NotAdmitted,
+    /// No connection, or one that broke.
+    Unreachable,
+    /// The time was up.
+    Timeout,
+    /// The answer was larger than is read.
+    TooLarge,
+    /// It redirects.
+    Redirects,
+}
+
+/// Sends a request once, and gives the answer whatever its status, unless that is a redirect.
+pub async fn send(
+    cx: &Cx<'_>,
+    (method, url): (&'static str, &str),
+    headers: Vec<(&'static str, String)>,
+    body: Option<String>,
+) -> Result<Answer, Failure> {
+    let Admitted(url) = admit(cx.config, url).ok_or(Failure::NotAdmitted)?;
+    let request =
+        Outbound { method, url: url.into(), headers, body, timeout_millis: TIMEOUT_MILLIS, max_bytes: MAX_BYTES };
+    match fetch(cx, request).await {
+        Ok(Answer { status: 300..=399, .. }) => Err(Failure::Redirects),
+        Ok(answer) => Ok(answer),
+        Err(FetchError::Unreachable) => Err(Failure::Unreachable),
+        Err(FetchError::Timeout) => Err(Failure::Timeout),
+        Err(FetchError::TooLarge) => Err(Failure::TooLarge),
     }
 }
 

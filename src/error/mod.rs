@@ -33,6 +33,8 @@ pub struct Refusal {
     pub scope: Option<&'static str>,
     /// After how many seconds it is worth to try again, where the reason alone does not say.
     pub retry_after: Option<i64>,
+    /// Where a person connects the account that is missing.
+    pub connect_url: Option<String>,
 }
 
 /// An error: a refusal or a fault.
@@ -45,36 +47,33 @@ pub enum Error {
 }
 
 impl Reason {
+    const fn alone(self) -> Refusal {
+        Refusal { reason: self, detail: None, decision: None, scope: None, retry_after: None, connect_url: None }
+    }
+
     /// This reason with detail for the log, the event, or an administrator.
     pub fn because(self, detail: impl Into<String>) -> Error {
-        Error::Refused(Refusal {
-            reason: self,
-            detail: Some(detail.into()),
-            decision: None,
-            scope: None,
-            retry_after: None,
-        })
+        Error::Refused(Refusal { detail: Some(detail.into()), ..self.alone() })
     }
 
     /// This reason with the scope that would do.
-    pub const fn needing(self, scope: &'static str) -> Error {
-        Error::Refused(Refusal { reason: self, detail: None, decision: None, scope: Some(scope), retry_after: None })
+    pub fn needing(self, scope: &'static str) -> Error {
+        Error::Refused(Refusal { scope: Some(scope), ..self.alone() })
     }
 
     /// This reason, which is over after so many seconds.
-    pub const fn after(self, seconds: i64) -> Error {
-        Error::Refused(Refusal { reason: self, detail: None, decision: None, scope: None, retry_after: Some(seconds) })
+    pub fn after(self, seconds: i64) -> Error {
+        Error::Refused(Refusal { retry_after: Some(seconds), ..self.alone() })
     }
 
     /// This reason as the outcome of a decision.
     pub fn decided(self, decision: impl Into<String>) -> Error {
-        Error::Refused(Refusal {
-            reason: self,
-            detail: None,
-            decision: Some(decision.into()),
-            scope: None,
-            retry_after: None,
-        })
+        Error::Refused(Refusal { decision: Some(decision.into()), ..self.alone() })
+    }
+
+    /// This reason, which a person ends by connecting an account; why is for the log and the event.
+    pub fn connecting(self, connect_url: String, detail: impl Into<String>) -> Error {
+        Error::Refused(Refusal { connect_url: Some(connect_url), detail: Some(detail.into()), ..self.alone() })
     }
 }
 
@@ -125,7 +124,7 @@ impl From<Fault> for Rejection {
 
 impl From<Reason> for Error {
     fn from(reason: Reason) -> Self {
-        Self::Refused(Refusal { reason, detail: None, decision: None, scope: None, retry_after: None })
+        Self::Refused(reason.alone())
     }
 }
 

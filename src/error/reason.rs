@@ -287,6 +287,18 @@ reasons! {
     LeaseDenied => 403 "access_denied" "this lease is not permitted; an administrator can look `decision` up" ["docs/requirements.md R53"];
     /// The requested scope is more than the connection may give.
     LeaseScope => 400 "invalid_scope" "`scope` names what the connection does not offer; leave it out for all that it offers" ["RFC 6749 §5.2"];
+    /// The user, or the tenant, has no account connected that can be used.
+    ConnectionNeeded => 400 "interaction_required" "no account is connected that can be used: let the user open `connect_url`, then send the request again" ["OpenID Connect Core §3.1.2.6"];
+    /// The page to connect an account is for somebody else.
+    OtherPerson => 403 "access_denied" "this link was made for somebody else: sign in as the person whose agent has shown it" ["docs/requirements.md R212"];
+    /// The connection is not there, is stopped, or is none that people connect accounts with.
+    NoSuchService => 404 "not_found" "no account can be connected here: look at the link again, or ask an administrator" ["docs/requirements.md R212"];
+    /// The response of a service does not belong to what this browser has begun, or is over.
+    ConnectExpired => 403 "access_denied" "this page is over, or was opened in another browser: connect again" ["docs/requirements.md R212"];
+    /// The service did not grant anything.
+    ConnectDeclined => 403 "access_denied" "the service has connected nothing: try again, and allow it there" ["RFC 6749 §4.1.2.1"];
+    /// The service answered what cannot be used.
+    ConnectFailed => 502 "temporarily_unavailable" "the service gives no usable answer: try again, or tell an administrator" ["RFC 9110 §15.6.3"];
     /// The provider could not be reached, broke off, or answered what cannot be used.
     ProviderFailed => 502 "temporarily_unavailable" "the provider gave no usable answer" ["RFC 9110 §15.6.3"];
     /// The provider refused the stored credential.

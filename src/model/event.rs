@@ -29,6 +29,12 @@ event_types! {
     LeaseGranted = "lease.granted",
     /// A lease was refused, or the provider failed.
     LeaseRefused = "lease.refused",
+    /// An account at a service was connected.
+    AccountConnected = "account.connected",
+    /// The state of a connected account has changed.
+    AccountChanged = "account.changed",
+    /// An account was disconnected.
+    AccountDisconnected = "account.disconnected",
     /// An admin request was refused.
     AdminRefused = "admin.refused",
     /// An answer of the admin API was given again, to a retry.

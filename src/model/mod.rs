@@ -3,6 +3,7 @@
 //! Constructors parse, transitions take the moment. In scope: what a record is. Out of scope: how it is stored, who may
 //! change it. Unknown fields are refused by name wherever a record is read from the outside.
 
+pub mod account;
 pub mod client;
 pub mod connection;
 pub mod consent;
@@ -23,6 +24,7 @@ pub mod stream;
 pub mod tenant;
 pub mod user;
 
+pub use account::{AccountStatus, ConnectedAccount};
 pub use client::{AuthMethod, Client, ClientKind, ClientMetadata, StoredSecret};
 pub use connection::Connection;
 pub use consent::{Authorization, Code, Consent, RefreshFamily};

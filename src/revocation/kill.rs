@@ -75,7 +75,8 @@ impl<'a> Command<'a> {
         Ok(Self { kind, sent, id, is_outside: issuer.is_some(), admin })
     }
 
-    fn target(&self) -> StopTarget<'_> {
+    /// The record that it names.
+    pub fn target(&self) -> StopTarget<'_> {
         StopTarget { kind: self.kind, id: &self.id }
     }
 }

@@ -67,6 +67,7 @@ macro_rules! pieces {
 /// Each table of `DB` that carries its tenant, by its key within the tenant; secrets first.
 const TABLES: &[&str] = pieces! {
     "client_secrets" by "client, id",
+    "connected_accounts" by "id",
     "credentials" by "connection",
     "leases" by "connection, scope",
     "signing_keys" by "kid",

@@ -7,6 +7,7 @@
 //!    before it changed something (`changes() > 0`). A guard that fails changes nothing, and its row count tells so.
 //! 4. No statement reads the clock: moments are bound values.
 
+pub mod accounts;
 pub mod answers;
 pub mod changes;
 pub mod clients;

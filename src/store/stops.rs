@@ -325,6 +325,7 @@ fn cascade_of_leases(tenant: &str, StopTarget { kind, id }: StopTarget<'_>) -> V
         User => {
             let mut all = drop(drop_leases!(leased!(user), "users"));
             all.extend(super::passkeys::delete_of_stopped(tenant, id));
+            all.push(super::accounts::delete_of_user(tenant, id));
             all
         }
         Connection => vec![
@@ -334,6 +335,7 @@ fn cascade_of_leases(tenant: &str, StopTarget { kind, id }: StopTarget<'_>) -> V
                 tenant,
                 id
             ),
+            super::accounts::delete_of_connection(tenant, id),
             super::leases::forget(tenant, id),
         ],
         Tenant => vec![sql!(

@@ -5,6 +5,7 @@
 //!    either the credential, or nothing that anybody can read.
 //! 3. Replacing or removing a credential erases its data key; removing the ciphertext is tidiness.
 
+use super::accounts::Revocation;
 use super::envelope::{self, CredentialPath};
 use super::provider::{self, Provider};
 use crate::audit;
@@ -15,8 +16,8 @@ use crate::error::{Fault, Reason, Result};
 use crate::model::connection::{CredentialPointer, Settings};
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
-use crate::model::stop::Receipt;
-use crate::model::{Connection, Counted, Event, EventType, Status};
+use crate::model::stop::{Receipt, StopTarget};
+use crate::model::{Connection, Counted, Event, EventType, Status, Stoppable};
 use crate::revocation::kill::{self, Command, Killed};
 use crate::store;
 use serde_json::Value;
@@ -42,7 +43,7 @@ pub async fn create(cx: &Cx<'_>, admin: &str, name: &str, draft: Draft) -> Resul
     if !is_slug(name) {
         return Err(Reason::InvalidField.because("a connection's name has 1 to 64 of a-z, 0-9, `-`, `_`, `.`"));
     }
-    let (provider, config) = parse(&draft.kind, draft.config)?;
+    let (provider, config) = parse(cx, &draft.kind, draft.config)?;
     let secret = draft.secret.ok_or_else(|| Reason::InvalidField.because("`secret` is missing"))?;
     quotas::expect_room(cx, Counted::Connections).await?;
     let Lodged { pointer, account } = lodge(cx, name, provider, secret).await?;
@@ -72,7 +73,7 @@ pub async fn create(cx: &Cx<'_>, admin: &str, name: &str, draft: Draft) -> Resul
 
 /// Changes a connection that is still as it was read.
 pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft) -> Result<Connection> {
-    let (provider, config) = parse(&draft.kind, draft.config)?;
+    let (provider, config) = parse(cx, &draft.kind, draft.config)?;
     if draft.secret.is_none() && provider.kind == present.kind && config == present.settings.config {
         return Ok(present);
     }
@@ -98,7 +99,8 @@ pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft)
     let change = change
         .invalidates(&ConnectionKey(&present.name))
         .event(event(cx, EventType::ConnectionPut, admin, &present.name, what))
-        .always(store::leases::forget(tenant, &present.name));
+        .always(store::leases::forget(tenant, &present.name))
+        .always(store::accounts::mended(tenant, &present.name, now));
     let changed = cx.commit(change).await?;
     let (new, old) = (lodged.map(|new| new.pointer), present.credential);
     // The credential to which no pointer leads now.
@@ -126,24 +128,27 @@ pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft)
 /// Removes a connection that is still as it was read, with its data key and every token that it was given.
 pub async fn remove(cx: &Cx<'_>, admin: &str, present: &Connection) -> Result<()> {
     let (tenant, name) = (&cx.tenant.id, &present.name);
+    let revocation = Revocation::of_connection(cx, present).await?;
     let change = Change::guard(store::connections::delete(tenant, name, present.version))
         .invalidates(&ConnectionKey(name))
         .event(event(cx, EventType::ConnectionDeleted, admin, name, &present.kind))
         .always(store::connections::erase_credential(tenant, name))
+        .always(store::accounts::delete_of_connection(tenant, name))
         .always(store::leases::forget(tenant, name));
     if !cx.commit(change).await? {
         return Err(Reason::PreconditionFailed.into());
     }
+    revocation.run(cx).await;
     if let Some(pointer) = &present.credential {
         discard(cx, name, pointer).await;
     }
     Ok(())
 }
 
-fn parse(kind: &str, config: Value) -> Result<(&'static Provider, Value)> {
+fn parse(cx: &Cx<'_>, kind: &str, config: Value) -> Result<(&'static Provider, Value)> {
     let unknown = || Reason::InvalidField.because(format!("`kind` must be one of: {}", provider::kinds()));
     let provider = provider::find(kind).ok_or_else(unknown)?;
-    Ok((provider, (provider.read_config)(config)?))
+    Ok((provider, (provider.read_config)(cx.config, config)?))
 }
 
 /// Parses, seals and stores a credential under a new name.
@@ -165,7 +170,18 @@ async fn lodge(cx: &Cx<'_>, name: &str, provider: &Provider, secret: Value) -> R
 
 /// Kills a record of any kind; of a connection, the ciphertext is removed, which nothing can read any more.
 pub async fn kill(cx: &Cx<'_>, command: &Command<'_>) -> Result<Receipt> {
+    let revocation = match command.target() {
+        StopTarget { kind: Stoppable::Connection, id } => {
+            match cx.one(store::connections::get(&cx.tenant.id, id)).await? {
+                Some(connection) => Revocation::of_connection(cx, &connection).await?,
+                None => Revocation::default(),
+            }
+        }
+        StopTarget { kind: Stoppable::User, id } => Revocation::of_user(cx, id).await?,
+        _ => Revocation::default(),
+    };
     let Killed { receipt, connection } = kill::kill(cx, command).await?;
+    revocation.run(cx).await;
     let credential =
         connection.as_ref().and_then(|connection| Some((&connection.name, connection.credential.as_ref()?)));
     if let Some((name, pointer)) = credential {

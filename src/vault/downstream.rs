@@ -137,7 +137,8 @@ impl Acquisition<'_> {
         let provider = provider::find(&self.connection.kind).ok_or(Fault::Broken("a stored kind is unknown"))?;
         let now = self.now();
         let request = ExchangeRequest { credential: &self.pointer.id, plain: &plain, scope: self.scope, now };
-        let provider::Token { access_token, lifetime } = (provider.exchange)(cx, request).await?;
+        let exchange = provider.exchange.ok_or(Fault::Broken("this kind of connection has no exchange"))?;
+        let provider::Token { access_token, lifetime } = exchange(cx, request).await?;
         // Counted from before the exchange, so never later than the provider's own moment.
         let token = Downstream { access_token, expires_at: now.saturating_add(lifetime.into()) };
         let sealed = path

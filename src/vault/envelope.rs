@@ -46,15 +46,34 @@ impl CredentialPath<'_> {
         kv_prefix(self.tenant) + self.credential
     }
 
-    /// Seals a credential under a new data key.
-    pub fn seal(&self, ring: &Keyring, plain: &Secret<Vec<u8>>, entropy: &dyn Entropy) -> Option<Sealed> {
+    /// A new data key; in the open, and as it is stored.
+    pub fn make_key(&self, ring: &Keyring, entropy: &dyn Entropy) -> Option<(Key, String)> {
         let mut key = [0; KEY];
         entropy.fill(&mut key);
         let key = Secret::new(key);
-        Some(Sealed {
-            ciphertext: crypto::seal(&key, &self.associated("credential"), plain.expose(), entropy)?,
-            wrapped_key: ring.seal(&self.associated("data-key"), key.expose(), entropy)?,
-        })
+        let wrapped = ring.seal(&self.associated("data-key"), key.expose(), entropy)?;
+        Some((key, wrapped))
+    }
+
+    /// Seals a credential under a new data key.
+    pub fn seal(&self, ring: &Keyring, plain: &Secret<Vec<u8>>, entropy: &dyn Entropy) -> Option<Sealed> {
+        let (key, wrapped_key) = self.make_key(ring, entropy)?;
+        let ciphertext = crypto::seal(&key, &self.associated("credential"), plain.expose(), entropy)?;
+        Some(Sealed { ciphertext, wrapped_key })
+    }
+
+    fn account(&self, (owner, generation): (&str, i64)) -> String {
+        format!("{}/{generation}/{owner}", self.associated("account"))
+    }
+
+    /// Seals the tokens of an account; its owner and their generation are bound to them.
+    pub fn seal_account(&self, key: &Key, of: (&str, i64), plain: &[u8], entropy: &dyn Entropy) -> Option<String> {
+        crypto::seal(key, &self.account(of), plain, entropy)
+    }
+
+    /// Opens the tokens of an account.
+    pub fn open_account(&self, key: &Key, of: (&str, i64), sealed: &str) -> Option<Opened> {
+        crypto::open(key, &self.account(of), sealed)
     }
 
     /// The data key of the credential.

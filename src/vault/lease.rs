@@ -9,8 +9,14 @@
 //!    escaped.
 //! 5. Each lease is one event, durable before the token leaves, whether the token was fetched or kept (R67).
 
+use super::accounts;
+use super::connect::{self, Wanted};
 use super::downstream;
-use super::provider;
+use super::provider::{
+    self,
+    oauth2::{self, Owner, Settings},
+};
+use super::refresh::{self, Missing, Obtained};
 use crate::audit;
 use crate::authn::client::Authenticated;
 use crate::cedar::{Action, Circumstance, Target};
@@ -26,6 +32,7 @@ use crate::model::{ClientKind, Connection, EventType, Status};
 use crate::oauth::{Form, Scope};
 use crate::policy::{self, Inquiry};
 use crate::store;
+use crate::store::accounts::Place;
 use crate::tokens::{self, Accepted};
 use std::rc::Rc;
 
@@ -85,8 +92,15 @@ pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Res
     let asked = asked.map(|text| Scope::parse(text).ok_or(Reason::MalformedScope)).transpose()?;
 
     let (accepted, connection) = permitted(cx, request, trail).await?;
-    let scope = narrow(&connection, asked.as_ref())?.to_string();
-    let downstream::Obtained { token, expires_in } = downstream::obtain(cx, &connection, &scope).await?;
+    let scope = narrow(&connection, asked.as_ref())?;
+    let Granted { token, expires_in, scope } = match connection.kind == oauth2::PROVIDER.kind {
+        true => of_account(cx, request, (&accepted, &connection), asked.as_ref()).await?,
+        false => {
+            let scope = scope.to_string();
+            let downstream::Obtained { token, expires_in } = downstream::obtain(cx, &connection, &scope).await?;
+            Granted { token, expires_in, scope }
+        }
+    };
     note_use(cx, &accepted, &connection, token.expires_at).await?;
     if let Some(fresh) = cx.refreshed_after_wait().await? {
         permitted(&fresh, request, trail).await?;
@@ -108,6 +122,51 @@ async fn permitted(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Res
     describe(&accepted, trail);
     let connection = decide(cx, request, &accepted, &mut trail.facts).await?;
     Ok((accepted, connection))
+}
+
+/// A token of the account that is connected for the agent's user, or for the tenant.
+async fn of_account(
+    cx: &Cx<'_>,
+    request: &Request<'_>,
+    (accepted, connection): (&Accepted, &Connection),
+    asked: Option<&Scope>,
+) -> Result<Granted> {
+    let settings = Settings::of(&connection.settings.config)?;
+    let label = request.form.get("account").unwrap_or_default();
+    if !label.is_empty() && !is_slug(label) {
+        return Err(Reason::MalformedForm.because("`account` is no label"));
+    }
+    let user = accepted.user.as_ref().map(|user| user.id.as_str());
+    let owner = match (settings.owner, user) {
+        (Owner::Tenant, _) => "",
+        (Owner::User, Some(user)) => user,
+        (Owner::User, None) => {
+            return Err(
+                Reason::LeaseDenied.because("the connection has accounts of users, and the agent acts for none")
+            );
+        }
+    };
+    let place = Place { connection: &connection.name, owner, label };
+    let wanted = || Wanted {
+        connection: connection.name.clone(),
+        user: user.map(str::to_owned),
+        owner: owner.to_owned(),
+        label: label.to_owned(),
+        scopes: asked.map(Scope::to_vec).unwrap_or_default(),
+        client: Some(accepted.claims.client_id.clone()),
+    };
+    let missing =
+        |why: &str| -> Result<Granted> { Err(Reason::ConnectionNeeded.connecting(connect::link(cx, &wanted())?, why)) };
+    let Some(account) = accounts::load(cx, place).await? else { return missing("there is none") };
+    let granted = Scope::parse(&account.scope).unwrap_or_default();
+    if asked.is_some_and(|asked| !asked.iter().all(|scope| granted.contains(scope))) {
+        return missing("the service has not granted all of the scope");
+    }
+    match refresh::obtain(cx, connection, &settings, &account).await {
+        Ok(Obtained { token, expires_in, scope }) => Ok(Granted { token, expires_in, scope }),
+        Err(Missing::Connect(status)) => missing(status.map_or("it is gone", |status| status.as_str())),
+        Err(Missing::Failed(error)) => Err(error),
+    }
 }
 
 /// Notes in D1, once a token and isolate, that the agent has it: a kill finds it there.
@@ -177,6 +236,7 @@ async fn decide(
         decision: facts.decision.clone(),
         scope: None,
         retry_after: None,
+        connect_url: None,
     }))
 }
 

@@ -12,12 +12,16 @@
 //! 5. Every call to another service goes through [`crate::outbound`] (R109).
 //! 6. An agent's token never goes to a provider, and a provider's token is never accepted here (R55).
 
+pub mod accounts;
+pub mod connect;
 mod connections;
 mod downstream;
 mod envelope;
 mod lease;
 mod provider;
+mod refresh;
 pub mod rewrap;
+pub mod service;
 
 pub use connections::{Draft, create, kill, remove, update};
 pub use envelope::kv_prefix;

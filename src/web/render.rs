@@ -60,6 +60,10 @@ fn oauth(wire: &Wire, refusal: Option<&Refusal>) -> Value {
     {
         members.insert("decision".to_owned(), decision.as_str().into());
     }
+    if let (Some(url), Some(members)) = (refusal.and_then(|refusal| refusal.connect_url.as_ref()), body.as_object_mut())
+    {
+        members.insert("connect_url".to_owned(), url.as_str().into());
+    }
     if let (Some(Reason::StepUpRequired), Some(members)) = (refusal.map(|refusal| refusal.reason), body.as_object_mut())
     {
         members.insert("max_age".to_owned(), STEP_UP_SECONDS.into());

@@ -13,14 +13,14 @@ use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
 use super::admin::{consents, events, identities, keys, kill, metrics, passkeys, registration_tokens};
 use super::oauth::{device_authorization, discovery, introspect, par, register, revoke, status_list, token, userinfo};
-use super::pages::{authorize, callback, device, me, passkey, sign_in};
+use super::pages::{authorize, callback, connect, device, me, passkey, sign_in};
 use super::router::Gives::{Document, Html, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged, Text};
 use super::router::Takes::{Form, Json, JsonOrNothing, Page, Query};
 use super::router::{Endpoint, Gives, Row, Takes};
 use super::schema::objects::{
-    AUTHORIZATION_REQUEST, DECISION, DEVICE_AUTHORIZATION, DEVICE_REQUEST, EMPTY, HEALTH, INTROSPECTION, KEY_SET,
-    LEASE, LEASE_REQUEST, LOGOUT, NEW_PASSKEY, PUSHED, RECEIPT, RESOURCE_METADATA, SERVER_METADATA, SIGN_IN, SIGN_OUT,
-    TAKE_BACK, TOKEN, TOKEN_QUERY, USER_CODE, USER_INFO,
+    AUTHORIZATION_REQUEST, CONNECT, DECISION, DEVICE_AUTHORIZATION, DEVICE_REQUEST, EMPTY, HEALTH, INTROSPECTION,
+    KEY_SET, LEASE, LEASE_REQUEST, LOGOUT, NEW_PASSKEY, PUSHED, RECEIPT, RESOURCE_METADATA, SERVER_METADATA, SIGN_IN,
+    SIGN_OUT, TAKE_BACK, TOKEN, TOKEN_QUERY, USER_CODE, USER_INFO,
 };
 use super::ssf::{self, MANAGE, READ};
 use super::vault::lease;
@@ -75,6 +75,9 @@ pub static ROUTES: &[Row] = routes! {
     Get "/t/{tenant}/authorize/{id}" Authorize Page(authorize::resume), Takes::Nothing => 200 Html, [303, 400], "The page on which the person decides";
     Post "/t/{tenant}/authorize/{id}" Authorize Page(authorize::decide), Form(&DECISION) => 303 Gives::Nothing, [400, 403, 409], "The person decides";
     Post "/t/{tenant}/sign-in" Authorize Page(sign_in::post), Form(&SIGN_IN) => 200 Html, [303, 400, 403, 502], "A person chooses how to sign in";
+    Get "/t/{tenant}/connect/callback" Broker Page(connect::callback), Query(connect::PARAMETERS, false) => 200 Html, [403, 409, 502], "A service sends a person back (RFC 6749 §4.1.2)";
+    Get "/t/{tenant}/connect/{name}" Broker Page(connect::get), Query(&["request"], false) => 200 Html, [403, 404], "The page on which a person connects an account";
+    Post "/t/{tenant}/connect/{name}" Broker Page(connect::post), Form(&CONNECT) => 200 Html, [400, 403, 404], "The person goes on to the service";
     Get "/t/{tenant}/sign-in/callback" Authorize Page(callback::get), Query(callback::PARAMETERS, false) => 303 Gives::Nothing, [400, 403, 429, 502], "An identity provider sends a person back (OpenID Connect Core §3.1.2.5)";
     Post "/t/{tenant}/sign-in/backchannel-logout" Authorize Client(callback::logout), Form(&LOGOUT) => 200 Gives::Nothing, [400, 413], "An identity provider ends sessions (OpenID Connect Back-Channel Logout 1.0)";
     Post "/t/{tenant}/sign-out" Authorize Page(sign_in::sign_out), Form(&SIGN_OUT) => 303 Gives::Nothing, [400, 403], "A person signs out";

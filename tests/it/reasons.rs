@@ -152,6 +152,12 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::MissingGrantType => scene.form(&[]).send(),
         Reason::UnsupportedGrantType => scene.form(&[("grant_type", "password")]).send(),
         Reason::NoClientAuthentication => hub.call("POST", "/t/main/token").form(&[]).send(),
+        Reason::ConnectionNeeded
+        | Reason::OtherPerson
+        | Reason::NoSuchService
+        | Reason::ConnectExpired
+        | Reason::ConnectDeclined
+        | Reason::ConnectFailed => crate::routes::accounts::provoke(reason),
         Reason::MalformedBasic => scene.form(&[]).header("authorization", "Basic !").send(),
         Reason::SeveralMechanisms => scene.token(&[("client_secret", "x")]),
         Reason::ClientAuthenticationFailed => {

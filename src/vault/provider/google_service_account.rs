@@ -30,7 +30,7 @@ pub const PROVIDER: Provider = Provider {
     read_config,
     read_secret,
     offers,
-    exchange: |cx, request| Box::pin(exchange(cx, request)),
+    exchange: Some(|cx, request| Box::pin(exchange(cx, request))),
 };
 
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
@@ -63,7 +63,7 @@ fn invalid(detail: impl Into<String>) -> Error {
     Reason::InvalidField.because(detail)
 }
 
-fn read_config(config: Value) -> Result<Value> {
+fn read_config(_: &Config, config: Value) -> Result<Value> {
     let members = config.as_object().ok_or_else(|| invalid("`config` must be an object"))?;
     if let Some(unknown) = members.keys().find(|name| *name != "scopes") {
         return Err(Reason::UnknownField.because(format!("`config.{unknown}` is unknown")));

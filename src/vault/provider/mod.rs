@@ -1,6 +1,7 @@
 //! Kinds of downstream services. A new kind is one file and one line in [`PROVIDERS`].
 
 mod google_service_account;
+pub mod oauth2;
 
 use crate::config::Config;
 use crate::context::Cx;
@@ -15,13 +16,13 @@ pub struct Provider {
     /// Its name on the wire.
     pub kind: &'static str,
     /// Reads `config` and gives it back in its stored form. A refusal names the field.
-    pub read_config: fn(Value) -> Result<Value>,
+    pub read_config: fn(&Config, Value) -> Result<Value>,
     /// Reads `secret` and keeps what an exchange needs. A refusal names the field and never holds a value.
     pub read_secret: fn(&Config, Value) -> Result<Credential>,
     /// The scope that a stored config offers.
     pub offers: fn(&Value) -> Option<Scope>,
-    /// Exchanges a credential for a short-lived token.
-    pub exchange: Exchange,
+    /// Exchanges the connection's credential for a short-lived token; nothing where people connect accounts.
+    pub exchange: Option<Exchange>,
 }
 
 /// An exchange with the provider.
@@ -56,7 +57,7 @@ pub struct Token {
     pub lifetime: u32,
 }
 
-const PROVIDERS: &[Provider] = &[google_service_account::PROVIDER];
+const PROVIDERS: &[Provider] = &[google_service_account::PROVIDER, oauth2::PROVIDER];
 
 /// The provider of that kind.
 pub fn find(kind: &str) -> Option<&'static Provider> {

@@ -10,19 +10,24 @@ use super::layout::Page;
 use super::texts::Texts;
 use super::{consent, cookies, expect_tag, form, language, paths, person, sign_in, tag};
 use crate::authn::people::{Person, session};
+use crate::context::Cx;
 use crate::directory::connected::{self, Agent, COUNTED, Tokens};
 use crate::directory::resources;
 use crate::error::{Reason, Result};
 use crate::model::identity::Held;
-use crate::model::{Consent, Resource};
+use crate::model::{AccountStatus, ConnectedAccount, Consent, Resource};
 use crate::oauth::{Form, ResourceUri};
 use crate::revocation::consents::{self, By, Taken};
+use crate::store;
+use crate::vault::accounts;
 use crate::web::{Call, Response};
 use chrono::{DateTime, Datelike, Timelike};
 use maud::{Markup, html};
 use std::collections::HashMap;
 use std::rc::Rc;
 
+/// How many connected accounts are shown.
+const ACCOUNTS: i64 = 200;
 /// What the tag of its forms is made for.
 const TAGGED: &str = "me";
 
@@ -30,6 +35,7 @@ const TAGGED: &str = "me";
 enum Done {
     Taken(Taken),
     Resumed,
+    Disconnected,
 }
 
 /// Leads from the root of a tenant to the page.
@@ -70,6 +76,11 @@ async fn act(call: Call<'_>, form: &Form, person: &Person) -> Result<Done> {
         let taken = consents::narrow(cx, id, By::Person, |_, line| line.scope != scope).await?;
         return taken.map(Done::Taken).ok_or_else(|| Reason::ConsentChanged.into());
     }
+    if let Some(id) = form.get("disconnect") {
+        let account = cx.one(store::accounts::get(&cx.tenant.id, id)).await?;
+        let account = account.filter(|account| account.owner == user).ok_or(Reason::NotFound)?;
+        return accounts::disconnect(cx, &account, None).await.map(|()| Done::Disconnected);
+    }
     let client = form.get("client").ok_or(Reason::NotFound)?;
     match form.get("do") {
         Some("pause") => consents::pause(cx, client, user).await.map(Done::Taken),
@@ -91,6 +102,7 @@ struct View<'a> {
 async fn page(call: Call<'_>, person: &Person, done: Option<Done>) -> Result<Response> {
     let (cx, language) = (call.cx, language(call.request));
     let agents = connected::of(cx, &person.user.id).await?;
+    let accounts = cx.all(store::accounts::of_user(&cx.tenant.id, &person.user.id, ACCOUNTS)).await?;
     let mut known = HashMap::new();
     for consent in agents.iter().flat_map(|agent| &agent.consents) {
         if !known.contains_key(&consent.resource)
@@ -110,6 +122,10 @@ async fn page(call: Call<'_>, person: &Person, done: Option<Done>) -> Result<Res
         @if let Some(done) = &done { (receipt(texts, done)) }
         @if agents.is_empty() { p { (texts.none_connected) } }
         @for agent in &agents { (card(&view, agent)) }
+        @if !accounts.is_empty() {
+            h2 { (texts.accounts) }
+            (act_form(&view, None, html! { @for account in &accounts { (connected_account(cx, texts, account)) } }))
+        }
         footer {
             form method="post" action=(paths::sign_out(cx)) {
                 input type="hidden" name="tag" value=(leaving);
@@ -127,6 +143,7 @@ fn receipt(texts: &Texts, done: &Done) -> Markup {
         div.card role="status" {
             @match done {
                 Done::Resumed => p { (texts.resumed) },
+                Done::Disconnected => p { (texts.disconnected) },
                 Done::Taken(taken) => {
                     p { strong { (texts.taken) } }
                     dl {
@@ -179,6 +196,34 @@ fn card(view: &View<'_>, agent: &Agent) -> Markup {
                         button name="do" value="stop" { (texts.stop) }
                     }
                 }))
+            }
+        }
+    }
+}
+
+/// An account at a service, with what became of it.
+fn connected_account(cx: &Cx<'_>, texts: &Texts, account: &ConnectedAccount) -> Markup {
+    let status = account.standing(cx.now.seconds());
+    let words = match status {
+        AccountStatus::Active | AccountStatus::Refreshing => texts.account_active,
+        AccountStatus::Degraded => texts.account_trouble,
+        AccountStatus::Uncertain => texts.account_uncertain,
+        AccountStatus::Revoked => texts.account_revoked,
+        AccountStatus::Expired => texts.account_expired,
+        AccountStatus::ConsentWithdrawn => texts.account_withdrawn,
+        AccountStatus::ScopeLost => texts.account_scope_lost,
+        AccountStatus::AccountChanged => texts.account_changed,
+        AccountStatus::ClientMisconfigured => texts.account_misconfigured,
+        AccountStatus::Disabled => texts.account_disabled,
+    };
+    html! {
+        section.card {
+            h3 { (account.connection) @if !account.label.is_empty() { " · " (account.label) } }
+            p { strong { (account.name) } ": " (words) }
+            p.quiet { (texts.since) " " (time(account.created_at)) small { code { (account.scope) } } }
+            div.actions {
+                @if status.needs_reauth() { a href=(paths::connect(cx, &account.connection)) { (texts.reconnect) } }
+                button name="disconnect" value=(account.id) aria-label=(format!("{}: {}", texts.disconnect, account.name)) { (texts.disconnect) }
             }
         }
     }

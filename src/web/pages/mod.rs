@@ -7,6 +7,7 @@
 
 pub mod authorize;
 pub mod callback;
+pub mod connect;
 mod consent;
 mod cookies;
 pub mod device;

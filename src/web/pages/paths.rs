@@ -29,12 +29,24 @@ pub fn me(cx: &Cx<'_>) -> String {
     format!("/t/{}/me", cx.tenant.id)
 }
 
-/// Where a person goes after signing in: on with the request, or to the person's own page.
+/// Where a person connects an account.
+pub fn connect(cx: &Cx<'_>, connection: &str) -> String {
+    format!("/t/{}/connect/{connection}", cx.tenant.id)
+}
+
+/// Where a person goes after signing in: on with the request, back to connecting an account, or to the person's own page.
 pub fn after(cx: &Cx<'_>, asked: Option<&str>) -> String {
-    match asked.filter(|id| id::is_plausible(id)) {
-        Some(id) => request(cx, id),
-        None => me(cx),
+    match asked {
+        Some(id) if id::is_plausible(id) => request(cx, id),
+        Some(path) if is_connect(path) => format!("/t/{}/{path}", cx.tenant.id),
+        _ => me(cx),
     }
+}
+
+/// Whether that is a path below `connect`, which cannot lead anywhere else.
+fn is_connect(path: &str) -> bool {
+    let is_harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~?=%".contains(&byte);
+    path.strip_prefix("connect/").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_harmless))
 }
 
 /// Where a form may lead, as a source of a content security policy: the origin, or the scheme where no source names the host. Such is an

@@ -93,7 +93,8 @@ pub async fn post(call: Call<'_>) -> Result<Response> {
     }
     let providers = issuers::providers(cx).await?;
     let issuer = providers.iter().find(|one| one.id == chosen).ok_or(Reason::NoSuchProvider)?;
-    let request = id.map(|id| super::authorize::kept_request(call, id)).transpose()?;
+    let of_request = id.filter(|id| id::is_plausible(id));
+    let request = of_request.map(|id| super::authorize::kept_request(call, id)).transpose()?;
     let again = form.get("again").is_some();
     let person = person(call).await?;
     let wishes = match &request {
@@ -109,7 +110,7 @@ pub async fn post(call: Call<'_>) -> Result<Response> {
 
 /// A page that goes on to another place by itself: what follows is not the answer to a form, so that a provider may lead on to others,
 /// which no policy of ours could name.
-fn going_to(language: Language, to: &str, label: &str) -> Response {
+pub fn going_to(language: Language, to: &str, label: &str) -> Response {
     let texts = language.texts();
     let content = html! {
         h1 { (texts.going_to) " " (label) }

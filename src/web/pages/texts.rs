@@ -130,6 +130,32 @@ texts! {
     holds_from: "Holds everywhere here from", "Gilt hier überall ab";
     offline_until: "A service that does not ask us may take what it has until", "Ein Dienst, der uns nicht fragt, kann noch annehmen, was er hat, bis";
     resumed: "It goes on.", "Sie kann weiterarbeiten.";
+    connect: "Connect", "Verbinden mit";
+    connect_needed: "needs it to go on.", "braucht es, um weiterzumachen.";
+    connect_asks: "At the service you are asked to allow:", "Beim Dienst werden Sie gebeten zu erlauben:";
+    connect_stays: "What the service gives stays here, sealed. The application gets what it needs for one use at a time, and you can disconnect at any time.", "Was der Dienst gibt, bleibt hier, versiegelt. Die Anwendung bekommt, was sie für eine Verwendung braucht, und Sie können jederzeit trennen.";
+    connect_done: "The account is connected", "Das Konto ist verbunden";
+    connect_lacking: "The service has not granted all that was asked for. Missing:", "Der Dienst hat nicht alles gewährt. Es fehlt:";
+    connect_back: "You can close this page and go back to the application: its next try goes on.", "Sie können diese Seite schließen und zur Anwendung zurückkehren: ihr nächster Versuch geht weiter.";
+    connect_other: "This is another account", "Das ist ein anderes Konto";
+    connect_other_is: "Connected is", "Verbunden ist";
+    connect_other_chosen: "You have chosen", "Gewählt haben Sie";
+    connect_replace: "Connect the chosen one instead", "Stattdessen das gewählte verbinden";
+    connect_keep: "Keep the one that is connected", "Das verbundene behalten";
+    accounts: "Connected accounts", "Verbundene Konten";
+    disconnect: "Disconnect", "Trennen";
+    disconnected: "It is disconnected.", "Es ist getrennt.";
+    reconnect: "Connect again", "Neu verbinden";
+    account_active: "works", "funktioniert";
+    account_trouble: "the service is in trouble; it is tried again", "beim Dienst gibt es Probleme; es wird wieder versucht";
+    account_uncertain: "a reply of the service was lost", "eine Antwort des Dienstes ging verloren";
+    account_revoked: "the service refuses it: connect it again", "der Dienst lehnt es ab: verbinden Sie es neu";
+    account_expired: "it has expired: connect it again", "es ist abgelaufen: verbinden Sie es neu";
+    account_withdrawn: "you have taken it back at the service: connect it again", "Sie haben es beim Dienst zurückgenommen: verbinden Sie es neu";
+    account_scope_lost: "the service grants less than before: connect it again", "der Dienst gewährt weniger als zuvor: verbinden Sie es neu";
+    account_changed: "another account answers: connect it again", "ein anderes Konto antwortet: verbinden Sie es neu";
+    account_misconfigured: "the connection is set up wrongly: tell an administrator", "die Verbindung ist falsch eingerichtet: sagen Sie es einem Administrator";
+    account_disabled: "an administrator has stopped it", "ein Administrator hat es gestoppt";
     sign_out_everywhere: "Sign out everywhere", "Überall abmelden";
     passkey_use: "Use a passkey", "Passkey verwenden";
     passkey_set_up: "Set up a passkey", "Passkey einrichten";
@@ -233,6 +259,21 @@ const fn in_german(reason: Reason) -> Option<&'static str> {
         }
         Reason::TooManyUserCodes => {
             "Zu viele Codes wurden eingegeben: warten Sie eine Minute, und sehen Sie noch einmal auf das Gerät"
+        }
+        Reason::OtherPerson => {
+            "Dieser Link ist für jemand anderes: melden Sie sich als die Person an, deren Agent ihn gezeigt hat"
+        }
+        Reason::NoSuchService => {
+            "Hier lässt sich kein Konto verbinden: sehen Sie den Link noch einmal an, oder fragen Sie einen Administrator"
+        }
+        Reason::ConnectExpired => {
+            "Diese Seite ist abgelaufen oder wurde in einem anderen Browser geöffnet: verbinden Sie noch einmal"
+        }
+        Reason::ConnectDeclined => {
+            "Der Dienst hat nichts verbunden: versuchen Sie es noch einmal, und erlauben Sie es dort"
+        }
+        Reason::ConnectFailed => {
+            "Der Dienst gibt keine brauchbare Antwort: versuchen Sie es noch einmal, oder sagen Sie es einem Administrator"
         }
         Reason::TooManyFailures => "Zu viele Versuche sind misslungen: warten Sie eine Minute",
         _ => return None,

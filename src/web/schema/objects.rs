@@ -236,6 +236,11 @@ object!(
 );
 
 object!(
+    /// A person goes on to a service.
+    CONNECT = "Connect" [members![must "tag" Kind::Word, may "request" Kind::Word, may "replace" Kind::Word]]
+);
+
+object!(
     /// What a client may know of its user (OpenID Connect Core §5.1).
     USER_INFO = "UserInfo" [members![must "sub" Kind::Word, may "name" Kind::Word, may "email" Kind::Word]]
 );

@@ -1,5 +1,6 @@
 //! Every URL, in process, over doubles that can fail, lag and race. Mirrors the paths.
 
+pub mod accounts;
 mod admin;
 mod audit;
 mod authorization_details;

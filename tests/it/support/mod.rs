@@ -36,6 +36,7 @@ pub mod idp;
 pub mod keys;
 pub mod plans;
 pub mod run;
+pub mod service;
 pub mod shadow;
 pub mod signer;
 pub mod sqlite;

@@ -1,0 +1,236 @@
+//! Connecting an account: a person goes to the service and back (RFC 6749 §4.1), and what the service gives is stored.
+//!
+//! 1. A link is made for one person, one connection and what is wanted; another person gets nowhere with it. It is sealed and ends after
+//!    [`LINK_SECONDS`].
+//! 2. What belongs to the way there and back (state, verifier) is sealed in the browser that began it, and counts in its session alone: nobody
+//!    connects an account for somebody else, nor somebody else's for themselves (RFC 9700 §4.7, docs/requirements.md R212).
+//! 3. What was granted is kept beside what was asked for.
+//! 4. Another account of the service takes the place of a connected one only if the person says so; else its tokens are revoked at once.
+
+use super::accounts;
+use super::provider::oauth2::{self, Given, Owner, Settings, Ungiven};
+use crate::authn::people::{Person, browser};
+use crate::context::{Change, Cx};
+use crate::crypto::nonce;
+use crate::directory::connections;
+use crate::error::{Error, Reason, Result};
+use crate::model::{AccountStatus, ConnectedAccount, Connection, EventType, Status};
+use crate::oauth::{Form, Scope};
+use crate::store;
+use crate::store::accounts::Place;
+use serde::{Deserialize, Serialize};
+use std::rc::Rc;
+
+/// How long a link can be opened, in seconds.
+const LINK_SECONDS: i64 = 1_800;
+/// How long a person may be at the service, in seconds.
+pub const SECONDS: i64 = 3_600;
+const LINK: &str = "connect-link";
+
+/// What an account is connected for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The connection.
+    pub connection: String,
+    /// The person who has to connect it.
+    pub user: Option<String>,
+    /// Whose account it will be: the user, or nothing for the tenant.
+    pub owner: String,
+    /// The label.
+    pub label: String,
+    /// The scopes; empty: all that the connection has.
+    pub scopes: Vec<String>,
+    /// The client that needs it.
+    pub client: Option<String>,
+}
+
+/// A connection under way, as the browser keeps it.
+#[derive(Serialize, Deserialize)]
+pub struct UnderWay {
+    wanted: Wanted,
+    verifier: String,
+    session: String,
+    replaces: bool,
+}
+
+/// The connection that a person connects an account with, and its settings.
+pub struct Found {
+    /// The connection.
+    pub connection: Rc<Connection>,
+    /// Its settings.
+    pub settings: Settings,
+}
+
+/// What came of it.
+pub enum Connected {
+    /// The account is connected.
+    Account(ConnectedAccount),
+    /// Another account is connected: its name, and that of this one.
+    Other {
+        /// The account that is there.
+        present: String,
+        /// The account that was chosen.
+        chosen: String,
+    },
+}
+
+/// What is wanted, as a link has it.
+pub fn seal(cx: &Cx<'_>, wanted: &Wanted) -> Result<String> {
+    browser::seal(cx, LINK, wanted, LINK_SECONDS)
+}
+
+/// A link that makes a person connect what is wanted.
+pub fn link(cx: &Cx<'_>, wanted: &Wanted) -> Result<String> {
+    Ok([&cx.issuer(), "/connect/", &wanted.connection, "?request=", &seal(cx, wanted)?].concat())
+}
+
+/// What a link is for; without one, what the person who is signed in connects for themselves.
+pub fn wanted(cx: &Cx<'_>, connection: &str, request: Option<&str>, person: &Person) -> Result<Wanted> {
+    let Some(sealed) = request else {
+        return Ok(Wanted {
+            connection: connection.to_owned(),
+            user: Some(person.user.id.clone()),
+            owner: person.user.id.clone(),
+            label: String::new(),
+            scopes: vec![],
+            client: None,
+        });
+    };
+    let wanted: Wanted = browser::open(cx, LINK, sealed).ok_or(Reason::ConnectExpired)?;
+    if wanted.connection != connection {
+        return Err(Reason::ConnectExpired.into());
+    }
+    match wanted.user.as_ref().is_none_or(|user| *user == person.user.id) {
+        true => Ok(wanted),
+        false => Err(Reason::OtherPerson.into()),
+    }
+}
+
+/// The connection of that name, if people connect accounts with it.
+pub async fn find(cx: &Cx<'_>, name: &str) -> Result<Found> {
+    let connection = connections::load(cx, name).await?.filter(|connection| connection.status == Status::Active);
+    let connection = connection.filter(|connection| connection.kind == oauth2::PROVIDER.kind);
+    let connection = connection.ok_or(Reason::NoSuchService)?;
+    let settings = Settings::of(&connection.settings.config)?;
+    Ok(Found { connection, settings })
+}
+
+/// The scopes that are asked for: those that are wanted, with those that the account has already.
+pub async fn scopes(cx: &Cx<'_>, Found { settings, .. }: &Found, wanted: &Wanted) -> Result<Vec<String>> {
+    let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
+    let present = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
+    let has = present.as_ref().and_then(|account| Scope::parse(&account.scope)).unwrap_or_default();
+    let is_asked = |scope: &&String| wanted.scopes.is_empty() || wanted.scopes.contains(scope) || has.contains(scope);
+    Ok(settings.scopes.iter().filter(is_asked).cloned().collect())
+}
+
+/// Where services send people back to.
+pub fn redirect_uri(cx: &Cx<'_>) -> String {
+    [&cx.issuer(), "/connect/callback"].concat()
+}
+
+/// Begins: where the browser goes, and what it keeps.
+pub async fn begin(
+    cx: &Cx<'_>,
+    found: &Found,
+    wanted: Wanted,
+    person: &Person,
+    (state, replaces): (&str, bool),
+) -> Result<(String, UnderWay)> {
+    if found.settings.owner == Owner::User && wanted.owner != person.user.id {
+        return Err(Reason::OtherPerson.into());
+    }
+    let verifier = [nonce(&*cx.world.entropy), nonce(&*cx.world.entropy)].concat();
+    let scopes = scopes(cx, found, &wanted).await?;
+    let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    let oauth2 = found.settings.oauth2()?;
+    let back = (redirect_uri(cx), state, verifier.as_str());
+    let url = oauth2::authorization_url(&oauth2, &found.settings.client_id, &scopes, (&back.0, back.1, back.2))?;
+    let session = person.session.id.to_text();
+    Ok((url, UnderWay { wanted, verifier, session, replaces }))
+}
+
+impl UnderWay {
+    /// What the account is connected for.
+    pub const fn wanted(&self) -> &Wanted {
+        &self.wanted
+    }
+}
+
+/// Ends with the response of the service.
+pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response: &Form) -> Result<Connected> {
+    let UnderWay { wanted, verifier, session, replaces } = under_way;
+    if person.session.id.to_text() != *session {
+        return Err(Reason::ConnectExpired.into());
+    }
+    if let Some(error) = response.get("error") {
+        let is_code = error.len() <= 64 && error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        return Err(Reason::ConnectDeclined.because(if is_code { error } else { "it does not say why" }));
+    }
+    let code = response.get("code").ok_or_else(|| Reason::ConnectDeclined.because("the response has no `code`"))?;
+    let found = find(cx, &wanted.connection).await?;
+    let asked = scopes(cx, &found, wanted).await?.join(" ");
+    let oauth2 = found.settings.oauth2()?;
+    let client = accounts::own_client(cx, &found.connection, &found.settings).await?;
+    let given = oauth2::redeem(cx, &oauth2, &client, (code, &redirect_uri(cx), verifier)).await;
+    let given = given.map_err(|why| match why {
+        Ungiven::Refused(AccountStatus::ClientMisconfigured, code) => {
+            Reason::ConnectFailed.because(["the service refuses the connection's own client: ", &code].concat())
+        }
+        Ungiven::Refused(_, code) => Reason::ConnectDeclined.because(code),
+        Ungiven::Trouble(why) | Ungiven::Lost(why) => Reason::ConnectFailed.because(why),
+    })?;
+    let (name, subject) = account_of(cx, &found, &given).await?;
+    let now = cx.now.seconds();
+    let account = ConnectedAccount {
+        id: cx.new_id(),
+        connection: wanted.connection.clone(),
+        owner: wanted.owner.clone(),
+        label: wanted.label.clone(),
+        name,
+        subject,
+        scope: given.scope.as_ref().map_or_else(|| asked.clone(), ToString::to_string),
+        scope_asked: asked,
+        status: AccountStatus::Active,
+        wrapped_key: String::new(),
+        sealed: String::new(),
+        expires_at: given.expires_at,
+        generation: 1,
+        claim: None,
+        claimed_until: 0,
+        attempted_at: 0,
+        retried: false,
+        created_at: now,
+        updated_at: now,
+    };
+    let account = accounts::seal_new(cx, account, &given.tokens)?;
+    let place = Place { connection: &account.connection, owner: &account.owner, label: &account.label };
+    let present = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
+    if let Some(present) = present.as_ref().filter(|present| present.subject != account.subject && !*replaces) {
+        oauth2::revoke(cx, &oauth2, &client, &given.tokens).await;
+        return Ok(Connected::Other { present: present.name.clone(), chosen: account.name });
+    }
+    let replaced = present.as_ref().map(|present| present.id.as_str()).unwrap_or_default();
+    let detail = wanted.client.as_ref().map(|client| ["for the client ", client].concat());
+    let change: Change = accounts::change(store::accounts::put(&cx.tenant.id, &account, replaced), &account);
+    let event = accounts::event(cx, EventType::AccountConnected, &account, None, detail);
+    match cx.commit(change.event(event)).await? {
+        true => Ok(Connected::Account(account)),
+        false => {
+            oauth2::revoke(cx, &oauth2, &client, &given.tokens).await;
+            Err(Reason::ConsentChanged.into())
+        }
+    }
+}
+
+/// The name of the account and what identifies it, as the service says. A service that says neither has one account that nobody can tell from others.
+async fn account_of(cx: &Cx<'_>, found: &Found, given: &Given) -> Result<(String, String), Error> {
+    let service = found.settings.service()?;
+    let (mut name, mut id) = (given.account.clone(), given.account_id.clone());
+    if name.is_none() || id.is_none() {
+        let (told, identified) = oauth2::account(cx, &service, &given.tokens.access_token).await;
+        (name, id) = (name.or(told), id.or(identified));
+    }
+    let id = id.or_else(|| name.clone()).unwrap_or_default();
+    Ok((name.unwrap_or_else(|| service.name.clone()), id))
+}

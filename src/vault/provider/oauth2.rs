@@ -1,0 +1,388 @@
+//! Services with an authorization server of their own: people connect an account with it (RFC 6749 §4.1, RFC 7636), and its tokens are refreshed
+//! when they are due (RFC 6749 §6).
+//!
+//! 1. The connection has the client that is registered at the service; its secret is sealed. The tokens of people are in accounts
+//!    (`vault::accounts`), never in the connection.
+//! 2. How a service departs from the RFCs is its entry's to say (`vault::service`): the code has no service's name.
+//! 3. An answer is read strictly and within bounds. Nothing of it reaches a caller, the log or an event but an error code.
+//! 4. What an answer means for the tokens is one of four: there are others, they are refused and why, the service is in trouble, or nobody knows.
+
+use super::{Credential, Provider};
+use crate::config::Config;
+use crate::context::Cx;
+use crate::crypto::{Secret, b64, sha256};
+use crate::error::{Error, Fault, Reason, Result};
+use crate::jose::is_strict;
+use crate::model::AccountStatus;
+use crate::oauth::{Scope, scope};
+use crate::outbound::{self, Failure};
+use crate::ports::Answer;
+use crate::vault::service::{self, Body, ClientAuth, OAuth2, Service};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use url::Url;
+
+pub const PROVIDER: Provider = Provider { kind: "oauth2", read_config, read_secret, offers, exchange: None };
+
+const MAX_SCOPES: usize = 100;
+const MAX_TEXT: usize = 256;
+/// The longest token, in bytes.
+const MAX_TOKEN: usize = 16 * 1024;
+/// How long an access token lives of which nobody says how long, in seconds.
+const UNKNOWN_LIFETIME: i64 = 3_600;
+/// A moment that never comes.
+pub const NEVER: i64 = 1 << 52;
+
+/// Whose accounts a connection has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Owner {
+    /// Each user has their own.
+    #[default]
+    User,
+    /// The tenant has one, which an administrator connects.
+    Tenant,
+}
+
+/// The settings of a connection.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// A name in the catalogue, or the service itself.
+    service: Value,
+    /// The values that its URLs need.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    settings: BTreeMap<String, String>,
+    /// The client that is registered at the service.
+    pub client_id: String,
+    /// The scopes that it may have.
+    pub scopes: Vec<String>,
+    /// Whose accounts it has.
+    #[serde(default)]
+    pub owner: Owner,
+}
+
+impl Settings {
+    /// The settings of a stored connection.
+    pub fn of(config: &Value) -> Result<Self> {
+        Self::deserialize(config).map_err(|_| Fault::Broken("a stored connection does not have its shape").into())
+    }
+
+    /// The service, with the values of its settings.
+    pub fn service(&self) -> Result<Service> {
+        service::find(&self.service)?.with_settings(&self.settings)
+    }
+
+    /// Its authorization server.
+    pub fn oauth2(&self) -> Result<OAuth2> {
+        self.service()?.oauth2.ok_or_else(|| Fault::Broken("a stored service has no `oauth2`").into())
+    }
+}
+
+fn invalid(detail: impl Into<String>) -> Error {
+    Reason::InvalidField.because(detail)
+}
+
+fn read_config(config: &Config, value: Value) -> Result<Value> {
+    let settings: Settings = serde_json::from_value(value).map_err(|error| invalid(format!("`config`: {error}")))?;
+    let service = settings.service()?;
+    let oauth2 = service.oauth2.as_ref().ok_or_else(|| invalid("`config.service` has no `oauth2`"))?;
+    if oauth2.authorization_endpoint.is_empty() || oauth2.token_endpoint.is_empty() {
+        return Err(invalid("`config.service.oauth2` needs `authorization_endpoint` and `token_endpoint`"));
+    }
+    service.check_urls(config)?;
+    if settings.client_id.is_empty() || settings.client_id.len() > MAX_TEXT {
+        return Err(invalid(format!("`config.client_id` must have 1 to {MAX_TEXT} characters")));
+    }
+    let is_scope = |one: &String| one.len() <= MAX_TEXT && scope::is_token(one);
+    if settings.scopes.len() > MAX_SCOPES || !settings.scopes.iter().all(is_scope) {
+        return Err(invalid(format!("`config.scopes` must have up to {MAX_SCOPES} scopes (RFC 6749 §3.3)")));
+    }
+    serde_json::to_value(settings).map_err(|_| Fault::Broken("a config has no JSON").into())
+}
+
+fn offers(config: &Value) -> Option<Scope> {
+    Some(Settings::of(config).ok()?.scopes.into_iter().collect())
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ClientSecret {
+    client_secret: String,
+}
+
+fn read_secret(_: &Config, secret: Value) -> Result<Credential> {
+    let read = ClientSecret::deserialize(secret);
+    let ClientSecret { client_secret } =
+        read.map_err(|_| invalid("`secret` must be an object with `client_secret`"))?;
+    let client_secret = Secret::new(client_secret);
+    let text = client_secret.expose();
+    if text.is_empty() || text.len() > MAX_TEXT * 4 || text.contains(char::is_control) {
+        return Err(invalid("`secret.client_secret` must be visible text"));
+    }
+    Ok(Credential { plain: Secret::new(text.clone().into_bytes()), account: String::new() })
+}
+
+/// The client of a connection at its service.
+pub struct OwnClient {
+    /// Its id there.
+    pub id: String,
+    /// Its secret there.
+    pub secret: Secret<String>,
+}
+
+/// Tokens of an account, as they are sealed.
+#[derive(Serialize, Deserialize)]
+pub struct Tokens {
+    /// The access token.
+    pub access_token: String,
+    /// The refresh token, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refresh_token: Option<String>,
+}
+
+impl Drop for Tokens {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.access_token);
+        zeroize::Zeroize::zeroize(&mut self.refresh_token);
+    }
+}
+
+/// What a service has given.
+pub struct Given {
+    /// The tokens.
+    pub tokens: Tokens,
+    /// The scope, where the answer says it.
+    pub scope: Option<Scope>,
+    /// When the access token expires, in seconds since the epoch.
+    pub expires_at: i64,
+    /// The name of the account, where the answer has it.
+    pub account: Option<String>,
+    /// What identifies the account, where the answer has it.
+    pub account_id: Option<String>,
+}
+
+/// Why a service has given nothing.
+pub enum Ungiven {
+    /// It refuses; what the account is from now on, and the code of the error.
+    Refused(AccountStatus, String),
+    /// It is in trouble, and has not taken the request.
+    Trouble(&'static str),
+    /// The reply was lost: it may have taken the request.
+    Lost(&'static str),
+}
+
+/// Where a person goes to connect an account.
+pub fn authorization_url(
+    oauth2: &OAuth2,
+    client_id: &str,
+    scopes: &[&str],
+    (redirect_uri, state, verifier): (&str, &str, &str),
+) -> Result<String> {
+    let broken = || Fault::Broken("an authorization endpoint is no URL");
+    let mut url = Url::parse(&oauth2.authorization_endpoint).map_err(|_| broken())?;
+    let mut query = url.query_pairs_mut();
+    query
+        .append_pair("response_type", "code")
+        .append_pair("client_id", client_id)
+        .append_pair("redirect_uri", redirect_uri)
+        .append_pair("state", state);
+    if !scopes.is_empty() {
+        query.append_pair(&oauth2.scope_parameter.0, &scopes.join(&oauth2.scope_separator.0));
+    }
+    if oauth2.pkce.0 {
+        query
+            .append_pair("code_challenge", &b64(sha256(verifier).bytes()))
+            .append_pair("code_challenge_method", "S256");
+    }
+    query.extend_pairs(&oauth2.authorization_parameters);
+    drop(query);
+    Ok(url.into())
+}
+
+/// Redeems a code (RFC 6749 §4.1.3).
+pub async fn redeem(
+    cx: &Cx<'_>,
+    oauth2: &OAuth2,
+    client: &OwnClient,
+    (code, redirect_uri, verifier): (&str, &str, &str),
+) -> Result<Given, Ungiven> {
+    let mut parameters = vec![("grant_type", "authorization_code"), ("code", code), ("redirect_uri", redirect_uri)];
+    if oauth2.pkce.0 {
+        parameters.push(("code_verifier", verifier));
+    }
+    ask(cx, oauth2, client, (parameters, &oauth2.token_parameters)).await
+}
+
+/// Redeems a refresh token (RFC 6749 §6).
+pub async fn refresh(cx: &Cx<'_>, oauth2: &OAuth2, client: &OwnClient, refresh_token: &str) -> Result<Given, Ungiven> {
+    let parameters = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
+    let mut given = ask(cx, oauth2, client, (parameters, &oauth2.refresh_parameters)).await?;
+    // A service that gives no other one keeps the one that it has (RFC 6749 §6).
+    given.tokens.refresh_token.get_or_insert_with(|| refresh_token.to_owned());
+    Ok(given)
+}
+
+/// Revokes a token (RFC 7009 §2.1). Whether it did does not matter here: what is ours of it is gone already.
+pub async fn revoke(cx: &Cx<'_>, oauth2: &OAuth2, client: &OwnClient, tokens: &Tokens) -> bool {
+    let Some(endpoint) = &oauth2.revocation_endpoint else { return false };
+    let (token, hint) = match &tokens.refresh_token {
+        Some(token) => (token.as_str(), "refresh_token"),
+        None => (tokens.access_token.as_str(), "access_token"),
+    };
+    let more = BTreeMap::new();
+    let (headers, body) = request(oauth2, client, vec![("token", token), ("token_type_hint", hint)], &more);
+    outbound::send(cx, ("POST", endpoint), headers, Some(body)).await.is_ok_and(|answer| answer.status < 300)
+}
+
+async fn ask(
+    cx: &Cx<'_>,
+    oauth2: &OAuth2,
+    client: &OwnClient,
+    (parameters, more): (Vec<(&str, &str)>, &BTreeMap<String, String>),
+) -> Result<Given, Ungiven> {
+    let (headers, body) = request(oauth2, client, parameters, more);
+    let now = cx.now.seconds();
+    match outbound::send(cx, ("POST", &oauth2.token_endpoint), headers, Some(body)).await {
+        Ok(answer) => read(oauth2, answer, now),
+        Err(Failure::NotAdmitted) => Err(Ungiven::Trouble("its URL may not be called")),
+        Err(Failure::Redirects) => Err(Ungiven::Trouble("it redirects")),
+        Err(Failure::Unreachable) => Err(Ungiven::Lost("it is unreachable")),
+        Err(Failure::Timeout) => Err(Ungiven::Lost("it did not answer in time")),
+        Err(Failure::TooLarge) => Err(Ungiven::Lost("its answer is too large")),
+    }
+}
+
+/// The headers and the body of a request with client authentication.
+fn request<'a>(
+    oauth2: &OAuth2,
+    client: &'a OwnClient,
+    mut parameters: Vec<(&'a str, &'a str)>,
+    more: &'a BTreeMap<String, String>,
+) -> (Vec<(&'static str, String)>, String) {
+    parameters.extend(more.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+    let mut headers = vec![("accept", "application/json".to_owned())];
+    match oauth2.token_endpoint_auth_method {
+        ClientAuth::ClientSecretPost => {
+            parameters.extend([("client_id", client.id.as_str()), ("client_secret", client.secret.expose())]);
+        }
+        ClientAuth::ClientSecretBasic => {
+            let encode = |text: &str| form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+            let pair = [encode(&client.id), encode(client.secret.expose())].join(":");
+            headers.push(("authorization", ["Basic ", &STANDARD.encode(pair)].concat()));
+        }
+    }
+    let (media, body) = match oauth2.body {
+        Body::Form => (
+            "application/x-www-form-urlencoded",
+            form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish(),
+        ),
+        Body::Json => {
+            let members: Map<String, Value> =
+                parameters.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+            ("application/json", Value::Object(members).to_string())
+        }
+    };
+    headers.push(("content-type", media.to_owned()));
+    (headers, body)
+}
+
+fn read(oauth2: &OAuth2, answer: Answer, now: i64) -> Result<Given, Ungiven> {
+    let status = answer.status;
+    let body = Secret::new(answer.body);
+    if status >= 500 || status == 429 {
+        return Err(Ungiven::Trouble("its token endpoint is in trouble"));
+    }
+    let parsed: Option<Value> = serde_json::from_slice(body.expose()).ok().filter(|_| is_strict(body.expose()));
+    let parsed = parsed.unwrap_or_default();
+    let at = |pointer: &Option<String>, usual: &str| {
+        let value = parsed.pointer(pointer.as_deref().unwrap_or(usual))?;
+        value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|number| number.to_string()))
+    };
+    let is_token =
+        |token: &String| (1..=MAX_TOKEN).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
+    let Some(access_token) = at(&oauth2.access_token, "/access_token").filter(is_token).filter(|_| status < 300) else {
+        // Some services answer an error with 200.
+        return Err(refused(status, parsed.get("error").and_then(Value::as_str)));
+    };
+    let refresh_token = at(&oauth2.refresh_token, "/refresh_token").filter(is_token);
+    let says = parsed.get("expires_in").and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
+    let lifetime = says.filter(|seconds| *seconds > 0).or(oauth2.expires_in);
+    let expires_at = match lifetime {
+        Some(0) => NEVER,
+        Some(seconds) => now.saturating_add(seconds),
+        None if refresh_token.is_none() => NEVER,
+        None => now.saturating_add(UNKNOWN_LIFETIME),
+    };
+    let short = |text: &String| text.len() <= MAX_TEXT && !text.contains(char::is_control) && !text.is_empty();
+    let scope = at(&oauth2.scope, "/scope");
+    let separator = oauth2.scope_separator.0.as_str();
+    let scope = scope.map(|text| {
+        text.split([' ', ','])
+            .chain(text.split(separator))
+            .filter(|one| scope::is_token(one) && !one.contains(','))
+            .collect()
+    });
+    Ok(Given {
+        tokens: Tokens { access_token, refresh_token },
+        scope,
+        expires_at,
+        account: oauth2.account.is_some().then(|| at(&oauth2.account, "").filter(short)).flatten(),
+        account_id: oauth2.account_id.is_some().then(|| at(&oauth2.account_id, "").filter(short)).flatten(),
+    })
+}
+
+/// What an error of the token endpoint means for an account (RFC 6749 §5.2, and what services say instead). One that is not known destroys nothing.
+fn refused(status: u16, error: Option<&str>) -> Ungiven {
+    let code =
+        error.filter(|code| code.len() <= 64 && code.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b)));
+    let status = match code.unwrap_or_default() {
+        "invalid_grant"
+        | "invalid_refresh_token"
+        | "bad_refresh_token"
+        | "token_revoked"
+        | "invalid_code"
+        | "bad_verification_code"
+        | "account_inactive" => AccountStatus::Revoked,
+        "token_expired" | "expired_token" => AccountStatus::Expired,
+        "access_denied" | "consent_required" | "interaction_required" | "login_required" => {
+            AccountStatus::ConsentWithdrawn
+        }
+        "invalid_scope" | "missing_scope" => AccountStatus::ScopeLost,
+        "invalid_client"
+        | "unauthorized_client"
+        | "invalid_client_id"
+        | "bad_client_secret"
+        | "incorrect_client_credentials" => AccountStatus::ClientMisconfigured,
+        "" if status < 400 => return Ungiven::Lost("its answer has no usable token"),
+        _ => return Ungiven::Trouble("it answers with an error that says nothing of the tokens"),
+    };
+    Ungiven::Refused(status, code.unwrap_or_default().to_owned())
+}
+
+/// What a service says of the account that an access token reaches: its name, and what identifies it.
+pub async fn account(cx: &Cx<'_>, service: &Service, access_token: &str) -> (Option<String>, Option<String>) {
+    let (Some(check), Some(proxy)) = (&service.check, &service.proxy) else { return (None, None) };
+    let url = [&*proxy.base_url, &*check.path].concat();
+    let mut headers = vec![
+        ("accept", "application/json".to_owned()),
+        ("authorization", ["Bearer ", access_token].concat()),
+        ("user-agent", "writ".to_owned()),
+    ];
+    if check.body.is_some() {
+        headers.push(("content-type", "application/json".to_owned()));
+    }
+    let method = if check.method.as_deref() == Some("POST") { "POST" } else { "GET" };
+    let answer = outbound::send(cx, (method, &url), headers, check.body.clone()).await;
+    let body = answer.ok().filter(|answer| answer.status == 200).map(|answer| answer.body).unwrap_or_default();
+    let parsed: Value = serde_json::from_slice(&body).unwrap_or(json!(null));
+    let at = |pointer: &Option<String>| {
+        let value = parsed.pointer(pointer.as_deref()?)?;
+        let text = value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|number| number.to_string()))?;
+        (text.len() <= MAX_TEXT && !text.contains(char::is_control)).then_some(text)
+    };
+    (at(&check.account), at(&check.account_id))
+}

@@ -1,0 +1,306 @@
+//! Tokens of connected accounts, refreshed when they are due, so that nothing is lost.
+//!
+//! 1. An access token is used until [`MARGIN_SECONDS`] before it expires; then one request of all isolates refreshes it (docs/requirements.md R57).
+//! 2. The attempt is written before the call, its outcome after it. The nonce of the attempt fences: an attempt that has run out writes nothing.
+//! 3. A refresh token that has been rotated is stored before its access token is handed out.
+//! 4. When a reply is lost, the account is uncertain. It is asked once more where the service takes a used refresh token again; else its person has to
+//!    connect it anew. Where refresh tokens stay, nothing is uncertain.
+//! 5. A service that is down destroys nothing: what is there stays, and is tried again after [`PAUSE_SECONDS`]. Where a lost reply would cost the
+//!    account, whether the service answers at all is asked first.
+//! 6. An access token that still lives is used in every state but those in which the person, the service or an administrator has ended it.
+//! 7. Each change of state is an event.
+
+use super::accounts::{change, event, open, own_client, sealed};
+use super::provider::oauth2::{self, Given, Settings, Ungiven};
+use super::service::{OAuth2, Refresh};
+use crate::context::Cx;
+use crate::crypto::{Secret, nonce};
+use crate::directory::connections::{self, Downstream};
+use crate::error::{Error, Reason, Result};
+use crate::model::{AccountStatus, ConnectedAccount, Connection, EventType};
+use crate::oauth::Scope;
+use crate::outbound;
+use crate::store;
+use crate::store::accounts::Attempt;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// A token that lives no longer than this is refreshed.
+const MARGIN_SECONDS: i64 = 120;
+/// A token that lives longer than this is handed out where there is no other.
+const LEAST_SECONDS: i64 = 10;
+/// How long an attempt holds: longer than `outbound` lets the question before it, and the refresh, take.
+const CLAIM_SECONDS: i64 = 30;
+/// How long nothing is asked of a service that was in trouble.
+const PAUSE_SECONDS: i64 = 5;
+/// How long a lease waits for another one's refresh.
+const PATIENCE_MILLIS: u64 = 20_000;
+const FIRST_PAUSE_MILLIS: u64 = 50;
+const LONGEST_PAUSE_MILLIS: u64 = 500;
+/// How often the outcome of a refresh is written when D1 gives no answer: what it holds is nowhere else.
+const WRITES: usize = 4;
+const WRITE_PAUSE_MILLIS: u64 = 250;
+
+/// A token of an account.
+pub struct Obtained {
+    /// The token.
+    pub token: Rc<Downstream>,
+    /// How long it still lives, in seconds.
+    pub expires_in: i64,
+    /// The scope that the account has.
+    pub scope: String,
+}
+
+/// Why an account gives no token.
+pub enum Missing {
+    /// Its person has to connect it: there is none, or this is what became of it.
+    Connect(Option<AccountStatus>),
+    /// The service gives nothing now.
+    Failed(Error),
+}
+
+impl<E: Into<Error>> From<E> for Missing {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// A lease that needs a token of an account.
+struct Acquisition<'a> {
+    cx: &'a Cx<'a>,
+    connection: &'a Connection,
+    settings: &'a Settings,
+    oauth2: OAuth2,
+    id: &'a str,
+    waited_millis: Cell<u64>,
+}
+
+/// A token of the account.
+pub async fn obtain(
+    cx: &Cx<'_>,
+    connection: &Connection,
+    settings: &Settings,
+    account: &ConnectedAccount,
+) -> Result<Obtained, Missing> {
+    let kept = connections::kept_tokens(cx, &connection.name).await?;
+    let now = cx.now.seconds();
+    let found = kept.outliving(&account.id, &account.scope, now.saturating_add(MARGIN_SECONDS));
+    if let Some(token) = found {
+        let expires_in = token.expires_at.saturating_sub(now);
+        return Ok(Obtained { token, expires_in, scope: account.scope.clone() });
+    }
+    let acquisition = Acquisition {
+        cx,
+        connection,
+        settings,
+        oauth2: settings.oauth2()?,
+        id: &account.id,
+        waited_millis: Cell::new(0),
+    };
+    let account = acquisition.run().await?;
+    let now = acquisition.now();
+    let tokens = open(cx, &account)?;
+    let token = Downstream { access_token: Secret::new(tokens.access_token.clone()), expires_at: account.expires_at };
+    let token = kept.put(&account.id, &account.scope, token, now);
+    let expires_in = token.expires_at.saturating_sub(now);
+    Ok(Obtained { token, expires_in, scope: account.scope })
+}
+
+/// What is to be done about an account as it stands.
+enum Next {
+    /// Its access token is used.
+    Use,
+    /// Another request refreshes it.
+    Wait,
+    /// It is refreshed; whether with a refresh token that may have been used.
+    Refresh { is_retry: bool },
+    /// Whether its refresh token still counts is not known, and cannot be tried.
+    GiveUp,
+    /// It has failed a moment ago.
+    Pause,
+    /// Only its person, or an administrator, can help.
+    Ended,
+}
+
+impl Acquisition<'_> {
+    /// The moment, as far as the time of the request and the pauses since tell; never later than it is.
+    fn now(&self) -> i64 {
+        self.cx.now.seconds().saturating_add((self.waited_millis.get() / 1000).cast_signed())
+    }
+
+    /// Whether a refresh token that was used can be used again.
+    fn can_retry(&self, account: &ConnectedAccount) -> bool {
+        let age = self.now().saturating_sub(account.attempted_at);
+        !account.retried && age < self.oauth2.reuse_seconds
+    }
+
+    fn next(&self, account: &ConnectedAccount) -> Next {
+        let now = self.now();
+        let standing = account.standing(now);
+        if standing.needs_reauth() || standing == AccountStatus::Disabled {
+            return Next::Ended;
+        }
+        let lives = |seconds: i64| account.expires_at > now.saturating_add(seconds);
+        let next = match standing {
+            _ if lives(MARGIN_SECONDS) => Next::Use,
+            AccountStatus::Refreshing => Next::Wait,
+            AccountStatus::Uncertain if self.oauth2.refresh == Refresh::Stays => Next::Refresh { is_retry: false },
+            AccountStatus::Uncertain if self.can_retry(account) => Next::Refresh { is_retry: true },
+            AccountStatus::Uncertain => Next::GiveUp,
+            _ if account.claimed_until > now => Next::Pause,
+            _ if self.oauth2.refresh == Refresh::None => Next::GiveUp,
+            _ => Next::Refresh { is_retry: false },
+        };
+        match next {
+            Next::Wait | Next::GiveUp | Next::Pause if lives(LEAST_SECONDS) => Next::Use,
+            next => next,
+        }
+    }
+
+    async fn read(&self) -> Result<ConnectedAccount, Missing> {
+        let found = self.cx.one(store::accounts::get(&self.cx.tenant.id, self.id)).await?;
+        found.ok_or(Missing::Connect(None))
+    }
+
+    /// The account, with an access token that lives.
+    async fn run(&self) -> Result<ConnectedAccount, Missing> {
+        let mut pause = FIRST_PAUSE_MILLIS;
+        loop {
+            let account = self.read().await?;
+            match self.next(&account) {
+                Next::Use => return Ok(account),
+                Next::Ended => return Err(Missing::Connect(Some(account.standing(self.now())))),
+                Next::Pause => {
+                    return Err(Reason::ProviderFailed.because("the service was in trouble just now").into());
+                }
+                Next::GiveUp => {
+                    self.give_up(&account).await?;
+                    return Err(Missing::Connect(Some(AccountStatus::Revoked)));
+                }
+                Next::Refresh { is_retry } => {
+                    let _held = self.cx.world.lifetime.hold();
+                    if let Some(refreshed) = self.refresh(account, is_retry).await? {
+                        return Ok(refreshed);
+                    }
+                }
+                Next::Wait if self.waited_millis.get() >= PATIENCE_MILLIS => {
+                    return Err(Reason::ProviderTimeout
+                        .because("the refresh that this lease waited for took too long")
+                        .into());
+                }
+                Next::Wait => {
+                    self.cx.sleep(pause).await;
+                    self.waited_millis.set(self.waited_millis.get().saturating_add(pause));
+                    pause = pause.saturating_mul(2).min(LONGEST_PAUSE_MILLIS);
+                }
+            }
+        }
+    }
+
+    async fn give_up(&self, account: &ConnectedAccount) -> Result<()> {
+        let (cx, now) = (self.cx, self.now());
+        let lost = self.oauth2.refresh != Refresh::None;
+        let (status, why) = match lost {
+            true => (AccountStatus::Revoked, "the reply to its refresh was lost"),
+            false => (AccountStatus::Expired, "its access token has expired, and the service gives no refresh tokens"),
+        };
+        let guard = store::accounts::give_up(&cx.tenant.id, account, status, now);
+        let event = event(cx, EventType::AccountChanged, account, Some(status), Some(why.to_owned()));
+        cx.commit(change(guard, account).event(event)).await.map(drop)
+    }
+
+    /// The account with other tokens; nothing if it has to be looked at again.
+    async fn refresh(&self, account: ConnectedAccount, is_retry: bool) -> Result<Option<ConnectedAccount>, Missing> {
+        let (cx, tenant) = (self.cx, &self.cx.tenant.id);
+        let tokens = open(cx, &account)?;
+        let Some(refresh_token) = &tokens.refresh_token else {
+            self.give_up(&account).await?;
+            return Err(Missing::Connect(Some(AccountStatus::Expired)));
+        };
+        let client = own_client(cx, self.connection, self.settings).await?;
+        let (nonce, now) = (nonce(&*cx.world.entropy), self.now());
+        let attempt = Attempt { account: &account.id, generation: account.generation, nonce: &nonce };
+        let claim = store::accounts::claim(tenant, attempt, is_retry, now, now.saturating_add(CLAIM_SECONDS));
+        let claimed = match cx.run(vec![claim]).await {
+            Ok(changes) => changes.first() != Some(&0),
+            // The reply was lost: nothing has been sent yet, and the row tells whose the attempt is.
+            Err(_) => self.read().await?.claim.as_deref() == Some(&*nonce),
+        };
+        if !claimed {
+            return Ok(None);
+        }
+        let loses = self.oauth2.refresh == Refresh::Rotates && !is_retry;
+        if loses && outbound::send(cx, ("GET", &self.oauth2.token_endpoint), vec![], None).await.is_err_and(is_down) {
+            return self.failed(&account, attempt, AccountStatus::Degraded, "it does not answer").await;
+        }
+        match oauth2::refresh(cx, &self.oauth2, &client, refresh_token).await {
+            Ok(given) => self.keep(&account, attempt, given).await,
+            Err(Ungiven::Refused(status, code)) => self.failed(&account, attempt, status, &code).await,
+            Err(Ungiven::Trouble(why)) => self.failed(&account, attempt, AccountStatus::Degraded, why).await,
+            Err(Ungiven::Lost(why)) if self.oauth2.refresh == Refresh::Stays => {
+                self.failed(&account, attempt, AccountStatus::Degraded, why).await
+            }
+            Err(Ungiven::Lost(why)) => self.failed(&account, attempt, AccountStatus::Uncertain, why).await,
+        }
+    }
+
+    /// Stores what the service has given. Only then is it used.
+    async fn keep(
+        &self,
+        account: &ConnectedAccount,
+        attempt: Attempt<'_>,
+        given: Given,
+    ) -> Result<Option<ConnectedAccount>, Missing> {
+        let (cx, tenant, now) = (self.cx, &self.cx.tenant.id, self.now());
+        let generation = account.generation.saturating_add(1);
+        let sealed = sealed(cx, account, generation, &given.tokens)?;
+        let scope = given.scope.as_ref().map_or_else(|| account.scope.clone(), Scope::to_string);
+        let fulfil = store::accounts::fulfil(tenant, attempt, &sealed, given.expires_at, &scope, now);
+        for left in (0..WRITES).rev() {
+            let mut mended = change(fulfil.clone(), account);
+            if account.status != AccountStatus::Active {
+                mended = mended.event(event(cx, EventType::AccountChanged, account, Some(AccountStatus::Active), None));
+            }
+            match cx.commit(mended).await {
+                Ok(true) => break,
+                // It is there already if a reply was lost; else the account was connected anew, or is gone.
+                Ok(false) => break,
+                Err(error) if left == 0 => return Err(error.into()),
+                Err(_) => cx.sleep(WRITE_PAUSE_MILLIS).await,
+            }
+        }
+        let stored = self.read().await?;
+        match stored.generation == generation && stored.claim.as_deref() == Some(attempt.nonce) {
+            true => Ok(Some(stored)),
+            false => Ok(None),
+        }
+    }
+
+    /// Ends an attempt that has brought nothing: the access token that is there, if it lives.
+    async fn failed(
+        &self,
+        account: &ConnectedAccount,
+        attempt: Attempt<'_>,
+        status: AccountStatus,
+        why: &str,
+    ) -> Result<Option<ConnectedAccount>, Missing> {
+        let (cx, now) = (self.cx, self.now());
+        let pause = if status == AccountStatus::Degraded { now.saturating_add(PAUSE_SECONDS) } else { 0 };
+        let mut ended = change(store::accounts::fail(&cx.tenant.id, attempt, status, pause, now), account);
+        if account.status != status {
+            ended = ended.event(event(cx, EventType::AccountChanged, account, Some(status), Some(why.to_owned())));
+        }
+        cx.commit(ended).await?;
+        let lives = account.expires_at > now.saturating_add(LEAST_SECONDS);
+        match status {
+            status if status.needs_reauth() => Err(Missing::Connect(Some(status))),
+            _ if lives => Ok(Some(account.clone())),
+            AccountStatus::Uncertain => Ok(None),
+            _ => Err(Reason::ProviderFailed.because(why).into()),
+        }
+    }
+}
+
+fn is_down(failure: outbound::Failure) -> bool {
+    matches!(failure, outbound::Failure::Unreachable | outbound::Failure::Timeout)
+}

@@ -1,0 +1,419 @@
+//! Connected accounts: how a person connects one, and how its tokens are kept, whatever the service and D1 do.
+
+use super::authorize::{client, permitting, redeem};
+use crate::support::browser::{Browser, authorization, field};
+use crate::support::hub::{Call, RESOURCE};
+use crate::support::service::{CLIENT_ID, CLIENT_SECRET, Service};
+use crate::support::{Credentials, Effect, Port, Reply, Scripted, Setup};
+use serde_json::{Value, json};
+use std::rc::Rc;
+use writ::ports::FetchError;
+
+const LEASE: &str = "/t/main/connections/chat/token";
+const DEVELOPMENT: (&str, &str) = crate::support::browser::DEVELOPMENT;
+
+/// A person with an agent, a resource server, and the connection `chat`.
+struct Scene {
+    hub: Setup,
+    service: Rc<Service>,
+    server: Credentials,
+    client: String,
+}
+
+impl Scene {
+    fn new(rotates: bool, reuse_seconds: u64) -> Self {
+        let hub = permitting(Setup::with(&[DEVELOPMENT]));
+        let service = Service::open(&hub);
+        service.rotates.set(rotates);
+        service.reuse_seconds.set(reuse_seconds);
+        let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
+        let client = client(&hub);
+        hub.put_policy("lease", r#"permit(principal, action == Action::"lease", resource == Connection::"chat");"#);
+        let scene = Self { hub, service, server, client };
+        scene.put(json!({})).expect(201);
+        scene
+    }
+
+    fn body(&self, more: Value) -> Value {
+        let mut config = json!({
+            "service": self.service.described(), "client_id": CLIENT_ID, "scopes": ["chat:read", "chat:write"],
+        });
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        json!({"kind": "oauth2", "config": config, "secret": {"client_secret": CLIENT_SECRET}})
+    }
+
+    fn put(&self, more: Value) -> Reply {
+        self.hub.admin("PUT", "connections/chat").json(&self.body(more)).send()
+    }
+
+    /// The access token of the agent of the person with this browser.
+    fn agents_token(&self, browser: &Browser<'_>) -> String {
+        let query = authorization(&self.client, &[("scope", "mcp:read"), ("resource", RESOURCE)]);
+        redeem(&self.hub, &self.client, &browser.code(&query, &["mcp:read"])).expect(200).access_token()
+    }
+
+    fn call(&self, token: &str, more: &[(&str, &str)]) -> Call<'_> {
+        let form: Vec<_> = [("subject_token", token)].iter().chain(more).copied().collect();
+        self.hub.call("POST", LEASE).basic(&self.server).form(&form)
+    }
+
+    fn lease(&self, token: &str) -> Reply {
+        self.call(token, &[]).send()
+    }
+
+    /// The person opens a link and goes on: where the browser goes.
+    fn leave(&self, browser: &Browser<'_>, link: &str) -> String {
+        let page = browser.get(link).expect(200);
+        let fields = [("tag", field(&page, "tag")), ("request", field(&page, "request"))];
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let going = browser.post("/t/main/connect/chat", &fields).expect(200);
+        going.header("refresh").and_then(|refresh| refresh.strip_prefix("0;url=")).unwrap().to_owned()
+    }
+
+    /// The person connects that account.
+    fn connect(&self, browser: &Browser<'_>, link: &str, account: &str) -> Reply {
+        let back = self.service.allow(&self.leave(browser, link), account);
+        browser.get(&back)
+    }
+
+    fn connected(&self) -> (Browser<'_>, String) {
+        let browser = Browser::new(&self.hub);
+        let token = self.agents_token(&browser);
+        self.connect(&browser, &url(&self.lease(&token)), "ada@chat").expect(200);
+        (browser, token)
+    }
+
+    fn row(&self) -> Value {
+        Value::Object(self.hub.db.query("SELECT * FROM connected_accounts").pop().expect("no account"))
+    }
+
+    fn status(&self) -> String {
+        self.row()["status"].as_str().unwrap().to_owned()
+    }
+
+    /// The access token is due, and lives no longer.
+    fn due(&self) {
+        self.hub.clock.advance(3_600);
+    }
+}
+
+/// Where a person is to connect an account.
+#[track_caller]
+fn url(reply: &Reply) -> String {
+    assert_eq!((reply.status, reply.error().as_str()), (400, "interaction_required"), "{reply:?}");
+    reply.json()["connect_url"].as_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_agent_without_an_account_gets_a_link_and_its_next_try_goes_on() {
+    let scene = Scene::new(true, 0);
+    let browser = Browser::new(&scene.hub);
+    let token = scene.agents_token(&browser);
+    let refused = scene.lease(&token);
+    let link = url(&refused);
+    let page = browser.get(&link).expect(200);
+    assert!(page.text.contains("Chat") && page.text.contains("Notes app") && page.text.contains("Post messages"));
+    let done = scene.connect(&browser, &link, "ada@chat").expect(200);
+    assert!(done.text.contains("ada@chat"), "{}", done.text);
+    let lease = scene.lease(&token).expect(200);
+    assert!(scene.service.takes(&lease.access_token()));
+    assert_eq!(lease.json()["scope"], "chat:read chat:write");
+    assert_eq!(scene.service.refreshes.get(), 0);
+    let events = scene.hub.events();
+    let kinds: Vec<_> = events.iter().map(|event| event["type"].as_str().unwrap()).collect();
+    for kind in ["lease.refused", "account.connected", "lease.granted"] {
+        assert!(kinds.contains(&kind), "{kind}: {kinds:?}");
+    }
+    let everything = scene.hub.dump_at_rest() + &format!("{events:?}");
+    for canary in
+        ["chat-access-canary", "chat-refresh-canary", "chat-code-canary", CLIENT_SECRET, "words-of-the-service"]
+    {
+        assert!(!everything.contains(canary), "{canary}");
+    }
+}
+
+#[test]
+fn twenty_leases_of_three_isolates_refresh_once_and_the_service_sees_no_reuse() {
+    for seed in 0..12 {
+        let scene = Scene::new(true, 0);
+        let (browser, _) = scene.connected();
+        scene.due();
+        scene.service.delay_millis.set(400);
+        let token = scene.agents_token(&browser);
+        let isolates = [scene.hub.isolate(), scene.hub.isolate(), scene.hub.isolate()];
+        let calls = (0..20).map(|n| scene.call(&token, &[]).on(&isolates[n % 3]).future()).collect();
+        for reply in scene.hub.together(seed, calls) {
+            assert!(scene.service.takes(&reply.expect(200).access_token()), "seed {seed}");
+        }
+        assert_eq!((scene.service.refreshes.get(), scene.service.reused.get()), (1, 0), "seed {seed}");
+        assert_eq!(scene.status(), "active");
+    }
+}
+
+#[test]
+fn a_crash_at_any_call_of_a_refresh_shows_the_service_no_reuse_and_hands_out_nothing_that_is_not_stored() {
+    for effect in [Effect::Fails, Effect::LosesReply] {
+        for nth in 0..12 {
+            let scene = Scene::new(true, 0);
+            let (browser, _) = scene.connected();
+            scene.due();
+            let token = scene.agents_token(&browser);
+            scene.hub.faults.fail_nth(Port::Db, nth, effect);
+            let first = scene.lease(&token);
+            scene.hub.faults.heal();
+            scene.hub.clock.advance(40);
+            let second = scene.lease(&token);
+            for reply in [&first, &second] {
+                match reply.status {
+                    200 => assert!(scene.service.takes(&reply.access_token()), "{effect:?} {nth}: {reply:?}"),
+                    400 => drop(url(reply)),
+                    503 => assert_eq!(reply.text.find("access_token"), None),
+                    _ => panic!("{effect:?} {nth}: {reply:?}"),
+                }
+            }
+            assert_eq!(scene.service.reused.get(), 0, "{effect:?} {nth}");
+            // One call that goes wrong once loses nothing: the outcome is written again.
+            assert_eq!(second.status, 200, "{effect:?} {nth}: {first:?} {second:?} {}", scene.row());
+        }
+    }
+}
+
+#[test]
+fn a_lost_reply_makes_the_account_uncertain_and_it_is_asked_once_more_only_where_the_service_takes_that() {
+    // Nothing is known any more: its person has to connect it again.
+    let scene = Scene::new(true, 0);
+    let (browser, _) = scene.connected();
+    scene.due();
+    let token = scene.agents_token(&browser);
+    scene.service.loses.set(1);
+    url(&scene.lease(&token));
+    assert_eq!((scene.status().as_str(), scene.service.refreshes.get(), scene.service.reused.get()), ("revoked", 1, 0));
+    let kinds: Vec<Value> =
+        scene.hub.events_of("account.changed").iter().map(|event| event["reason"].clone()).collect();
+    assert!(kinds.contains(&json!("uncertain")) && kinds.contains(&json!("revoked")), "{kinds:?}");
+    scene.connect(&browser, &url(&scene.lease(&token)), "ada@chat").expect(200);
+    scene.lease(&token).expect(200);
+
+    // The service takes a used one again for a while.
+    let scene = Scene::new(true, 60);
+    let (browser, _) = scene.connected();
+    scene.due();
+    let token = scene.agents_token(&browser);
+    scene.service.loses.set(1);
+    assert!(scene.service.takes(&scene.lease(&token).expect(200).access_token()));
+    assert_eq!((scene.status().as_str(), scene.service.refreshes.get(), scene.service.reused.get()), ("active", 2, 0));
+    // Once more, and no oftener.
+    scene.due();
+    let token = scene.agents_token(&browser);
+    scene.service.loses.set(5);
+    url(&scene.lease(&token));
+    assert_eq!((scene.status().as_str(), scene.service.refreshes.get()), ("revoked", 4));
+
+    // Where refresh tokens stay, nothing is uncertain.
+    let scene = Scene::new(false, 0);
+    let (browser, _) = scene.connected();
+    scene.due();
+    let token = scene.agents_token(&browser);
+    scene.service.loses.set(1);
+    assert_eq!(scene.lease(&token).status, 502);
+    assert_eq!(scene.status(), "degraded");
+    scene.hub.clock.advance(6);
+    scene.lease(&token).expect(200);
+    assert_eq!(scene.status(), "active");
+}
+
+#[test]
+fn a_service_that_is_down_destroys_nothing_and_what_still_lives_is_used() {
+    for down in [
+        Scripted::failure(FetchError::Unreachable),
+        Scripted::failure(FetchError::Timeout),
+        Scripted::json(503, json!({})),
+        Scripted::json(429, json!({"error": "rate_limited"})),
+        Scripted::answer(500, "text/html", "<h1>words-of-the-service</h1>"),
+        Scripted::json(400, json!({"error": "some_error_nobody_knows"})),
+    ] {
+        let scene = Scene::new(true, 0);
+        let (browser, _) = scene.connected();
+        // Due, but alive for a minute.
+        scene.hub.clock.advance(3_540);
+        let token = scene.agents_token(&browser);
+        *scene.service.instead.borrow_mut() = Some(down.clone());
+        assert!(scene.lease(&token).expect(200).json()["expires_in"].as_i64().unwrap() <= 60);
+        assert_eq!(scene.status(), "degraded");
+        scene.hub.clock.advance(120);
+        let token = scene.agents_token(&browser);
+        assert_eq!(scene.lease(&token).status, 502);
+        let asked = scene.hub.fetch.requests().len();
+        assert_eq!(scene.lease(&token).status, 502);
+        assert_eq!(scene.hub.fetch.requests().len(), asked, "it is left alone for a while");
+        *scene.service.instead.borrow_mut() = None;
+        scene.hub.clock.advance(6);
+        assert!(scene.service.takes(&scene.lease(&token).expect(200).access_token()));
+        assert_eq!((scene.status().as_str(), scene.service.reused.get()), ("active", 0));
+    }
+}
+
+#[test]
+fn what_the_service_refuses_says_what_becomes_of_the_account() {
+    for (error, status) in [
+        ("invalid_grant", "revoked"),
+        ("token_expired", "expired"),
+        ("consent_required", "consent_withdrawn"),
+        ("invalid_scope", "scope_lost"),
+        ("invalid_client", "client_misconfigured"),
+    ] {
+        let scene = Scene::new(true, 0);
+        let (browser, _) = scene.connected();
+        scene.due();
+        let token = scene.agents_token(&browser);
+        *scene.service.instead.borrow_mut() = Some(Scripted::json(400, json!({"error": error})));
+        url(&scene.lease(&token));
+        *scene.service.instead.borrow_mut() = None;
+        assert_eq!(scene.status(), status);
+        let event = scene.hub.events_of("account.changed").pop().unwrap();
+        assert_eq!((&event["reason"], &event["detail"]), (&json!(status), &json!(error)));
+        let asked = scene.hub.fetch.requests().len();
+        url(&scene.lease(&token));
+        assert_eq!(scene.hub.fetch.requests().len(), asked, "{status}: it is not asked again");
+        assert!(browser.get("/t/main/me").expect(200).text.contains("connect"), "{status}");
+    }
+}
+
+#[test]
+fn a_link_is_for_one_person_one_connection_one_browser_and_a_while() {
+    let scene = Scene::new(true, 0);
+    let browser = Browser::new(&scene.hub);
+    let token = scene.agents_token(&browser);
+    let link = url(&scene.lease(&token));
+    // Another person of the same tenant.
+    scene.hub.db.execute("UPDATE users SET id = id");
+    let (path, sealed) = link.split_once('?').unwrap();
+    assert_eq!(browser.get(&format!("{}?{sealed}", path.replace("/chat", "/other"))).status, 404);
+    assert_eq!(browser.get(&format!("{path}?request=x")).status, 403);
+    // Nobody is signed in: the page to sign in comes first, and leads back.
+    let stranger = Browser::new(&scene.hub);
+    let page = stranger.get(&link).expect(200);
+    let back = stranger.sign_in(&page).expect(200);
+    assert!(back.text.contains("Post messages"), "{}", back.text);
+    // The way back in another browser, or in another session, connects nothing.
+    let back = scene.service.allow(&scene.leave(&browser, &link), "ada@chat");
+    assert_eq!(stranger.get(&back).status, 403);
+    browser.forget("__Host-writ~main");
+    assert_eq!(browser.get(&back).status, 403);
+    assert!(scene.hub.db.query("SELECT id FROM connected_accounts").is_empty());
+    scene.hub.clock.advance(1_801);
+    assert_eq!(stranger.get(&link).status, 403);
+}
+
+#[test]
+fn another_account_takes_the_place_of_one_only_if_the_person_says_so() {
+    let scene = Scene::new(true, 0);
+    let (browser, token) = scene.connected();
+    let again = "/t/main/connect/chat";
+    let other = scene.connect(&browser, again, "eve@chat").expect(200);
+    assert!(other.text.contains("ada@chat") && other.text.contains("eve@chat"), "{}", other.text);
+    assert_eq!(scene.service.revoked.borrow().len(), 1, "what nobody keeps is revoked");
+    assert_eq!(scene.row()["name"], "ada@chat");
+    let fields = [("tag", field(&other, "tag")), ("request", field(&other, "request")), ("replace", "1".to_owned())];
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let going = browser.post(again, &fields).expect(200);
+    let to = going.header("refresh").unwrap().strip_prefix("0;url=").unwrap().to_owned();
+    browser.get(&scene.service.allow(&to, "eve@chat")).expect(200);
+    assert_eq!(scene.row()["name"], "eve@chat");
+    scene.lease(&token).expect(200);
+    // The same account again asks nothing.
+    scene.connect(&browser, again, "eve@chat").expect(200);
+}
+
+#[test]
+fn what_was_granted_is_kept_beside_what_was_asked_and_more_is_asked_for_by_a_link() {
+    let scene = Scene::new(true, 0);
+    scene.service.refuses.borrow_mut().push("chat:write".to_owned());
+    let browser = Browser::new(&scene.hub);
+    let token = scene.agents_token(&browser);
+    let done = scene.connect(&browser, &url(&scene.lease(&token)), "ada@chat").expect(200);
+    assert!(done.text.contains("chat:write"), "{}", done.text);
+    assert_eq!(
+        (&scene.row()["scope_asked"], &scene.row()["scope"]),
+        (&json!("chat:read chat:write"), &json!("chat:read"))
+    );
+    assert_eq!(scene.lease(&token).expect(200).json()["scope"], "chat:read");
+    let more = scene.call(&token, &[("scope", "chat:write")]).send();
+    scene.service.refuses.borrow_mut().clear();
+    scene.connect(&browser, &url(&more), "ada@chat").expect(200);
+    assert_eq!(
+        scene.call(&token, &[("scope", "chat:write")]).send().expect(200).json()["scope"],
+        "chat:read chat:write"
+    );
+}
+
+#[test]
+fn the_person_sees_the_account_and_disconnects_it_and_the_service_is_told() {
+    let scene = Scene::new(true, 0);
+    let (browser, token) = scene.connected();
+    let lease = scene.lease(&token).expect(200).access_token();
+    let page = browser.get("/t/main/me").expect(200);
+    assert!(page.text.contains("ada@chat"), "{}", page.text);
+    let id = scene.row()["id"].as_str().unwrap().to_owned();
+    let fields = [("tag", field(&page, "tag")), ("disconnect", id.clone())];
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    browser.post("/t/main/me", &fields).expect(200);
+    assert_eq!(scene.service.revoked.borrow().len(), 1);
+    url(&scene.lease(&token));
+    assert!(!lease.is_empty() && scene.hub.db.query("SELECT id FROM connected_accounts").is_empty());
+    assert_eq!(scene.hub.events_of("account.disconnected").len(), 1);
+    browser.post("/t/main/me", &fields).expect(404);
+}
+
+#[test]
+fn tokens_of_one_account_do_not_open_in_the_place_of_another() {
+    let scene = Scene::new(true, 0);
+    let (_, token) = scene.connected();
+    scene.lease(&token).expect(200);
+    for change in ["owner = 'somebody'", "generation = generation + 1", "id = 'another'"] {
+        let before = scene.row();
+        scene.hub.db.execute(&format!("UPDATE connected_accounts SET {change}"));
+        scene.hub.db.execute(&format!("UPDATE connected_accounts SET owner = '{}'", before["owner"].as_str().unwrap()));
+        scene.hub.restart();
+        let reply = scene.lease(&token);
+        assert!(matches!(reply.status, 500 | 200), "{change}: {reply:?}");
+        if change != "owner = 'somebody'" {
+            assert_eq!(reply.status, 500, "{change}");
+        }
+        scene.hub.db.execute(&format!(
+            "UPDATE connected_accounts SET id = '{}', generation = {}",
+            before["id"].as_str().unwrap(),
+            before["generation"]
+        ));
+    }
+}
+
+/// A request that is refused for that reason.
+pub fn provoke(reason: writ::error::Reason) -> Reply {
+    use writ::error::Reason;
+    let scene = Scene::new(true, 0);
+    let browser = Browser::new(&scene.hub);
+    let token = scene.agents_token(&browser);
+    let refused = scene.lease(&token);
+    let link = url(&refused);
+    match reason {
+        Reason::ConnectionNeeded => refused,
+        Reason::OtherPerson => {
+            scene.hub.db.execute("UPDATE users SET id = 'another'; UPDATE sessions SET user = 'another'");
+            scene.hub.restart();
+            browser.get(&link)
+        }
+        Reason::NoSuchService => browser.get("/t/main/connect/nothing"),
+        Reason::ConnectExpired => browser.get("/t/main/connect/callback?code=x&state=x"),
+        Reason::ConnectDeclined => {
+            let back = scene.service.allow(&scene.leave(&browser, &link), "ada@chat");
+            browser.get(&back.replace("code=", "error=access_denied&x="))
+        }
+        Reason::ConnectFailed => {
+            let back = scene.service.allow(&scene.leave(&browser, &link), "ada@chat");
+            *scene.service.instead.borrow_mut() = Some(Scripted::json(503, json!({})));
+            browser.get(&back)
+        }
+        other => panic!("{other:?}"),
+    }
+}
