@@ -74,6 +74,21 @@ pub enum AccountStatus {
 }
 
 impl AccountStatus {
+    /// Every one.
+    pub const ALL: [Self; 11] = [
+        Self::Active,
+        Self::Refreshing,
+        Self::Degraded,
+        Self::Uncertain,
+        Self::Revoked,
+        Self::Expired,
+        Self::ConsentWithdrawn,
+        Self::ScopeLost,
+        Self::AccountChanged,
+        Self::ClientMisconfigured,
+        Self::Disabled,
+    ];
+
     /// The name on the wire.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -121,19 +136,7 @@ mod tests {
 
     #[test]
     fn a_status_has_one_name_in_storage_and_on_the_wire() {
-        for status in [
-            AccountStatus::Active,
-            AccountStatus::Refreshing,
-            AccountStatus::Degraded,
-            AccountStatus::Uncertain,
-            AccountStatus::Revoked,
-            AccountStatus::Expired,
-            AccountStatus::ConsentWithdrawn,
-            AccountStatus::ScopeLost,
-            AccountStatus::AccountChanged,
-            AccountStatus::ClientMisconfigured,
-            AccountStatus::Disabled,
-        ] {
+        for status in AccountStatus::ALL {
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }
     }

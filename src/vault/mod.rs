@@ -26,3 +26,4 @@ pub mod service;
 pub use connections::{Draft, create, kill, remove, update};
 pub use envelope::kv_prefix;
 pub use lease::{Granted, Request, Trail, lease};
+pub use provider::oauth2::{NEVER, Owner};

@@ -11,7 +11,7 @@ use super::admin::policies::{self, Policies};
 use super::admin::resources::{self, Resources};
 use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
-use super::admin::{consents, events, identities, keys, kill, metrics, passkeys, registration_tokens};
+use super::admin::{accounts, consents, events, identities, keys, kill, metrics, passkeys, registration_tokens};
 use super::oauth::{device_authorization, discovery, introspect, par, register, revoke, status_list, token, userinfo};
 use super::pages::{authorize, callback, connect, device, me, passkey, sign_in};
 use super::router::Gives::{Document, Html, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged, Text};
@@ -175,6 +175,10 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/admin/connections/{name}/suspend" Admin Admin(|call| kill::suspend(call, Stoppable::Connection)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a connection until it is resumed";
     Post "/t/{tenant}/admin/connections/{name}/resume" Admin Admin(connections::resume), Takes::Nothing => 200 Tagged(&connections::CONNECTION), [409], "Let a suspended connection go on";
     Post "/t/{tenant}/admin/connections/{name}/kill" Admin Admin(|call| kill::kill(call, Stoppable::Connection)), Takes::Nothing => 200 One(&RECEIPT), [409], "Stop a connection for good and make its secret unreadable";
+
+    Get "/t/{tenant}/admin/connections/{name}/accounts" Broker Admin(accounts::list), Page(&[]) => 200 Many(&accounts::ACCOUNT), [], "List the accounts that people have connected; never their tokens";
+    Delete "/t/{tenant}/admin/connections/{name}/accounts/{id}" Broker Admin(accounts::delete), Takes::Nothing => 204 Gives::Nothing, [], "Disconnect an account; its tokens are revoked at the service";
+    Post "/t/{tenant}/admin/connections/{name}/connect" Broker Admin(accounts::link), Json(&accounts::CONNECT) => 200 One(&accounts::LINK), [], "Make a link on which a person connects an account";
 
     Get "/t/{tenant}/admin/keys" Token Admin(keys::list), Takes::Nothing => 200 Many(&keys::KEY), [], "List the signing keys that are published";
     Post "/t/{tenant}/admin/keys/rotate" Token Admin(keys::rotate), Takes::Nothing => 200 Many(&keys::KEY), [409], "Let the next keys sign";

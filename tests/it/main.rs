@@ -8,6 +8,7 @@
 //! | [`routes`] | every URL, over doubles that can fail, lag and race |
 //! | [`faults`], [`reasons`] | what is lost, slow or down; every refusal |
 //! | [`conformance`] | what anybody can check from outside: in process, or at `BASE_URL` |
+//! | [`catalogue`] | the services that the vault knows, and their page |
 //! | [`cookbook`] | the page about policies, and the policies on it |
 //! | [`store`] | the guards of statements |
 //! | [`vendor`] | the stand-ins in `vendor/` |
@@ -23,6 +24,7 @@
 )]
 
 mod architecture;
+mod catalogue;
 mod conformance;
 mod cookbook;
 mod faults;

@@ -11,6 +11,7 @@
 //!    nothing is none.
 //! 5. No answer is cached, or changed on its way (RFC 9111 §5.2.2.5, §5.2.2.6): its `ETag` is that of its bytes.
 
+pub mod accounts;
 pub mod aggregate;
 pub mod clients;
 pub mod connections;

@@ -1,0 +1,112 @@
+//! `admin/connections/{name}/accounts` and `…/connect`: the accounts that people have connected, and links to connect more.
+
+use super::page::page;
+use crate::directory::users;
+use crate::error::{Reason, Result};
+use crate::model::{AccountStatus, ConnectedAccount};
+use crate::oauth::Scope;
+use crate::store;
+use crate::vault::accounts;
+use crate::vault::connect::{self, Wanted};
+use crate::vault::{NEVER, Owner};
+use crate::web::schema::objects::{ID, SLUG};
+use crate::web::schema::{Kind, SCOPE, members, object, sent};
+use crate::web::{AdminCall, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+const STATUSES: Kind = Kind::Words("AccountStatus", || AccountStatus::ALL.map(AccountStatus::as_str).to_vec());
+
+object!(
+    /// An account at a service, without its tokens.
+    ACCOUNT = "ConnectedAccount" [members![
+        must "id" Kind::Word,
+        may "user" Kind::Word,
+        may "label" Kind::Word,
+        must "account" Kind::Word,
+        must "scope_asked" Kind::Word,
+        must "scope" Kind::Word,
+        must "status" STATUSES,
+        may "access_token_expires_at" Kind::Time,
+        must "created_at" Kind::Time,
+        must "updated_at" Kind::Time,
+    ]]
+);
+
+object!(
+    /// Who connects which account.
+    CONNECT = "NewConnectLink" [members![
+        may "user" ID,
+        may "label" SLUG,
+        may "scope" SCOPE,
+    ]]
+);
+
+object!(
+    /// A link that was just made.
+    LINK = "ConnectLink" [members![must "connect_url" Kind::Word]]
+);
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default)]
+    user: Option<String>,
+    #[serde(default)]
+    label: String,
+    #[serde(default)]
+    scope: Option<String>,
+}
+
+fn view(account: &ConnectedAccount, now: i64) -> Value {
+    let mut members = json!({
+        "id": account.id, "account": account.name, "scope_asked": account.scope_asked, "scope": account.scope,
+        "status": account.standing(now).as_str(), "created_at": account.created_at, "updated_at": account.updated_at,
+    });
+    let user = (!account.owner.is_empty()).then(|| account.owner.as_str().into());
+    let label = (!account.label.is_empty()).then(|| account.label.as_str().into());
+    let expires = (account.expires_at < NEVER).then(|| account.expires_at.into());
+    for (name, value) in [("user", user), ("label", label), ("access_token_expires_at", expires)] {
+        if let (Some(members), Some(value)) = (members.as_object_mut(), value) {
+            members.insert(name.to_owned(), value);
+        }
+    }
+    members
+}
+
+/// Lists the accounts of a connection, the oldest first.
+pub async fn list(call: AdminCall<'_>) -> Result<Response> {
+    let (cx, name, page) = (call.cx, call.id(0)?, page(call, &[])?);
+    cx.one(store::connections::get(&cx.tenant.id, name)).await?.ok_or(Reason::NotFound)?;
+    let found = cx.all(store::accounts::of_connection(&cx.tenant.id, name, page.after(), page.rows())).await?;
+    Ok(page.of(found, |account| (account.id.clone(), view(&account, cx.now.seconds()))))
+}
+
+/// Disconnects an account; its tokens are revoked at the service.
+pub async fn delete(call: AdminCall<'_>) -> Result<Response> {
+    let (cx, name) = (call.cx, call.id(0)?);
+    let account = cx.one(store::accounts::get(&cx.tenant.id, call.id(1)?)).await?;
+    let account = account.filter(|account| account.connection == name).ok_or(Reason::NotFound)?;
+    accounts::disconnect(cx, &account, Some(call.admin)).await?;
+    Ok(Response::empty(204))
+}
+
+/// Makes a link: for a user, or for the tenant's own account, which whoever opens the link connects.
+pub async fn link(call: AdminCall<'_>) -> Result<Response> {
+    let (cx, name) = (call.cx, call.id(0)?);
+    let Body { user, label, scope } = sent(call.request)?.read_plain(&CONNECT).await?;
+    let found = connect::find(cx, name).await.map_err(|_| Reason::NotFound)?;
+    let user = match (found.settings.owner, user) {
+        (Owner::User, Some(user)) => Some(users::find(cx, &user).await?.id),
+        (Owner::Tenant, None) => None,
+        (Owner::User, None) => {
+            return Err(Reason::InvalidField.because("`user` is missing: each user has their own account"));
+        }
+        (Owner::Tenant, Some(_)) => {
+            return Err(Reason::InvalidField.because("`user` is set, and the connection has one account of the tenant"));
+        }
+    };
+    let scopes = scope.and_then(|text| Scope::parse(&text)).map(|scope| scope.to_vec()).unwrap_or_default();
+    let owner = user.clone().unwrap_or_default();
+    let wanted = Wanted { connection: name.to_owned(), user, owner, label, scopes, client: None };
+    Ok(Response::json(200, &json!({"connect_url": connect::link(cx, &wanted)?})))
+}
