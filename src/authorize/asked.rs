@@ -8,15 +8,13 @@ use crate::directory::resources;
 use crate::error::{Error, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::{Client, ResourceBody, Status};
+use crate::oauth::scope::IDENTITY;
 use crate::oauth::{AuthorizationDetail, Scope, pkce, redirect};
 use crate::registration;
 use crate::store::consents::Parties;
 use crate::tokens::{self, Requested, Target};
 use serde_json::json;
 use std::rc::Rc;
-
-/// The scopes about the person (OpenID Connect Core §5.4), and the one that asks for refresh tokens (§11), which are given anyway.
-pub const IDENTITY: &[&str] = &["openid", "profile", "email", "offline_access"];
 
 /// What a request asks for, once it is known to be sound.
 pub struct Asked {

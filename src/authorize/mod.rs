@@ -27,7 +27,7 @@ pub mod par;
 mod request;
 mod steps;
 
-pub use asked::{Asked, IDENTITY};
+pub use asked::Asked;
 pub use consent::{Choice, Decision, Duration, approve, refuse};
 pub use entry::{answer, arrived, run};
 pub use lines::{Line, Possible};

@@ -22,7 +22,7 @@ use std::rc::Rc;
 /// How many bytes one generation holds.
 const GENERATION: usize = 24 * 1024 * 1024;
 /// How many changes an isolate catches up with; beyond that it drops all that it has of the tenant.
-const CAUGHT_UP: i64 = 500;
+pub const CAUGHT_UP: i64 = 500;
 /// How many locks of a tenant are remembered.
 const LOCKS: usize = 1_000;
 /// The weight of an entry besides its key and its value, in bytes.

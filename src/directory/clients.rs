@@ -9,7 +9,7 @@ use super::issuers::WorkloadsKey;
 use super::quotas::quota;
 use super::{Creation, changes};
 use crate::audit;
-use crate::context::cache::key;
+use crate::context::cache::{CAUGHT_UP, Key, key};
 use crate::context::{Change, Cx};
 use crate::crypto::Secret;
 use crate::error::{Fault, Reason, Result};
@@ -18,6 +18,7 @@ use crate::model::stop::StopTarget;
 use crate::model::{
     Client, ClientMetadata, Counted, Event, EventType, Registration, Status, Stoppable, StoredSecret, id,
 };
+use crate::ports::Sql;
 use crate::store;
 use std::rc::Rc;
 
@@ -138,12 +139,22 @@ pub async fn delete(cx: &Cx<'_>, client: &Client, by: &str) -> Result<()> {
         .always(store::clients::delete_orphaned_secrets(&cx.tenant.id, &client.id))
         .always(store::identities::retire_of_client(&cx.tenant.id, &client.id, cx.now.seconds()));
     // All of it: a client that is known by its document may come back under the same id.
+    let change = match client.registration {
+        Registration::MetadataDocument => change.always(stale_identities(cx, &client.id)),
+        Registration::Admin | Registration::Dynamic => change,
+    };
     let target = StopTarget { kind: Stoppable::Client, id: &client.id };
     let change = store::consents::cascade(&cx.tenant.id, target, -1).into_iter().fold(change, Change::always);
     match cx.commit(change).await? {
         true => Ok(()),
         false => Err(Reason::PreconditionFailed.into()),
     }
+}
+
+/// Has every isolate drop the identities of a removed client. Where those are more than an isolate catches up with, it drops all that it has.
+fn stale_identities(cx: &Cx<'_>, client: &str) -> Sql {
+    let prefix = IdentityKey(client, "").text();
+    store::changes::log_identities(&cx.tenant.id, client, prefix, CAUGHT_UP, cx.now.seconds())
 }
 
 /// A secret that is about to be added; it expires after so many seconds, or never.

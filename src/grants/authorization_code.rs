@@ -8,7 +8,6 @@
 
 use super::request::TokenRequest;
 use crate::authn::client::Authenticated;
-use crate::authorize::IDENTITY;
 use crate::cedar::Action;
 use crate::context::{Change, Cx};
 use crate::crypto::{Kind, is_well_formed, nonce, sha256};
@@ -16,6 +15,7 @@ use crate::error::{Fault, Reason, Result};
 use crate::model::consent::{CodeBody, family_digest};
 use crate::model::event::Facts;
 use crate::model::{Code, Consent, RefreshFamily, Resource};
+use crate::oauth::scope::IDENTITY;
 use crate::oauth::{AuthorizationDetail, ResourceUri, Scope, pkce};
 use crate::revocation::families;
 use crate::store;

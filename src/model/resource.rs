@@ -154,6 +154,11 @@ impl ResourceBody {
                 all.push(format!("`scopes[{n}].name` is no scope token (RFC 6749 §3.3)"));
             } else if self.scopes.iter().take(n).any(|other| other.name == one.name) {
                 all.push(format!("`scopes[{n}].name` names `{}` a second time", one.name));
+            } else if scope::IDENTITY.contains(&&*one.name) {
+                all.push(format!(
+                    "`scopes[{n}].name` is a scope of OpenID Connect: choose another name than `{}`",
+                    one.name
+                ));
             }
             let texts = [Some(&one.description), one.tool.as_ref()];
             if texts.into_iter().flatten().any(|text| text.chars().count() > MAX_TEXT) {

@@ -7,6 +7,9 @@ use std::fmt;
 pub const MAX_LENGTH: usize = 6 * 1024;
 /// The most tokens of one scope.
 pub const MAX_TOKENS: usize = 100;
+/// The scopes about the person (OpenID Connect Core §5.4), and the one that asks for refresh tokens (§11), which are given anyway. No resource has
+/// one of that name.
+pub const IDENTITY: &[&str] = &["openid", "profile", "email", "offline_access"];
 
 /// An ordered set of scope tokens, without repetition.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

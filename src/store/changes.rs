@@ -19,6 +19,21 @@ pub fn log(tenant: &str, keys: String, now: i64) -> Sql {
     )
 }
 
+/// Writes the keys of the identities of a client that is not there any more, `limit` at the most, under the newest sequence number: each begins with
+/// `prefix` and ends with its subject.
+pub fn log_identities(tenant: &str, client: &str, prefix: String, limit: i64, now: i64) -> Sql {
+    sql!(
+        "INSERT INTO changes (tenant, seq, key, at) SELECT t.id, t.epoch, ?3 || i.subject, ?5 FROM tenants t \
+         JOIN identities i ON i.tenant = t.id AND i.client = ?2 WHERE t.id = ?1 \
+         AND NOT EXISTS (SELECT 1 FROM clients WHERE tenant = ?1 AND id = ?2) LIMIT ?4 ON CONFLICT DO NOTHING",
+        tenant,
+        client,
+        prefix,
+        limit,
+        now
+    )
+}
+
 /// The keys of the changes after `seq`, in their order; none after nothing.
 pub fn since(tenant: &str, seq: Option<i64>, limit: i64) -> Query<(i64, String)> {
     query!(

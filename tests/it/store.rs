@@ -190,6 +190,12 @@ fn changes_of_clients_are_refused_by_version_status_and_number() {
             "UPDATE clients SET id = 'other'",
             "UPDATE clients SET id = 'c'",
         ),
+        case(
+            "log_identities: the client is there",
+            changes::log_identities(T, "c", "identity/1/c/".to_owned(), 5, NOW),
+            "UPDATE clients SET id = 'other'",
+            "UPDATE clients SET id = 'c'",
+        ),
     ]);
 }
 

@@ -1,6 +1,6 @@
 //! The page on which a person decides about a client.
 
-use super::layout::Page;
+use super::layout::{self, Page};
 use super::paths;
 use super::texts::{Language, Texts};
 use crate::authn::people::Person;
@@ -39,7 +39,7 @@ pub fn page(
     let title = words.join(" ").trim_end().to_owned();
     let content = html! {
         h1 { (title) }
-        @if let Some(problem) = problem { p.warn role="alert" lang="en" { (problem.wire().description) } }
+        @if let Some(reason) = problem { (layout::problem(reason, language)) }
         (known(texts, (&client.id, client.registration)))
         dl {
             dt { (texts.at) } dd { (resource.resource) }

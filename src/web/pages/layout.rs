@@ -2,7 +2,7 @@
 
 use super::texts::Language;
 use crate::crypto::{b64, sha256};
-use crate::error::{Error, Fault};
+use crate::error::{Error, Fault, Reason};
 use crate::web::Response;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -64,6 +64,12 @@ fn words(text: &str) -> Markup {
             @if n % 2 == 1 { code { (part) } } @else { (part) }
         }
     }
+}
+
+/// What was wrong with the form of a page that comes again.
+pub fn problem(reason: Reason, language: Language) -> Markup {
+    let (description, of_it) = language.describe_refusal(reason);
+    html! { p.warn role="alert" lang=(of_it.tag()) { (words(description)) } }
 }
 
 /// The page of an error.

@@ -2,8 +2,8 @@
 //! API of authenticators has no other way. Its digest is in the policy of the page; it fills a field and sends the form.
 
 use super::cookies::{self, forget, keep, kept};
-use super::layout::{Page, hash};
-use super::texts::Texts;
+use super::layout::{self, Page, hash};
+use super::texts::{Language, Texts};
 use super::{authorize, consent, form, language, paths};
 use crate::authn::people::passkey::{self, Begun};
 use crate::authn::people::{invitation, passkey::NAME, passkey::SECONDS};
@@ -47,7 +47,7 @@ async fn ask(call: Call<'_>, request: Option<&str>, problem: Option<Reason>) -> 
         form method="post" action=(paths::sign_in(cx)) data-options=(begun.options) data-now=[problem.is_none().then_some("1")] {
             @if let Some(request) = request { input type="hidden" name="request" value=(request); }
             input type="hidden" name="provider" value=(NAME);
-            (rest(texts, &id, texts.passkey_use, problem))
+            (rest(language, &id, texts.passkey_use, problem))
         }
     };
     let page =
@@ -89,7 +89,7 @@ async fn invite(call: Call<'_>, user: &User, problem: Option<Reason>) -> Result<
         p { (texts.passkey_what) }
         form method="post" action=(call.request.path) data-options=(begun.options) {
             p { label for="name" { (texts.passkey_name) } input type="text" id="name" name="name" maxlength=(MAX_NAME); }
-            (rest(texts, &id, texts.passkey_set_up, problem))
+            (rest(language, &id, texts.passkey_set_up, problem))
         }
     };
     let page = Page { language, title: texts.passkey_set_up.to_owned(), content, form_targets: vec![] };
@@ -97,11 +97,12 @@ async fn invite(call: Call<'_>, user: &User, problem: Option<Reason>) -> Result<
 }
 
 /// What both forms end with; the button is shown by the script.
-fn rest(texts: &Texts, id: &str, button: &str, problem: Option<Reason>) -> Markup {
+fn rest(language: Language, id: &str, button: &str, problem: Option<Reason>) -> Markup {
+    let texts = language.texts();
     html! {
         input type="hidden" name="ceremony" value=(id);
         input type="hidden" name="credential";
-        @if let Some(reason) = problem { p.warn role="alert" lang="en" { (reason.wire().description) } }
+        @if let Some(reason) = problem { (layout::problem(reason, language)) }
         p.warn #failed role="alert" hidden { (texts.passkey_failed) }
         p.warn #unsupported role="alert" hidden { (texts.passkey_unsupported) }
         noscript { p.warn { (texts.passkey_script) } }

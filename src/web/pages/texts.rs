@@ -182,10 +182,18 @@ impl Language {
 impl Language {
     /// The text of an error, and the language that it is in.
     pub const fn describe(self, error: &Error) -> (&'static str, Self) {
-        let (english, german) = match error {
-            Error::Refused(refusal) => (refusal.reason.wire().description, in_german(refusal.reason)),
-            Error::Fault(fault) => (fault.wire().description, Some(fault_in_german(*fault))),
-        };
+        match error {
+            Error::Refused(refusal) => self.describe_refusal(refusal.reason),
+            Error::Fault(fault) => self.either(fault.wire().description, Some(fault_in_german(*fault))),
+        }
+    }
+
+    /// The text of a refusal, and the language that it is in.
+    pub const fn describe_refusal(self, reason: Reason) -> (&'static str, Self) {
+        self.either(reason.wire().description, in_german(reason))
+    }
+
+    const fn either(self, english: &'static str, german: Option<&'static str>) -> (&'static str, Self) {
         match (self, german) {
             (Self::German, Some(german)) => (german, Self::German),
             _ => (english, Self::English),

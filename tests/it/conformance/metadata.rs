@@ -140,3 +140,17 @@ fn every_resource_has_a_document_that_names_itself_its_issuer_and_its_scopes() {
     assert_eq!(body["scopes_supported"], json!(scopes));
     assert!(document(&hub)["protected_resources"].as_array().unwrap().contains(&json!(hub.resource)));
 }
+
+#[test]
+fn metadata_does_not_depend_on_the_host_that_a_request_names() {
+    let hub = Hub::open();
+    for path in METADATA_PATHS {
+        let asked = hub.ask("GET", path).header("host", "evil.example").header("x-forwarded-host", "evil.example");
+        let reply = asked.header("forwarded", "host=evil.example").header("x-forwarded-proto", "http").send();
+        assert!(!format!("{reply:?}").contains("evil.example"), "{path}: {reply:?}");
+        // A host may refuse a name that is not its own, but not give it away.
+        if reply.status == 200 {
+            assert_eq!(reply.json(), document(&hub), "{path}");
+        }
+    }
+}

@@ -3,8 +3,9 @@
 use crate::support::browser::{
     Browser, CALLBACK, DEVELOPMENT, VERIFIER, action, authorization, field, location, parameter,
 };
+use crate::support::call::decode;
 use crate::support::hub::RESOURCE;
-use crate::support::{Reply, Setup};
+use crate::support::{Effect, Port, Reply, Setup};
 use serde_json::{Value, json};
 use writ::error::Reason;
 
@@ -71,7 +72,7 @@ fn a_person_signs_in_allows_and_the_client_gets_tokens_that_last() {
     assert_eq!(parameter(&back, "iss").unwrap(), hub.issuer("main"));
     let tokens = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
     assert_eq!(text(&tokens, "scope"), "mcp:read openid profile");
-    let (_, id) = crate::support::call::decode(&text(&tokens, "id_token"));
+    let (_, id) = decode(&text(&tokens, "id_token"));
     assert_eq!(
         (id["aud"].as_str(), id["nonce"].as_str(), id["name"].as_str()),
         (Some(&*client), Some("n"), Some("Ada Demo"))
@@ -345,7 +346,7 @@ fn a_request_without_resource_means_the_one_that_has_its_scope() {
     let (client, browser) = (client(&hub), Browser::new(&hub));
     let tokens = redeem(&hub, &client, &browser.code(&authorization(&client, &[("scope", "mcp:read")]), &["mcp:read"]))
         .expect(200);
-    assert_eq!(crate::support::call::decode(&tokens.access_token()).1["aud"], RESOURCE);
+    assert_eq!(decode(&tokens.access_token()).1["aud"], RESOURCE);
     let refused = browser.get(&format!("/t/main/authorize?{}", authorization(&client, &[]))).expect(303);
     assert_eq!(parameter(&refused, "error").as_deref(), Some("invalid_target"));
 }
@@ -407,4 +408,182 @@ fn a_line_that_is_allowed_already_keeps_its_end_unless_its_own_field_says_otherw
     let more = [("decision", "allow"), ("duration", "once"), ("for mcp:read", "day")];
     browser.decide_for(&third, &["mcp:read", "mcp:write", "openid"], &more).expect(303);
     assert_eq!(until(), [None, Some(86_400)]);
+}
+
+/// The page for a request, where the person is signed in.
+fn page(browser: &Browser<'_>, client: &str, more: &[(&str, &str)]) -> Reply {
+    browser.get(&format!("/t/main/authorize?{}", authorization(client, more))).expect(200)
+}
+
+const ALLOW: [(&str, &str); 2] = [("decision", "allow"), ("duration", "month")];
+
+fn rows(hub: &Setup, table: &str) -> usize {
+    hub.db.query(&format!("SELECT 1 FROM {table} WHERE tenant = 'main'")).len()
+}
+
+#[test]
+fn who_refuses_in_one_window_what_was_allowed_in_another_meanwhile_is_believed() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let one = browser.sign_in(&page(&browser, &client, &[("scope", "mcp:read")])).expect(200);
+    let other = page(&browser, &client, &[("scope", "mcp:read")]);
+    let allowed = browser.decide(&other, &["mcp:read"]).expect(303);
+    let refused = browser.decide(&one, &[]).expect(303);
+    assert_eq!(parameter(&refused, "error").as_deref(), Some("access_denied"));
+    assert_eq!((parameter(&refused, "code"), rows(&hub, "codes")), (None, 1));
+    assert_eq!(hub.events_of("consent.refused").len(), 1);
+    // What the other window has allowed stands.
+    redeem(&hub, &client, &parameter(&allowed, "code").unwrap()).expect(200);
+}
+
+#[test]
+fn a_decision_that_fails_takes_no_line_back_and_one_that_holds_takes_it_back_as_two_events() {
+    for withdraws in [false, true] {
+        let hub = hub();
+        let (client, browser) = (client(&hub), Browser::new(&hub));
+        let asked = [("scope", "mcp:read mcp:write"), ("prompt", "consent")];
+        let both = ["mcp:read", "mcp:write"];
+        let tokens = redeem(&hub, &client, &browser.code(&authorization(&client, &asked), &both)).expect(200);
+        let server = super::introspection::Server::new(&hub, RESOURCE);
+        let consent = || hub.db.query("SELECT id, lines, version FROM consents WHERE tenant = 'main'");
+        let told = |kind: &str| hub.events_of(kind).len();
+        let before = (consent(), rows(&hub, "codes"), told("consent.granted"));
+        // One line is not ticked any more; or the only one that is, is for this time.
+        let more: &[(&str, &str)] = match withdraws {
+            false => &ALLOW,
+            true => &[ALLOW[0], ALLOW[1], ("for mcp:read", "once")],
+        };
+        let shown = page(&browser, &client, &asked);
+        hub.faults.fail_when(Port::Db, |call| call.text.contains("INTO codes"), Effect::Fails);
+        browser.decide_for(&shown, &["mcp:read"], more).expect(503);
+        hub.faults.heal();
+        assert_eq!((consent(), rows(&hub, "codes"), told("consent.granted")), before);
+        assert!(server.is_active(&tokens.access_token()));
+        let renewed = refresh(&hub, &client, &text(&tokens, "refresh_token"), &[]).expect(200);
+        assert_eq!(text(&renewed, "scope"), "mcp:read mcp:write");
+
+        let back = browser.decide_for(&shown, &["mcp:read"], more).expect(303);
+        let kinds = ["consent.narrowed", "consent.withdrawn", "consent.granted"].map(told);
+        assert_eq!(kinds, if withdraws { [0, 1, 2] } else { [1, 0, 2] });
+        assert_eq!(consent().len(), usize::from(!withdraws));
+        for old in [&tokens, &renewed] {
+            assert!(!server.is_active(&old.access_token()));
+        }
+        let renewed = refresh(&hub, &client, &text(&renewed, "refresh_token"), &[]);
+        match withdraws {
+            false => assert_eq!(text(&renewed.expect(200), "scope"), "mcp:read"),
+            true => assert_eq!(renewed.error(), "invalid_grant"),
+        }
+        let new = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+        assert_eq!(text(&new, "scope"), "mcp:read");
+        assert!(server.is_active(&new.access_token()));
+    }
+}
+
+/// Suspends the only user of `main`.
+fn suspend(hub: &Setup) -> crate::support::hub::Call<'_> {
+    let user = hub.db.query("SELECT id FROM users WHERE tenant = 'main'")[0]["id"].as_str().unwrap().to_owned();
+    hub.admin("POST", &format!("users/{user}/suspend"))
+}
+
+#[test]
+fn a_person_who_is_suspended_while_deciding_leaves_no_consent_and_no_code() {
+    for duration in ["month", "once"] {
+        let hub = hub();
+        let (client, browser) = (client(&hub), Browser::new(&hub));
+        let shown = browser.sign_in(&page(&browser, &client, &[])).expect(200);
+        // The isolate remembers the person as active.
+        suspend(&hub).on(&hub.isolate()).send().expect(200);
+        browser.decide_for(&shown, &["mcp:read"], &[ALLOW[0], ("duration", duration)]).expect(409);
+        assert_eq!((rows(&hub, "consents"), rows(&hub, "codes")), (0, 0), "{duration}");
+    }
+    // What was allowed before gives no code either.
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    browser.code(&authorization(&client, &[]), &["mcp:read"]);
+    suspend(&hub).on(&hub.isolate()).send().expect(200);
+    browser.get(&format!("/t/main/authorize?{}", authorization(&client, &[]))).expect(409);
+    assert_eq!(rows(&hub, "codes"), 1);
+}
+
+#[test]
+fn of_a_decision_and_a_suspension_at_once_the_decision_is_first_or_nothing_is_left_of_it() {
+    let mut outcomes = std::collections::BTreeMap::<u16, u32>::new();
+    for seed in 0..40 {
+        let hub = hub();
+        let (client, browser) = (client(&hub), Browser::new(&hub));
+        let shown = browser.sign_in(&page(&browser, &client, &[])).expect(200);
+        let stop = suspend(&hub).on(&hub.isolate()).future();
+        let replies = hub.together(seed, vec![browser.deciding(&shown, &["mcp:read"], &ALLOW).future(), stop]);
+        replies[1].clone().expect(200);
+        let reply = &replies[0];
+        *outcomes.entry(reply.status).or_default() += 1;
+        let left = usize::from(reply.status == 303);
+        assert_eq!((rows(&hub, "consents"), rows(&hub, "codes")), (left, left), "{seed}: {reply:?}");
+        assert_eq!(hub.events_of("consent.granted").len(), left, "{seed}");
+        if let Some(code) = parameter(reply, "code") {
+            hub.clock.advance(6);
+            assert_eq!(redeem(&hub, &client, &code).error(), "invalid_grant", "{seed}");
+        }
+    }
+    assert!(outcomes.len() > 1, "one of the two always came first: {outcomes:?}");
+}
+
+/// OpenID Connect Discovery §3.
+#[test]
+fn an_id_token_has_the_algorithm_that_metadata_names_whatever_access_tokens_are_signed_with() {
+    for alg in ["ES256", "RS256"] {
+        let hub = Setup::with(&[DEVELOPMENT]);
+        hub.create_resource(json!({"token_signing_alg": alg}));
+        hub.put_policy("all", r#"permit(principal, action == Action::"issue", resource);"#);
+        let (client, browser) = (client(&hub), Browser::new(&hub));
+        let query = authorization(&client, &[("scope", "mcp:read openid")]);
+        let tokens = redeem(&hub, &client, &browser.code(&query, &["mcp:read", "openid"])).expect(200);
+        assert_eq!(decode(&tokens.access_token()).0["alg"], alg);
+        let header = decode(&text(&tokens, "id_token")).0;
+        let metadata = hub.call("GET", "/t/main/.well-known/openid-configuration").send().expect(200).json();
+        assert_eq!(metadata["id_token_signing_alg_values_supported"], json!([header["alg"]]), "{alg}");
+        let keys = hub.call("GET", "/t/main/jwks.json").send().expect(200).json();
+        let key = keys["keys"].as_array().unwrap().iter().find(|key| key["kid"] == header["kid"]).unwrap();
+        assert_eq!(key["alg"], header["alg"]);
+    }
+}
+
+#[test]
+fn a_page_that_refuses_speaks_the_language_of_the_browser_where_a_person_can_do_something_about_it() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let ask = |more: &[(&str, &str)], language: &str| {
+        let call = hub.call("GET", &format!("/t/main/authorize?{}", authorization(&client, more)));
+        browser.send(call.header("accept-language", language))
+    };
+    let unknown = [("client_id", "nobody")];
+    let german = ask(&unknown, "de-AT,de;q=0.9,en;q=0.8").expect(400);
+    for part in
+        ["<html lang=\"de\">", "Das hat nicht geklappt", "<p lang=\"de\">Die Anwendung (<code>client_id</code>)"]
+    {
+        assert!(german.text.contains(part), "{part}: {}", german.text);
+    }
+    assert!(!german.text.contains("names no application"), "{}", german.text);
+    let english = ask(&unknown, "en").expect(400);
+    for part in ["<html lang=\"en\">", "<p lang=\"en\"><code>client_id</code> names no application"] {
+        assert!(english.text.contains(part), "{part}: {}", english.text);
+    }
+    // What only a developer meets has no German text, and says so.
+    let call = hub.call("DELETE", "/t/main/authorize").header("accept-language", "de");
+    let developers = browser.send(call).expect(405);
+    assert!(developers.text.contains("<html lang=\"de\">") && developers.text.contains("<p lang=\"en\">"));
+    // A fault is told in German too.
+    hub.faults.fail(Port::Db);
+    let call = hub.call("GET", "/t/main/authorize").on(&hub.isolate()).header("accept-language", "de");
+    assert!(browser.send(call).expect(503).text.contains("<p lang=\"de\">Versuchen Sie es gleich noch einmal"));
+    hub.faults.heal();
+    // So is what is wrong with a form whose page comes again.
+    let shown = browser.sign_in(&ask(&[], "de"));
+    let nothing = browser.deciding(&shown, &[], &[("decision", "allow")]).header("accept-language", "de").send();
+    assert!(
+        nothing.clone().expect(400).text.contains("role=\"alert\" lang=\"de\">Nichts ist angekreuzt"),
+        "{}",
+        nothing.text
+    );
 }

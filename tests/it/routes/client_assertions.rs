@@ -605,7 +605,7 @@ fn a_lease_takes_an_assertion_of_the_resource_server_too() {
 fn an_assertion_proves_its_client_at_every_endpoint_where_a_client_authenticates() {
     let scene = Scene::new();
     let token = scene.try_claims(json!({})).access_token();
-    for path in ["token", "introspect", "revoke", "connections/warehouse/token"] {
+    for path in ["token", "introspect", "revoke", "connections/warehouse/token", "par", "device_authorization"] {
         let ask = |assertion: String| {
             let form = [
                 ("client_assertion_type", JWT_BEARER),

@@ -616,3 +616,110 @@ fn the_worker_lets_the_platform_guard_what_a_name_resolves_to() {
     let settings = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/wrangler.toml")).unwrap();
     assert!(settings.contains("global_fetch_strictly_public"));
 }
+
+#[test]
+fn a_client_id_on_this_deployment_is_fetched_by_nobody() {
+    let hub = super::authorize::permitting(Setup::new());
+    hub.fetch.answer(|_| Scripted::json(200, document()));
+    for own in ["https://id.example/x", "https://id.example/t/main/jwks.json", "https://id.example./x"] {
+        let refused = ask(&Browser::new(&hub), own, &[]).expect(400);
+        assert_eq!(refused.header("location"), None, "{own}");
+    }
+    assert_eq!(hub.fetch.requests().len(), 0);
+    ask(&Browser::new(&hub), CLIENT, &[]).expect(200);
+}
+
+/// RFC 9126 §6.
+#[test]
+fn a_client_whose_document_asks_for_pushed_requests_connects_once_without_and_pushes_from_then_on() {
+    let (hub, web) = hub();
+    web.document(json!({"require_pushed_authorization_requests": true}));
+    let browser = Browser::new(&hub);
+    let push = || {
+        let call = hub.call("POST", "/t/main/par").header("content-type", "application/x-www-form-urlencoded");
+        call.body(query(CLIENT, &[])).send()
+    };
+    // Nobody has let it in yet.
+    assert_eq!(push().expect(401).error(), "invalid_client");
+    let page = browser.sign_in(&ask(&browser, CLIENT, &[]).expect(200)).expect(200);
+    let back = browser.decide(&page, &["mcp:read"]).expect(303);
+    redeem(&hub, CLIENT, &parameter(&back, "code").unwrap(), &[]).expect(200);
+    // Now it is stored.
+    let direct = ask(&browser, CLIENT, &[]).expect(303);
+    assert_eq!((parameter(&direct, "error").as_deref(), parameter(&direct, "code")), (Some("invalid_request"), None));
+    let uri = text(&push().expect(201), "request_uri");
+    let pair = [("client_id", CLIENT), ("request_uri", &uri)];
+    let named = form_urlencoded::Serializer::new(String::new()).extend_pairs(pair).finish();
+    let back = browser.get(&format!("/t/main/authorize?{named}")).expect(303);
+    redeem(&hub, CLIENT, &parameter(&back, "code").unwrap(), &[]).expect(200);
+}
+
+/// A client assertion of [`CLIENT`] by that key.
+fn proof(hub: &Setup, key: &Signer, jti: &str) -> [(&'static str, String); 2] {
+    let now = hub.clock.now().seconds();
+    let claims =
+        json!({"iss": CLIENT, "sub": CLIENT, "aud": hub.issuer("main"), "iat": now, "exp": now + 60, "jti": jti});
+    let kind = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+    [("client_assertion_type", kind.to_owned()), ("client_assertion", key.jwt(json!({"kid": "k"}), &claims))]
+}
+
+#[test]
+fn a_proved_client_of_a_domain_that_is_denied_is_refused_by_name_and_counted_against_nobody() {
+    let (hub, web) = hub();
+    let key = Signer::new(Alg::Es256, 1);
+    web.document(json!({"token_endpoint_auth_method": "private_key_jwt", "jwks": key.jwks("k")}));
+    let code = Browser::new(&hub).code(&query(CLIENT, &[]), &["mcp:read"]);
+    let proved = |jti: &str| proof(&hub, &key, jti);
+    let redeemed = redeem(&hub, CLIENT, &code, &proved("0").each_ref().map(|(name, value)| (*name, value.as_str())));
+    let token = text(&redeemed.expect(200), "refresh_token");
+    set_rules(&hub, json!({"domains_denied": ["app.example"]}));
+    let refreshed = |jti: &str| {
+        let [kind, assertion] = proved(jti);
+        let form = [
+            ("grant_type", "refresh_token"),
+            ("refresh_token", &*token),
+            (kind.0, &*kind.1),
+            (assertion.0, &*assertion.1),
+        ];
+        hub.call("POST", "/t/main/token").form(&form).send()
+    };
+    let before = hub.events_of("token.refused").len();
+    assert_eq!(refreshed("1").expect(401).error(), "invalid_client");
+    let refused = hub.events_of("token.refused").split_off(before);
+    assert_eq!(refused.len(), 1, "{refused:?}");
+    let event = &refused[0];
+    assert_eq!((&event["client"], &event["reason"]), (&json!(CLIENT), &json!("ClientNotActive")));
+    assert_eq!(event["detail"], "its domain is not let in");
+    (0..120).for_each(|n| drop(refreshed(&format!("again {n}")).expect(401)));
+    assert!(hub.db.query("SELECT 1 FROM failures").is_empty());
+    set_rules(&hub, json!({}));
+    refreshed("2").expect(200);
+}
+
+/// docs/decisions.md 102. Whether an isolate hears of it does not depend on how many people had let the client in.
+#[test]
+fn a_client_that_was_removed_and_comes_back_gets_nothing_of_who_had_let_it_in_and_something_of_others() {
+    for others in [0, 600] {
+        let (hub, _) = hub();
+        let (ada, bob) = (Browser::new(&hub), Browser::new(&hub));
+        let made = hub.admin("POST", "users").json(&json!({"name": "Bob"})).send().expect(201).json();
+        ada.post("/t/main/sign-in", &[("provider", "demo")]).expect(303);
+        let [of_ada] = hub.db.query("SELECT id FROM sessions WHERE tenant = 'main'").try_into().unwrap();
+        bob.post("/t/main/sign-in", &[("provider", "demo")]).expect(303);
+        let id = of_ada["id"].as_str().unwrap();
+        hub.db.execute(&format!("UPDATE sessions SET user = '{}' WHERE id <> '{id}'", made["id"].as_str().unwrap()));
+        redeem(&hub, CLIENT, &ada.code(&query(CLIENT, &[]), &["mcp:read"]), &[]).expect(200);
+        hub.db.execute(&format!(
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= {others}) \
+             INSERT INTO identities (tenant, id, place, client, subject, registered_by, created_at, updated_at) \
+             SELECT 'main', 'a' || i, 1000 + i, '{CLIENT}', 'user_' || i, 'authorization_code', 1, 1 FROM n WHERE i <= {others}"
+        ));
+        let path = format!("clients/{ENCODED}");
+        hub.admin("DELETE", &path).on(&hub.isolate()).send().expect(204);
+        hub.clock.advance(6);
+        let again = redeem(&hub, CLIENT, &ada.code(&query(CLIENT, &[]), &["mcp:read"]), &[]);
+        assert_eq!(again.expect(400).error(), "invalid_grant", "{others}");
+        let token = redeem(&hub, CLIENT, &bob.code(&query(CLIENT, &[]), &["mcp:read"]), &[]).expect(200).access_token();
+        assert_eq!(crate::support::call::decode(&token).1["sub"], made["id"], "{others}");
+    }
+}

@@ -235,3 +235,20 @@ fn whichever_call_fails_or_loses_its_reply_a_decision_makes_one_code_at_most_wit
         }
     }
 }
+
+#[test]
+fn while_keys_or_the_identity_cannot_be_had_no_code_is_redeemed() {
+    for missing in ["signing_keys", "INTO identities"] {
+        let (hub, client, code) = issued();
+        hub.restart();
+        hub.faults.fail_when(Port::Db, move |call| call.text.contains(missing), Effect::Fails);
+        for _ in 0..2 {
+            redeem(&hub, &client, &code).expect(503);
+            assert_eq!(hub.db.query("SELECT claim FROM codes WHERE claim IS NOT NULL").len(), 0, "{missing}");
+        }
+        hub.faults.heal();
+        let tokens = redeem(&hub, &client, &code).expect(200);
+        refresh(&hub, &client, &text(&tokens, "refresh_token"), &[]).expect(200);
+        assert!(hub.events_of("code.replayed").is_empty(), "{missing}");
+    }
+}

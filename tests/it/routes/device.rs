@@ -339,3 +339,97 @@ pub fn provoke(reason: Reason) -> Reply {
         other => panic!("{other:?} is not provoked here"),
     }
 }
+
+/// RFC 9470 §4.
+#[test]
+fn a_line_that_needs_a_recent_sign_in_sends_the_person_to_one_before_the_page_of_the_device() {
+    let (hub, client, started) = waiting();
+    hub.put_policy("all", &super::pushed::after_a_sign_in("mcp:read"));
+    let (code, user_code) = (text(&started, "device_code"), text(&started, "user_code"));
+    let browser = Browser::new(&hub);
+    browser.post("/t/main/sign-in", &[("provider", "demo")]).expect(303);
+    let enter = || browser.post("/t/main/device", &[("user_code", &*user_code)]).expect(200);
+    hub.clock.advance(300);
+    assert!(enter().text.contains("name=\"decision\""), "recent enough");
+    hub.clock.advance(1);
+    let page = enter();
+    assert!(page.text.contains("name=\"provider\"") && !page.text.contains("name=\"decision\""), "{page:?}");
+    let asked = browser.sign_in(&page).expect(200);
+    assert!(asked.text.contains(&user_code) && asked.text.contains("name=\"decision\""), "{asked:?}");
+    browser.decide(&asked, &["mcp:read"]).expect(303);
+    assert_eq!(text(&poll(&hub, &client, &code).expect(200), "scope"), "mcp:read");
+}
+
+#[test]
+fn the_limit_of_user_codes_for_an_address_is_one_event_when_it_is_reached() {
+    let (hub, _, started) = waiting();
+    // Four people at one address, none of whom reaches a limit of their own.
+    let people: Vec<Browser<'_>> = (0..4)
+        .map(|n| {
+            let made = hub.admin("POST", "users").json(&json!({"name": format!("p{n}")})).send().expect(201).json();
+            let browser = Browser::new(&hub);
+            browser.post("/t/main/sign-in", &[("provider", "demo")]).expect(303);
+            let user = made["id"].as_str().unwrap();
+            hub.db.execute(&format!(
+                "UPDATE sessions SET user = '{user}' WHERE user NOT IN (SELECT id FROM users WHERE body LIKE '%\"p_\"%')"
+            ));
+            browser.ip.replace(Some("203.0.113.7".to_owned()));
+            browser
+        })
+        .collect();
+    let wrong = |n: usize| people[n % 4].post("/t/main/device", &[("user_code", "BCDF-GHJK")]);
+    for n in 0..100 {
+        assert!(hub.events_of("authentication.limited").is_empty(), "{n}");
+        wrong(n).expect(400);
+    }
+    let told = || hub.events_of("authentication.limited");
+    let [event] = told().try_into().unwrap();
+    assert_eq!((&event["ip"], &event["reason"]), (&json!("203.0.113.7"), &json!("TooManyUserCodes")));
+    // As many as reach no limit of a person.
+    (0..16).for_each(|n| drop(wrong(n).expect(429)));
+    assert_eq!(told().len(), 1);
+    // Elsewhere the same people go on.
+    people[0].ip.replace(Some("203.0.113.8".to_owned()));
+    people[0].post("/t/main/device", &[("user_code", &text(&started, "user_code"))]).expect(200);
+}
+
+#[test]
+fn a_device_that_polls_too_often_is_slowed_down_and_neither_limited_nor_an_event() {
+    let (hub, client, started) = waiting();
+    let code = text(&started, "device_code");
+    assert_eq!(poll(&hub, &client, &code).error(), "authorization_pending");
+    for n in 0..120 {
+        let reply = poll(&hub, &client, &code).expect(400);
+        assert_eq!(reply.error(), "slow_down", "{n}");
+    }
+    assert!(hub.db.query("SELECT 1 FROM failures WHERE key NOT LIKE 'device/%'").is_empty());
+    for kind in ["authentication.limited", "token.refused"] {
+        assert!(hub.events_of(kind).is_empty(), "{kind}");
+    }
+    // Nobody else at the address is limited, and the device gets its token.
+    assert_eq!(poll(&hub, &self::client(&hub), &code).expect(400).error(), "invalid_grant");
+    let browser = Browser::new(&hub);
+    browser.decide(&enter(&browser, &text(&started, "user_code")), &["mcp:read"]).expect(303);
+    poll(&hub, &client, &code).expect(200);
+}
+
+/// RFC 8628 §3.1, RFC 6749 §3.3.
+#[test]
+fn a_device_gets_the_scope_that_its_client_may_have_and_no_code_where_that_is_none() {
+    let hub = hub();
+    let client = register(&hub, json!({"grant_types": [GRANT], "scope": "mcp:read"}));
+    let begin = |scope: &str| {
+        let form = [("client_id", &*client), ("scope", scope), ("resource", RESOURCE)];
+        hub.call("POST", "/t/main/device_authorization").form(&form).send()
+    };
+    let started = begin("mcp:read mcp:write admin").expect(200);
+    let browser = Browser::new(&hub);
+    let asked = enter(&browser, &text(&started, "user_code")).expect(200);
+    assert!(!asked.text.contains("mcp:write"), "{asked:?}");
+    browser.decide(&asked, &["mcp:read", "mcp:write", "admin"]).expect(303);
+    let tokens = poll(&hub, &client, &text(&started, "device_code")).expect(200);
+    assert_eq!(text(&tokens, "scope"), "mcp:read");
+    let before = hub.db.query("SELECT 1 FROM device_codes").len();
+    assert_eq!(begin("mcp:write").expect(400).error(), "invalid_scope");
+    assert_eq!(hub.db.query("SELECT 1 FROM device_codes").len(), before);
+}

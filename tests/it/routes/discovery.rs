@@ -2,8 +2,9 @@
 
 use crate::support::Setup;
 use crate::support::documents::{METADATA_PATHS, has_null};
-use crate::support::hub::{ISSUER, RESOURCE};
+use crate::support::hub::{ISSUER, RESOURCE, SIGNING_KEK};
 use serde_json::json;
+use writ::config::Config;
 
 const AUTH_METHODS: [&str; 6] =
     ["client_secret_basic", "client_secret_post", "private_key_jwt", "federated_jwt", "spiffe_jwt", "none"];
@@ -98,6 +99,21 @@ fn a_worker_answers_for_its_roles_and_nothing_else() {
     hub.call("POST", "/t/main/token").on(&discovery).send().expect(404);
     hub.call("GET", "/t/main/jwks.json").on(&token).send().expect(404);
     hub.call("POST", "/t/main/token").on(&token).send().expect(400);
+}
+
+#[test]
+fn a_worker_with_the_role_authorize_alone_does_not_start_without_what_seals_for_its_pages() {
+    let parse = |more: &[(&str, &str)]| {
+        let settings = [&[("ORIGIN", "https://id.example"), ("ROLES", "authorize")], more].concat();
+        let lookup = |name: &str| settings.iter().find(|(known, _)| *known == name).map(|(_, text)| (*text).to_owned());
+        Config::parse(lookup)
+    };
+    let missing = parse(&[]).err().unwrap();
+    assert!(missing.contains("`PEOPLE_KEK`") && missing.contains("`authorize`"), "{missing}");
+    // What seals something else in the same Worker does for pages too; in production each has its own.
+    for name in ["PEOPLE_KEK", "SIGNING_KEK", "VAULT_KEK", "ADMIN_KEK"] {
+        assert!(parse(&[(name, SIGNING_KEK)]).is_ok_and(|config| config.people().is_some()), "{name}");
+    }
 }
 
 #[test]

@@ -85,7 +85,7 @@ fn the_refusal_that_reaches_the_limit_is_one_event_with_its_address() {
 /// What belongs to no client of the tenant is counted under its address and is no event, at every endpoint.
 #[test]
 fn requests_of_strangers_are_one_event_for_an_address_and_one_row() {
-    let strangers: [(&str, Stranger); 9] = [
+    let strangers: [(&str, Stranger); 14] = [
         ("token, empty", |hub, _| hub.call("POST", "/t/main/token").form(&[])),
         ("token, no form", |hub, _| hub.call("POST", "/t/main/token").body("x")),
         ("token, unknown client", |hub, n| {
@@ -101,6 +101,15 @@ fn requests_of_strangers_are_one_event_for_an_address_and_one_row() {
         ("lease", |hub, _| hub.call("POST", "/t/main/connections/x/token").form(&[("subject_token", "x")])),
         ("admin", |hub, _| hub.call("GET", "/t/main/admin/clients").bearer("x")),
         ("streams", |hub, _| hub.call("GET", "/t/main/ssf/streams").bearer("x")),
+        ("par", |hub, n| hub.call("POST", "/t/main/par").form(&[("client_id", &format!("client_{n}"))])),
+        ("device", |hub, n| {
+            hub.call("POST", "/t/main/device_authorization").form(&[("client_id", &format!("client_{n}"))])
+        }),
+        ("registration", |hub, n| hub.call("GET", &format!("/t/main/register/client_{n}")).bearer("x")),
+        ("userinfo", |hub, _| hub.call("GET", "/t/main/userinfo").bearer("x")),
+        ("logout", |hub, n| {
+            hub.call("POST", "/t/main/sign-in/backchannel-logout").form(&[("logout_token", &n.to_string())])
+        }),
     ];
     for (name, stranger) in strangers {
         let hub = Setup::new();

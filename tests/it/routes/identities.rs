@@ -2,8 +2,8 @@
 
 use super::chain::{Chain, TASKS};
 use super::connections::{self, READ};
-use crate::support::Setup;
 use crate::support::hub::{RESOURCE, decode};
+use crate::support::{Port, Setup};
 use serde_json::{Value, json};
 use writ::crypto::sha256;
 
@@ -173,4 +173,29 @@ fn an_identity_outlives_its_client_and_shows_that_it_is_gone() {
     );
     assert_eq!((&shown["reach"]["scopes"], &shown["reach"]["connections"]), (&json!([]), &json!([])));
     assert_eq!(list(&hub, "status=retired")[0]["id"], json!(id));
+}
+
+#[test]
+fn without_the_trail_what_happened_is_503_and_tokens_and_stops_go_on() {
+    let hub = Setup::new();
+    let agent = hub.agent("reader", "mcp:read");
+    hub.access_token(&agent, "mcp:read");
+    let id = list(&hub, &format!("client={}", agent.client_id))[0]["id"].as_str().unwrap().to_owned();
+    hub.faults.fail(Port::Trail);
+    for path in [format!("identities/{id}"), "events".to_owned()] {
+        let reply = hub.admin("GET", &path).send().expect(503);
+        assert_eq!(reply.header("retry-after"), Some("1"), "{path}");
+    }
+    assert_eq!(list(&hub, &format!("client={}", agent.client_id)).len(), 1, "the directory is in the other database");
+    hub.access_token(&agent, "mcp:read");
+    hub.admin("POST", "kill").json(&json!({"identity": id})).send().expect(200);
+    assert_eq!(hub.token(&agent, &[("scope", "mcp:read")]).expect(400).error(), "invalid_grant");
+    hub.faults.heal();
+    // Nothing of it is lost.
+    assert_eq!(
+        hub.events_of("token.issued").iter().filter(|event| event["client"] == json!(agent.client_id)).count(),
+        2
+    );
+    let shown = hub.admin("GET", &format!("identities/{id}")).send().expect(200).json();
+    assert_eq!(shown["status"], "retired");
 }

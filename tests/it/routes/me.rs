@@ -1,10 +1,11 @@
 //! `/t/{tenant}/me`, and what a stop reaches of what people have allowed.
 
-use super::authorize::{client, hub, redeem, refresh, text};
+use super::authorize::{client, hub, permitting, redeem, refresh, text};
 use super::introspection::Server;
 use super::status_list;
 use crate::support::browser::{Browser, CALLBACK, VERIFIER, authorization, field, location, parameter};
 use crate::support::hub::{Call, Isolate, RESOURCE, decode};
+use crate::support::idp::Idp;
 use crate::support::{Effect, Port, Reply, Setup};
 use serde_json::{Value, json};
 use writ::ports::Pending;
@@ -334,6 +335,131 @@ fn a_change_that_cannot_be_recorded_takes_nothing_back_and_one_whose_reply_is_lo
         }
         scene.act_on(what).expect(200);
         scene.is_dead(&tokens);
+    }
+}
+
+#[test]
+fn an_old_page_lets_no_agent_go_on_that_was_stopped_since_and_says_so() {
+    let hub = hub();
+    let scene = Scene::new(&hub);
+    let tokens = scene.connect(&["mcp:read"]);
+    let old = tag(&scene.act_on("pause").expect(200));
+    let resume = || scene.browser.post(ME, &[("tag", &*old), ("do", "resume"), ("client", &*scene.client)]);
+    scene.act_on("stop").expect(200);
+    let told = resume().expect(409);
+    assert!(told.text.contains("another window"), "{told:?}");
+    assert!(hub.events_of("consent.resumed").is_empty());
+    scene.is_dead(&tokens);
+    assert_eq!(scene.identity()["stopped"], json!(["consent"]));
+    // One that was resumed twice, in two windows, goes on.
+    hub.clock.advance(1);
+    let anew = scene.connect(&["mcp:read"]);
+    scene.act_on("pause").expect(200);
+    assert!((0..2).all(|_| resume().expect(200).text.contains("It goes on.")));
+    assert_eq!(hub.events_of("consent.resumed").len(), 1);
+    scene.refresh(&anew).expect(200);
+}
+
+#[test]
+fn of_more_agents_than_a_page_shows_one_that_is_paused_is_shown_as_paused() {
+    let hub = hub();
+    let scene = Scene::new(&hub);
+    scene.connect(&["mcp:read"]);
+    // The first by name and id, and the last to get an identity.
+    hub.db.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 119) \
+         INSERT INTO clients (tenant, id, metadata, created_at, updated_at) \
+         SELECT 'main', printf('agent%03d', i), json_set(c.metadata, '$.client_name', printf('Agent %03d', i)), 1, 1 FROM n, \
+         (SELECT metadata FROM clients WHERE tenant = 'main' AND metadata LIKE '%Notes app%') c; \
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 119) \
+         INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) \
+         SELECT 'main', 'consent' || i, c.user, printf('agent%03d', i), c.redirect_host, c.resource, c.document, c.lines, 1, 1 \
+         FROM n, (SELECT * FROM consents WHERE tenant = 'main') c; \
+         WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 119) \
+         INSERT INTO identities (tenant, id, place, client, subject, registered_by, created_at, updated_at) \
+         SELECT 'main', printf('x%03d', i), 1000 + i, printf('agent%03d', 119 - i), c.user, 'authorization_code', 1, 1 \
+         FROM n, (SELECT user FROM consents WHERE tenant = 'main' LIMIT 1) c",
+    );
+    assert!(!scene.page().text.contains("You have paused it"));
+    scene.act(&[("do", "pause"), ("client", "agent000")]).expect(200);
+    let page = scene.page();
+    assert_eq!(page.text.matches("You have paused it").count(), 1);
+    let card = page.text.split("<section").find(|card| card.contains("You have paused it")).unwrap();
+    assert!(card.contains("Agent 000") && card.contains("value=\"resume\""), "{card}");
+    assert_eq!(page.text.matches("<section").count(), 100);
+}
+
+#[test]
+fn the_root_and_the_name_of_a_tenant_lead_to_the_page_and_who_signs_out_there_is_asked_who_to_be() {
+    let hub = permitting(Setup::new());
+    let idp = Idp::new(&hub);
+    idp.register(json!({})).expect(201);
+    let browser = Browser::new(&hub);
+    let root = browser.get("/").expect(303);
+    assert_eq!(location(&root), "/t/main");
+    assert_eq!(location(&browser.get(&location(&root)).expect(303)), ME);
+    browser.get("/t/nobody").expect(404);
+    let wanted = |page: &Reply| {
+        // As a browser sends the form of the page.
+        let again = page.text.contains("name=\"again\"").then_some(("again", "1"));
+        let form: Vec<_> = [("provider", "idp")].into_iter().chain(again).collect();
+        let going = browser.post("/t/main/sign-in", &form).expect(200);
+        going.header("refresh").unwrap().strip_prefix("0;url=").unwrap().to_owned()
+    };
+    let to = wanted(&browser.get(ME).expect(200));
+    assert!(!to.contains("prompt="), "{to}");
+    let back = browser.get(&idp.authorize(&to, json!({}))).expect(303);
+    assert_eq!(location(&back), ME);
+    let page = browser.get(ME).expect(200);
+    let leaving = page.text.split("action=\"/t/main/sign-out\"").nth(1).unwrap();
+    let leaving = leaving.split("name=\"tag\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let out = browser.post("/t/main/sign-out", &[("tag", leaving)]).expect(303);
+    assert!(location(&out).starts_with(&format!("{ME}?")), "{out:?}");
+    // The provider's own session is not taken for an answer.
+    let to = wanted(&browser.get(&location(&out)).expect(200));
+    assert!(to.contains("prompt=login"), "{to}");
+}
+
+#[test]
+fn receivers_of_signals_hear_of_a_line_that_was_taken_back_of_a_pause_and_of_a_stop() {
+    let hub = hub();
+    let scene = Scene::new(&hub);
+    let ssf = format!("{}/ssf", hub.issuer("main"));
+    let receiver = hub.create_client(json!({
+        "kind": "resource_server", "serves": [RESOURCE], "allowed_resources": [RESOURCE, ssf],
+    }));
+    let token = hub.token(&receiver, &[("resource", &ssf), ("scope", "ssf.manage ssf.read")]).access_token();
+    let call = |path: &str, body: Value| hub.call("POST", &format!("/t/main/ssf/{path}")).bearer(&token).json(&body);
+    let stream = text(&call("streams", json!({})).send().expect(201), "stream_id");
+    // What is new, each acknowledged as it is taken.
+    let heard = || -> Vec<Value> {
+        let path = format!("streams/{stream}/poll");
+        let sets = call(&path, json!({"returnImmediately": true})).send().expect(200).json()["sets"].clone();
+        let sets = sets.as_object().unwrap();
+        let taken: Vec<&String> = sets.keys().collect();
+        call(&path, json!({"returnImmediately": true, "ack": taken})).send().expect(200);
+        sets.values().map(|set| decode(set.as_str().unwrap()).1).collect()
+    };
+    scene.connect(&["mcp:read", "mcp:write"]);
+    assert_eq!(heard(), Vec::<Value>::new());
+    let acts: [(&str, &dyn Fn() -> Reply); 4] = [
+        ("a line", &|| scene.take_back("mcp:write")),
+        ("a pause", &|| scene.act_on("pause")),
+        ("an end of it", &|| scene.act_on("resume")),
+        ("a stop", &|| scene.act_on("stop")),
+    ];
+    for (name, act) in acts {
+        act().expect(200);
+        let heard = heard();
+        if name == "an end of it" {
+            assert_eq!(heard, Vec::<Value>::new());
+            continue;
+        }
+        let [signal] = heard.try_into().unwrap_or_else(|all: Vec<Value>| panic!("{name}: {all:?}"));
+        let told = signal.to_string();
+        assert!(told.contains(&scene.client) && told.contains(&scene.user()), "{name}: {told}");
+        let kind = "https://schemas.openid.net/secevent/caep/event-type/session-revoked";
+        assert!(signal["events"][kind].is_object(), "{name}: {told}");
     }
 }
 

@@ -412,6 +412,33 @@ fn a_passkey_that_is_removed_signs_nobody_in_and_its_sessions_end() {
 }
 
 #[test]
+fn a_passkey_that_is_removed_during_a_sign_in_is_refused_and_nobody_is_told_that_it_was_copied() {
+    let mut in_between = 0;
+    for seed in 0..40 {
+        let hub = hub();
+        let (ada, passkey) = somebody(&hub, "main", 1);
+        let shown = hub.admin("GET", &format!("users/{ada}/passkeys")).send().expect(200).json();
+        let removal =
+            hub.admin("DELETE", &format!("users/{ada}/passkeys/{}", shown["items"][0]["id"].as_str().unwrap()));
+        let browser = Browser::new(&hub);
+        let page = asked(&browser);
+        let (ceremony, own) = (field(&page, "ceremony"), assertion(&page, &passkey));
+        let fields = [("provider", "passkey"), ("ceremony", &*ceremony), ("credential", &*own)];
+        let call = hub.call("POST", SIGN_IN).header("origin", ORIGIN).header("cookie", &browser.cookies());
+        let spent = || hub.db.query("SELECT 1 FROM spent WHERE tenant = 'main'").len();
+        let before = spent();
+        let replies = hub.together(seed, vec![call.form(&fields).future(), removal.future()]);
+        replies[1].clone().expect(204);
+        assert!(matches!(replies[0].status, 303 | 403), "{seed}: {:?}", replies[0]);
+        assert_eq!(count(&hub, "sessions"), 0, "{seed}: a removal ends what its passkey has begun");
+        assert!(hub.events_of("passkey.refused").is_empty(), "{seed}");
+        // The assertion was redeemed, so the passkey was still there when it was verified.
+        in_between += usize::from(replies[0].status == 403 && spent() > before);
+    }
+    assert!(in_between > 0, "no removal ever came in between");
+}
+
+#[test]
 fn a_user_who_is_stopped_signs_in_no_more_and_one_who_is_killed_or_deleted_has_no_passkey_and_no_invitation() {
     let hub = hub();
     let (ada, adas) = somebody(&hub, "main", 1);
@@ -450,6 +477,25 @@ fn a_passkey_that_somebody_has_is_not_registered_again_and_the_invitation_stays(
     // One who has a passkey is not asked for a second one on the same device.
     let page = Browser::new(&hub).get(&invite(&hub, "main", &ada)).expect(200);
     assert_eq!(options(&page)["excludeCredentials"][0]["id"], json!(b64(&device(1).id)));
+}
+
+#[test]
+fn what_is_wrong_with_a_passkey_is_told_in_the_language_of_the_browser() {
+    let hub = hub();
+    let (ada, browser) = (user(&hub, "main", "Ada"), Browser::new(&hub));
+    let invitation = invite(&hub, "main", &ada);
+    for (language, refused, not_made) in [
+        ("de", "lang=\"de\">Dieser Passkey zählt hier nicht", "lang=\"de\">Dieser Passkey ließ sich nicht einrichten"),
+        ("en", "lang=\"en\">this passkey does not count here", "lang=\"en\">this passkey could not be set up"),
+    ] {
+        for (path, provider, text) in [(SIGN_IN, "passkey", refused), (&invitation, "", not_made)] {
+            let page = if path == SIGN_IN { asked(&browser) } else { browser.get(path).expect(200) };
+            let fields = [("provider", provider), ("ceremony", &*field(&page, "ceremony")), ("credential", "x")];
+            let call = hub.call("POST", path).header("origin", ORIGIN).header("accept-language", language);
+            let reply = browser.send(call.form(&fields));
+            assert!(matches!(reply.status, 400 | 403) && reply.text.contains(text), "{language} {path}: {reply:?}");
+        }
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use super::authorize::{hub, redeem, refresh, text};
 use super::device::register;
 use crate::support::browser::{Browser, CALLBACK, VERIFIER, authorization, parameter};
 use crate::support::hub::RESOURCE;
-use crate::support::{Reply, Setup, Signer};
+use crate::support::{Effect, Port, Reply, Setup, Signer};
 use serde_json::json;
 use writ::ports::Alg;
 
@@ -209,4 +209,99 @@ fn a_scope_that_needs_a_recent_sign_in_is_given_after_one_and_asked_for_again_wh
     let back = browser.sign_in(&page).expect(303);
     let tokens = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
     assert_eq!(text(&tokens, "scope"), "mcp:read mcp:write");
+}
+
+/// Where a person goes with a request that the client has just pushed.
+fn pushed(hub: &Setup, client: &str, more: &[(&str, &str)]) -> String {
+    format!("/t/main/authorize?{}", query(client, &uri(push(hub, client, more))))
+}
+
+const ALLOW: [(&str, &str); 2] = [("decision", "allow"), ("duration", "month")];
+
+/// What came of a request that had its code: its client is told, and there is no other code.
+#[track_caller]
+fn is_over(reply: &Reply) {
+    let told = (reply.status, parameter(reply, "error"), parameter(reply, "code"));
+    assert_eq!(told, (303, Some("invalid_request_uri".to_owned()), None), "{reply:?}");
+}
+
+#[test]
+fn a_pushed_request_whose_code_could_not_be_issued_is_answered_again_and_after_one_code_it_is_over() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let fail = || hub.faults.fail_when(Port::Db, |call| call.text.contains("INTO codes"), Effect::Fails);
+    // The person decides, in two windows.
+    let path = pushed(&hub, &client, &READ);
+    let one = browser.sign_in(&browser.get(&path).expect(200)).expect(200);
+    let other = browser.get(&path).expect(200);
+    fail();
+    browser.decide(&one, &["mcp:read"]).expect(503);
+    hub.faults.heal();
+    assert!(hub.db.query("SELECT 1 FROM consents").is_empty());
+    let back = browser.decide(&one, &["mcp:read"]).expect(303);
+    redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+    for duration in ["month", "once"] {
+        let more = [ALLOW[0], ("for mcp:read", duration)];
+        is_over(&browser.deciding(&other, &["mcp:read"], &more).send());
+    }
+    // Another window has changed the consent, as far as this one can tell.
+    let path = pushed(&hub, &client, &[("scope", "mcp:read mcp:write"), READ[1]]);
+    let page = browser.get(&path).expect(200);
+    hub.db.execute("CREATE TRIGGER first BEFORE UPDATE ON consents BEGIN SELECT RAISE(IGNORE); END");
+    browser.decide(&page, &["mcp:read", "mcp:write"]).expect(409);
+    hub.db.execute("DROP TRIGGER first");
+    let back = browser.decide(&page, &["mcp:read", "mcp:write"]).expect(303);
+    redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+    // Nothing is asked, for all of it was allowed before.
+    let path = pushed(&hub, &client, &READ);
+    fail();
+    browser.get(&path).expect(503);
+    hub.faults.heal();
+    let back = browser.get(&path).expect(303);
+    redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+    is_over(&browser.get(&path));
+}
+
+#[test]
+fn of_two_pushed_requests_that_are_decided_at_once_the_one_that_comes_second_can_be_decided_again() {
+    let mut beaten = 0;
+    for seed in 0..20 {
+        let hub = hub();
+        let (client, browser) = (client(&hub), Browser::new(&hub));
+        browser.code(&authorization(&client, &READ), &["mcp:read"]);
+        let new = ["mcp:write", "openid"];
+        let pages = new.map(|new| {
+            let scope = format!("mcp:read {new}");
+            browser.get(&pushed(&hub, &client, &[("scope", &scope), READ[1]])).expect(200)
+        });
+        let decide = |n: usize| browser.deciding(&pages[n], &["mcp:read", new[n]], &ALLOW);
+        let replies = hub.together(seed, vec![decide(0).future(), decide(1).future()]);
+        for (n, reply) in replies.into_iter().enumerate() {
+            beaten += u32::from(reply.status == 409);
+            let reply = if reply.status == 409 { decide(n).send() } else { reply };
+            assert!(parameter(&reply, "code").is_some(), "{seed}: {reply:?}");
+            is_over(&decide(n).send());
+        }
+    }
+    assert!(beaten > 0, "none ever came second");
+}
+
+#[test]
+fn of_many_decisions_about_one_pushed_request_at_once_one_gets_a_code() {
+    for seed in 0..20 {
+        let hub = hub();
+        let (client, browser) = (client(&hub), Browser::new(&hub));
+        let path = pushed(&hub, &client, &READ);
+        browser.sign_in(&browser.get(&path).expect(200)).expect(200);
+        let pages: Vec<Reply> = (0..3).map(|_| browser.get(&path).expect(200)).collect();
+        let durations = ["month", "once", "hour"];
+        let calls = pages.iter().zip(durations).map(|(page, duration)| {
+            browser.deciding(page, &["mcp:read"], &[ALLOW[0], ("duration", duration)]).future()
+        });
+        let mut replies = hub.together(seed, calls.collect());
+        let good = replies.iter().position(|reply| parameter(reply, "code").is_some()).expect("one counts");
+        redeem(&hub, &client, &parameter(&replies.remove(good), "code").unwrap()).expect(200);
+        replies.iter().for_each(is_over);
+        assert_eq!(hub.events_of("consent.granted").len(), 1, "{seed}");
+    }
 }

@@ -258,3 +258,77 @@ fn whichever_call_fails_or_loses_its_reply_the_same_token_works_once_more_and_gi
         }
     }
 }
+
+/// A proof for the token endpoint.
+fn proof(hub: &Setup, key: &Signer, jti: &str) -> String {
+    let htu = format!("{}/token", hub.issuer("main"));
+    key.proof(&json!({"jti": jti, "htm": "POST", "htu": htu, "iat": hub.clock.seconds()}))
+}
+
+#[test]
+fn the_token_before_obeys_the_same_rules() {
+    let hub = hub();
+    let (client, key) = (client(&hub), Signer::new(Alg::Es256, 1));
+    let stranger = super::authorize::client(&hub);
+    let code = Browser::new(&hub).code(&authorization(&client, &READ), &["mcp:read"]);
+    let form = [
+        ("grant_type", "authorization_code"),
+        ("client_id", &*client),
+        ("code", &*code),
+        ("code_verifier", crate::support::browser::VERIFIER),
+    ];
+    let first = next(hub.call("POST", "/t/main/token").form(&form).header("dpop", &proof(&hub, &key, "1")).send());
+    let jtis = std::cell::Cell::new(1);
+    let send = |client: &str, token: &str, key: &Signer, more: &[(&str, &str)]| {
+        jtis.set(jtis.get() + 1);
+        let form = [("grant_type", "refresh_token"), ("client_id", client), ("refresh_token", token)];
+        let call = hub.call("POST", "/t/main/token").form(&[&form, more].concat());
+        call.header("dpop", &proof(&hub, key, &jtis.get().to_string())).send()
+    };
+    let second = next(send(&client, &first, &key, &[]));
+    assert_eq!(send(&stranger, &first, &key, &[]).error(), "invalid_grant");
+    assert_eq!(send(&client, &first, &key, &[("resource", "https://other.example/")]).error(), "invalid_target");
+    assert_eq!(send(&client, &first, &key, &[("scope", "mcp:write")]).error(), "invalid_scope");
+    assert_eq!(send(&client, &first, &Signer::new(Alg::Es256, 2), &[]).error(), "invalid_grant");
+    assert_eq!(refresh(&hub, &client, &first, &[]).error(), "invalid_grant");
+    // None of it has stopped or moved anything.
+    assert_eq!(next(send(&client, &first, &key, &[])), second);
+    assert_eq!(generation(&hub), 2);
+    assert!(hub.events_of("refresh_token.reused").is_empty());
+    hub.call("POST", "/t/main/revoke").form(&[("client_id", &*client), ("token", &*second)]).send().expect(200);
+    for token in [&first, &second] {
+        assert_eq!(send(&client, token, &key, &[]).error(), "invalid_grant");
+    }
+}
+
+#[test]
+fn an_older_signing_key_still_takes_its_refresh_tokens_while_it_is_bound() {
+    let (hub, client, first) = connected();
+    let second_key = crate::support::hub::VAULT_KEK.replacen("1:", "2:", 1);
+    let both = format!("{second_key} {}", crate::support::hub::SIGNING_KEK);
+    let [both, new] = [&*both, &*second_key].map(|ring| hub.isolate_with(&[("SIGNING_KEK", ring)]));
+    assert_eq!(call(&hub, &client, &first).on(&new).send().expect(400).error(), "invalid_grant");
+    let second = next(call(&hub, &client, &first).on(&both).send());
+    // The successor is of the new key: the old one alone does not know it, and the new one alone does.
+    assert_eq!(call(&hub, &client, &second).send().expect(400).error(), "invalid_grant");
+    // As the cron does once the new key is bound, so that the old one can be taken away.
+    hub.clock.block_on(both.app().tick(hub.clock.now())).unwrap();
+    let third = next(call(&hub, &client, &second).on(&hub.isolate_with(&[("SIGNING_KEK", &second_key)])).send());
+    assert_eq!(call(&hub, &client, &third).on(&new).send().expect(200).json()["token_type"], "Bearer");
+}
+
+#[test]
+fn while_keys_cannot_be_read_no_token_is_rotated() {
+    let (hub, client, token) = connected();
+    hub.restart();
+    hub.faults.fail_when(Port::Db, |call| call.text.contains("signing_keys"), Effect::Fails);
+    for _ in 0..2 {
+        assert_eq!(refresh(&hub, &client, &token, &[]).expect(503).header("retry-after"), Some("1"));
+        assert_eq!(generation(&hub), 1);
+    }
+    hub.faults.heal();
+    // Long after the time in which a successor is given once more.
+    hub.clock.advance(60);
+    refresh(&hub, &client, &token, &[]).expect(200);
+    assert_eq!(generation(&hub), 2);
+}

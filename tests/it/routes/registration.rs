@@ -303,6 +303,8 @@ fn registrations_are_limited_for_each_address_across_isolates() {
     (0..20).for_each(|n| drop(send(n, "203.0.113.7").expect(201)));
     let refused = send(1, "203.0.113.7").expect(429);
     assert!(refused.header("retry-after").is_some());
+    let [event] = hub.events_of("authentication.limited").try_into().unwrap();
+    assert_eq!((&event["ip"], &event["reason"]), (&json!("203.0.113.7"), &json!("TooManyRegistrations")));
     send(1, "203.0.113.8").expect(201);
     assert_eq!(rows(&hub), 21);
     hub.clock.advance(61);
@@ -502,4 +504,47 @@ fn a_policy_about_names_holds_when_a_client_calls_itself_otherwise() {
     };
     call("Claude").expect(403);
     call("Another app").expect(200);
+}
+
+#[test]
+fn an_initial_access_token_is_over_a_week_later_unless_it_was_said_otherwise() {
+    let hub = hub("initial_access_token");
+    let make = |body: Value| hub.admin("POST", "registration-tokens").json(&body).send();
+    let send = |made: &Value| {
+        let token = made["registration_token"].as_str().unwrap();
+        hub.call("POST", "/t/main/register").bearer(token).json(&request()).send().status
+    };
+    let (week, day) = (make(json!({"name": "a"})), make(json!({"name": "b", "expires_in": 86_400})));
+    let [week, day] = [week, day].map(|made| made.expect(201).json());
+    assert_eq!(week["expires_at"], hub.clock.seconds() + 7 * 86_400);
+    hub.clock.advance(86_400);
+    assert_eq!((send(&week), send(&day)), (201, 401));
+    hub.clock.advance(6 * 86_400 - 1);
+    assert_eq!(send(&week), 201);
+    hub.clock.advance(1);
+    assert_eq!(send(&week), 401);
+    for expires_in in [0, -1] {
+        make(json!({"name": "a", "expires_in": expires_in})).expect(400);
+    }
+}
+
+#[test]
+fn the_access_tokens_of_a_client_that_has_removed_itself_are_not_active() {
+    let hub = hub("open");
+    let one = register(&hub, &request()).expect(201).json();
+    let id = one["client_id"].as_str().unwrap();
+    let server = super::introspection::Server::new(&hub, RESOURCE);
+    let token = connect(&hub, id);
+    let token = refresh(&hub, id, &token).access_token();
+    assert!(server.is_active(&token));
+    // Of another client nobody removes anything.
+    let other = register(&hub, &request()).expect(201).json();
+    manage(&hub, "DELETE", &one["client_id"], &other["registration_access_token"], &Value::Null).expect(401);
+    assert!(server.is_active(&token));
+    let far = hub.isolate();
+    let path = format!("/t/main/register/{id}");
+    let by_itself = hub.call("DELETE", &path).bearer(one["registration_access_token"].as_str().unwrap());
+    by_itself.on(&far).send().expect(204);
+    hub.clock.advance(5);
+    assert_eq!(server.ask(&token), json!({"active": false}));
 }

@@ -519,10 +519,8 @@ fn a_logout_of_the_provider_ends_refresh_tokens_where_the_tenant_says_so() {
     let hub = hub();
     let (client, idp) = (client(&hub), Idp::new(&hub));
     idp.register(json!({})).expect(201);
-    let mut tenant = hub.admin("GET", "tenants/main").send().expect(200).json();
     for ends in [false, true] {
-        tenant["settings"] = json!({"logout_ends_grants": ends});
-        hub.admin("PUT", "tenants/main").header("if-match", "*").json(&tenant).send().expect(200);
+        set_logout_ends_grants(&hub, ends);
         let browser = Browser::new(&hub);
         let back = sign_in(&idp, &browser, &client, json!({})).expect(303);
         let mut reply = browser.get(&location(&back));
@@ -538,6 +536,138 @@ fn a_logout_of_the_provider_ends_refresh_tokens_where_the_tenant_says_so() {
         assert_eq!(status, if ends { 400 } else { 200 });
     }
     assert_eq!(hub.events_of("refresh_token.revoked").len(), 1);
+}
+
+/// Says whether a logout of the provider ends what came of the sign-ins.
+fn set_logout_ends_grants(hub: &Setup, ends: bool) {
+    let mut tenant = hub.admin("GET", "tenants/main").send().expect(200).json();
+    tenant["settings"] = json!({"logout_ends_grants": ends});
+    hub.admin("PUT", "tenants/main").header("if-match", "*").json(&tenant).send().expect(200);
+}
+
+#[test]
+fn a_logout_of_the_provider_takes_a_code_that_was_not_redeemed_along_where_the_tenant_says_so() {
+    for ends in [false, true] {
+        let hub = hub();
+        let (client, browser, idp) = (client(&hub), Browser::new(&hub), Idp::new(&hub));
+        idp.register(json!({})).expect(201);
+        set_logout_ends_grants(&hub, ends);
+        let ada = sign_in(&idp, &browser, &client, json!({})).expect(303);
+        let code = |browser: &Browser<'_>, back: &Reply| {
+            let page = browser.get(&location(back)).expect(200);
+            parameter(&browser.decide(&page, &["mcp:read", "openid"]), "code").unwrap()
+        };
+        let own = code(&browser, &ada);
+        let other = Browser::new(&hub);
+        let others = code(&other, &sign_in(&idp, &other, &client, json!({"sub": "bob", "sid": "s2"})).expect(303));
+        let logout = |token: &str| hub.call("POST", LOGOUT).form(&[("logout_token", token)]).send();
+        let token = idp.logout_token(json!({}));
+        hub.faults.fail_when(Port::Db, |call| call.text.contains("DELETE FROM sessions"), Effect::Fails);
+        logout(&token).expect(503);
+        hub.faults.heal();
+        assert_eq!(hub.db.query("SELECT id FROM codes").len(), 2, "all of it or nothing");
+        logout(&token).expect(200);
+        match ends {
+            true => assert_eq!(redeem(&hub, &client, &own).expect(400).error(), "invalid_grant"),
+            false => drop(redeem(&hub, &client, &own).expect(200)),
+        }
+        assert_eq!(hub.db.query("SELECT id FROM refresh_families").len(), usize::from(!ends));
+        redeem(&hub, &client, &others).expect(200);
+    }
+}
+
+#[test]
+fn a_logout_token_about_nobody_counts_once_too() {
+    let hub = hub();
+    let (client, idp) = (client(&hub), Idp::new(&hub));
+    idp.register(json!({})).expect(201);
+    let logout = |claims: Value| hub.call("POST", LOGOUT).form(&[("logout_token", &idp.logout_token(claims))]).send();
+    for (jti, about) in [("1", json!({"sid": "s9"})), ("2", json!({"sid": null, "sub": "ada"}))] {
+        let mut claims = about;
+        claims["jti"] = json!(jti);
+        logout(claims.clone()).expect(200);
+        // Who begins a session of that name later is not signed out by it.
+        let browser = Browser::new(&hub);
+        sign_in(&idp, &browser, &client, json!({"sid": "s9"})).expect(303);
+        assert_eq!(logout(claims).expect(400).error(), "invalid_request");
+        assert_eq!(sessions(&hub), 1);
+        hub.db.execute("DELETE FROM sessions; DELETE FROM accounts; DELETE FROM users");
+        hub.restart();
+    }
+    assert!(hub.events_of("session.ended").is_empty());
+}
+
+#[test]
+fn logout_tokens_that_are_none_are_limited_for_their_address_and_a_good_one_always_passes() {
+    let hub = hub();
+    let (client, idp) = (client(&hub), Idp::new(&hub));
+    idp.register(json!({})).expect(201);
+    sign_in(&idp, &Browser::new(&hub), &client, json!({})).expect(303);
+    let stranger = Signer::new(Alg::Rs256, 5);
+    let send = |token: &str, ip: &str| hub.call("POST", LOGOUT).form(&[("logout_token", token)]).ip(ip).send();
+    let bad = |n: usize| {
+        let (_, claims) = crate::support::call::decode(&idp.logout_token(json!({"jti": n.to_string()})));
+        stranger.jwt(json!({"kid": "k", "typ": "logout+jwt"}), &claims)
+    };
+    for n in 0..100 {
+        send(&bad(n), "203.0.113.7").expect(400);
+    }
+    assert_eq!(send(&bad(100), "203.0.113.7").expect(429).header("retry-after"), Some("60"));
+    send(&bad(101), "203.0.113.8").expect(400);
+    let [event] = hub.events_of("authentication.limited").try_into().unwrap();
+    assert_eq!((&event["ip"], &event["reason"]), (&json!("203.0.113.7"), &json!("InvalidLogoutToken")));
+    send(&idp.logout_token(json!({})), "203.0.113.7").expect(200);
+    assert_eq!(sessions(&hub), 0);
+}
+
+/// Google's `hd`: who signs in at an issuer of many customers is one of the customer that a rule names.
+#[test]
+fn a_rule_of_the_provider_holds_at_each_sign_in() {
+    let hub = hub();
+    let (client, idp) = (client(&hub), Idp::new(&hub));
+    idp.register(json!({"rules": [{"claim": "hd", "equals": "example.com"}]})).expect(201);
+    for other in
+        [json!({}), json!({"hd": "evil.example"}), json!({"hd": ["example.com"]}), json!({"hd": "EXAMPLE.com"})]
+    {
+        let reply = sign_in(&idp, &Browser::new(&hub), &client, other.clone()).expect(502);
+        assert!(reply.text.contains(Reason::SignInInvalid.wire().description), "{other}: {reply:?}");
+    }
+    assert!(users(&hub).is_empty() && sessions(&hub) == 0);
+    sign_in(&idp, &Browser::new(&hub), &client, json!({"hd": "example.com"})).expect(303);
+    // An email address of that domain is no substitute, and who left the customer signs in no more.
+    sign_in(&idp, &Browser::new(&hub), &client, json!({"hd": null, "email": "ada@example.com"})).expect(502);
+    assert_eq!((users(&hub).len(), sessions(&hub)), (1, 1));
+}
+
+#[test]
+fn a_provider_that_calls_us_otherwise_gets_no_secret_of_before() {
+    let hub = hub();
+    let idp = Idp::new(&hub);
+    idp.register(json!({})).expect(201);
+    let stored = || hub.db.query("SELECT body FROM issuers")[0]["body"].as_str().unwrap().to_owned();
+    let mut body = hub.admin("GET", "issuers/idp").send().expect(200).json();
+    let put = |body: &Value| hub.admin("PUT", "issuers/idp").header("if-match", "*").json(body).send().expect(200);
+    body["label"] = json!("the same client there");
+    put(&body);
+    assert!(stored().contains("client_secret"));
+    body["client_id"] = json!("another-client-there");
+    put(&body);
+    assert!(!stored().contains("client_secret"), "{}", stored());
+    body["client_id"] = json!(CLIENT);
+    put(&body);
+    assert!(!stored().contains("client_secret"), "it does not come back");
+}
+
+#[test]
+fn a_provider_is_asked_for_openid_profile_and_email_unless_it_is_registered_otherwise() {
+    let hub = hub();
+    let (client, idp) = (client(&hub), Idp::new(&hub));
+    for (registered, asked) in [(json!({}), "openid profile email"), (json!({"scopes": "openid"}), "openid")] {
+        idp.register(registered).expect(201);
+        let to = location(&ask(&Browser::new(&hub), &client, &[]).expect(303));
+        assert_eq!(parameters(to.split_once('?').unwrap().1)["scope"], asked);
+        hub.admin("DELETE", "issuers/idp").header("if-match", "*").send().expect(204);
+    }
 }
 
 /// A request that is refused for that reason.

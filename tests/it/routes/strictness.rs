@@ -3,7 +3,7 @@
 use super::authorize::{client, hub, redeem, text};
 use super::device::register;
 use crate::support::browser::{Browser, CALLBACK, authorization, location, parameter};
-use crate::support::hub::RESOURCE;
+use crate::support::hub::{RESOURCE, decode};
 use crate::support::{Reply, Setup};
 use serde_json::json;
 use writ::crypto::b64;
@@ -232,5 +232,83 @@ fn metadata_names_pkce_and_iss_and_the_other_ways_to_begin() {
     {
         assert_eq!(document[name], format!("{issuer}/{path}"));
         assert_eq!(hub.call("POST", &format!("/t/main/{path}")).form(&[]).send().status, 401);
+    }
+}
+
+/// RFC 8707 §2; MCP, "Canonical Server URI".
+#[test]
+fn a_resource_may_be_spelt_as_clients_do_in_an_authorization_request_and_the_audience_is_the_registered_string() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    for spelling in [
+        RESOURCE,
+        "HTTPS://MCP.EXAMPLE/mcp",
+        "https://mcp.example:443/mcp",
+        "https://mcp.example/mcp/",
+        "https://MCP.example/mcp",
+    ] {
+        let code = browser.code(&authorization(&client, &[READ[0], ("resource", spelling)]), &["mcp:read"]);
+        let tokens = redeem(&hub, &client, &code).expect(200);
+        assert_eq!(decode(&tokens.access_token()).1["aud"], RESOURCE, "{spelling}");
+        let consents = hub.db.query("SELECT resource FROM consents WHERE tenant = 'main'");
+        assert!(consents.len() == 1 && consents[0]["resource"] == RESOURCE, "{spelling}: {consents:?}");
+    }
+    // The path is another one.
+    let other = ask(&browser, &client, &[READ[0], ("resource", "https://mcp.example/MCP")]).expect(303);
+    assert_eq!(parameter(&other, "error").as_deref(), Some("invalid_target"));
+}
+
+#[test]
+fn a_request_for_two_resources_is_an_invalid_target_with_its_state_and_one_iss() {
+    let hub = hub();
+    let other = "https://other.example/mcp";
+    let scope = json!({"name": "other:read", "description": "other"});
+    hub.create_resource(json!({"resource": other, "name": "Other", "scopes": [scope]}));
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    // Also where both are one: a token has one audience, and a request says it once.
+    for second in [other, "https://unknown.example/", RESOURCE] {
+        let query = authorization(&client, &[READ[0], ("resource", RESOURCE), ("resource", second)]);
+        let reply = browser.get(&format!("/t/main/authorize?{query}")).expect(303);
+        assert!(location(&reply).starts_with(CALLBACK), "{second}: {reply:?}");
+        let told = ["error", "state", "code"].map(|name| parameter(&reply, name));
+        assert_eq!(told, [Some("invalid_target".to_owned()), Some("a state".to_owned()), None], "{second}");
+        assert_eq!(issuers(&reply), [hub.issuer("main")], "{second}");
+    }
+}
+
+#[test]
+fn no_page_can_be_read_by_another_origin_and_none_is_asked_about_before() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let origin = "https://evil.example";
+    let from_there = |method: &str, path: &str| {
+        let call = hub.call(method, path).header("origin", origin).header("access-control-request-method", "POST");
+        browser.send(call)
+    };
+    let query = authorization(&client, &READ);
+    let shown = browser.sign_in(&ask(&browser, &client, &READ)).expect(200);
+    let decision = crate::support::browser::action(&shown);
+    let paths = [
+        "/t/main/authorize",
+        &*decision,
+        "/t/main/sign-in",
+        "/t/main/sign-in/callback",
+        "/t/main/sign-out",
+        "/t/main/me",
+        "/t/main/device",
+        "/t/main/invitation/writ_iv_x",
+    ];
+    for path in paths {
+        let mut replies = vec![from_there("OPTIONS", path).expect(405), from_there("POST", path)];
+        replies.push(from_there("GET", path));
+        for reply in replies {
+            let exposed = reply.headers.iter().find(|(name, _)| name.starts_with("access-control-"));
+            assert_eq!(exposed, None, "{path}: {reply:?}");
+        }
+    }
+    // Nor can what a good request is answered with.
+    for reply in [from_there("GET", &format!("/t/main/authorize?{query}")), from_there("GET", "/t/main/me")] {
+        assert_eq!(reply.status, 200);
+        assert!(!reply.headers.iter().any(|(name, _)| name.starts_with("access-control-")), "{reply:?}");
     }
 }

@@ -602,6 +602,41 @@ fn two_tenants_see_nothing_of_each_other() {
 }
 
 #[test]
+fn of_two_hundred_requests_of_two_tenants_at_once_each_gets_its_own_issuer_tenant_and_key() {
+    let hub = Setup::new();
+    hub.create_tenant("second");
+    let tenants = ["main", "second"];
+    let clients = tenants.map(|tenant| {
+        hub.create_resource_of(tenant, json!({}));
+        let client = hub.create_client_of(tenant, json!({"allowed_resources": [RESOURCE]}));
+        hub.put_policy_of(tenant, "own", &permit(&client.client_id, RESOURCE));
+        client
+    });
+    let kids = tenants.map(|tenant| {
+        let keys = hub.call("GET", &format!("/t/{tenant}/jwks.json")).send().expect(200).json();
+        keys["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect::<Vec<_>>()
+    });
+    for seed in 0..3 {
+        // One isolate that knows both, and one that knows neither.
+        hub.clock.advance(6);
+        let isolates = [hub.isolate(), hub.isolate()];
+        hub.token_call(&clients[0], &[]).on(&isolates[0]).send().expect(200);
+        let calls = (0..200).map(|n| {
+            let call = hub.call("POST", &format!("/t/{}/token", tenants[n % 2])).on(&isolates[n / 2 % 2]);
+            call.basic(&clients[n % 2]).form(&[GRANT]).future()
+        });
+        for (n, reply) in hub.together(seed, calls.collect()).into_iter().enumerate() {
+            let tenant = tenants[n % 2];
+            let (header, claims) = decode(&reply.access_token());
+            let about = ["iss", "tenant", "client_id", "aud"].map(|name| claims[name].as_str().unwrap().to_owned());
+            let client = clients[n % 2].client_id.clone();
+            assert_eq!(about, [hub.issuer(tenant), tenant.to_owned(), client, RESOURCE.to_owned()], "{seed} {n}");
+            assert!(kids[n % 2].contains(&header["kid"]) && !kids[(n + 1) % 2].contains(&header["kid"]), "{seed} {n}");
+        }
+    }
+}
+
+#[test]
 fn a_suspended_tenant_refuses_everything_and_comes_back() {
     let hub = Setup::new();
     let client = reader(&hub);

@@ -1,5 +1,6 @@
 //! A person with a browser: cookies, forms, and the way through the pages.
 
+use super::call::Call;
 use super::hub::{Reply, Setup};
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -59,7 +60,7 @@ impl<'a> Browser<'a> {
     }
 
     /// Sends a request with the cookies, and takes those of the reply.
-    pub fn send(&self, call: super::call::Call<'_>) -> Reply {
+    pub fn send(&self, call: Call<'_>) -> Reply {
         let cookies = self.cookies();
         let call = if cookies.is_empty() { call } else { call.header("cookie", &cookies) };
         let call = match &*self.ip.borrow() {
@@ -102,6 +103,14 @@ impl<'a> Browser<'a> {
         let fields =
             scopes.iter().map(|scope| ("scope", *scope)).chain([("tag", tag.as_str())]).chain(more.iter().copied());
         self.post(&action(reply), &fields.collect::<Vec<_>>())
+    }
+
+    /// The same as a call that can still be changed; the browser takes no cookies of its reply.
+    pub fn deciding(&self, reply: &Reply, scopes: &[&str], more: &[(&str, &str)]) -> Call<'a> {
+        let tag = field(reply, "tag");
+        let fields = scopes.iter().map(|scope| ("scope", *scope)).chain([("tag", &*tag)]).chain(more.iter().copied());
+        let call = self.hub.call("POST", &action(reply)).header("origin", self.hub.origin());
+        call.header("cookie", &self.cookies()).form(&fields.collect::<Vec<_>>())
     }
 
     /// The code for a request: signs in if that is asked, allows these scopes if they are asked.

@@ -164,6 +164,27 @@ fn resources_that_cannot_be_are_refused_by_the_name_of_their_field() {
     assert!(hub.db.query("SELECT id FROM resources").is_empty());
 }
 
+/// OpenID Connect Core §5.4, §11: what is about the person is not of a resource.
+#[test]
+fn a_resource_has_no_scope_with_a_name_of_openid_connect() {
+    let hub = Setup::new();
+    let id = hub.create_resource(json!({}));
+    let path = format!("resources/{id}");
+    let shown = hub.admin("GET", &path).send().expect(200);
+    for name in ["openid", "profile", "email", "offline_access"] {
+        let mut body = shown.json();
+        body["scopes"].as_array_mut().unwrap().push(json!({"name": name, "description": "x"}));
+        let put = hub.admin("PUT", &path).header("if-match", shown.header("etag").unwrap()).json(&body).send();
+        assert!(detail(&put.clone().expect(400)).contains("`scopes[2].name`"), "{put:?}");
+        body["resource"] = json!(format!("https://{name}.example/").replace('_', "-"));
+        let made = hub.admin("POST", "resources").json(&body).send();
+        assert!(detail(&made.clone().expect(400)).contains("`scopes[2].name`"), "{made:?}");
+    }
+    // Names that only look like them are taken.
+    let scopes = json!([{"name": "openid:read", "description": "x"}, {"name": "Email", "description": "x"}]);
+    hub.create_resource(json!({"resource": "https://other.example/", "scopes": scopes}));
+}
+
 #[test]
 fn a_policy_that_does_not_hold_is_refused_with_line_and_column_in_every_mode_and_changes_nothing() {
     let hub = Setup::new();
