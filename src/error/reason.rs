@@ -290,11 +290,11 @@ reasons! {
     /// The user, or the tenant, has no account connected that can be used.
     ConnectionNeeded => 400 "interaction_required" "no account is connected that can be used: let the user open `connect_url`, then send the request again" ["OpenID Connect Core §3.1.2.6"];
     /// The page to connect an account is for somebody else.
-    OtherPerson => 403 "access_denied" "this link was made for somebody else: sign in as the person whose agent has shown it" ["docs/requirements.md R212"];
+    OtherPerson => 403 "access_denied" "this link was made for somebody else: sign in as the person whose agent has shown it" ["docs/requirements.md R215"];
     /// The connection is not there, is stopped, or is none that people connect accounts with.
-    NoSuchService => 404 "not_found" "no account can be connected here: look at the link again, or ask an administrator" ["docs/requirements.md R212"];
+    NoSuchService => 404 "not_found" "no account can be connected here: look at the link again, or ask an administrator" ["docs/requirements.md R215"];
     /// The response of a service does not belong to what this browser has begun, or is over.
-    ConnectExpired => 403 "access_denied" "this page is over, or was opened in another browser: connect again" ["docs/requirements.md R212"];
+    ConnectExpired => 403 "access_denied" "this page is over, or was opened in another browser: connect again" ["docs/requirements.md R215"];
     /// The service did not grant anything.
     ConnectDeclined => 403 "access_denied" "the service has connected nothing: try again, and allow it there" ["RFC 6749 §4.1.2.1"];
     /// The service answered what cannot be used.

@@ -3,7 +3,7 @@
 //! 1. A link is made for one person, one connection and what is wanted; another person gets nowhere with it. It is sealed and ends after
 //!    [`LINK_SECONDS`].
 //! 2. What belongs to the way there and back (state, verifier) is sealed in the browser that began it, and counts in its session alone: nobody
-//!    connects an account for somebody else, nor somebody else's for themselves (RFC 9700 §4.7, docs/requirements.md R212).
+//!    connects an account for somebody else, nor somebody else's for themselves (RFC 9700 §4.7, docs/requirements.md R215).
 //! 3. What was granted is kept beside what was asked for.
 //! 4. Another account of the service takes the place of a connected one only if the person says so; else its tokens are revoked at once.
 
@@ -64,7 +64,7 @@ pub struct Found {
 /// What came of it.
 pub enum Connected {
     /// The account is connected.
-    Account(ConnectedAccount),
+    Account(Box<ConnectedAccount>),
     /// Another account is connected: its name, and that of this one.
     Other {
         /// The account that is there.
@@ -215,7 +215,7 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
     let change: Change = accounts::change(store::accounts::put(&cx.tenant.id, &account, replaced), &account);
     let event = accounts::event(cx, EventType::AccountConnected, &account, None, detail);
     match cx.commit(change.event(event)).await? {
-        true => Ok(Connected::Account(account)),
+        true => Ok(Connected::Account(Box::new(account))),
         false => {
             oauth2::revoke(cx, &oauth2, &client, &given.tokens).await;
             Err(Reason::ConsentChanged.into())

@@ -2,7 +2,7 @@
 
 use super::page::page;
 use crate::directory::users;
-use crate::error::{Reason, Result};
+use crate::error::{Error, Reason, Result};
 use crate::model::{AccountStatus, ConnectedAccount};
 use crate::oauth::Scope;
 use crate::store;
@@ -93,8 +93,11 @@ pub async fn delete(call: AdminCall<'_>) -> Result<Response> {
 /// Makes a link: for a user, or for the tenant's own account, which whoever opens the link connects.
 pub async fn link(call: AdminCall<'_>) -> Result<Response> {
     let (cx, name) = (call.cx, call.id(0)?);
+    let found = connect::find(cx, name).await.map_err(|error| match error {
+        Error::Refused(_) => Reason::NotFound.into(),
+        fault => fault,
+    })?;
     let Body { user, label, scope } = sent(call.request)?.read_plain(&CONNECT).await?;
-    let found = connect::find(cx, name).await.map_err(|_| Reason::NotFound)?;
     let user = match (found.settings.owner, user) {
         (Owner::User, Some(user)) => Some(users::find(cx, &user).await?.id),
         (Owner::Tenant, None) => None,

@@ -84,7 +84,9 @@ impl Scene {
     }
 
     fn row(&self) -> Value {
-        Value::Object(self.hub.db.query("SELECT * FROM connected_accounts").pop().expect("no account"))
+        Value::Object(
+            self.hub.db.query("SELECT * FROM connected_accounts WHERE tenant = 'main'").pop().expect("no account"),
+        )
     }
 
     fn status(&self) -> String {
@@ -386,6 +388,69 @@ fn tokens_of_one_account_do_not_open_in_the_place_of_another() {
             before["generation"]
         ));
     }
+}
+
+#[test]
+fn what_is_stopped_or_removed_takes_its_accounts_with_it_and_the_service_is_told() {
+    for what in ["connection", "user", "removed connection", "by an administrator"] {
+        let scene = Scene::new(true, 0);
+        let (_, token) = scene.connected();
+        scene.lease(&token).expect(200);
+        let (owner, id) = (scene.row()["owner"].clone(), scene.row()["id"].as_str().unwrap().to_owned());
+        let listed = scene.hub.admin("GET", "connections/chat/accounts").send().expect(200).json();
+        assert_eq!((&listed["items"][0]["user"], &listed["items"][0]["status"]), (&owner, &json!("active")));
+        let accounts = format!("connections/chat/accounts/{id}");
+        match what {
+            "connection" => scene.hub.admin("POST", "kill").json(&json!({"connection": "chat"})).send().expect(200),
+            "user" => scene.hub.admin("POST", "kill").json(&json!({"user": owner})).send().expect(200),
+            "by an administrator" => scene.hub.admin("DELETE", &accounts).send().expect(204),
+            _ => scene.hub.admin("DELETE", "connections/chat").send().expect(204),
+        };
+        assert_eq!(scene.service.revoked.borrow().len(), 1, "{what}");
+        assert!(scene.hub.db.query("SELECT id FROM connected_accounts").is_empty(), "{what}");
+        assert_ne!(scene.lease(&token).status, 200, "{what}");
+    }
+}
+
+#[test]
+fn data_keys_of_accounts_are_wrapped_anew_and_open_under_the_new_key_alone() {
+    let (one, two) = (crate::support::hub::VAULT_KEK, "2:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+    let scene = Scene::new(true, 0);
+    let (_, token) = scene.connected();
+    assert!(scene.row()["wrapped_key"].as_str().unwrap().starts_with("1."));
+    let both = scene.hub.isolate_with(&[DEVELOPMENT, ("VAULT_KEK", &format!("{two} {one}"))]);
+    scene.hub.clock.advance(60);
+    scene.hub.clock.block_on(both.app().tick(scene.hub.clock.now())).unwrap();
+    assert!(scene.row()["wrapped_key"].as_str().unwrap().starts_with("2."));
+    let new = scene.hub.isolate_with(&[DEVELOPMENT, ("VAULT_KEK", two)]);
+    scene.call(&token, &[]).on(&new).send().expect(200);
+    let old = scene.hub.isolate_with(&[DEVELOPMENT, ("VAULT_KEK", one)]);
+    assert_eq!(scene.call(&token, &[]).on(&old).send().status, 500);
+}
+
+#[test]
+fn an_administrator_makes_a_link_for_a_user_or_for_the_account_of_the_tenant() {
+    let scene = Scene::new(true, 0);
+    let browser = Browser::new(&scene.hub);
+    let token = scene.agents_token(&browser);
+    let link = |body: Value| scene.hub.admin("POST", "connections/chat/connect").json(&body).send();
+    assert_eq!(link(json!({})).status, 400);
+    let user = scene.hub.db.query("SELECT id FROM users")[0]["id"].clone();
+    let made = link(json!({"user": user})).expect(200).json()["connect_url"].as_str().unwrap().to_owned();
+    scene.connect(&browser, &made, "ada@chat").expect(200);
+    scene.lease(&token).expect(200);
+
+    let scene = Scene::new(true, 0);
+    let browser = Browser::new(&scene.hub);
+    let token = scene.agents_token(&browser);
+    let etag = scene.hub.admin("GET", "connections/chat").send().header("etag").unwrap().to_owned();
+    let body = scene.body(json!({"owner": "tenant"}));
+    scene.hub.admin("PUT", "connections/chat").header("if-match", &etag).json(&body).send().expect(200);
+    scene.hub.restart();
+    let made = scene.hub.admin("POST", "connections/chat/connect").json(&json!({})).send().expect(200).json();
+    scene.connect(&browser, made["connect_url"].as_str().unwrap(), "team@chat").expect(200);
+    assert_eq!(scene.row()["owner"], "");
+    scene.lease(&token).expect(200);
 }
 
 /// A request that is refused for that reason.

@@ -214,6 +214,23 @@ fn every_answer_has_the_shape_that_the_document_says() {
     ));
     check("GET", "users/{id}/consents", call(&hub, &things, ("GET", "users/{id}/consents")));
     check("DELETE", "consents/{id}", with(&hub, &hub.admin_token(), "DELETE", "consents/one"));
+    hub.db.execute(
+        "INSERT INTO connected_accounts (tenant, id, connection, owner, label, name, subject, scope_asked, scope, status, wrapped_key, sealed, \
+         expires_at, created_at, updated_at) VALUES ('main', 'one', 'agent', 'u', 'l', 'n', 's', 'a', 'a', 'active', '1.x', 'x', 2, 1, 1)",
+    );
+    check("GET", "connections/{name}/accounts", call(&hub, &things, ("GET", "connections/{name}/accounts")));
+    check(
+        "DELETE",
+        "connections/{name}/accounts/{id}",
+        call(&hub, &things, ("DELETE", "connections/{name}/accounts/one")),
+    );
+    let chat = json!({
+        "kind": "oauth2", "secret": {"client_secret": "s"},
+        "config": {"service": "slack", "client_id": "c", "scopes": ["chat:write"], "owner": "tenant"},
+    });
+    with(&hub, &hub.admin_token(), "PUT", "connections/chat").json(&chat).send().expect(201);
+    let link = with(&hub, &hub.admin_token(), "POST", "connections/chat/connect").json(&json!({}));
+    check("POST", "connections/{name}/connect", link);
     for thing in ["identities/{id}", "users/{id}", "connections/{name}", "clients/{id}"] {
         for action in ["suspend", "resume", "kill"] {
             let path = format!("{thing}/{action}");
