@@ -35,7 +35,7 @@ async function main() {
     port,
     state,
     split,
-    vars: { DEV_OUTBOUND: process.env.WRIT_DEV_OUTBOUND || "http://127.0.0.1:9010" },
+    vars: { DEV_OUTBOUND: process.env.WRIT_DEV_OUTBOUND || "http://127.0.0.1:9010,http://127.0.0.1:9020" },
   });
   // Miniflare's own handlers would end the process before anything is tidied up.
   const stopped = new Promise((done) => {

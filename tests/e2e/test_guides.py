@@ -123,6 +123,13 @@ def test_an_identity_provider_is_registered_and_people_are_shown_it(shell, writ,
         writ.admin("DELETE", "issuers/okta")
 
 
+def test_a_service_is_connected_by_its_name_or_by_its_description(shell, names):
+    names |= {"connections/slack": "connections/guide-slack", 'Connection::\\"slack\\"': 'Connection::\\"guide-slack\\"', "connect/slack": "connect/guide-slack"}
+    as_administrator(shell, names)
+    follow(shell, guide("connect-a-service"), names)
+    follow(shell, guide("add-a-service"), names)
+
+
 def test_a_person_is_invited_once_at_a_time(shell, names):
     as_administrator(shell, names)
     follow(shell, guide("invite-people"), names)
