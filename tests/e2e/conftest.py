@@ -1,7 +1,7 @@
 """One Writ, one stand-in for Google and one MCP server for all tests.
 
 With WRIT_SPLIT=1 Writ is four Workers side by side instead of one. With WRIT_DEV_JSON=PATH it is the one that runs
-already, started with the same WRIT_DEV_OUTBOUND, four origins, that is set here.
+already, started with the same WRIT_DEV_OUTBOUND, five origins, that is set here.
 """
 
 import json
@@ -31,10 +31,10 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(scope="session")
 def outbound() -> list[str]:
-    """Origins that Writ may call although they are on this machine: the tests' stand-in, the README's, and two
-    identity providers."""
+    """Origins that Writ may call although they are on this machine: the tests' stand-in, the README's, two identity
+    providers, and the services of examples/connections."""
     given = os.environ.get("WRIT_DEV_OUTBOUND", "")
-    return given.split(",") if RUNNING else [f"http://127.0.0.1:{free_port()}" for _ in range(4)]
+    return given.split(",") if RUNNING else [f"http://127.0.0.1:{free_port()}" for _ in range(5)]
 
 
 @pytest.fixture(scope="session")

@@ -130,6 +130,12 @@ def test_a_service_is_connected_by_its_name_or_by_its_description(shell, names):
     follow(shell, guide("add-a-service"), names)
 
 
+def test_an_agent_keeps_no_key_of_a_service(shell, names):
+    names |= {"connections/openai": "connections/guide-openai", 'Connection::\\"openai': 'Connection::\\"guide-openai'}
+    as_administrator(shell, names)
+    follow(shell, guide("replace-your-env"), names)
+
+
 def test_a_person_is_invited_once_at_a_time(shell, names):
     as_administrator(shell, names)
     follow(shell, guide("invite-people"), names)

@@ -128,6 +128,18 @@ def at_what_is_connected(writ, person, client, calendar):
     assert "Appointments assistant" in person.open(url=f"{writ.issuer}/me")["text"]
 
 
+def at_connecting_an_account(writ, person, client, calendar):
+    body = {
+        "kind": "oauth2",
+        "config": {"service": "slack", "client_id": "1234.5678", "scopes": ["chat:write", "channels:read"]},
+        "secret": {"client_secret": "nobody asks for it here"},
+    }
+    if writ.admin("GET", "connections/slack-of-pages").status_code == 404:
+        writ.admin("PUT", "connections/slack-of-pages", 201, json=body)
+    at_what_is_connected(writ, person, client, calendar)
+    assert "Slack" in person.open(url=f"{writ.issuer}/connect/slack-of-pages")["heading"]
+
+
 def at_unknown_client(writ, person, client, calendar):
     assert person.open(url=request(writ, "client_of_nobody", calendar))["status"] == 400
 
@@ -146,6 +158,7 @@ PAGES = {
     "device": at_device,
     "device-consent": at_consent_of_a_device,
     "device-outcome": at_outcome_of_a_device,
+    "connect": at_connecting_an_account,
     "unknown-client": at_unknown_client,
     "unknown-redirect-uri": at_another_redirect_uri,
 }
