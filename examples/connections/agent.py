@@ -93,6 +93,7 @@ def register(dev: dict) -> str:
             "kind": "delegated",
             "grant_types": [DEVICE_CODE, "refresh_token"],
             "token_endpoint_auth_method": "none",
+            "allowed_resources": [f"{issuer}/connections"],
         },
     ).json()
     origin = services.ORIGIN
@@ -136,10 +137,8 @@ def register(dev: dict) -> str:
         },
     )
     client = agent["client_id"]
-    may = f'permit(principal == Client::"{client}", action == Action::"issue", resource in Resource::"{issuer}/connections");'
     lease = f'permit(principal == Client::"{client}", action == Action::"lease", resource) when {{ context has subject }};'
-    ask("PUT", "policies/release-notes", {"description": "The agent may use connections for its user.", "cedar": may})
-    ask("PUT", "policies/release-notes-calls", {"description": "… each of them.", "cedar": lease})
+    ask("PUT", "policies/release-notes", {"description": "The agent may use every connection for its user.", "cedar": lease})
     return client
 
 
