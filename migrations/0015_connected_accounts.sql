@@ -25,4 +25,18 @@ CREATE TABLE connected_accounts (
 ) STRICT, WITHOUT ROWID;
 CREATE UNIQUE INDEX connected_accounts_by_owner ON connected_accounts (tenant, connection, owner, label);
 CREATE INDEX connected_accounts_by_user ON connected_accounts (tenant, owner, connection, label);
+CREATE INDEX connected_accounts_by_connection ON connected_accounts (tenant, connection, id);
 CREATE INDEX connected_accounts_by_version ON connected_accounts (tenant, CAST(wrapped_key AS INTEGER));
+
+-- Accounts that have ended, until their tokens have been revoked at the service.
+CREATE TABLE ended_accounts (
+  tenant      TEXT NOT NULL,
+  id          TEXT NOT NULL,
+  connection  TEXT NOT NULL,
+  owner       TEXT NOT NULL,
+  generation  INTEGER NOT NULL,
+  wrapped_key TEXT NOT NULL,
+  sealed      TEXT NOT NULL,
+  ended_at    INTEGER NOT NULL,
+  PRIMARY KEY (tenant, id)
+) STRICT, WITHOUT ROWID;

@@ -26,6 +26,8 @@ use crate::store::deletion::{self, Former};
 use crate::store::tenants::{Visited, Visitor};
 use crate::vault;
 
+/// How many accounts of a tenant that have ended one run revokes at their services: a call each.
+const REVOKED: i64 = 5;
 /// How many tenants one run visits.
 const VISITED: i64 = 40;
 /// How many rows one statement of a clean-up removes, and how often it runs while there are more: 20,000 rows in a run.
@@ -139,6 +141,7 @@ impl Jobs<'_> {
         }
         if self.config.mounts(Role::Broker) && self.config.vault().is_some() {
             vault::rewrap::tick(&cx).await?;
+            vault::accounts::revoke_ended(&cx, REVOKED).await?;
         }
         if self.config.mounts(Role::Admin) {
             issuers::rewrap(&cx).await?;

@@ -173,7 +173,8 @@ pub async fn delete(cx: &Cx<'_>, user: &User, by: &str) -> Result<()> {
     let target = StopTarget { kind: Stoppable::User, id: &user.id };
     let change = store::consents::cascade(&cx.tenant.id, target, -1).into_iter().fold(change, Change::always);
     let change = store::passkeys::delete_of_stopped(&cx.tenant.id, &user.id).into_iter().fold(change, Change::always);
-    let change = change.always(store::accounts::delete_of_user(&cx.tenant.id, &user.id));
+    let ended = store::accounts::end_of_user(&cx.tenant.id, &user.id, cx.now.seconds());
+    let change = ended.into_iter().fold(change, Change::always);
     match cx.commit(change).await? {
         true => Ok(()),
         false => Err(Reason::PreconditionFailed.into()),

@@ -115,7 +115,6 @@ impl AccountStatus {
                 | Self::ConsentWithdrawn
                 | Self::ScopeLost
                 | Self::AccountChanged
-                | Self::ClientMisconfigured
         )
     }
 }

@@ -193,7 +193,7 @@ async fn stop(cx: &Cx<'_>, command: &Command<'_>) -> Result<Receipt> {
         .then(stops::keep(tenant, &receipt, body))
         .event(event)
         .signals(signals_of(cx, command, &census).await?);
-    let change = stops::cascade(tenant, target).into_iter().fold(change, Change::always);
+    let change = stops::cascade(tenant, target, now).into_iter().fold(change, Change::always);
     if cx.commit(invalidates(cx, change, target).await?).await? {
         return Ok(receipt);
     }

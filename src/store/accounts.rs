@@ -47,7 +47,7 @@ pub fn get(tenant: &str, id: &str) -> Query<ConnectedAccount> {
 pub fn of_connection(tenant: &str, connection: &str, after: &str, limit: i64) -> Query<ConnectedAccount> {
     query!(
         read,
-        concat!(columns!(), "connection = ?2 AND id > ?3 ORDER BY id LIMIT ?4"),
+        concat!(columns!(" INDEXED BY connected_accounts_by_connection"), "connection = ?2 AND id > ?3 ORDER BY id LIMIT ?4"),
         tenant,
         connection,
         after,
@@ -115,9 +115,10 @@ pub fn claim(
     until: i64,
 ) -> Sql {
     sql!(
-        "UPDATE connected_accounts SET status = 'refreshing', claim = ?4, claimed_until = ?6, attempted_at = ?5, retried = ?7, updated_at = ?5 \
+        "UPDATE connected_accounts SET status = 'refreshing', claim = ?4, claimed_until = ?6, retried = ?7, updated_at = ?5, \
+         attempted_at = CASE WHEN ?7 THEN attempted_at ELSE ?5 END \
          WHERE tenant = ?1 AND id = ?2 AND generation = ?3 AND claimed_until <= ?5 AND (retried = 0 OR ?7 = 0) \
-         AND status IN ('active', 'degraded', 'refreshing', 'uncertain')",
+         AND status IN ('active', 'degraded', 'refreshing', 'uncertain', 'client_misconfigured')",
         tenant,
         account,
         generation,
@@ -139,7 +140,7 @@ pub fn fulfil(
 ) -> Sql {
     sql!(
         "UPDATE connected_accounts SET status = 'active', sealed = ?5, expires_at = ?6, scope = ?7, generation = generation + 1, claimed_until = 0, \
-         retried = 0, updated_at = ?8 WHERE tenant = ?1 AND id = ?2 AND generation = ?3 AND claim = ?4 AND status = 'refreshing'",
+         retried = 0, updated_at = ?8 WHERE tenant = ?1 AND id = ?2 AND generation = ?3 AND claim = ?4 AND status <> 'disabled'",
         tenant,
         account,
         generation,
@@ -186,11 +187,6 @@ pub fn give_up(tenant: &str, account: &ConnectedAccount, status: AccountStatus, 
     )
 }
 
-/// Removes an account, with its tokens; the guard of a chain.
-pub fn delete(tenant: &str, id: &str) -> Sql {
-    sql!("DELETE FROM connected_accounts WHERE tenant = ?1 AND id = ?2", tenant, id)
-}
-
 /// Removes the accounts of a connection that is gone or stopped for good.
 pub fn delete_of_connection(tenant: &str, connection: &str) -> Sql {
     sql!(
@@ -201,25 +197,90 @@ pub fn delete_of_connection(tenant: &str, connection: &str) -> Sql {
     )
 }
 
-/// Removes the accounts of a user who is gone or stopped for good.
-pub fn delete_of_user(tenant: &str, user: &str) -> Sql {
+/// Removes the accounts of a connection that has been given that version by a change that makes them worthless.
+pub fn delete_of_changed(tenant: &str, connection: &str, version: i64) -> Sql {
     sql!(
-        "DELETE FROM connected_accounts INDEXED BY connected_accounts_by_user WHERE tenant = ?1 AND owner = ?2 \
-         AND NOT EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND id = ?2 AND status <> 'retired')",
+        "DELETE FROM connected_accounts INDEXED BY connected_accounts_by_connection WHERE tenant = ?1 AND connection = ?2 \
+         AND EXISTS (SELECT 1 FROM connections WHERE tenant = ?1 AND name = ?2 AND version = ?3)",
         tenant,
-        user
+        connection,
+        version
     )
 }
 
-/// Lets accounts go on that failed because of the connection's own client, once that has been changed.
-pub fn mended(tenant: &str, connection: &str, now: i64) -> Sql {
-    sql!(
-        "UPDATE connected_accounts INDEXED BY connected_accounts_by_owner SET status = 'active', updated_at = ?3 \
-         WHERE tenant = ?1 AND connection = ?2 AND status = 'client_misconfigured'",
+macro_rules! end {
+    ($which:literal, $tenant:expr, $id:expr, $now:expr) => {
+        [
+            sql!(
+                concat!(
+                    "INSERT INTO ended_accounts (tenant, id, connection, owner, generation, wrapped_key, sealed, ended_at) \
+                     SELECT tenant, id, connection, owner, generation, wrapped_key, sealed, ?3 FROM connected_accounts WHERE tenant = ?1 AND ",
+                    $which,
+                    " ON CONFLICT DO NOTHING"
+                ),
+                $tenant,
+                $id,
+                $now
+            ),
+            sql!(concat!("DELETE FROM connected_accounts WHERE tenant = ?1 AND ", $which), $tenant, $id),
+        ]
+    };
+}
+
+/// Ends an account: its tokens wait for their revocation at the service. The second statement is the guard of a change.
+pub fn end(tenant: &str, id: &str, now: i64) -> [Sql; 2] {
+    end!("id = ?2", tenant, id, now)
+}
+
+/// Ends the accounts of a user who is gone or stopped for good.
+pub fn end_of_user(tenant: &str, user: &str, now: i64) -> [Sql; 2] {
+    end!(
+        "owner = ?2 AND NOT EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND id = ?2 AND status <> 'retired')",
         tenant,
-        connection,
+        user,
         now
     )
+}
+
+/// An account that has ended.
+pub struct Ended {
+    /// Which it was.
+    pub id: String,
+    /// The connection.
+    pub connection: String,
+    /// Whose it was.
+    pub owner: String,
+    /// The generation of its tokens.
+    pub generation: i64,
+    /// The data key.
+    pub wrapped_key: String,
+    /// The tokens.
+    pub sealed: String,
+    /// When, in seconds since the epoch.
+    pub ended_at: i64,
+}
+
+/// Accounts that have ended and whose tokens were not revoked, the oldest first.
+pub fn ended(tenant: &str, limit: i64) -> Query<Ended> {
+    query!(
+        |row| Ok(Ended {
+            id: row.text("id")?,
+            connection: row.text("connection")?,
+            owner: row.text("owner")?,
+            generation: row.int("generation")?,
+            wrapped_key: row.text("wrapped_key")?,
+            sealed: row.text("sealed")?,
+            ended_at: row.int("ended_at")?,
+        }),
+        "SELECT id, connection, owner, generation, wrapped_key, sealed, ended_at FROM ended_accounts WHERE tenant = ?1 ORDER BY id LIMIT ?2",
+        tenant,
+        limit
+    )
+}
+
+/// Forgets an account whose tokens were revoked, or cannot be.
+pub fn forget_ended(tenant: &str, id: &str) -> Sql {
+    sql!("DELETE FROM ended_accounts WHERE tenant = ?1 AND id = ?2", tenant, id)
 }
 
 /// Accounts of a tenant whose data keys are not wrapped under that version.

@@ -86,6 +86,7 @@ const TABLES: &[&str] = pieces! {
     "stopped_chains" by "jti",
     "receipts" by "kind, id",
     "spent" by "kind, key",
+    "ended_accounts" by "id",
     "failures" by "key",
     "changes" by "seq, key",
     "answers" by "client, key",

@@ -311,13 +311,13 @@ const WITH_IT: i64 = 10_000;
 
 /// What holds in any case once a record has been stopped for good: no downstream token of it is handed out again, no credential of it can
 /// be read, and what people have allowed it ends.
-pub fn cascade(tenant: &str, target: StopTarget<'_>) -> Vec<Sql> {
-    let mut all = cascade_of_leases(tenant, target);
+pub fn cascade(tenant: &str, target: StopTarget<'_>, now: i64) -> Vec<Sql> {
+    let mut all = cascade_of_leases(tenant, target, now);
     all.extend(super::consents::cascade(tenant, target, WITH_IT));
     all
 }
 
-fn cascade_of_leases(tenant: &str, StopTarget { kind, id }: StopTarget<'_>) -> Vec<Sql> {
+fn cascade_of_leases(tenant: &str, StopTarget { kind, id }: StopTarget<'_>, now: i64) -> Vec<Sql> {
     let drop = |text: &'static str| vec![sql!(text, tenant, id)];
     match kind {
         Client => drop(drop_leases!(leased!(client), "clients")),
@@ -325,7 +325,7 @@ fn cascade_of_leases(tenant: &str, StopTarget { kind, id }: StopTarget<'_>) -> V
         User => {
             let mut all = drop(drop_leases!(leased!(user), "users"));
             all.extend(super::passkeys::delete_of_stopped(tenant, id));
-            all.push(super::accounts::delete_of_user(tenant, id));
+            all.extend(super::accounts::end_of_user(tenant, id, now));
             all
         }
         Connection => vec![

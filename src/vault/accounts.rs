@@ -3,7 +3,7 @@
 //! 1. The tokens lie in D1, sealed under a data key of the account; tenant, connection, account, owner and generation are bound to them
 //!    (docs/requirements.md R60).
 //! 2. Whatever changes an account is an event, and every isolate hears of it.
-//! 3. What is disconnected is gone here first, and then revoked at the service: whether that answers does not matter to what is ours.
+//! 3. What is disconnected is gone here first, and then revoked at the service, by the cron where that does not answer or this Worker has no vault key.
 
 use super::envelope::{self, CredentialPath};
 use super::provider::oauth2::{self, OwnClient, Settings, Tokens};
@@ -18,11 +18,17 @@ use crate::model::event::Facts;
 use crate::model::{AccountStatus, ConnectedAccount, Connection, Event, EventType};
 use crate::ports::Sql;
 use crate::store;
-use crate::store::accounts::Place;
+use crate::store::accounts::{Ended, Place};
+use futures_util::future::join_all;
 use std::rc::Rc;
 
 /// How many accounts are revoked at their services at once: a call each, of which a request has a bounded number.
 const REVOKED: i64 = 25;
+
+/// How many accounts that have ended are revoked by the request that ends one; the rest are the cron's.
+pub const AT_ONCE: i64 = 3;
+/// For how long a service that does not answer is asked to revoke, in seconds.
+const ASKED_SECONDS: i64 = 86_400;
 
 key!(
     /// The account of an owner at a connection.
@@ -51,10 +57,14 @@ fn path<'a>(cx: &'a Cx<'_>, account: &'a ConnectedAccount) -> CredentialPath<'a>
 
 /// Opens the tokens of an account.
 pub fn open(cx: &Cx<'_>, account: &ConnectedAccount) -> Result<Tokens> {
+    let of = (account.owner.as_str(), account.generation);
+    opened(cx, &path(cx, account), of, (&account.wrapped_key, &account.sealed))
+}
+
+fn opened(cx: &Cx<'_>, path: &CredentialPath<'_>, of: (&str, i64), (wrapped, sealed): (&str, &str)) -> Result<Tokens> {
     let broken = || Fault::Broken("the tokens of an account cannot be read");
-    let path = path(cx, account);
-    let key = path.unwrap(envelope::ring(cx)?, &account.wrapped_key).ok_or_else(broken)?;
-    let opened = path.open_account(&key, (&account.owner, account.generation), &account.sealed).ok_or_else(broken)?;
+    let key = path.unwrap(envelope::ring(cx)?, wrapped).ok_or_else(broken)?;
+    let opened = path.open_account(&key, of, sealed).ok_or_else(broken)?;
     serde_json::from_slice(&opened).map_err(|_| broken().into())
 }
 
@@ -105,16 +115,52 @@ pub fn change(guard: Sql, account: &ConnectedAccount) -> Change {
         .invalidates(&KeptTokensKey(&account.connection))
 }
 
-/// Removes an account, and revokes its tokens at the service.
+/// Ends an account; its tokens are revoked at the service.
 pub async fn disconnect(cx: &Cx<'_>, account: &ConnectedAccount, by: Option<&str>) -> Result<()> {
-    let revocation = Revocation::default().and(cx, account.clone()).await;
     let mut event = event(cx, EventType::AccountDisconnected, account, None, None);
     event.client = by.map(str::to_owned);
-    if !cx.commit(change(store::accounts::delete(&cx.tenant.id, &account.id), account).event(event)).await? {
-        return Err(Reason::NotFound.into());
+    let [keep, delete] = store::accounts::end(&cx.tenant.id, &account.id, cx.now.seconds());
+    match cx.commit(change(delete, account).before(keep).event(event)).await? {
+        true => revoke_ended(cx, AT_ONCE).await,
+        false => Err(Reason::NotFound.into()),
     }
-    revocation.run(cx).await;
+}
+
+/// Revokes at their services the tokens of accounts that have ended, `limit` of them at the most; where this Worker has no vault key, the cron of one
+/// that has does it. A service that does not answer is asked again for a day.
+pub async fn revoke_ended(cx: &Cx<'_>, limit: i64) -> Result<()> {
+    if cx.config.vault().is_none() {
+        return Ok(());
+    }
+    let _held = cx.world.lifetime.hold();
+    for ended in cx.all(store::accounts::ended(&cx.tenant.id, limit)).await? {
+        let is_over = ended.ended_at.saturating_add(ASKED_SECONDS) <= cx.now.seconds();
+        if revoke(cx, &ended).await || is_over {
+            cx.run(vec![store::accounts::forget_ended(&cx.tenant.id, &ended.id)]).await?;
+        }
+    }
     Ok(())
+}
+
+/// Whether the tokens need no more asking: they were revoked, or nobody can.
+async fn revoke(cx: &Cx<'_>, ended: &Ended) -> bool {
+    let read = async {
+        let found = connections::load(cx, &ended.connection).await?;
+        let connection = found.ok_or(Fault::Broken("an account that has ended has no connection"))?;
+        let settings = Settings::of(&connection.settings.config)?;
+        let client = own_client(cx, &connection, &settings).await?;
+        let path = CredentialPath { tenant: &cx.tenant.id, connection: &ended.connection, credential: &ended.id };
+        let tokens = opened(cx, &path, (&ended.owner, ended.generation), (&ended.wrapped_key, &ended.sealed))?;
+        Ok::<_, Error>((settings.oauth2()?, client, tokens))
+    };
+    match read.await {
+        Ok((oauth2, client, tokens)) => oauth2::revoke(cx, &oauth2, &client, &tokens).await,
+        Err(Error::Fault(Fault::Unavailable(_))) => false,
+        Err(error) => {
+            cx.world.log.line(&format!("{}: an account cannot be revoked: {error}", cx.request_id));
+            true
+        }
+    }
 }
 
 /// Tokens that are to be revoked at their services once what is ours of them is gone: read before, for afterwards nobody can.
@@ -128,10 +174,12 @@ impl Revocation {
         Ok(Self::default().all(cx, accounts).await)
     }
 
-    /// The accounts of a user, [`REVOKED`] at the most.
-    pub async fn of_user(cx: &Cx<'_>, user: &str) -> Result<Self> {
-        let accounts = cx.all(store::accounts::of_user(&cx.tenant.id, user, REVOKED)).await?;
-        Ok(Self::default().all(cx, accounts).await)
+    /// The accounts of the connection of that name.
+    pub async fn of_named(cx: &Cx<'_>, name: &str) -> Result<Self> {
+        match cx.one(store::connections::get(&cx.tenant.id, name)).await? {
+            Some(connection) => Self::of_connection(cx, &connection).await,
+            None => Ok(Self::default()),
+        }
     }
 
     async fn all(self, cx: &Cx<'_>, accounts: Vec<ConnectedAccount>) -> Self {
@@ -143,7 +191,7 @@ impl Revocation {
     }
 
     /// One account more. What cannot be read cannot be revoked, and keeps nobody from removing it.
-    async fn and(mut self, cx: &Cx<'_>, account: ConnectedAccount) -> Self {
+    pub async fn and(mut self, cx: &Cx<'_>, account: ConnectedAccount) -> Self {
         let read = async {
             let found = connections::load(cx, &account.connection).await?;
             let connection = found.ok_or(Fault::Broken("an account has no connection"))?;
@@ -160,10 +208,11 @@ impl Revocation {
 
     /// Revokes them.
     pub async fn run(self, cx: &Cx<'_>) {
-        for (oauth2, client, tokens) in &self.0 {
-            if !oauth2::revoke(cx, oauth2, client, tokens).await {
-                cx.world.log.line(&format!("{}: a service has not revoked the tokens of an account", cx.request_id));
-            }
+        let _held = cx.world.lifetime.hold();
+        let all = self.0.iter().map(|(oauth2, client, tokens)| oauth2::revoke(cx, oauth2, client, tokens));
+        let unrevoked = join_all(all).await.into_iter().filter(|revoked| !revoked).count();
+        if unrevoked > 0 {
+            cx.world.log.line(&format!("{}: services have not revoked the tokens of {unrevoked} accounts", cx.request_id));
         }
     }
 }

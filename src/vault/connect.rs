@@ -1,13 +1,16 @@
 //! Connecting an account: a person goes to the service and back (RFC 6749 §4.1), and what the service gives is stored.
 //!
 //! 1. A link is made for one person, one connection and what is wanted; another person gets nowhere with it. It is sealed and ends after
-//!    [`LINK_SECONDS`].
-//! 2. What belongs to the way there and back (state, verifier) is sealed in the browser that began it, and counts in its session alone: nobody
+//!    [`LINK_SECONDS`], however often it is opened. One to the account of the tenant is an administrator's to make.
+//! 2. What belongs to the way there and back (state, verifier) is sealed in the browser that began it, and counts once, in its session alone: nobody
 //!    connects an account for somebody else, nor somebody else's for themselves (RFC 9700 §4.7, docs/requirements.md R215).
-//! 3. What was granted is kept beside what was asked for.
-//! 4. Another account of the service takes the place of a connected one only if the person says so; else its tokens are revoked at once.
+//! 3. Each connection has a redirect URI of its own, so a code of one service never goes to another (RFC 9700 §4.4.2.2); nor does it where the
+//!    connection has been changed meanwhile.
+//! 4. What was granted is kept beside what was asked for.
+//! 5. Another account of the service takes the place of a connected one only if the person says so; else its tokens are revoked at once. An account
+//!    that the service does not identify is another one.
 
-use super::accounts;
+use super::accounts::{self, Revocation};
 use super::provider::oauth2::{self, Given, Owner, Settings, Ungiven};
 use crate::authn::people::{Person, browser};
 use crate::context::{Change, Cx};
@@ -42,15 +45,21 @@ pub struct Wanted {
     pub scopes: Vec<String>,
     /// The client that needs it.
     pub client: Option<String>,
+    /// When the link ends, in seconds since the epoch.
+    pub until: i64,
 }
 
 /// A connection under way, as the browser keeps it.
 #[derive(Serialize, Deserialize)]
 pub struct UnderWay {
     wanted: Wanted,
+    /// Its `state`.
+    state: String,
     verifier: String,
     session: String,
     replaces: bool,
+    /// What the tokens are for, as the connection was then.
+    binding: String,
 }
 
 /// The connection that a person connects an account with, and its settings.
@@ -74,9 +83,14 @@ pub enum Connected {
     },
 }
 
+/// When a link ends that is made now, in seconds since the epoch.
+pub const fn link_until(now: i64) -> i64 {
+    now.saturating_add(LINK_SECONDS)
+}
+
 /// What is wanted, as a link has it.
 pub fn seal(cx: &Cx<'_>, wanted: &Wanted) -> Result<String> {
-    browser::seal(cx, LINK, wanted, LINK_SECONDS)
+    browser::seal(cx, LINK, wanted, wanted.until.saturating_sub(cx.now.seconds()))
 }
 
 /// A link that makes a person connect what is wanted.
@@ -94,13 +108,14 @@ pub fn wanted(cx: &Cx<'_>, connection: &str, request: Option<&str>, person: &Per
             label: String::new(),
             scopes: vec![],
             client: None,
+            until: link_until(cx.now.seconds()),
         });
     };
     let wanted: Wanted = browser::open(cx, LINK, sealed).ok_or(Reason::ConnectExpired)?;
     if wanted.connection != connection {
         return Err(Reason::ConnectExpired.into());
     }
-    match wanted.user.as_ref().is_none_or(|user| *user == person.user.id) {
+    match wanted.user.as_ref() == Some(&person.user.id) {
         true => Ok(wanted),
         false => Err(Reason::OtherPerson.into()),
     }
@@ -124,9 +139,9 @@ pub async fn scopes(cx: &Cx<'_>, Found { settings, .. }: &Found, wanted: &Wanted
     Ok(settings.scopes.iter().filter(is_asked).cloned().collect())
 }
 
-/// Where services send people back to.
-pub fn redirect_uri(cx: &Cx<'_>) -> String {
-    [&cx.issuer(), "/connect/callback"].concat()
+/// Where the service of a connection sends people back to.
+pub fn redirect_uri(cx: &Cx<'_>, connection: &str) -> String {
+    [&cx.issuer(), "/connect/", connection, "/callback"].concat()
 }
 
 /// Begins: where the browser goes, and what it keeps.
@@ -144,10 +159,10 @@ pub async fn begin(
     let scopes = scopes(cx, found, &wanted).await?;
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
     let oauth2 = found.settings.oauth2()?;
-    let back = (redirect_uri(cx), state, verifier.as_str());
-    let url = oauth2::authorization_url(&oauth2, &found.settings.client_id, &scopes, (&back.0, back.1, back.2))?;
-    let session = person.session.id.to_text();
-    Ok((url, UnderWay { wanted, verifier, session, replaces }))
+    let back = redirect_uri(cx, &wanted.connection);
+    let url = oauth2::authorization_url(&oauth2, &found.settings.client_id, &scopes, (&back, state, &verifier))?;
+    let (session, binding) = (person.session.id.to_text(), found.settings.binding()?);
+    Ok((url, UnderWay { wanted, state: state.to_owned(), verifier, session, replaces, binding }))
 }
 
 impl UnderWay {
@@ -159,20 +174,25 @@ impl UnderWay {
 
 /// Ends with the response of the service.
 pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response: &Form) -> Result<Connected> {
-    let UnderWay { wanted, verifier, session, replaces } = under_way;
-    if person.session.id.to_text() != *session {
+    let UnderWay { wanted, state, verifier, session, replaces, binding } = under_way;
+    let found = find(cx, &wanted.connection).await?;
+    if person.session.id.to_text() != *session || found.settings.binding()? != *binding {
         return Err(Reason::ConnectExpired.into());
+    }
+    // What the service gives is stored or revoked, though the person has gone.
+    let _held = cx.world.lifetime.hold();
+    if !cx.redeem("connect", &wanted.connection, state, cx.now.seconds().saturating_add(SECONDS)).await? {
+        return Err(Reason::ConnectExpired.because("the response came before"));
     }
     if let Some(error) = response.get("error") {
         let is_code = error.len() <= 64 && error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         return Err(Reason::ConnectDeclined.because(if is_code { error } else { "it does not say why" }));
     }
     let code = response.get("code").ok_or_else(|| Reason::ConnectDeclined.because("the response has no `code`"))?;
-    let found = find(cx, &wanted.connection).await?;
     let asked = scopes(cx, &found, wanted).await?.join(" ");
     let oauth2 = found.settings.oauth2()?;
     let client = accounts::own_client(cx, &found.connection, &found.settings).await?;
-    let given = oauth2::redeem(cx, &oauth2, &client, (code, &redirect_uri(cx), verifier)).await;
+    let given = oauth2::redeem(cx, &oauth2, &client, (code, &redirect_uri(cx, &wanted.connection), verifier)).await;
     let given = given.map_err(|why| match why {
         Ungiven::Refused(AccountStatus::ClientMisconfigured, code) => {
             Reason::ConnectFailed.because(["the service refuses the connection's own client: ", &code].concat())
@@ -206,24 +226,37 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
     let account = accounts::seal_new(cx, account, &given.tokens)?;
     let place = Place { connection: &account.connection, owner: &account.owner, label: &account.label };
     let present = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
-    if let Some(present) = present.as_ref().filter(|present| present.subject != account.subject && !*replaces) {
+    let is_other = |present: &&ConnectedAccount| present.subject.is_empty() || present.subject != account.subject;
+    let other = present.as_ref().filter(is_other);
+    if let Some(other) = other.filter(|_| !*replaces) {
         oauth2::revoke(cx, &oauth2, &client, &given.tokens).await;
-        return Ok(Connected::Other { present: present.name.clone(), chosen: account.name });
+        return Ok(Connected::Other { present: other.name.clone(), chosen: account.name });
     }
+    let revocation = match other {
+        Some(other) => Revocation::default().and(cx, other.clone()).await,
+        None => Revocation::default(),
+    };
     let replaced = present.as_ref().map(|present| present.id.as_str()).unwrap_or_default();
     let detail = wanted.client.as_ref().map(|client| ["for the client ", client].concat());
     let change: Change = accounts::change(store::accounts::put(&cx.tenant.id, &account, replaced), &account);
     let event = accounts::event(cx, EventType::AccountConnected, &account, None, detail);
     match cx.commit(change.event(event)).await? {
-        true => Ok(Connected::Account(Box::new(account))),
+        true => {
+            revocation.run(cx).await;
+            Ok(Connected::Account(Box::new(account)))
+        }
         false => {
-            oauth2::revoke(cx, &oauth2, &client, &given.tokens).await;
+            // Where another window has just connected the same account, a revocation would end what it has got.
+            let now = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
+            if !now.is_some_and(|now| !now.subject.is_empty() && now.subject == account.subject) {
+                oauth2::revoke(cx, &oauth2, &client, &given.tokens).await;
+            }
             Err(Reason::ConsentChanged.into())
         }
     }
 }
 
-/// The name of the account and what identifies it, as the service says. A service that says neither has one account that nobody can tell from others.
+/// The name of the account and what identifies it, as the service says; empty where it says nothing.
 async fn account_of(cx: &Cx<'_>, found: &Found, given: &Given) -> Result<(String, String), Error> {
     let service = found.settings.service()?;
     let (mut name, mut id) = (given.account.clone(), given.account_id.clone());
@@ -231,6 +264,5 @@ async fn account_of(cx: &Cx<'_>, found: &Found, given: &Given) -> Result<(String
         let (told, identified) = oauth2::account(cx, &service, &given.tokens.access_token).await;
         (name, id) = (name.or(told), id.or(identified));
     }
-    let id = id.or_else(|| name.clone()).unwrap_or_default();
-    Ok((name.unwrap_or_else(|| service.name.clone()), id))
+    Ok((name.unwrap_or_else(|| service.name.clone()), id.unwrap_or_default()))
 }

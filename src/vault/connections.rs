@@ -5,12 +5,13 @@
 //!    either the credential, or nothing that anybody can read.
 //! 3. Replacing or removing a credential erases its data key; removing the ciphertext is tidiness.
 
-use super::accounts::Revocation;
+use super::accounts::{self, Revocation};
 use super::envelope::{self, CredentialPath};
+use super::provider::oauth2::{self, Settings as OAuthSettings};
 use super::provider::{self, Provider};
 use crate::audit;
 use crate::context::{Change, Cx};
-use crate::directory::connections::ConnectionKey;
+use crate::directory::connections::{ConnectionKey, KeptTokensKey};
 use crate::directory::quotas;
 use crate::error::{Fault, Reason, Result};
 use crate::model::connection::{CredentialPointer, Settings};
@@ -83,6 +84,11 @@ pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft)
     if draft.secret.is_none() && provider.kind != present.kind {
         return Err(Reason::InvalidField.because("another `kind` needs its `secret`"));
     }
+    // The tokens of accounts, and the client secret, are for one client at one service: nothing sends them elsewhere.
+    let is_other = binding(&present.kind, &present.settings.config)? != binding(provider.kind, &config)?;
+    if is_other && draft.secret.is_none() {
+        return Err(Reason::InvalidField.because("another `client_id` or other endpoints need their `secret`, and end the accounts"));
+    }
     let lodged = match draft.secret {
         Some(secret) => Some(lodge(cx, &present.name, provider, secret).await?),
         None => None,
@@ -99,8 +105,15 @@ pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft)
     let change = change
         .invalidates(&ConnectionKey(&present.name))
         .event(event(cx, EventType::ConnectionPut, admin, &present.name, what))
-        .always(store::leases::forget(tenant, &present.name))
-        .always(store::accounts::mended(tenant, &present.name, now));
+        .invalidates(&KeptTokensKey(&present.name))
+        .always(store::leases::forget(tenant, &present.name));
+    let change = match is_other {
+        true => {
+            let version = present.version.saturating_add(1);
+            change.always(store::accounts::delete_of_changed(tenant, &present.name, version))
+        }
+        false => change,
+    };
     let changed = cx.commit(change).await?;
     let (new, old) = (lodged.map(|new| new.pointer), present.credential);
     // The credential to which no pointer leads now.
@@ -131,6 +144,7 @@ pub async fn remove(cx: &Cx<'_>, admin: &str, present: &Connection) -> Result<()
     let revocation = Revocation::of_connection(cx, present).await?;
     let change = Change::guard(store::connections::delete(tenant, name, present.version))
         .invalidates(&ConnectionKey(name))
+        .invalidates(&KeptTokensKey(name))
         .event(event(cx, EventType::ConnectionDeleted, admin, name, &present.kind))
         .always(store::connections::erase_credential(tenant, name))
         .always(store::accounts::delete_of_connection(tenant, name))
@@ -143,6 +157,14 @@ pub async fn remove(cx: &Cx<'_>, admin: &str, present: &Connection) -> Result<()
         discard(cx, name, pointer).await;
     }
     Ok(())
+}
+
+/// What a connection's tokens are for, where people connect accounts with it.
+fn binding(kind: &str, config: &Value) -> Result<Option<String>> {
+    match kind == oauth2::PROVIDER.kind {
+        true => OAuthSettings::of(config)?.binding().map(Some),
+        false => Ok(None),
+    }
 }
 
 fn parse(cx: &Cx<'_>, kind: &str, config: Value) -> Result<(&'static Provider, Value)> {
@@ -170,18 +192,16 @@ async fn lodge(cx: &Cx<'_>, name: &str, provider: &Provider, secret: Value) -> R
 
 /// Kills a record of any kind; of a connection, the ciphertext is removed, which nothing can read any more.
 pub async fn kill(cx: &Cx<'_>, command: &Command<'_>) -> Result<Receipt> {
+    // What can be revoked at the service is read before, for afterwards nobody can; what cannot be read keeps nothing from being stopped.
     let revocation = match command.target() {
-        StopTarget { kind: Stoppable::Connection, id } => {
-            match cx.one(store::connections::get(&cx.tenant.id, id)).await? {
-                Some(connection) => Revocation::of_connection(cx, &connection).await?,
-                None => Revocation::default(),
-            }
-        }
-        StopTarget { kind: Stoppable::User, id } => Revocation::of_user(cx, id).await?,
+        StopTarget { kind: Stoppable::Connection, id } => Revocation::of_named(cx, id).await.unwrap_or_default(),
         _ => Revocation::default(),
     };
     let Killed { receipt, connection } = kill::kill(cx, command).await?;
     revocation.run(cx).await;
+    if command.target().kind == Stoppable::User {
+        accounts::revoke_ended(cx, accounts::AT_ONCE).await?;
+    }
     let credential =
         connection.as_ref().and_then(|connection| Some((&connection.name, connection.credential.as_ref()?)));
     if let Some((name, pointer)) = credential {

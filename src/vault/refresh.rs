@@ -13,7 +13,7 @@
 use super::accounts::{change, event, open, own_client, sealed};
 use super::provider::oauth2::{self, Given, Settings, Ungiven};
 use super::service::{OAuth2, Refresh};
-use crate::context::Cx;
+use crate::context::{Change, Cx};
 use crate::crypto::{Secret, nonce};
 use crate::directory::connections::{self, Downstream};
 use crate::error::{Error, Reason, Result};
@@ -30,9 +30,10 @@ const MARGIN_SECONDS: i64 = 120;
 /// A token that lives longer than this is handed out where there is no other.
 const LEAST_SECONDS: i64 = 10;
 /// How long an attempt holds: longer than `outbound` lets the question before it, and the refresh, take.
-const CLAIM_SECONDS: i64 = 30;
-/// How long nothing is asked of a service that was in trouble.
+const CLAIM_SECONDS: i64 = 60;
+/// How long nothing is asked of a service that was in trouble, and of one that does not take the connection's own client.
 const PAUSE_SECONDS: i64 = 5;
+const MISCONFIGURED_SECONDS: i64 = 60;
 /// How long a lease waits for another one's refresh.
 const PATIENCE_MILLIS: u64 = 20_000;
 const FIRST_PAUSE_MILLIS: u64 = 50;
@@ -199,14 +200,14 @@ impl Acquisition<'_> {
 
     async fn give_up(&self, account: &ConnectedAccount) -> Result<()> {
         let (cx, now) = (self.cx, self.now());
-        let lost = self.oauth2.refresh != Refresh::None;
-        let (status, why) = match lost {
+        let has_refresh_token = open(cx, account).is_ok_and(|tokens| tokens.refresh_token.is_some());
+        let (status, why) = match self.oauth2.refresh != Refresh::None && has_refresh_token {
             true => (AccountStatus::Revoked, "the reply to its refresh was lost"),
-            false => (AccountStatus::Expired, "its access token has expired, and the service gives no refresh tokens"),
+            false => (AccountStatus::Expired, "its access token has expired, and there is no refresh token"),
         };
         let guard = store::accounts::give_up(&cx.tenant.id, account, status, now);
         let event = event(cx, EventType::AccountChanged, account, Some(status), Some(why.to_owned()));
-        cx.commit(change(guard, account).event(event)).await.map(drop)
+        cx.commit(Change::guard(guard).event(event)).await.map(drop)
     }
 
     /// The account with other tokens; nothing if it has to be looked at again.
@@ -230,17 +231,30 @@ impl Acquisition<'_> {
             return Ok(None);
         }
         let loses = self.oauth2.refresh == Refresh::Rotates && !is_retry;
-        if loses && outbound::send(cx, ("GET", &self.oauth2.token_endpoint), vec![], None).await.is_err_and(is_down) {
+        if loses && self.is_down().await {
             return self.failed(&account, attempt, AccountStatus::Degraded, "it does not answer").await;
         }
         match oauth2::refresh(cx, &self.oauth2, &client, refresh_token).await {
             Ok(given) => self.keep(&account, attempt, given).await,
             Err(Ungiven::Refused(status, code)) => self.failed(&account, attempt, status, &code).await,
+            // The service has not taken it, so the doubt of before is the same.
+            Err(Ungiven::Trouble(why)) if is_retry => {
+                self.failed(&account, attempt, AccountStatus::Uncertain, why).await?;
+                Err(Reason::ProviderFailed.because(why).into())
+            }
             Err(Ungiven::Trouble(why)) => self.failed(&account, attempt, AccountStatus::Degraded, why).await,
             Err(Ungiven::Lost(why)) if self.oauth2.refresh == Refresh::Stays => {
                 self.failed(&account, attempt, AccountStatus::Degraded, why).await
             }
             Err(Ungiven::Lost(why)) => self.failed(&account, attempt, AccountStatus::Uncertain, why).await,
+        }
+    }
+
+    /// Whether the service answers nothing of use: then nothing is sent that could be lost.
+    async fn is_down(&self) -> bool {
+        match outbound::send(self.cx, ("GET", &self.oauth2.token_endpoint), vec![], None).await {
+            Ok(answer) => answer.status >= 500,
+            Err(failure) => matches!(failure, outbound::Failure::Unreachable | outbound::Failure::Timeout),
         }
     }
 
@@ -257,7 +271,11 @@ impl Acquisition<'_> {
         let scope = given.scope.as_ref().map_or_else(|| account.scope.clone(), Scope::to_string);
         let fulfil = store::accounts::fulfil(tenant, attempt, &sealed, given.expires_at, &scope, now);
         for left in (0..WRITES).rev() {
-            let mut mended = change(fulfil.clone(), account);
+            // Isolates keep the scope of an account, and nothing else that changes here.
+            let mut mended = match scope == account.scope {
+                true => Change::guard(fulfil.clone()),
+                false => change(fulfil.clone(), account),
+            };
             if account.status != AccountStatus::Active {
                 mended = mended.event(event(cx, EventType::AccountChanged, account, Some(AccountStatus::Active), None));
             }
@@ -285,8 +303,12 @@ impl Acquisition<'_> {
         why: &str,
     ) -> Result<Option<ConnectedAccount>, Missing> {
         let (cx, now) = (self.cx, self.now());
-        let pause = if status == AccountStatus::Degraded { now.saturating_add(PAUSE_SECONDS) } else { 0 };
-        let mut ended = change(store::accounts::fail(&cx.tenant.id, attempt, status, pause, now), account);
+        let pause = match status {
+            AccountStatus::Degraded => now.saturating_add(PAUSE_SECONDS),
+            AccountStatus::ClientMisconfigured => now.saturating_add(MISCONFIGURED_SECONDS),
+            _ => 0,
+        };
+        let mut ended = Change::guard(store::accounts::fail(&cx.tenant.id, attempt, status, pause, now));
         if account.status != status {
             ended = ended.event(event(cx, EventType::AccountChanged, account, Some(status), Some(why.to_owned())));
         }
@@ -299,8 +321,4 @@ impl Acquisition<'_> {
             _ => Err(Reason::ProviderFailed.because(why).into()),
         }
     }
-}
-
-fn is_down(failure: outbound::Failure) -> bool {
-    matches!(failure, outbound::Failure::Unreachable | outbound::Failure::Timeout)
 }

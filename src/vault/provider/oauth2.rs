@@ -31,8 +31,11 @@ const MAX_SCOPES: usize = 100;
 const MAX_TEXT: usize = 256;
 /// The longest token, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
-/// How long an access token lives of which nobody says how long, in seconds.
+/// How long an access token lives of which nobody says how long, in seconds, and the longest that is believed.
 const UNKNOWN_LIFETIME: i64 = 3_600;
+const LONGEST_LIFETIME: i64 = 10 * 366 * 86_400;
+/// The most bytes, and the most scopes, of what a service grants.
+const MAX_GRANTED: usize = 4 * 1024;
 /// A moment that never comes.
 pub const NEVER: i64 = 1 << 52;
 
@@ -74,6 +77,18 @@ impl Settings {
     /// The service, with the values of its settings.
     pub fn service(&self) -> Result<Service> {
         service::find(&self.service)?.with_settings(&self.settings)
+    }
+
+    /// What the tokens of its accounts are for: whose they are at the service, and where they are sent. A change of it makes them worthless.
+    pub fn binding(&self) -> Result<String> {
+        let oauth2 = self.oauth2()?;
+        let parts = [
+            &self.client_id,
+            &oauth2.authorization_endpoint,
+            &oauth2.token_endpoint,
+            oauth2.revocation_endpoint.as_ref().unwrap_or(&String::new()),
+        ];
+        Ok(sha256(parts.map(String::as_str).join("\0")).to_text())
     }
 
     /// Its authorization server.
@@ -214,16 +229,13 @@ pub async fn redeem(
     if oauth2.pkce.0 {
         parameters.push(("code_verifier", verifier));
     }
-    ask(cx, oauth2, client, (parameters, &oauth2.token_parameters)).await
+    ask(cx, oauth2, client, (parameters, &oauth2.token_parameters), None).await
 }
 
 /// Redeems a refresh token (RFC 6749 §6).
 pub async fn refresh(cx: &Cx<'_>, oauth2: &OAuth2, client: &OwnClient, refresh_token: &str) -> Result<Given, Ungiven> {
     let parameters = vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token)];
-    let mut given = ask(cx, oauth2, client, (parameters, &oauth2.refresh_parameters)).await?;
-    // A service that gives no other one keeps the one that it has (RFC 6749 §6).
-    given.tokens.refresh_token.get_or_insert_with(|| refresh_token.to_owned());
-    Ok(given)
+    ask(cx, oauth2, client, (parameters, &oauth2.refresh_parameters), Some(refresh_token)).await
 }
 
 /// Revokes a token (RFC 7009 §2.1). Whether it did does not matter here: what is ours of it is gone already.
@@ -243,11 +255,12 @@ async fn ask(
     oauth2: &OAuth2,
     client: &OwnClient,
     (parameters, more): (Vec<(&str, &str)>, &BTreeMap<String, String>),
+    present: Option<&str>,
 ) -> Result<Given, Ungiven> {
     let (headers, body) = request(oauth2, client, parameters, more);
     let now = cx.now.seconds();
     match outbound::send(cx, ("POST", &oauth2.token_endpoint), headers, Some(body)).await {
-        Ok(answer) => read(oauth2, answer, now),
+        Ok(answer) => read(oauth2, answer, present, now),
         Err(Failure::NotAdmitted) => Err(Ungiven::Trouble("its URL may not be called")),
         Err(Failure::Redirects) => Err(Ungiven::Trouble("it redirects")),
         Err(Failure::Unreachable) => Err(Ungiven::Lost("it is unreachable")),
@@ -290,11 +303,16 @@ fn request<'a>(
     (headers, body)
 }
 
-fn read(oauth2: &OAuth2, answer: Answer, now: i64) -> Result<Given, Ungiven> {
+/// Reads an answer; `present` is the refresh token that was sent.
+fn read(oauth2: &OAuth2, answer: Answer, present: Option<&str>, now: i64) -> Result<Given, Ungiven> {
     let status = answer.status;
     let body = Secret::new(answer.body);
-    if status >= 500 || status == 429 {
-        return Err(Ungiven::Trouble("its token endpoint is in trouble"));
+    match status {
+        // It says that it has not taken the request (RFC 9110 §15.6.4, RFC 6585 §4).
+        503 | 429 => return Err(Ungiven::Trouble("its token endpoint is in trouble")),
+        // Something broke on the way, or behind it.
+        500.. => return Err(Ungiven::Lost("its token endpoint is in trouble")),
+        _ => {}
     }
     let parsed: Option<Value> = serde_json::from_slice(body.expose()).ok().filter(|_| is_strict(body.expose()));
     let parsed = parsed.unwrap_or_default();
@@ -308,17 +326,16 @@ fn read(oauth2: &OAuth2, answer: Answer, now: i64) -> Result<Given, Ungiven> {
         // Some services answer an error with 200.
         return Err(refused(status, parsed.get("error").and_then(Value::as_str)));
     };
-    let refresh_token = at(&oauth2.refresh_token, "/refresh_token").filter(is_token);
-    let says = parsed.get("expires_in").and_then(|value| value.as_i64().or_else(|| value.as_str()?.parse().ok()));
-    let lifetime = says.filter(|seconds| *seconds > 0).or(oauth2.expires_in);
-    let expires_at = match lifetime {
+    // A service that gives no other one keeps the one that it has (RFC 6749 §6).
+    let refresh_token = at(&oauth2.refresh_token, "/refresh_token").filter(is_token).or_else(|| present.map(str::to_owned));
+    let expires_at = match lifetime(parsed.get("expires_in")).or(oauth2.expires_in) {
         Some(0) => NEVER,
         Some(seconds) => now.saturating_add(seconds),
         None if refresh_token.is_none() => NEVER,
         None => now.saturating_add(UNKNOWN_LIFETIME),
     };
     let short = |text: &String| text.len() <= MAX_TEXT && !text.contains(char::is_control) && !text.is_empty();
-    let scope = at(&oauth2.scope, "/scope");
+    let scope = at(&oauth2.scope, "/scope").filter(|text| text.len() <= MAX_GRANTED);
     let separator = oauth2.scope_separator.0.as_str();
     let scope = scope.map(|text| {
         text.split([' ', ','])
@@ -333,6 +350,13 @@ fn read(oauth2: &OAuth2, answer: Answer, now: i64) -> Result<Given, Ungiven> {
         account: oauth2.account.is_some().then(|| at(&oauth2.account, "").filter(short)).flatten(),
         account_id: oauth2.account_id.is_some().then(|| at(&oauth2.account_id, "").filter(short)).flatten(),
     })
+}
+
+/// `expires_in`, which some services send as text or with a fraction; nothing if it says nothing of use.
+fn lifetime(says: Option<&Value>) -> Option<i64> {
+    let seconds = says.and_then(|value| value.as_f64().or_else(|| value.as_str()?.parse().ok()))?;
+    let whole = (1..=LONGEST_LIFETIME).contains(&(seconds as i64)).then_some(seconds as i64);
+    whole.or((seconds > LONGEST_LIFETIME as f64).then_some(LONGEST_LIFETIME))
 }
 
 /// What an error of the token endpoint means for an account (RFC 6749 §5.2, and what services say instead). One that is not known destroys nothing.
@@ -366,10 +390,15 @@ fn refused(status: u16, error: Option<&str>) -> Ungiven {
 /// What a service says of the account that an access token reaches: its name, and what identifies it.
 pub async fn account(cx: &Cx<'_>, service: &Service, access_token: &str) -> (Option<String>, Option<String>) {
     let (Some(check), Some(proxy)) = (&service.check, &service.proxy) else { return (None, None) };
+    // A service that wants its token elsewhere says nothing here.
+    if proxy.header.is_some() || proxy.query.is_some() {
+        return (None, None);
+    }
+    let authorization = proxy.format.as_deref().unwrap_or("Bearer {token}").replace("{token}", access_token);
     let url = [&*proxy.base_url, &*check.path].concat();
     let mut headers = vec![
         ("accept", "application/json".to_owned()),
-        ("authorization", ["Bearer ", access_token].concat()),
+        ("authorization", authorization),
         ("user-agent", "writ".to_owned()),
     ];
     if check.body.is_some() {

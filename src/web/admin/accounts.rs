@@ -34,9 +34,9 @@ object!(
 );
 
 object!(
-    /// Who connects which account.
+    /// Who connects an account: their own, or that of the tenant where the connection has one.
     CONNECT = "NewConnectLink" [members![
-        may "user" ID,
+        must "user" ID,
         may "label" SLUG,
         may "scope" SCOPE,
     ]]
@@ -49,8 +49,7 @@ object!(
 
 #[derive(Deserialize)]
 struct Body {
-    #[serde(default)]
-    user: Option<String>,
+    user: String,
     #[serde(default)]
     label: String,
     #[serde(default)]
@@ -90,7 +89,7 @@ pub async fn delete(call: AdminCall<'_>) -> Result<Response> {
     Ok(Response::empty(204))
 }
 
-/// Makes a link: for a user, or for the tenant's own account, which whoever opens the link connects.
+/// Makes a link for a user, who connects their own account, or that of the tenant.
 pub async fn link(call: AdminCall<'_>) -> Result<Response> {
     let (cx, name) = (call.cx, call.id(0)?);
     let found = connect::find(cx, name).await.map_err(|error| match error {
@@ -98,18 +97,13 @@ pub async fn link(call: AdminCall<'_>) -> Result<Response> {
         fault => fault,
     })?;
     let Body { user, label, scope } = sent(call.request)?.read_plain(&CONNECT).await?;
-    let user = match (found.settings.owner, user) {
-        (Owner::User, Some(user)) => Some(users::find(cx, &user).await?.id),
-        (Owner::Tenant, None) => None,
-        (Owner::User, None) => {
-            return Err(Reason::InvalidField.because("`user` is missing: each user has their own account"));
-        }
-        (Owner::Tenant, Some(_)) => {
-            return Err(Reason::InvalidField.because("`user` is set, and the connection has one account of the tenant"));
-        }
+    let user = users::find(cx, &user).await?.id;
+    let owner = match found.settings.owner {
+        Owner::User => user.clone(),
+        Owner::Tenant => String::new(),
     };
     let scopes = scope.and_then(|text| Scope::parse(&text)).map(|scope| scope.to_vec()).unwrap_or_default();
-    let owner = user.clone().unwrap_or_default();
-    let wanted = Wanted { connection: name.to_owned(), user, owner, label, scopes, client: None };
+    let until = connect::link_until(cx.now.seconds());
+    let wanted = Wanted { connection: name.to_owned(), user: Some(user), owner, label, scopes, client: None, until };
     Ok(Response::json(200, &json!({"connect_url": connect::link(cx, &wanted)?})))
 }

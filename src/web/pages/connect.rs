@@ -1,5 +1,5 @@
-//! `/t/{tenant}/connect/{name}`, where a person connects an account at a service, and `/t/{tenant}/connect/callback`, where services send them
-//! back to.
+//! `/t/{tenant}/connect/{name}`, where a person connects an account at a service, and `/t/{tenant}/connect/{name}/callback`, where the service sends
+//! them back to.
 
 use super::cookies::{forget, keep, kept};
 use super::layout::{self, Page};
@@ -24,12 +24,12 @@ pub async fn get(call: Call<'_>) -> Result<Response> {
     let (cx, name) = (call.cx, call.id(0)?);
     let (query, _) = Form::read_query(&call.request.query);
     let request = query.get("request");
-    let found = connect::find(cx, name).await?;
     let Some(person) = person(call).await? else {
         let query = request.map(|request| ["?request=", request].concat()).unwrap_or_default();
         let back = ["connect/", name, &query].concat();
         return Ok(sign_in::page(call, language(call.request), Some((&back, None)), false).await?.respond(200));
     };
+    let found = connect::find(cx, name).await?;
     let wanted = connect::wanted(cx, name, request, &person)?;
     page(call, &found, &wanted, &person).await
 }
@@ -110,6 +110,9 @@ pub async fn callback(call: Call<'_>) -> Result<Response> {
     let state = form.get("state").ok_or(Reason::ConnectExpired)?;
     let sealed = kept(cx, request, KIND, state).ok_or(Reason::ConnectExpired)?;
     let under_way: UnderWay = browser::open(cx, KIND, &sealed).ok_or(Reason::ConnectExpired)?;
+    if under_way.wanted().connection != call.id(0)? {
+        return Err(Reason::ConnectExpired.because("the response is of another service"));
+    }
     let person = person(call).await?.ok_or(Reason::ConnectExpired)?;
     let ended = match problem {
         Some(problem) => Err(problem.into()),

@@ -20,6 +20,7 @@ use crate::oauth::{Form, ResourceUri};
 use crate::revocation::consents::{self, By, Taken};
 use crate::store;
 use crate::vault::accounts;
+use crate::vault::connect::{self, Wanted};
 use crate::web::{Call, Response};
 use chrono::{DateTime, Datelike, Timelike};
 use maud::{Markup, html};
@@ -203,7 +204,19 @@ fn card(view: &View<'_>, agent: &Agent) -> Markup {
 
 /// An account at a service, with what became of it.
 fn connected_account(cx: &Cx<'_>, texts: &Texts, account: &ConnectedAccount) -> Markup {
-    let status = account.standing(cx.now.seconds());
+    let now = cx.now.seconds();
+    let status = account.standing(now);
+    let wanted = || Wanted {
+        connection: account.connection.clone(),
+        user: Some(account.owner.clone()),
+        owner: account.owner.clone(),
+        label: account.label.clone(),
+        scopes: account.scope_asked.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect(),
+        client: None,
+        until: connect::link_until(now),
+    };
+    let is_well = matches!(status, AccountStatus::Active | AccountStatus::Refreshing | AccountStatus::Disabled);
+    let link = if is_well { None } else { connect::link(cx, &wanted()).ok() };
     let words = match status {
         AccountStatus::Active | AccountStatus::Refreshing => texts.account_active,
         AccountStatus::Degraded => texts.account_trouble,
@@ -222,7 +235,7 @@ fn connected_account(cx: &Cx<'_>, texts: &Texts, account: &ConnectedAccount) -> 
             p { strong { (account.name) } ": " (words) }
             p.quiet { (texts.since) " " (time(account.created_at)) small { code { (account.scope) } } }
             div.actions {
-                @if status.needs_reauth() { a href=(paths::connect(cx, &account.connection)) { (texts.reconnect) } }
+                @if let Some(link) = link { a href=(link) { (texts.reconnect) } }
                 button name="disconnect" value=(account.id) aria-label=(format!("{}: {}", texts.disconnect, account.name)) { (texts.disconnect) }
             }
         }

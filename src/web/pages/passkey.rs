@@ -11,6 +11,7 @@ use crate::crypto::Secret;
 use crate::error::{Error, Reason, Result};
 use crate::model::User;
 use crate::model::passkey::MAX_NAME;
+use crate::model::id::is_plausible;
 use crate::oauth::Form;
 use crate::web::{Call, Response};
 use maud::{Markup, PreEscaped, html};
@@ -38,8 +39,8 @@ async fn ask(call: Call<'_>, request: Option<&str>, problem: Option<Reason>) -> 
     let (cx, language) = (call.cx, language(call.request));
     let texts = language.texts();
     let target = match request {
-        Some(id) => authorize::target(call, id).await?,
-        None => None,
+        Some(id) if is_plausible(id) => authorize::target(call, id).await?,
+        _ => None,
     };
     let (id, begun) = (cx.new_id(), passkey::begin_sign_in(cx)?);
     let content = html! {

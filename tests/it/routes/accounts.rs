@@ -262,7 +262,6 @@ fn what_the_service_refuses_says_what_becomes_of_the_account() {
         ("token_expired", "expired"),
         ("consent_required", "consent_withdrawn"),
         ("invalid_scope", "scope_lost"),
-        ("invalid_client", "client_misconfigured"),
     ] {
         let scene = Scene::new(true, 0);
         let (browser, _) = scene.connected();
@@ -279,6 +278,123 @@ fn what_the_service_refuses_says_what_becomes_of_the_account() {
         assert_eq!(scene.hub.fetch.requests().len(), asked, "{status}: it is not asked again");
         assert!(browser.get("/t/main/me").expect(200).text.contains("connect"), "{status}");
     }
+}
+
+#[test]
+fn a_client_that_the_service_does_not_take_is_the_operators_to_mend_and_costs_nobody_an_account() {
+    let scene = Scene::new(true, 0);
+    let (browser, _) = scene.connected();
+    scene.due();
+    let token = scene.agents_token(&browser);
+    *scene.service.instead.borrow_mut() = Some(Scripted::json(401, json!({"error": "invalid_client"})));
+    assert_eq!(scene.lease(&token).status, 502);
+    assert_eq!(scene.status(), "client_misconfigured");
+    let asked = scene.hub.fetch.requests().len();
+    assert_eq!(scene.lease(&token).status, 502);
+    assert_eq!(scene.hub.fetch.requests().len(), asked, "it is left alone for a while");
+    *scene.service.instead.borrow_mut() = None;
+    scene.hub.clock.advance(61);
+    assert!(scene.service.takes(&scene.lease(&token).expect(200).access_token()));
+    assert_eq!(scene.status(), "active");
+}
+
+#[test]
+fn what_a_connection_is_for_changes_with_its_secret_alone_and_ends_its_accounts() {
+    let scene = Scene::new(true, 0);
+    let (_, token) = scene.connected();
+    scene.lease(&token).expect(200);
+    let etag = scene.hub.admin("GET", "connections/chat").send().header("etag").unwrap().to_owned();
+    let put = |body: &Value| scene.hub.admin("PUT", "connections/chat").header("if-match", &etag).json(body).send();
+    let mut other = scene.body(json!({}));
+    other["config"]["service"]["oauth2"]["token_endpoint"] = json!("https://evil.example/token");
+    let mut without = other.clone();
+    without.as_object_mut().unwrap().remove("secret");
+    assert_eq!(put(&without).status, 400);
+    scene.lease(&token).expect(200);
+    put(&other).expect(200);
+    scene.hub.clock.advance(5);
+    url(&scene.lease(&token));
+    let sent = scene.hub.fetch.requests();
+    assert!(sent.iter().all(|request| !request.url.contains("evil.example")), "nothing was sent elsewhere");
+}
+
+#[test]
+fn a_connection_that_was_removed_and_made_again_leases_nothing_of_before() {
+    let scene = Scene::new(true, 0);
+    let (_, token) = scene.connected();
+    let far = scene.hub.isolate();
+    scene.lease(&token).expect(200);
+    scene.call(&token, &[]).on(&far).send().expect(200);
+    scene.hub.admin("DELETE", "connections/chat").send().expect(204);
+    scene.put(json!({})).expect(201);
+    url(&scene.lease(&token));
+    scene.hub.clock.advance(5);
+    url(&scene.call(&token, &[]).on(&far).send());
+}
+
+#[test]
+fn the_way_back_counts_once_at_its_own_connection() {
+    let scene = Scene::new(true, 0);
+    let browser = Browser::new(&scene.hub);
+    let token = scene.agents_token(&browser);
+    let back = scene.service.allow(&scene.leave(&browser, &url(&scene.lease(&token))), "ada@chat");
+    let kept = browser.cookies();
+    assert_eq!(browser.get(&back.replace("/connect/chat/", "/connect/other/")).status, 403);
+    browser.get(&back).expect(200);
+    for pair in kept.split("; ") {
+        let (name, value) = pair.split_once('=').unwrap();
+        browser.keep(name, value);
+    }
+    assert_eq!(browser.get(&back).status, 403);
+    assert!(scene.service.takes(&scene.lease(&token).expect(200).access_token()));
+}
+
+#[test]
+fn an_answer_that_does_not_say_how_long_a_token_lives_is_believed_for_an_hour() {
+    for rotates in [true, false] {
+        let scene = Scene::new(rotates, 0);
+        scene.service.says_lifetime.set(false);
+        let (browser, _) = scene.connected();
+        scene.due();
+        let token = scene.agents_token(&browser);
+        assert!(scene.service.takes(&scene.lease(&token).expect(200).access_token()));
+        assert!(scene.lease(&token).json()["expires_in"].as_i64().unwrap() <= 3_600);
+        assert_eq!(scene.service.refreshes.get(), 1, "{rotates}");
+    }
+}
+
+#[test]
+fn a_retry_that_the_service_has_not_taken_leaves_the_doubt_and_is_not_made_too_late() {
+    let scene = Scene::new(true, 60);
+    let (browser, _) = scene.connected();
+    scene.due();
+    let token = scene.agents_token(&browser);
+    scene.service.loses.set(1);
+    scene.service.then_down.set(true);
+    assert_eq!(scene.lease(&token).status, 502);
+    assert_eq!(scene.status(), "uncertain");
+    scene.service.then_down.set(false);
+    scene.hub.clock.advance(100);
+    url(&scene.lease(&token));
+    assert_eq!((scene.status().as_str(), scene.service.reused.get()), ("revoked", 0));
+}
+
+#[test]
+fn a_user_who_is_deleted_has_nothing_left_at_the_service_once_the_cron_has_run() {
+    let scene = Scene::new(true, 0);
+    scene.connected();
+    let user = scene.row()["owner"].as_str().unwrap().to_owned();
+    scene.hub.admin("DELETE", &format!("users/{user}")).send().expect(204);
+    assert!(scene.hub.db.query("SELECT id FROM connected_accounts WHERE tenant = 'main'").is_empty());
+    *scene.service.instead.borrow_mut() = Some(Scripted::json(503, json!({})));
+    scene.hub.clock.advance(60);
+    scene.hub.tick().unwrap();
+    assert_eq!(scene.hub.db.query("SELECT id FROM ended_accounts WHERE tenant = 'main'").len(), 1);
+    *scene.service.instead.borrow_mut() = None;
+    scene.hub.clock.advance(60);
+    scene.hub.tick().unwrap();
+    assert_eq!(scene.service.revoked.borrow().len(), 1);
+    assert!(scene.hub.db.query("SELECT id FROM ended_accounts WHERE tenant = 'main'").is_empty());
 }
 
 #[test]
@@ -447,7 +563,11 @@ fn an_administrator_makes_a_link_for_a_user_or_for_the_account_of_the_tenant() {
     let body = scene.body(json!({"owner": "tenant"}));
     scene.hub.admin("PUT", "connections/chat").header("if-match", &etag).json(&body).send().expect(200);
     scene.hub.restart();
-    let made = scene.hub.admin("POST", "connections/chat/connect").json(&json!({})).send().expect(200).json();
+    // The agent of a user cannot make one: an administrator says who connects it.
+    let refused = scene.lease(&token);
+    assert!(refused.json().get("connect_url").is_none(), "{refused:?}");
+    let user = scene.hub.db.query("SELECT id FROM users")[0]["id"].clone();
+    let made = scene.hub.admin("POST", "connections/chat/connect").json(&json!({"user": user})).send().expect(200).json();
     scene.connect(&browser, made["connect_url"].as_str().unwrap(), "team@chat").expect(200);
     assert_eq!(scene.row()["owner"], "");
     scene.lease(&token).expect(200);
@@ -469,7 +589,7 @@ pub fn provoke(reason: writ::error::Reason) -> Reply {
             browser.get(&link)
         }
         Reason::NoSuchService => browser.get("/t/main/connect/nothing"),
-        Reason::ConnectExpired => browser.get("/t/main/connect/callback?code=x&state=x"),
+        Reason::ConnectExpired => browser.get("/t/main/connect/chat/callback?code=x&state=x"),
         Reason::ConnectDeclined => {
             let back = scene.service.allow(&scene.leave(&browser, &link), "ada@chat");
             browser.get(&back.replace("code=", "error=access_denied&x="))
