@@ -7,7 +7,7 @@
 
 use super::accounts::Revocation;
 use super::envelope::{self, CredentialPath};
-use super::provider::{self, Provider};
+use super::provider::{self, Credential, Provider};
 use crate::audit;
 use crate::context::{Change, Cx};
 use crate::directory::connections::ConnectionKey;
@@ -44,7 +44,7 @@ pub async fn create(cx: &Cx<'_>, admin: &str, name: &str, draft: Draft) -> Resul
         return Err(Reason::InvalidField.because("a connection's name has 1 to 64 of a-z, 0-9, `-`, `_`, `.`"));
     }
     let (provider, config) = parse(cx, &draft.kind, draft.config)?;
-    let secret = draft.secret.ok_or_else(|| Reason::InvalidField.because("`secret` is missing"))?;
+    let secret = expected(provider, &config, draft.secret)?;
     quotas::expect_room(cx, Counted::Connections).await?;
     let Lodged { pointer, account } = lodge(cx, name, provider, secret).await?;
     let settings = Settings { config, account };
@@ -80,12 +80,14 @@ pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft)
     if present.status == Status::Retired {
         return Err(Reason::Conflict.because("this connection was stopped for good; remove it, then make it again"));
     }
-    if draft.secret.is_none() && provider.kind != present.kind {
-        return Err(Reason::InvalidField.because("another `kind` needs its `secret`"));
-    }
-    let lodged = match draft.secret {
-        Some(secret) => Some(lodge(cx, &present.name, provider, secret).await?),
-        None => None,
+    let had = provider::find(&present.kind).is_some_and(|kind| (kind.has_secret)(&present.settings.config));
+    let stays = provider.kind == present.kind && had == (provider.has_secret)(&config) && draft.secret.is_none();
+    let lodged = match stays {
+        true => None,
+        false => {
+            let secret = expected(provider, &config, draft.secret)?;
+            Some(lodge(cx, &present.name, provider, secret).await?)
+        }
     };
     let account = lodged.as_ref().map_or(present.settings.account, |lodged| lodged.account.clone());
     let settings = Settings { config, account };
@@ -151,10 +153,19 @@ fn parse(cx: &Cx<'_>, kind: &str, config: Value) -> Result<(&'static Provider, V
     Ok((provider, (provider.read_config)(cx.config, config)?))
 }
 
+/// The secret, if it is there where it has to be, and only there.
+fn expected(provider: &Provider, config: &Value, secret: Option<Value>) -> Result<Option<Value>> {
+    match ((provider.has_secret)(config), &secret) {
+        (true, None) => Err(Reason::InvalidField.because("`secret` is missing")),
+        (false, Some(_)) => Err(Reason::InvalidField.because("`secret`: a connection with this `config` has none")),
+        _ => Ok(secret),
+    }
+}
+
 /// Parses, seals and stores a credential under a new name.
-async fn lodge(cx: &Cx<'_>, name: &str, provider: &Provider, secret: Value) -> Result<Lodged> {
+async fn lodge(cx: &Cx<'_>, name: &str, provider: &Provider, secret: Option<Value>) -> Result<Lodged> {
     let ring = envelope::ring(cx)?;
-    let credential = (provider.read_secret)(cx.config, secret)?;
+    let credential = secret.map_or_else(|| Ok(Credential::none()), |secret| (provider.read_secret)(cx.config, secret))?;
     let id = cx.new_id();
     let path = CredentialPath { tenant: &cx.tenant.id, connection: name, credential: &id };
     let sealed =

@@ -18,6 +18,7 @@ mod connections;
 mod downstream;
 mod envelope;
 mod lease;
+mod own_token;
 mod provider;
 mod refresh;
 pub mod rewrap;

@@ -100,7 +100,7 @@ pub async fn obtain(
     let account = acquisition.run().await?;
     let now = acquisition.now();
     let tokens = open(cx, &account)?;
-    let token = Downstream { access_token: Secret::new(tokens.access_token.clone()), expires_at: account.expires_at };
+    let token = Downstream::bearer(Secret::new(tokens.access_token.clone()), account.expires_at);
     let token = kept.put(&account.id, &account.scope, token, now);
     let expires_in = token.expires_at.saturating_sub(now);
     Ok(Obtained { token, expires_in, scope: account.scope })
