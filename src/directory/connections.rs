@@ -61,6 +61,9 @@ impl Downstream {
     }
 }
 
+/// How many tokens of a connection an isolate keeps: beyond that they are read from D1 again.
+const MAX_KEPT: usize = 100;
+
 /// The downstream tokens of a connection that this isolate keeps for reuse, by credential and scope.
 #[derive(Default)]
 pub struct KeptTokens(RefCell<BTreeMap<(String, String), Rc<Downstream>>>);
@@ -82,6 +85,9 @@ impl KeptTokens {
         let token = Rc::new(token);
         let mut kept = self.0.borrow_mut();
         kept.retain(|_, token| token.expires_at > now);
+        if kept.len() >= MAX_KEPT {
+            kept.clear();
+        }
         kept.insert((credential.to_owned(), scope.to_owned()), token.clone());
         token
     }

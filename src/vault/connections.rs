@@ -165,7 +165,8 @@ fn expected(provider: &Provider, config: &Value, secret: Option<Value>) -> Resul
 /// Parses, seals and stores a credential under a new name.
 async fn lodge(cx: &Cx<'_>, name: &str, provider: &Provider, secret: Option<Value>) -> Result<Lodged> {
     let ring = envelope::ring(cx)?;
-    let credential = secret.map_or_else(|| Ok(Credential::none()), |secret| (provider.read_secret)(cx.config, secret))?;
+    let credential =
+        secret.map_or_else(|| Ok(Credential::none()), |secret| (provider.read_secret)(cx.config, secret))?;
     let id = cx.new_id();
     let path = CredentialPath { tenant: &cx.tenant.id, connection: name, credential: &id };
     let sealed =

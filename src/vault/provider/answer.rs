@@ -15,6 +15,7 @@ use chrono::DateTime;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
+use std::ops::RangeInclusive;
 
 /// The longest token, in bytes.
 const MAX_TOKEN: usize = 16 * 1024;
@@ -111,6 +112,14 @@ pub fn success(answer: Answer) -> Result<Success> {
 }
 
 impl Success {
+    /// The bearer token of an answer that has to say how long it lives, in seconds within `bounds`.
+    pub fn bearer_within(self, bounds: RangeInclusive<i64>) -> Result<Token> {
+        match self.expires_in.is_some_and(|seconds| bounds.contains(&seconds)) {
+            true => self.bearer(UNKNOWN_LIFETIME),
+            false => Err(unusable()),
+        }
+    }
+
     /// The bearer token; `unsaid` is how long it lives where the answer does not say.
     pub fn bearer(self, unsaid: u32) -> Result<Token> {
         let token = Secret::new(self.access_token.unwrap_or_default());

@@ -94,12 +94,14 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
         }
         _ => false,
     };
-    let is_text = settings.role_arn.len() <= fields::MAX_TEXT && settings.role_arn.bytes().all(|b| b.is_ascii_graphic());
+    let is_text =
+        settings.role_arn.len() <= fields::MAX_TEXT && settings.role_arn.bytes().all(|b| b.is_ascii_graphic());
     if !is_role || !is_text {
         return Err(fields::invalid("`config.role_arn` must look like arn:aws:iam::123456789012:role/name"));
     }
     let is_region = |text: &String| {
-        (1..=32).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        (1..=32).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
     if !settings.region.as_ref().is_none_or(is_region) {
         return Err(fields::invalid("`config.region` must look like eu-central-1"));
@@ -156,7 +158,9 @@ fn read(answer: Answer, now: i64) -> Result<Token> {
     let body = Secret::new(answer.body);
     let text = std::str::from_utf8(body.expose()).unwrap_or_default();
     match answer.status {
-        200 => credentials(text, now).ok_or_else(|| Reason::ProviderFailed.because("its answer is no usable credentials")),
+        200 => {
+            credentials(text, now).ok_or_else(|| Reason::ProviderFailed.because("its answer is no usable credentials"))
+        }
         400 | 403 => Err(refusal(text)),
         _ => Err(Reason::ProviderFailed.because("its status says that it is in trouble")),
     }

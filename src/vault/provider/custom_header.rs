@@ -18,8 +18,17 @@ pub const PROVIDER: Provider = Provider {
 };
 
 /// Headers that belong to the connection itself (RFC 9110 §7.6.1).
-const TAKEN: &[&str] =
-    &["connection", "content-length", "content-type", "host", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"];
+const TAKEN: &[&str] = &[
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "keep-alive",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
 
 fn header(config: &Value) -> Option<String> {
     Settings::of(config).ok()?.service().ok()?.proxy?.header

@@ -208,6 +208,6 @@ async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
     let success = answer::success(outbound::post_form(cx, &account.token_uri, &parameters).await?)?;
     match target_audience {
         Some(_) => success.identity(request.now),
-        None => success.bearer(answer::UNKNOWN_LIFETIME),
+        None => success.bearer_within(60..=86_400),
     }
 }

@@ -53,7 +53,8 @@ fn read_config(_: &Config, value: Value) -> Result<Value> {
     let mut settings: Settings = fields::config(value)?;
     let parts: Vec<&str> = settings.audience.strip_prefix(RESOURCE).unwrap_or_default().split('/').collect();
     let is_name = |text: &&str| {
-        (1..=63).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        (1..=63).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
     let is_provider = match parts.as_slice() {
         [project, "locations", "global", "workloadIdentityPools", pool, "providers", provider] => {
@@ -98,7 +99,8 @@ async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
         ("subject_token", own.expose()),
         ("subject_token_type", JWT),
     ];
-    let federated = answer::success(outbound::post_form(cx, STS, &parameters).await?)?.bearer(answer::UNKNOWN_LIFETIME)?;
+    let federated =
+        answer::success(outbound::post_form(cx, STS, &parameters).await?)?.bearer(answer::UNKNOWN_LIFETIME)?;
     let headers = vec![
         ("accept", "application/json".to_owned()),
         ("authorization", ["Bearer ", federated.access_token.expose()].concat()),
