@@ -107,6 +107,16 @@ pub fn forget(tenant: &str, connection: &str) -> Sql {
     )
 }
 
+/// Forgets what was fetched under an older version of the connection, which stands in the slot between two line breaks.
+pub fn forget_older(tenant: &str, connection: &str) -> Sql {
+    sql!(
+        "DELETE FROM leases WHERE tenant = ?1 AND connection = ?2 AND instr(scope, \
+         char(10) || (SELECT version FROM connections WHERE tenant = ?1 AND name = ?2) || char(10)) = 0",
+        tenant,
+        connection
+    )
+}
+
 /// Forgets tokens that have expired and that nobody is fetching anew, `limit` at the most.
 pub fn forget_expired(now: i64, limit: i64) -> Sql {
     sql!(

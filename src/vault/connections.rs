@@ -102,6 +102,7 @@ pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft)
         .invalidates(&ConnectionKey(&present.name))
         .event(event(cx, EventType::ConnectionPut, admin, &present.name, what))
         .always(store::leases::forget(tenant, &present.name))
+        .always(store::leases::forget_older(tenant, &present.name))
         .always(store::accounts::mended(tenant, &present.name, now));
     let changed = cx.commit(change).await?;
     let (new, old) = (lodged.map(|new| new.pointer), present.credential);

@@ -7,7 +7,7 @@
 use super::{ExchangeRequest, Provider, Token, USUAL, answer, fields, xml};
 use crate::config::Config;
 use crate::context::Cx;
-use crate::crypto::Secret;
+use crate::crypto::{Secret, sha256};
 use crate::error::{Error, Reason, Result};
 use crate::oauth::scope;
 use crate::outbound;
@@ -30,7 +30,11 @@ pub const PROVIDER: Provider = Provider {
 const VERSION: &str = "2011-06-15";
 /// The longest session policy, in characters.
 const MAX_POLICY: usize = 2048;
+/// The longest name of a session.
 const MAX_SESSION: usize = 64;
+/// What a session's name has of the id of a client that is no such name itself, and of its digest.
+const MAX_LIKE: usize = 40;
+const DIGEST: usize = 22;
 /// Codes of errors that say something about the role or its trust in Writ.
 const ERRORS: &[&str] = &[
     "AccessDenied",
@@ -128,10 +132,14 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
     fields::store(&settings)
 }
 
-/// The name of a session of an agent: what AWS does not take in one is a hyphen.
+/// The name of a session of an agent: its id, or, where AWS does not take that, what is like it and a digest of it.
 fn session(client: &str) -> String {
     let is_sign = |sign: char| sign.is_ascii_alphanumeric() || "+=,.@-_".contains(sign);
-    client.chars().map(|sign| if is_sign(sign) { sign } else { '-' }).take(MAX_SESSION).collect()
+    if client.len() <= MAX_SESSION && client.chars().all(is_sign) {
+        return client.to_owned();
+    }
+    let like = client.chars().map(|sign| if is_sign(sign) { sign } else { '-' }).take(MAX_LIKE);
+    like.chain(['-']).chain(sha256(client).to_text().chars().take(DIGEST)).collect()
 }
 
 async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
@@ -192,5 +200,29 @@ fn refusal(text: &str) -> Error {
             None => Reason::ProviderRefused.into(),
         },
         None => Reason::ProviderFailed.because("its error is none of AWS"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::session;
+
+    #[test]
+    fn sessions_of_two_agents_have_two_names_which_aws_takes() {
+        let long = format!("https://agents.example/{}", "a".repeat(100));
+        let names = [
+            "client_01h455vb4pex5vsknk084sn02q",
+            "https://a.example/x",
+            "https://a.example-x",
+            &long,
+            &[&long, "b"].concat(),
+        ];
+        let made: std::collections::BTreeSet<_> = names.iter().map(|name| session(name)).collect();
+        assert_eq!(made.len(), names.len());
+        assert!(made.contains(names[0]));
+        let is_name = |name: &String| {
+            name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@-_".contains(&b))
+        };
+        assert!(made.iter().all(is_name), "{made:?}");
     }
 }

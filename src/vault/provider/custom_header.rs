@@ -1,7 +1,7 @@
 //! A header of the service's own whose whole value is secret. Its name is `config.service.proxy.header`.
 
-use super::fixed::{self, FIXED, Settings, handed_out};
-use super::{Credential, ExchangeRequest, Provider, Token, fields};
+use super::fixed::{self, FIXED, Settings, handed_out, read_header_text};
+use super::{ExchangeRequest, Provider, Token, fields};
 use crate::config::Config;
 use crate::error::Result;
 use serde_json::Value;
@@ -9,10 +9,7 @@ use serde_json::Value;
 pub const PROVIDER: Provider = Provider {
     kind: "custom_header",
     read_config,
-    read_secret: |_, secret| {
-        let [value] = fields::secret(secret, ["value"], false)?;
-        Ok(Credential::text(&value))
-    },
+    read_secret: |_, secret| read_header_text(secret, "value"),
     exchange: Some(|_, request| Box::pin(async move { hand_out(request) })),
     ..FIXED
 };

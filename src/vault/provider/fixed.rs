@@ -3,7 +3,7 @@
 //! 1. The proxy uses them. A lease hands one out only where `config` says `may_be_leased`, for nothing can take it back.
 //! 2. `config.service` says how calls go to the service: a name in the catalogue, or the service itself.
 
-use super::{Provider, Token, USUAL, fields};
+use super::{Credential, Provider, Token, USUAL, fields};
 use crate::config::Config;
 use crate::error::Result;
 use crate::vault::service::{self, Service};
@@ -53,6 +53,15 @@ pub fn read_config(config: &Config, value: Value) -> Result<Value> {
     }
     service.check_urls(config)?;
     fields::store(&settings)
+}
+
+/// Reads a secret of one text that goes into a header (RFC 9110 §5.5).
+pub fn read_header_text(secret: Value, name: &str) -> Result<Credential> {
+    let [text] = fields::secret(secret, [name], false)?;
+    match text.expose().is_ascii() {
+        true => Ok(Credential::text(&text)),
+        false => Err(fields::invalid(format!("`secret.{name}` must be visible ASCII"))),
+    }
 }
 
 /// What a lease hands out: members of the answer, without an end.

@@ -75,7 +75,7 @@ fn read_config(_: &Config, value: Value) -> Result<Value> {
 }
 
 #[derive(Deserialize)]
-struct AccessToken {
+struct Impersonation {
     #[serde(rename = "accessToken")]
     access_token: String,
     #[serde(rename = "expireTime")]
@@ -123,7 +123,7 @@ async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
             (Secret::new(token), lifetime)
         }
         None => {
-            let AccessToken { access_token, expire_time } = answer::json(answer, 200, &refusals)?;
+            let Impersonation { access_token, expire_time } = answer::json(answer, 200, &refusals)?;
             (Secret::new(access_token), answer::seconds_until(&expire_time, request.now))
         }
     };

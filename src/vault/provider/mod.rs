@@ -141,9 +141,11 @@ impl Token {
 
     /// The same with further members.
     pub fn with(self, members: Map<String, Value>) -> Self {
-        match members.is_empty() {
+        let mut all: Map<String, Value> = serde_json::from_str(self.members.expose()).unwrap_or_default();
+        all.extend(members);
+        match all.is_empty() {
             true => self,
-            false => Self { members: Secret::new(Value::Object(members).to_string()), ..self },
+            false => Self { members: Secret::new(Value::Object(all).to_string()), ..self },
         }
     }
 }
