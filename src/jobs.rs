@@ -203,6 +203,7 @@ impl Jobs<'_> {
             store::failures::forget(now, REMOVED),
             store::changes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
             store::leases::forget_uses(now, REMOVED),
+            store::leases::forget_expired(now, REMOVED),
             store::answers::forget(now, REMOVED),
             store::registration::forget(now, REMOVED),
             store::sessions::forget(now, REMOVED),

@@ -77,6 +77,11 @@ pub async fn post_form_as(
         ("accept", "application/json".to_owned()),
     ];
     headers.extend(authorization.map(|header| ("authorization", header)));
+    post(cx, url, headers, body).await
+}
+
+/// Posts a body and gives the answer whatever its status, unless that is a redirect.
+pub async fn post(cx: &Cx<'_>, url: &str, headers: Vec<(&'static str, String)>, body: String) -> Result<Answer> {
     send(cx, ("POST", url), headers, Some(body)).await.map_err(|failure| match failure {
         Failure::Timeout => Reason::ProviderTimeout.into(),
         Failure::NotAdmitted => Reason::ProviderFailed.because("its URL may not be called"),

@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::model::Connection;
 use crate::model::id::is_slug;
 use crate::store;
+use serde_json::{Map, Value};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -16,13 +17,52 @@ key!(
     ConnectionKey(name) -> Connection = "connection", weighs |_| 4_096
 );
 
-/// A token that a provider gave.
+/// What a provider gave for a lease.
 pub struct Downstream {
-    /// The token.
+    /// The bearer token; empty where the lease is something else.
     pub access_token: Secret<String>,
-    /// Seconds since the epoch.
+    /// Further members of the lease, as the JSON text of an object; empty where there are none.
+    pub members: Secret<String>,
+    /// Seconds since the epoch; [`NEVER`] where it does not expire.
     pub expires_at: i64,
 }
+
+/// A moment that never comes.
+pub const NEVER: i64 = 1 << 52;
+
+impl Downstream {
+    /// A bearer token and nothing else.
+    pub const fn bearer(access_token: Secret<String>, expires_at: i64) -> Self {
+        Self { access_token, members: Secret::new(String::new()), expires_at }
+    }
+
+    /// The text that is sealed: the token, and on the next line the members where there are any. Neither has a line break.
+    pub fn text(&self) -> Secret<String> {
+        match self.members.expose().is_empty() {
+            true => self.access_token.clone(),
+            false => Secret::new([self.access_token.expose().as_str(), "\n", self.members.expose()].concat()),
+        }
+    }
+
+    /// What [`Self::text`] has made a text of.
+    pub fn read(text: &Secret<String>, expires_at: i64) -> Self {
+        let (token, members) = text.expose().split_once('\n').unwrap_or((text.expose(), ""));
+        Self { access_token: Secret::new(token.to_owned()), members: Secret::new(members.to_owned()), expires_at }
+    }
+
+    /// Its further members.
+    pub fn members(&self) -> Map<String, Value> {
+        serde_json::from_str(self.members.expose()).unwrap_or_default()
+    }
+
+    /// When it expires, if it does, in seconds since the epoch.
+    pub fn expiry(&self) -> Option<i64> {
+        Some(self.expires_at).filter(|at| *at != NEVER)
+    }
+}
+
+/// How many tokens of a connection an isolate keeps: beyond that they are read from D1 again.
+const MAX_KEPT: usize = 100;
 
 /// The downstream tokens of a connection that this isolate keeps for reuse, by credential and scope.
 #[derive(Default)]
@@ -45,6 +85,9 @@ impl KeptTokens {
         let token = Rc::new(token);
         let mut kept = self.0.borrow_mut();
         kept.retain(|_, token| token.expires_at > now);
+        if kept.len() >= MAX_KEPT {
+            kept.clear();
+        }
         kept.insert((credential.to_owned(), scope.to_owned()), token.clone());
         token
     }

@@ -287,6 +287,8 @@ reasons! {
     LeaseDenied => 403 "access_denied" "this lease is not permitted; an administrator can look `decision` up" ["docs/requirements.md R53"];
     /// The requested scope is more than the connection may give.
     LeaseScope => 400 "invalid_scope" "`scope` names what the connection does not offer; leave it out for all that it offers" ["RFC 6749 §5.2"];
+    /// The credential of the connection is used through the proxy alone.
+    LeaseNotOffered => 403 "access_denied" "this connection hands nothing out: send the call through its proxy, or let an administrator set `may_be_leased`" ["docs/requirements.md R331"];
     /// The user, or the tenant, has no account connected that can be used.
     ConnectionNeeded => 400 "interaction_required" "no account is connected that can be used: let the user open `connect_url`, then send the request again" ["OpenID Connect Core §3.1.2.6"];
     /// The page to connect an account is for somebody else.

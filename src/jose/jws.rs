@@ -84,7 +84,7 @@ impl From<Problem> for Rejection {
 pub struct Unsigned(String);
 
 impl Unsigned {
-    /// Shapes header and claims; `times` are `iat` and `exp` in seconds since the epoch.
+    /// Shapes header and claims; `times` are `iat` and `exp` in seconds since the epoch. An empty `kid` is left out.
     pub fn new(alg: Alg, typ: &str, kid: &str, claims: impl Serialize, times: (i64, i64)) -> Option<Self> {
         let (iat, exp) = times;
         Self::shape(alg, (typ, kid), claims, iat, Some(exp))
@@ -101,7 +101,8 @@ impl Unsigned {
         if let Some(exp) = exp {
             claims.expiration = Some(DateTime::from_timestamp(exp, 0)?);
         }
-        let header = Header::empty().with_token_type(typ).with_key_id(kid);
+        let header = Header::empty().with_token_type(typ);
+        let header = if kid.is_empty() { header } else { header.with_key_id(kid) };
         let mut token = Shape(alg).token(&header, &claims, &()).ok()?;
         token.pop();
         Some(Self(token))

@@ -152,16 +152,26 @@ pub fn fulfil(
     )
 }
 
-/// Ends an attempt that got nothing; the guard of a chain. No other begins before `pause_until`.
+/// How an attempt has failed.
+#[derive(Clone, Copy)]
+pub struct Failed {
+    /// What the account is now.
+    pub status: AccountStatus,
+    /// No other attempt begins before.
+    pub pause_until: i64,
+    /// Whether the service has not taken the refresh token: then it can be tried as before.
+    pub is_untaken: bool,
+}
+
+/// Ends an attempt that got nothing; the guard of a change.
 pub fn fail(
     tenant: &str,
     Attempt { account, generation, nonce }: Attempt<'_>,
-    status: AccountStatus,
-    pause_until: i64,
+    Failed { status, pause_until, is_untaken }: Failed,
     now: i64,
 ) -> Sql {
     sql!(
-        "UPDATE connected_accounts SET status = ?5, claimed_until = ?6, updated_at = ?7 \
+        "UPDATE connected_accounts SET status = ?5, claimed_until = ?6, updated_at = ?7, retried = CASE WHEN ?8 THEN 0 ELSE retried END \
          WHERE tenant = ?1 AND id = ?2 AND generation = ?3 AND claim = ?4 AND status = 'refreshing'",
         tenant,
         account,
@@ -169,7 +179,8 @@ pub fn fail(
         nonce,
         status.as_str(),
         pause_until,
-        now
+        now,
+        i64::from(is_untaken)
     )
 }
 

@@ -1,6 +1,6 @@
 //! Downstream tokens that are still good, and who is fetching the next one.
 //!
-//! One row per connection and scope. A claim is a guarded statement with a nonce, so that of all requests in all
+//! One row per connection and slot (`vault::downstream`). A claim is a guarded statement with a nonce, so that of all requests in all
 //! isolates one talks to the provider; a claim that its holder could not finish runs out.
 
 use super::{Query, Reader, query, sql};
@@ -14,7 +14,7 @@ pub struct LeaseKey<'a> {
     pub tenant: &'a str,
     /// The connection.
     pub connection: &'a str,
-    /// The scope, in the order of the connection.
+    /// What the token is for: the scope in the order of the connection, and what else tells tokens apart.
     pub scope: &'a str,
 }
 
@@ -104,6 +104,26 @@ pub fn forget(tenant: &str, connection: &str) -> Sql {
          AND credential NOT IN (SELECT id FROM credentials WHERE tenant = ?1 AND connection = ?2)",
         tenant,
         connection
+    )
+}
+
+/// Forgets what was fetched under an older version of the connection, which stands in the slot between two line breaks.
+pub fn forget_older(tenant: &str, connection: &str) -> Sql {
+    sql!(
+        "DELETE FROM leases WHERE tenant = ?1 AND connection = ?2 AND instr(scope, \
+         char(10) || (SELECT version FROM connections WHERE tenant = ?1 AND name = ?2) || char(10)) = 0",
+        tenant,
+        connection
+    )
+}
+
+/// Forgets tokens that have expired and that nobody is fetching anew, `limit` at the most.
+pub fn forget_expired(now: i64, limit: i64) -> Sql {
+    sql!(
+        "DELETE FROM leases WHERE (tenant, connection, scope) IN \
+         (SELECT tenant, connection, scope FROM leases WHERE expires_at < ?1 AND claimed_until < ?1 LIMIT ?2)",
+        now,
+        limit
     )
 }
 

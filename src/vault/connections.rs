@@ -8,7 +8,7 @@
 use super::accounts::{self, Revocation};
 use super::envelope::{self, CredentialPath};
 use super::provider::oauth2::{self, Settings as OAuthSettings};
-use super::provider::{self, Provider};
+use super::provider::{self, Credential, Provider};
 use crate::audit;
 use crate::context::{Change, Cx};
 use crate::directory::connections::{ConnectionKey, KeptTokensKey};
@@ -45,7 +45,7 @@ pub async fn create(cx: &Cx<'_>, admin: &str, name: &str, draft: Draft) -> Resul
         return Err(Reason::InvalidField.because("a connection's name has 1 to 64 of a-z, 0-9, `-`, `_`, `.`"));
     }
     let (provider, config) = parse(cx, &draft.kind, draft.config)?;
-    let secret = draft.secret.ok_or_else(|| Reason::InvalidField.because("`secret` is missing"))?;
+    let secret = expected(provider, &config, draft.secret)?;
     quotas::expect_room(cx, Counted::Connections).await?;
     let Lodged { pointer, account } = lodge(cx, name, provider, secret).await?;
     let settings = Settings { config, account };
@@ -81,17 +81,20 @@ pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft)
     if present.status == Status::Retired {
         return Err(Reason::Conflict.because("this connection was stopped for good; remove it, then make it again"));
     }
-    if draft.secret.is_none() && provider.kind != present.kind {
-        return Err(Reason::InvalidField.because("another `kind` needs its `secret`"));
+    // A secret, and the tokens of accounts, are for one client at one service: nothing sends them elsewhere.
+    let is_elsewhere = provider.kind != present.kind || destination(&present.settings.config) != destination(&config);
+    let had = provider::find(&present.kind).is_some_and(|kind| (kind.has_secret)(&present.settings.config));
+    let stays = provider.kind == present.kind && had == (provider.has_secret)(&config) && draft.secret.is_none();
+    if stays && had && is_elsewhere {
+        return Err(Reason::InvalidField.because("this changes where `secret` is sent, or for whom: send it again"));
     }
-    // The tokens of accounts, and the client secret, are for one client at one service: nothing sends them elsewhere.
-    let is_other = binding(&present.kind, &present.settings.config)? != binding(provider.kind, &config)?;
-    if is_other && draft.secret.is_none() {
-        return Err(Reason::InvalidField.because("another `client_id` or other endpoints need their `secret`, and end the accounts"));
-    }
-    let lodged = match draft.secret {
-        Some(secret) => Some(lodge(cx, &present.name, provider, secret).await?),
-        None => None,
+    let ends_accounts = binding(&present.kind, &present.settings.config)? != binding(provider.kind, &config)?;
+    let lodged = match stays {
+        true => None,
+        false => {
+            let secret = expected(provider, &config, draft.secret)?;
+            Some(lodge(cx, &present.name, provider, secret).await?)
+        }
     };
     let account = lodged.as_ref().map_or(present.settings.account, |lodged| lodged.account.clone());
     let settings = Settings { config, account };
@@ -106,8 +109,9 @@ pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft)
         .invalidates(&ConnectionKey(&present.name))
         .event(event(cx, EventType::ConnectionPut, admin, &present.name, what))
         .invalidates(&KeptTokensKey(&present.name))
-        .always(store::leases::forget(tenant, &present.name));
-    let change = match is_other {
+        .always(store::leases::forget(tenant, &present.name))
+        .always(store::leases::forget_older(tenant, &present.name));
+    let change = match ends_accounts {
         true => {
             let version = present.version.saturating_add(1);
             change.always(store::accounts::delete_of_changed(tenant, &present.name, version))
@@ -159,6 +163,18 @@ pub async fn remove(cx: &Cx<'_>, admin: &str, present: &Connection) -> Result<()
     Ok(())
 }
 
+/// Members of a config that say how much a secret is used for, not where it is sent or for whom.
+const HARMLESS: &[&str] = &["scopes", "allow", "owner", "may_be_leased", "repositories", "permissions", "policy_arns", "policies", "duration_seconds"];
+
+/// Where a secret is sent, and for whom: everything of a config but what is harmless.
+fn destination(config: &Value) -> Value {
+    let mut config = config.clone();
+    if let Some(members) = config.as_object_mut() {
+        members.retain(|name, _| !HARMLESS.contains(&name.as_str()));
+    }
+    config
+}
+
 /// What a connection's tokens are for, where people connect accounts with it.
 fn binding(kind: &str, config: &Value) -> Result<Option<String>> {
     match kind == oauth2::PROVIDER.kind {
@@ -173,10 +189,20 @@ fn parse(cx: &Cx<'_>, kind: &str, config: Value) -> Result<(&'static Provider, V
     Ok((provider, (provider.read_config)(cx.config, config)?))
 }
 
+/// The secret, if it is there where it has to be, and only there.
+fn expected(provider: &Provider, config: &Value, secret: Option<Value>) -> Result<Option<Value>> {
+    match ((provider.has_secret)(config), &secret) {
+        (true, None) => Err(Reason::InvalidField.because("`secret` is missing")),
+        (false, Some(_)) => Err(Reason::InvalidField.because("`secret`: a connection with this `config` has none")),
+        _ => Ok(secret),
+    }
+}
+
 /// Parses, seals and stores a credential under a new name.
-async fn lodge(cx: &Cx<'_>, name: &str, provider: &Provider, secret: Value) -> Result<Lodged> {
+async fn lodge(cx: &Cx<'_>, name: &str, provider: &Provider, secret: Option<Value>) -> Result<Lodged> {
     let ring = envelope::ring(cx)?;
-    let credential = (provider.read_secret)(cx.config, secret)?;
+    let credential =
+        secret.map_or_else(|| Ok(Credential::none()), |secret| (provider.read_secret)(cx.config, secret))?;
     let id = cx.new_id();
     let path = CredentialPath { tenant: &cx.tenant.id, connection: name, credential: &id };
     let sealed =

@@ -7,12 +7,14 @@
 //!    The request that holds the claim is held until the claim has ended, although its client may have gone.
 //! 3. A claim runs out after [`CLAIM_SECONDS`], so a holder that is gone blocks nobody for long; the nonce keeps it from
 //!    storing anything later. What it fetched for a connection that has changed meanwhile is dropped.
+//! 4. A token is kept for its scope, the version of its connection, and its agent where each gets one of its own: what was fetched under another
+//!    config is handed out no more.
 
 use super::envelope::{self, CredentialPath};
-use super::provider::{self, ExchangeRequest};
+use super::provider::{self, ExchangeRequest, Provider};
 use crate::context::Cx;
 use crate::crypto::nonce;
-use crate::directory::connections::{self, Downstream, KeptTokens};
+use crate::directory::connections::{self, Downstream, KeptTokens, NEVER};
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::Connection;
 use crate::model::connection::CredentialPointer;
@@ -44,16 +46,25 @@ struct Acquisition<'a> {
     cx: &'a Cx<'a>,
     connection: &'a Connection,
     pointer: &'a CredentialPointer,
+    provider: &'static Provider,
     scope: &'a str,
+    /// The agent, where each gets a token of its own.
+    client: &'a str,
+    /// What the token is kept under.
+    slot: String,
     kept: Rc<KeptTokens>,
     waited_millis: Cell<u64>,
 }
 
-/// A token for the connection with exactly this scope.
-pub async fn obtain(cx: &Cx<'_>, connection: &Connection, scope: &str) -> Result<Obtained> {
+/// A token for the connection with exactly this scope, for that agent.
+pub async fn obtain(cx: &Cx<'_>, connection: &Connection, scope: &str, client: &str) -> Result<Obtained> {
     let pointer = connection.credential.as_ref().ok_or(Fault::Broken("a connection has no credential"))?;
     let kept = connections::kept_tokens(cx, &connection.name).await?;
-    let acquisition = Acquisition { cx, connection, pointer, scope, kept, waited_millis: Cell::new(0) };
+    let provider = provider::find(&connection.kind).ok_or(Fault::Broken("a stored kind is unknown"))?;
+    let client = if provider.is_per_client { client } else { "" };
+    let slot = format!("{scope}\n{}\n{client}", connection.version);
+    let waited_millis = Cell::new(0);
+    let acquisition = Acquisition { cx, connection, pointer, provider, scope, client, slot, kept, waited_millis };
     let token = acquisition.run().await?;
     let expires_in = token.expires_at.saturating_sub(acquisition.now());
     Ok(Obtained { token, expires_in })
@@ -75,16 +86,16 @@ impl Acquisition<'_> {
     }
 
     fn key(&self) -> LeaseKey<'_> {
-        LeaseKey { tenant: &self.cx.tenant.id, connection: &self.connection.name, scope: self.scope }
+        LeaseKey { tenant: &self.cx.tenant.id, connection: &self.connection.name, scope: &self.slot }
     }
 
     fn keep(&self, token: Downstream) -> Rc<Downstream> {
-        self.kept.put(&self.pointer.id, self.scope, token, self.now())
+        self.kept.put(&self.pointer.id, &self.slot, token, self.now())
     }
 
     async fn run(&self) -> Result<Rc<Downstream>> {
         loop {
-            if let Some(token) = self.kept.outliving(&self.pointer.id, self.scope, self.reusable_after()) {
+            if let Some(token) = self.kept.outliving(&self.pointer.id, &self.slot, self.reusable_after()) {
                 return Ok(token);
             }
             let held = self.cx.world.lifetime.hold();
@@ -134,15 +145,23 @@ impl Acquisition<'_> {
         let (cx, path) = (self.cx, self.path());
         let key = envelope::data_key(cx, &path, self.pointer)?;
         let plain = envelope::fetch(cx, &path, &key).await?;
-        let provider = provider::find(&self.connection.kind).ok_or(Fault::Broken("a stored kind is unknown"))?;
         let now = self.now();
-        let request = ExchangeRequest { credential: &self.pointer.id, plain: &plain, scope: self.scope, now };
-        let exchange = provider.exchange.ok_or(Fault::Broken("this kind of connection has no exchange"))?;
-        let provider::Token { access_token, lifetime } = exchange(cx, request).await?;
+        let request = ExchangeRequest {
+            connection: &self.connection.name,
+            config: &self.connection.settings.config,
+            credential: &self.pointer.id,
+            plain: &plain,
+            scope: self.scope,
+            client: self.client,
+            now,
+        };
+        let exchange = self.provider.exchange.ok_or(Fault::Broken("this kind of connection has no exchange"))?;
+        let provider::Token { access_token, members, lifetime } = exchange(cx, request).await?;
         // Counted from before the exchange, so never later than the provider's own moment.
-        let token = Downstream { access_token, expires_at: now.saturating_add(lifetime.into()) };
+        let expires_at = lifetime.map_or(NEVER, |lifetime| now.saturating_add(lifetime.into()));
+        let token = Downstream { access_token, members, expires_at };
         let sealed = path
-            .seal_token(&key, (self.scope, token.expires_at), &token.access_token, &*cx.world.entropy)
+            .seal_token(&key, (&self.slot, token.expires_at), &token.text(), &*cx.world.entropy)
             .ok_or(Fault::Broken("a token cannot be sealed"))?;
         let fulfil = leases::fulfil(self.key(), &self.pointer.id, nonce, &sealed, token.expires_at);
         let changes = cx.run(vec![fulfil]).await?;
@@ -157,8 +176,8 @@ impl Acquisition<'_> {
         let broken = || Error::Fault(Fault::Broken("a stored token cannot be read"));
         let key = envelope::data_key(self.cx, &self.path(), self.pointer)?;
         let sealed = row.sealed.as_deref().ok_or_else(broken)?;
-        let access_token = self.path().open_token(&key, (self.scope, row.expires_at), sealed).ok_or_else(broken)?;
-        Ok(self.keep(Downstream { access_token, expires_at: row.expires_at }))
+        let text = self.path().open_token(&key, (&self.slot, row.expires_at), sealed).ok_or_else(broken)?;
+        Ok(self.keep(Downstream::read(&text, row.expires_at)))
     }
 
     /// Waits until the claim on `taken` has ended and gives its token; nothing if the claim ran out.
@@ -168,7 +187,7 @@ impl Acquisition<'_> {
             self.cx.sleep(pause).await;
             self.waited_millis.set(self.waited_millis.get().saturating_add(pause));
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE_MILLIS);
-            if let Some(token) = self.kept.outliving(&self.pointer.id, self.scope, self.reusable_after()) {
+            if let Some(token) = self.kept.outliving(&self.pointer.id, &self.slot, self.reusable_after()) {
                 return Ok(Some(token));
             }
             match self.cx.one(leases::get(self.key())).await? {

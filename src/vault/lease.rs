@@ -96,9 +96,12 @@ pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Res
     let Granted { token, expires_in, scope } = match connection.kind == oauth2::PROVIDER.kind {
         true => of_account(cx, request, (&accepted, &connection), asked.as_ref()).await?,
         false => {
-            let scope = scope.to_string();
-            let downstream::Obtained { token, expires_in } = downstream::obtain(cx, &connection, &scope).await?;
-            Granted { token, expires_in, scope }
+            let (scope, client) = (scope.to_string(), &accepted.claims.client_id);
+            let downstream::Obtained { token, expires_in } =
+                downstream::obtain(cx, &connection, &scope, client).await?;
+            // The service says it where it has given another one (RFC 6749 §5.1).
+            let given = token.members().get("scope").and_then(|scope| Some(scope.as_str()?.to_owned()));
+            Granted { token, expires_in, scope: given.unwrap_or(scope) }
         }
     };
     note_use(cx, &accepted, &connection, token.expires_at).await?;
@@ -106,7 +109,7 @@ pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Res
         permitted(&fresh, request, trail).await?;
     }
     trail.facts.scope_given = Some(scope.clone());
-    trail.facts.expires_at = Some(token.expires_at);
+    trail.facts.expires_at = token.expiry();
     let event = audit::event(cx, EventType::LeaseGranted, trail.agent.as_deref(), trail.facts.clone());
     audit::record(cx, &event).await?;
     Ok(Granted { token, expires_in, scope })
@@ -243,13 +246,17 @@ async fn decide(
 /// The requested scope, all of which the connection has to offer; by default all that it offers. The order is that of the connection, so
 /// that two spellings of one scope share a token.
 fn narrow(connection: &Connection, asked: Option<&Scope>) -> Result<Scope> {
-    let offers = provider::find(&connection.kind).and_then(|provider| (provider.offers)(&connection.settings.config));
-    let offered = offers.ok_or(Fault::Broken("a stored connection does not have its shape"))?;
+    let broken = || Fault::Broken("a stored connection does not have its shape");
+    let provider = provider::find(&connection.kind).ok_or_else(broken)?;
+    if !(provider.may_be_leased)(&connection.settings.config) {
+        return Err(Reason::LeaseNotOffered.into());
+    }
+    let offered = (provider.offers)(&connection.settings.config).ok_or_else(broken)?;
     match asked {
         None => Ok(offered),
         Some(asked) if asked.is_empty() || !asked.iter().all(|one| offered.contains(one)) => {
             Err(Reason::LeaseScope.into())
         }
-        Some(asked) => Ok(offered.narrowed(|one| asked.contains(one))),
+        Some(asked) => Ok((provider.narrow)(&offered, asked)),
     }
 }

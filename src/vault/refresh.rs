@@ -21,7 +21,7 @@ use crate::model::{AccountStatus, ConnectedAccount, Connection, EventType};
 use crate::oauth::Scope;
 use crate::outbound;
 use crate::store;
-use crate::store::accounts::Attempt;
+use crate::store::accounts::{Attempt, Failed};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -101,7 +101,7 @@ pub async fn obtain(
     let account = acquisition.run().await?;
     let now = acquisition.now();
     let tokens = open(cx, &account)?;
-    let token = Downstream { access_token: Secret::new(tokens.access_token.clone()), expires_at: account.expires_at };
+    let token = Downstream::bearer(Secret::new(tokens.access_token.clone()), account.expires_at);
     let token = kept.put(&account.id, &account.scope, token, now);
     let expires_in = token.expires_at.saturating_sub(now);
     Ok(Obtained { token, expires_in, scope: account.scope })
@@ -145,10 +145,10 @@ impl Acquisition<'_> {
         let next = match standing {
             _ if lives(MARGIN_SECONDS) => Next::Use,
             AccountStatus::Refreshing => Next::Wait,
+            _ if account.claimed_until > now => Next::Pause,
             AccountStatus::Uncertain if self.oauth2.refresh == Refresh::Stays => Next::Refresh { is_retry: false },
             AccountStatus::Uncertain if self.can_retry(account) => Next::Refresh { is_retry: true },
             AccountStatus::Uncertain => Next::GiveUp,
-            _ if account.claimed_until > now => Next::Pause,
             _ if self.oauth2.refresh == Refresh::None => Next::GiveUp,
             _ => Next::Refresh { is_retry: false },
         };
@@ -232,21 +232,20 @@ impl Acquisition<'_> {
         }
         let loses = self.oauth2.refresh == Refresh::Rotates && !is_retry;
         if loses && self.is_down().await {
-            return self.failed(&account, attempt, AccountStatus::Degraded, "it does not answer").await;
+            return self.failed(&account, attempt, (AccountStatus::Degraded, true), "it does not answer").await;
         }
         match oauth2::refresh(cx, &self.oauth2, &client, refresh_token).await {
             Ok(given) => self.keep(&account, attempt, given).await,
-            Err(Ungiven::Refused(status, code)) => self.failed(&account, attempt, status, &code).await,
+            Err(Ungiven::Refused(status, code)) => self.failed(&account, attempt, (status, false), &code).await,
             // The service has not taken it, so the doubt of before is the same.
-            Err(Ungiven::Trouble(why)) if is_retry => {
-                self.failed(&account, attempt, AccountStatus::Uncertain, why).await?;
-                Err(Reason::ProviderFailed.because(why).into())
+            Err(Ungiven::Trouble(why)) => {
+                let status = if is_retry { AccountStatus::Uncertain } else { AccountStatus::Degraded };
+                self.failed(&account, attempt, (status, true), why).await
             }
-            Err(Ungiven::Trouble(why)) => self.failed(&account, attempt, AccountStatus::Degraded, why).await,
             Err(Ungiven::Lost(why)) if self.oauth2.refresh == Refresh::Stays => {
-                self.failed(&account, attempt, AccountStatus::Degraded, why).await
+                self.failed(&account, attempt, (AccountStatus::Degraded, false), why).await
             }
-            Err(Ungiven::Lost(why)) => self.failed(&account, attempt, AccountStatus::Uncertain, why).await,
+            Err(Ungiven::Lost(why)) => self.failed(&account, attempt, (AccountStatus::Uncertain, false), why).await,
         }
     }
 
@@ -299,16 +298,17 @@ impl Acquisition<'_> {
         &self,
         account: &ConnectedAccount,
         attempt: Attempt<'_>,
-        status: AccountStatus,
+        (status, is_untaken): (AccountStatus, bool),
         why: &str,
     ) -> Result<Option<ConnectedAccount>, Missing> {
         let (cx, now) = (self.cx, self.now());
-        let pause = match status {
-            AccountStatus::Degraded => now.saturating_add(PAUSE_SECONDS),
-            AccountStatus::ClientMisconfigured => now.saturating_add(MISCONFIGURED_SECONDS),
+        let pause = match (status, is_untaken) {
+            (AccountStatus::ClientMisconfigured, _) => MISCONFIGURED_SECONDS,
+            (AccountStatus::Degraded, _) | (_, true) => PAUSE_SECONDS,
             _ => 0,
         };
-        let mut ended = Change::guard(store::accounts::fail(&cx.tenant.id, attempt, status, pause, now));
+        let failure = Failed { status, pause_until: now.saturating_add(pause), is_untaken };
+        let mut ended = Change::guard(store::accounts::fail(&cx.tenant.id, attempt, failure, now));
         if account.status != status {
             ended = ended.event(event(cx, EventType::AccountChanged, account, Some(status), Some(why.to_owned())));
         }
@@ -317,7 +317,8 @@ impl Acquisition<'_> {
         match status {
             status if status.needs_reauth() => Err(Missing::Connect(Some(status))),
             _ if lives => Ok(Some(account.clone())),
-            AccountStatus::Uncertain => Ok(None),
+            // It is looked at again: another attempt, or none that could be made.
+            AccountStatus::Uncertain if !is_untaken => Ok(None),
             _ => Err(Reason::ProviderFailed.because(why).into()),
         }
     }

@@ -277,6 +277,13 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
             scene.lease(&[])
         }
         Reason::LeaseScope => scene.lease(&[("scope", "more")]),
+        Reason::LeaseNotOffered => {
+            let service = json!({"name": "Search", "proxy": {"base_url": "https://api.search.example"}});
+            let body = json!({"kind": "api_key", "config": {"service": service}, "secret": {"api_key": "sk-1"}});
+            let etag = hub.admin("GET", "connections/warehouse").send().header("etag").unwrap().to_owned();
+            hub.admin("PUT", "connections/warehouse").header("if-match", &etag).json(&body).send().expect(200);
+            scene.lease(&[])
+        }
         Reason::ProviderFailed => scene.provider(Scripted::answer(200, "text/html", "<p>")),
         Reason::ProviderRefused => scene.provider(Scripted::json(400, json!({"error": "invalid_grant"}))),
         Reason::ProviderTimeout => scene.provider(Scripted::failure(FetchError::Timeout)),

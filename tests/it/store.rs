@@ -471,6 +471,12 @@ fn changes_of_connections_and_leases_are_refused_by_version_status_claim_and_cre
             "UPDATE leases SET credential = 'old'",
             "UPDATE leases SET credential = 'd'",
         ),
+        case(
+            "forget_older: of the present version",
+            leases::forget_older(T, "k"),
+            "UPDATE leases SET scope = 'a' || char(10) || '0' || char(10)",
+            "UPDATE leases SET scope = 'a' || char(10) || '1' || char(10)",
+        ),
     ]);
 }
 

@@ -1,26 +1,22 @@
-//! Google service accounts: an assertion signed here, exchanged for an access token (RFC 7523 §2.1, Google's "OAuth 2.0
-//! for server-to-server applications").
+//! Google service accounts: an assertion signed here, exchanged for a token (RFC 7523 §2.1, Google's "OAuth 2.0 for server-to-server
+//! applications").
 //!
 //! 1. The key file is parsed, never echoed: a refusal names the member and holds no value.
-//! 2. RSA of 2048 to 4096 bits in PKCS#8. The `rsa` crate only reads it; the signature port signs.
-//! 3. The token endpoint is Google's own, or one that development may call.
-//! 4. An answer is used only if it is 200, JSON that says one thing, `Bearer`, visible ASCII and a sensible lifetime.
-//!    Nothing of it reaches the caller, the log or the event but an error code of RFC 6749 §5.2.
+//! 2. The token endpoint is Google's own, or one that development may call.
+//! 3. A lease is an access token for scopes, of the account or, `subject`, of a user whose domain has delegated it; or else an identity token for
+//!    `target_audience`.
 
-use super::{Credential, ExchangeRequest, Provider, Token};
+use super::assertion::{self, Head, StoredKey};
+use super::fields::{broken, invalid};
+use super::jwt_bearer::GRANT_TYPE;
+use super::{Credential, ExchangeRequest, Provider, Token, USUAL, answer, fields};
 use crate::config::Config;
 use crate::context::Cx;
-use crate::crypto::{Secret, b64, unb64};
-use crate::error::{Error, Fault, Reason, Result};
-use crate::jose::{Unsigned, is_strict};
+use crate::crypto::Secret;
+use crate::error::Result;
 use crate::oauth::{Scope, scope};
 use crate::outbound;
-use crate::ports::{Alg, Answer, PrivateKey};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use rsa::RsaPrivateKey;
-use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey};
-use rsa::traits::PublicKeyParts;
+use crate::ports::Alg;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
@@ -29,57 +25,87 @@ pub const PROVIDER: Provider = Provider {
     kind: "google_service_account",
     read_config,
     read_secret,
-    offers,
+    offers: |config| Some(fields::stored::<Settings>(config).ok()?.wanted().offers()),
     exchange: Some(|cx, request| Box::pin(exchange(cx, request))),
+    ..USUAL
 };
 
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
-const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 /// Google's longest, in seconds.
 const ASSERTION_LIFETIME: i64 = 3600;
 const MAX_SCOPES: usize = 20;
 const MAX_SCOPE: usize = 200;
 const MAX_MEMBER: usize = 256;
-const MAX_TOKEN: usize = 16 * 1024;
-/// More than any sealed credential takes, so that its buffer never moves and leaves no copy behind.
-const BUFFER: usize = 16 * 1024;
-/// RFC 6749 §5.2.
-const ERRORS: &[&str] = &[
-    "invalid_request",
-    "invalid_client",
-    "invalid_grant",
-    "unauthorized_client",
-    "unsupported_grant_type",
-    "invalid_scope",
-];
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Settings {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     scopes: Vec<String>,
+    /// The user for whom the account acts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    /// For whom identity tokens are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    target_audience: Option<String>,
 }
 
-fn invalid(detail: impl Into<String>) -> Error {
-    Reason::InvalidField.because(detail)
+impl Settings {
+    fn wanted(&self) -> Wanted<'_> {
+        Wanted { scopes: &self.scopes, target_audience: self.target_audience.as_deref() }
+    }
+}
+
+/// What leases of a service account are: access tokens for scopes, or identity tokens.
+pub struct Wanted<'a> {
+    /// The scopes.
+    pub scopes: &'a [String],
+    /// The audience.
+    pub target_audience: Option<&'a str>,
+}
+
+impl Wanted<'_> {
+    /// The scopes, each once, if they and the audience may be.
+    pub fn checked(&self) -> Result<Vec<String>> {
+        if let Some(audience) = self.target_audience {
+            fields::expect_text("target_audience", audience)?;
+            return match self.scopes.is_empty() {
+                true => Ok(Vec::new()),
+                false => Err(invalid("`config.scopes` and `config.target_audience` exclude each other")),
+            };
+        }
+        if self.scopes.is_empty() || self.scopes.len() > MAX_SCOPES {
+            return Err(invalid(format!("`config.scopes` must have 1 to {MAX_SCOPES} items")));
+        }
+        if !self.scopes.iter().all(|one| is_scope_uri(one)) {
+            let example = "https://www.googleapis.com/auth/bigquery.readonly";
+            return Err(invalid(format!("`config.scopes` must hold absolute https URIs such as {example}")));
+        }
+        Ok(self.offers().to_vec())
+    }
+
+    /// The scope that leases may ask for.
+    pub fn offers(&self) -> Scope {
+        self.scopes.iter().map(String::as_str).collect()
+    }
 }
 
 fn read_config(_: &Config, config: Value) -> Result<Value> {
-    let members = config.as_object().ok_or_else(|| invalid("`config` must be an object"))?;
-    if let Some(unknown) = members.keys().find(|name| *name != "scopes") {
-        return Err(Reason::UnknownField.because(format!("`config.{unknown}` is unknown")));
+    let is_text = |one: &Value| one.is_string();
+    let scopes = config.get("scopes");
+    if !scopes.is_none_or(|scopes| scopes.as_array().is_some_and(|scopes| scopes.iter().all(is_text))) {
+        return Err(invalid("`config.scopes` must be an array of strings"));
     }
-    let Settings { scopes } =
-        serde_json::from_value(config).map_err(|_| invalid("`config.scopes` must be an array of strings"))?;
-    if scopes.is_empty() || scopes.len() > MAX_SCOPES {
-        return Err(invalid(format!("`config.scopes` must have 1 to {MAX_SCOPES} items")));
+    let mut settings: Settings = fields::config(config)?;
+    settings.scopes = settings.wanted().checked()?;
+    let is_subject = |subject: &String| subject.len() <= MAX_MEMBER && is_address(subject);
+    if !settings.subject.as_ref().is_none_or(is_subject) {
+        return Err(invalid("`config.subject` must be the e-mail address of a user"));
     }
-    if !scopes.iter().all(|one| is_scope_uri(one)) {
-        let example = "https://www.googleapis.com/auth/bigquery.readonly";
-        return Err(invalid(format!("`config.scopes` must hold absolute https URIs such as {example}")));
+    if settings.subject.is_some() && settings.target_audience.is_some() {
+        return Err(invalid("`config.subject` and `config.target_audience` exclude each other"));
     }
-    let distinct: Scope = scopes.iter().map(String::as_str).collect();
-    serde_json::to_value(Settings { scopes: distinct.to_vec() })
-        .map_err(|_| Fault::Broken("a config has no JSON").into())
+    fields::store(&settings)
 }
 
 fn is_scope_uri(text: &str) -> bool {
@@ -87,11 +113,6 @@ fn is_scope_uri(text: &str) -> bool {
         && scope::is_token(text)
         && text.starts_with("https://")
         && Url::parse(text).is_ok_and(|url| url.has_host() && url.username().is_empty())
-}
-
-fn offers(config: &Value) -> Option<Scope> {
-    let settings: Settings = serde_json::from_value(config.clone()).ok()?;
-    Some(settings.scopes.into_iter().collect())
 }
 
 /// What is sealed: the members that an exchange needs.
@@ -104,6 +125,12 @@ struct Account {
     project_id: Option<String>,
     /// PKCS#8 DER, base64url.
     private_key: String,
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        zeroize::Zeroize::zeroize(&mut self.private_key);
+    }
 }
 
 fn read_secret(config: &Config, mut secret: Value) -> Result<Credential> {
@@ -133,18 +160,14 @@ fn read_secret(config: &Config, mut secret: Value) -> Result<Credential> {
         return Err(invalid(format!("`secret.token_uri` must be {TOKEN_URI}")));
     }
     let project_id = members.contains_key("project_id").then(|| member("project_id")).transpose()?;
-    let private_key = read_key(&pem)?;
+    let private_key = assertion::read_rsa(&pem)?.private_key.clone();
     let account = client_email.clone();
-    let sealed = Account { client_email, private_key_id, token_uri, project_id, private_key };
-    let mut plain = Vec::with_capacity(BUFFER);
-    let written = serde_json::to_writer(&mut plain, &sealed);
-    let (plain, _wiped) = (Secret::new(plain), Secret::new(sealed.private_key));
-    written.map_err(|_| Fault::Broken("a credential has no JSON"))?;
-    Ok(Credential { plain, account })
+    fields::seal(&Account { client_email, private_key_id, token_uri, project_id, private_key }, account)
 }
 
-fn is_address(text: &str) -> bool {
-    text.bytes().all(|b| b.is_ascii_graphic())
+/// Whether text is an e-mail address, as far as one can tell.
+pub fn is_address(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_graphic() && !b"/?#%:".contains(&b))
         && text.split_once('@').is_some_and(|(name, host)| {
             !name.is_empty()
                 && host.contains('.')
@@ -154,89 +177,37 @@ fn is_address(text: &str) -> bool {
         })
 }
 
-/// The DER of the one private key in a text (RFC 7468 §2, §10). White space counts for nothing, wherever it stands, nor does
-/// what stands around the key.
-fn read_pem(text: &str) -> Option<Secret<Vec<u8>>> {
-    let (_, rest) = text.split_once("-----BEGIN PRIVATE KEY-----")?;
-    let (body, _) = rest.split_once("-----END PRIVATE KEY-----")?;
-    let mut base64 = String::with_capacity(body.len());
-    base64.extend(body.chars().filter(|c| !c.is_ascii_whitespace()));
-    STANDARD.decode(Secret::new(base64).expose()).ok().map(Secret::new)
-}
-
-/// The key as base64url of PKCS#8 DER.
-fn read_key(pem: &Secret<String>) -> Result<String> {
-    let key = read_pem(pem.expose())
-        .and_then(|der| RsaPrivateKey::from_pkcs8_der(der.expose()).ok())
-        .ok_or_else(|| invalid("`secret.private_key` must be an RSA key in PKCS#8 PEM (`BEGIN PRIVATE KEY`)"))?;
-    if !(2048..=4096).contains(&key.n().bits()) {
-        return Err(invalid("`secret.private_key` must have 2048 to 4096 bits"));
-    }
-    let der = key.to_pkcs8_der().map_err(|_| invalid("`secret.private_key` cannot be written as PKCS#8"))?;
-    Ok(b64(der.as_bytes()))
-}
-
 #[derive(Serialize)]
-struct Assertion<'a> {
+struct Claims<'a> {
     iss: &'a str,
-    scope: &'a str,
     aud: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scope: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sub: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_audience: Option<&'a str>,
 }
 
 async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
-    let broken = || Error::Fault(Fault::Broken("a stored credential does not have its shape"));
+    let settings: Settings = fields::stored(request.config)?;
     let account: Account = serde_json::from_slice(request.plain).map_err(|_| broken())?;
-    let text = Secret::new(account.private_key);
-    let pkcs8 = Secret::new(unb64(text.expose()).ok_or_else(broken)?);
-    let claims = Assertion { iss: &account.client_email, scope: request.scope, aud: &account.token_uri };
+    let key = StoredKey { alg: Alg::Rs256, private_key: account.private_key.clone(), fingerprint: None };
+    let target_audience = settings.target_audience.as_deref();
+    let claims = Claims {
+        iss: &account.client_email,
+        aud: &account.token_uri,
+        scope: target_audience.is_none().then_some(request.scope),
+        sub: settings.subject.as_deref(),
+        target_audience,
+    };
     let exp = request.now.saturating_add(ASSERTION_LIFETIME);
-    let unsigned =
-        Unsigned::new(Alg::Rs256, "JWT", &account.private_key_id, &claims, (request.now, exp)).ok_or_else(broken)?;
-    let key = PrivateKey { alg: Alg::Rs256, id: request.credential, pkcs8: pkcs8.expose() };
-    let signature = cx.world.keys.sign(key, unsigned.input()).await?;
-    let assertion = unsigned.signed(&signature);
-    let parameters = [("grant_type", GRANT_TYPE), ("assertion", assertion.as_str())];
-    read_answer(outbound::post_form(cx, &account.token_uri, &parameters).await?)
-}
-
-#[derive(Deserialize)]
-struct Success {
-    access_token: String,
-    token_type: String,
-    expires_in: u32,
-}
-
-#[derive(Deserialize)]
-struct Failure {
-    error: String,
-}
-
-fn read_answer(answer: Answer) -> Result<Token> {
-    let body = Secret::new(answer.body);
-    let media = answer.content_type.as_deref().and_then(|value| value.split(';').next()).unwrap_or_default().trim();
-    if !media.eq_ignore_ascii_case("application/json") || !is_strict(body.expose()) {
-        return Err(Reason::ProviderFailed.because("its answer is no JSON"));
+    let head = Head { kid: &account.private_key_id, iat: request.now, exp };
+    let assertion = assertion::sign(cx, &request, &key, head, &claims).await?;
+    let parameters = [("grant_type", GRANT_TYPE), ("assertion", assertion.expose())];
+    let success = answer::success(outbound::post_form(cx, &account.token_uri, &parameters).await?)?;
+    match target_audience {
+        Some(_) => success.identity(request.now),
+        None => success.bearer_within(60..=86_400),
     }
-    match answer.status {
-        200 => read_success(&body).ok_or_else(|| Reason::ProviderFailed.because("its answer is no usable token")),
-        400 | 401 => Err(match serde_json::from_slice::<Failure>(body.expose()) {
-            Ok(Failure { error }) => match ERRORS.iter().find(|known| **known == error) {
-                Some(known) => Reason::ProviderRefused.because(*known),
-                None => Reason::ProviderRefused.into(),
-            },
-            Err(_) => Reason::ProviderFailed.because("its error is none of OAuth"),
-        }),
-        _ => Err(Reason::ProviderFailed.because("its status is neither 200 nor an OAuth error's")),
-    }
-}
-
-fn read_success(body: &Secret<Vec<u8>>) -> Option<Token> {
-    let success: Success = serde_json::from_slice(body.expose()).ok()?;
-    let access_token = Secret::new(success.access_token);
-    let text = access_token.expose();
-    let sound = success.token_type.eq_ignore_ascii_case("bearer")
-        && (1..=MAX_TOKEN).contains(&text.len())
-        && text.bytes().all(|b| b.is_ascii_graphic())
-        && (60..=86_400).contains(&success.expires_in);
-    sound.then_some(Token { access_token, lifetime: success.expires_in })
 }

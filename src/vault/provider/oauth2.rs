@@ -7,10 +7,11 @@
 //! 3. An answer is read strictly and within bounds. Nothing of it reaches a caller, the log or an event but an error code.
 //! 4. What an answer means for the tokens is one of four: there are others, they are refused and why, the service is in trouble, or nobody knows.
 
-use super::{Credential, Provider};
+use super::{Credential, Provider, USUAL};
 use crate::config::Config;
 use crate::context::Cx;
 use crate::crypto::{Secret, b64, sha256};
+use crate::directory::connections::NEVER;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::jose::is_strict;
 use crate::model::AccountStatus;
@@ -25,7 +26,7 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use url::Url;
 
-pub const PROVIDER: Provider = Provider { kind: "oauth2", read_config, read_secret, offers, exchange: None };
+pub const PROVIDER: Provider = Provider { kind: "oauth2", read_config, read_secret, offers, ..USUAL };
 
 const MAX_SCOPES: usize = 100;
 const MAX_TEXT: usize = 256;
@@ -36,8 +37,6 @@ const UNKNOWN_LIFETIME: i64 = 3_600;
 const LONGEST_LIFETIME: i64 = 10 * 366 * 86_400;
 /// The most bytes, and the most scopes, of what a service grants.
 const MAX_GRANTED: usize = 4 * 1024;
-/// A moment that never comes.
-pub const NEVER: i64 = 1 << 52;
 
 /// Whose accounts a connection has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -250,7 +249,8 @@ pub async fn revoke(cx: &Cx<'_>, oauth2: &OAuth2, client: &OwnClient, tokens: &T
     outbound::send(cx, ("POST", endpoint), headers, Some(body)).await.is_ok_and(|answer| answer.status < 300)
 }
 
-async fn ask(
+/// Asks the token endpoint, with client authentication and the parameters that the service's entry adds.
+pub(super) async fn ask(
     cx: &Cx<'_>,
     oauth2: &OAuth2,
     client: &OwnClient,

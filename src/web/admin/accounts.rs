@@ -1,6 +1,7 @@
 //! `admin/connections/{name}/accounts` and `…/connect`: the accounts that people have connected, and links to connect more.
 
 use super::page::page;
+use crate::directory::connections::NEVER;
 use crate::directory::users;
 use crate::error::{Error, Reason, Result};
 use crate::model::{AccountStatus, ConnectedAccount};
@@ -8,7 +9,7 @@ use crate::oauth::Scope;
 use crate::store;
 use crate::vault::accounts;
 use crate::vault::connect::{self, Wanted};
-use crate::vault::{NEVER, Owner};
+use crate::vault::Owner;
 use crate::web::schema::objects::{ID, SLUG};
 use crate::web::schema::{Kind, SCOPE, members, object, sent};
 use crate::web::{AdminCall, Response};

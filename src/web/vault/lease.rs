@@ -10,14 +10,22 @@ use crate::vault::{self, Granted, Trail};
 use crate::web::guard::{ClientCall, refused};
 use crate::web::{Call, Response};
 use serde::Serialize;
+use serde_json::{Map, Value};
 
+/// What a lease is. What is no bearer token has members of its own and the type `N_A` (RFC 8693 §2.2.1).
 #[derive(Serialize)]
 struct Lease<'a> {
+    #[serde(skip_serializing_if = "str::is_empty")]
     access_token: &'a str,
     token_type: &'static str,
-    expires_in: i64,
-    expires_at: i64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_in: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_at: Option<i64>,
+    #[serde(skip_serializing_if = "str::is_empty")]
     scope: &'a str,
+    #[serde(flatten)]
+    members: Map<String, Value>,
 }
 
 /// Answers a lease request.
@@ -31,8 +39,11 @@ pub async fn lease(call: Call<'_>) -> Result<Response> {
     match vault::lease(call.cx, &request, &mut trail).await {
         Ok(Granted { token, expires_in, scope }) => {
             let access_token = token.access_token.expose();
-            let expires_at = token.expires_at;
-            let lease = Lease { access_token, token_type: "Bearer", expires_in, expires_at, scope: &scope };
+            let token_type = if access_token.is_empty() { "N_A" } else { "Bearer" };
+            let (expires_at, mut members) = (token.expiry(), token.members());
+            members.remove("scope");
+            let expires_in = expires_at.map(|_| expires_in);
+            let lease = Lease { access_token, token_type, expires_in, expires_at, scope: &scope, members };
             Ok(Response::json(200, &lease).with("pragma", "no-cache"))
         }
         Err(Error::Refused(refusal)) => {

@@ -197,6 +197,7 @@ fn the_key_of_a_key_file_is_read_whatever_white_space_is_in_it() {
         pem.replace('\n', " \t\n "),
         pem.replace('\n', ""),
         format!("Bag Attributes\n  friendlyName: key\n{pem}\n\n"),
+        RsaPrivateKey::from_pkcs8_pem(&pem).unwrap().to_pkcs1_pem(LineEnding::LF).unwrap().to_string(),
     ]
     .into_iter()
     .enumerate()
@@ -210,7 +211,6 @@ fn the_key_of_a_key_file_is_read_whatever_white_space_is_in_it() {
 #[test]
 fn a_key_file_that_is_none_is_refused_by_field_and_without_its_values() {
     let hub = Setup::new();
-    let pkcs1 = RsaPrivateKey::from_pkcs8_pem(&rsa_pem(8)).unwrap().to_pkcs1_pem(LineEnding::LF).unwrap().to_string();
     let curve = p256::SecretKey::from_slice(&[7; 32]).unwrap().to_pkcs8_pem(LineEnding::LF).unwrap().to_string();
     let cut = rsa_pem(8).replacen('M', "", 1);
     let cases = [
@@ -219,7 +219,6 @@ fn a_key_file_that_is_none_is_refused_by_field_and_without_its_values() {
         ("private_key", json!("hush")),
         ("private_key", json!(7)),
         ("private_key", json!(weak_key())),
-        ("private_key", json!(pkcs1)),
         ("private_key", json!(curve)),
         ("private_key", json!(cut)),
         ("private_key_id", json!("")),
@@ -261,7 +260,7 @@ fn a_kind_or_config_that_is_none_is_refused_by_field() {
     let hub = Setup::new();
     let many: Vec<String> = (0..21).map(|n| format!("https://www.googleapis.com/auth/{n}")).collect();
     let cases = [
-        (json!({"kind": "api_key"}), "InvalidField", "`kind`"),
+        (json!({"kind": "api_keys"}), "InvalidField", "`kind`"),
         (json!({"config": []}), "InvalidField", "`config`"),
         (json!({"config": {}}), "InvalidField", "`config.scopes`"),
         (json!({"config": {"scopes": []}}), "InvalidField", "`config.scopes`"),
@@ -270,7 +269,13 @@ fn a_kind_or_config_that_is_none_is_refused_by_field() {
         (json!({"config": {"scopes": ["openid"]}}), "InvalidField", "`config.scopes`"),
         (json!({"config": {"scopes": ["http://www.googleapis.com/auth/x"]}}), "InvalidField", "`config.scopes`"),
         (json!({"config": {"scopes": [format!("{READ} {WRITE}")]}}), "InvalidField", "`config.scopes`"),
-        (json!({"config": {"scopes": [READ], "subject": "x"}}), "UnknownField", "`config.subject`"),
+        (json!({"config": {"scopes": [READ], "subjects": "x"}}), "UnknownField", "`config.subjects`"),
+        (json!({"config": {"scopes": [READ], "subject": "x"}}), "InvalidField", "`config.subject`"),
+        (
+            json!({"config": {"scopes": [READ], "target_audience": "https://x.example"}}),
+            "InvalidField",
+            "`config.scopes`",
+        ),
         (json!({"proxy": true}), "UnknownField", "`proxy`"),
     ];
     for (change, reason, field) in cases {

@@ -25,6 +25,7 @@ mod introspection;
 mod jwt_bearer;
 mod keys;
 mod kill;
+mod kinds;
 mod leases;
 mod lifecycle;
 mod me;

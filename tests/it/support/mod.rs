@@ -37,6 +37,7 @@ pub mod keys;
 pub mod plans;
 pub mod run;
 pub mod service;
+pub mod services;
 pub mod shadow;
 pub mod signer;
 pub mod sqlite;

@@ -37,6 +37,7 @@ const OF_ALL_TENANTS: &[(&str, &str)] = &[
     ("DELETE FROM spent WHERE (tenant, kind, key) IN", "the clean-up"),
     ("DELETE FROM failures WHERE (tenant, key) IN", "the clean-up"),
     ("DELETE FROM lease_uses WHERE (tenant, client, subject, connection) IN", "the clean-up"),
+    ("DELETE FROM leases WHERE (tenant, connection, scope) IN", "the clean-up"),
     ("DELETE FROM initial_access_tokens WHERE (tenant, id) IN", "the clean-up"),
     ("DELETE FROM answers WHERE (tenant, client, key) IN", "the clean-up"),
     ("DELETE FROM codes WHERE (tenant, id) IN", "the clean-up"),

@@ -1,0 +1,228 @@
+//! Temporary credentials of a role at AWS (docs.aws.amazon.com, "AssumeRoleWithWebIdentity"), for a token that Writ issues: no key of AWS is stored.
+//!
+//! 1. The role trusts the tenant's issuer as an OpenID Connect provider; `sub` of the token is `connection:{name}`.
+//! 2. The session is named after the agent, so each agent gets credentials of its own, and CloudTrail tells them apart.
+//! 3. `scopes` of the config are statements of session policies by name, the ceiling of what a lease gets. A lease narrows it by their names.
+
+use super::{ExchangeRequest, Provider, Token, USUAL, answer, fields, xml};
+use crate::config::Config;
+use crate::context::Cx;
+use crate::crypto::{Secret, sha256};
+use crate::error::{Error, Reason, Result};
+use crate::oauth::scope;
+use crate::outbound;
+use crate::ports::Answer;
+use crate::vault::own_token;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+pub const PROVIDER: Provider = Provider {
+    kind: "aws",
+    read_config,
+    has_secret: |_| false,
+    offers: |config| Some(fields::stored::<Settings>(config).ok()?.scopes.into_keys().collect()),
+    is_per_client: true,
+    exchange: Some(|cx, request| Box::pin(exchange(cx, request))),
+    ..USUAL
+};
+
+const VERSION: &str = "2011-06-15";
+/// The longest session policy, in characters.
+const MAX_POLICY: usize = 2048;
+/// The longest name of a session.
+const MAX_SESSION: usize = 64;
+/// What a session's name has of the id of a client that is no such name itself, and of its digest.
+const MAX_LIKE: usize = 40;
+const DIGEST: usize = 22;
+/// Codes of errors that say something about the role or its trust in Writ.
+const ERRORS: &[&str] = &[
+    "AccessDenied",
+    "ExpiredTokenException",
+    "IDPRejectedClaim",
+    "InvalidIdentityToken",
+    "MalformedPolicyDocument",
+    "PackedPolicyTooLarge",
+    "RegionDisabledException",
+    "ValidationError",
+];
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Settings {
+    role_arn: String,
+    #[serde(default = "audience")]
+    audience: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    region: Option<String>,
+    #[serde(default = "duration")]
+    duration_seconds: u32,
+    /// Statements of session policies, by the name of a scope.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    scopes: BTreeMap<String, Vec<Value>>,
+}
+
+fn audience() -> String {
+    "sts.amazonaws.com".to_owned()
+}
+
+fn duration() -> u32 {
+    3600
+}
+
+impl Settings {
+    /// The endpoint of the region, in the partition of the role.
+    fn endpoint(&self) -> String {
+        let ending = if self.role_arn.starts_with("arn:aws-cn:") { "amazonaws.com.cn" } else { "amazonaws.com" };
+        match &self.region {
+            Some(region) => format!("https://sts.{region}.{ending}/"),
+            None => format!("https://sts.{ending}/"),
+        }
+    }
+
+    /// The session policy of a scope; nothing where the config has none.
+    fn policy(&self, scope: &str) -> Option<String> {
+        let wanted = scope.split(' ').filter_map(|name| self.scopes.get(name)).flatten();
+        let statements: Vec<&Value> = wanted.collect();
+        (!statements.is_empty()).then(|| json!({"Version": "2012-10-17", "Statement": statements}).to_string())
+    }
+}
+
+fn read_config(config: &Config, value: Value) -> Result<Value> {
+    let settings: Settings = fields::config(value)?;
+    fields::expect_audience(config, &settings.audience)?;
+    let parts: Vec<&str> = settings.role_arn.splitn(6, ':').collect();
+    let is_role = match parts.as_slice() {
+        ["arn", "aws" | "aws-cn" | "aws-us-gov", "iam", "", account, role] => {
+            account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit()) && role.starts_with("role/")
+        }
+        _ => false,
+    };
+    let is_text =
+        settings.role_arn.len() <= fields::MAX_TEXT && settings.role_arn.bytes().all(|b| b.is_ascii_graphic());
+    if !is_role || !is_text {
+        return Err(fields::invalid("`config.role_arn` must look like arn:aws:iam::123456789012:role/name"));
+    }
+    let is_region = |text: &String| {
+        (1..=32).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+    };
+    if !settings.region.as_ref().is_none_or(is_region) {
+        return Err(fields::invalid("`config.region` must look like eu-central-1"));
+    }
+    if settings.region.is_none() && !settings.role_arn.starts_with("arn:aws:") {
+        return Err(fields::invalid("`config.region` is missing: this partition has no global endpoint"));
+    }
+    if !(900..=43_200).contains(&settings.duration_seconds) {
+        return Err(fields::invalid("`config.duration_seconds` must be 900 to 43200"));
+    }
+    let is_scope = |(name, statements): (&String, &Vec<Value>)| {
+        name.len() <= fields::MAX_TEXT
+            && scope::is_token(name)
+            && !statements.is_empty()
+            && statements.iter().all(Value::is_object)
+    };
+    if !settings.scopes.iter().all(is_scope) {
+        return Err(fields::invalid("`config.scopes` must hold arrays of policy statements, by the name of a scope"));
+    }
+    let all: Vec<&str> = settings.scopes.keys().map(String::as_str).collect();
+    if settings.policy(&all.join(" ")).is_some_and(|policy| policy.chars().count() > MAX_POLICY) {
+        return Err(fields::invalid(format!("`config.scopes` may have {MAX_POLICY} characters as one session policy")));
+    }
+    fields::store(&settings)
+}
+
+/// The name of a session of an agent: its id, or, where AWS does not take that, what is like it and a digest of it.
+fn session(client: &str) -> String {
+    let is_sign = |sign: char| sign.is_ascii_alphanumeric() || "+=,.@-_".contains(sign);
+    if client.len() <= MAX_SESSION && client.chars().all(is_sign) {
+        return client.to_owned();
+    }
+    let like = client.chars().map(|sign| if is_sign(sign) { sign } else { '-' }).take(MAX_LIKE);
+    like.chain(['-']).chain(sha256(client).to_text().chars().take(DIGEST)).collect()
+}
+
+async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
+    let settings: Settings = fields::stored(request.config)?;
+    let token = own_token::issue(cx, request.connection, &settings.audience).await?;
+    let (session, policy) = (session(request.client), settings.policy(request.scope));
+    let duration = settings.duration_seconds.to_string();
+    let mut parameters = vec![
+        ("Action", "AssumeRoleWithWebIdentity"),
+        ("Version", VERSION),
+        ("RoleArn", &settings.role_arn),
+        ("RoleSessionName", &session),
+        ("WebIdentityToken", token.expose()),
+        ("DurationSeconds", &duration),
+    ];
+    parameters.extend(policy.as_deref().map(|policy| ("Policy", policy)));
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(parameters).finish();
+    let headers =
+        vec![("content-type", "application/x-www-form-urlencoded".to_owned()), ("accept", "text/xml".to_owned())];
+    read(outbound::post(cx, &settings.endpoint(), headers, body).await?, request.now)
+}
+
+fn read(answer: Answer, now: i64) -> Result<Token> {
+    let body = Secret::new(answer.body);
+    let text = std::str::from_utf8(body.expose()).unwrap_or_default();
+    match answer.status {
+        200 => {
+            credentials(text, now).ok_or_else(|| Reason::ProviderFailed.because("its answer is no usable credentials"))
+        }
+        400 | 403 => Err(refusal(text)),
+        _ => Err(Reason::ProviderFailed.because("its status says that it is in trouble")),
+    }
+}
+
+fn credentials(text: &str, now: i64) -> Option<Token> {
+    let path = ["AssumeRoleWithWebIdentityResponse", "AssumeRoleWithWebIdentityResult", "Credentials"];
+    let found = xml::children(text, &path)?;
+    let value = |name: &str| found.get(name).map(|value| value.expose()).filter(|value| answer::is_token(value));
+    let expiration = value("Expiration")?;
+    let members = [
+        ("access_key_id", value("AccessKeyId")?),
+        ("secret_access_key", value("SecretAccessKey")?),
+        ("session_token", value("SessionToken")?),
+        ("expiration", expiration),
+    ];
+    let members: Map<String, Value> =
+        members.into_iter().map(|(name, value)| (name.to_owned(), value.as_str().into())).collect();
+    Some(Token::of(members, Some(answer::seconds_until(expiration, now)?)))
+}
+
+/// The refusal for an error; AWS that cannot read the keys of the tenant is in trouble, and refuses nothing.
+fn refusal(text: &str) -> Error {
+    let found = xml::children(text, &["ErrorResponse", "Error"]).unwrap_or_default();
+    match found.get("Code").map(|code| code.expose().as_str()) {
+        Some("IDPCommunicationError") => Reason::ProviderFailed.because("it could not read the keys of the tenant"),
+        Some(code) => match ERRORS.iter().find(|known| **known == code) {
+            Some(known) => Reason::ProviderRefused.because(*known),
+            None => Reason::ProviderRefused.into(),
+        },
+        None => Reason::ProviderFailed.because("its error is none of AWS"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::session;
+
+    #[test]
+    fn sessions_of_two_agents_have_two_names_which_aws_takes() {
+        let long = format!("https://agents.example/{}", "a".repeat(100));
+        let names = [
+            "client_01h455vb4pex5vsknk084sn02q",
+            "https://a.example/x",
+            "https://a.example-x",
+            &long,
+            &[&long, "b"].concat(),
+        ];
+        let made: std::collections::BTreeSet<_> = names.iter().map(|name| session(name)).collect();
+        assert_eq!(made.len(), names.len());
+        assert!(made.contains(names[0]));
+        let is_name = |name: &String| {
+            name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+=,.@-_".contains(&b))
+        };
+        assert!(made.iter().all(is_name), "{made:?}");
+    }
+}
