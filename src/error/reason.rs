@@ -291,6 +291,8 @@ reasons! {
     LeaseNotOffered => 403 "access_denied" "this connection hands nothing out: send the call through its proxy, or let an administrator set `may_be_leased`" ["docs/requirements.md R331"];
     /// The user, or the tenant, has no account connected that can be used.
     ConnectionNeeded => 400 "interaction_required" "no account is connected that can be used: let the user open `connect_url`, then send the request again" ["OpenID Connect Core §3.1.2.6"];
+    /// The tenant has no account connected that can be used.
+    TenantAccountNeeded => 403 "access_denied" "no account of the tenant is connected that can be used: an administrator has to connect it" ["docs/requirements.md R215"];
     /// The page to connect an account is for somebody else.
     OtherPerson => 403 "access_denied" "this link was made for somebody else: sign in as the person whose agent has shown it" ["docs/requirements.md R215"];
     /// The connection is not there, is stopped, or is none that people connect accounts with.

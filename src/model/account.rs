@@ -108,14 +108,7 @@ impl AccountStatus {
 
     /// Whether nothing but the person helps: connecting the account anew.
     pub const fn needs_reauth(self) -> bool {
-        matches!(
-            self,
-            Self::Revoked
-                | Self::Expired
-                | Self::ConsentWithdrawn
-                | Self::ScopeLost
-                | Self::AccountChanged
-        )
+        matches!(self, Self::Revoked | Self::Expired | Self::ConsentWithdrawn | Self::ScopeLost | Self::AccountChanged)
     }
 }
 

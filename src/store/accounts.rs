@@ -47,7 +47,10 @@ pub fn get(tenant: &str, id: &str) -> Query<ConnectedAccount> {
 pub fn of_connection(tenant: &str, connection: &str, after: &str, limit: i64) -> Query<ConnectedAccount> {
     query!(
         read,
-        concat!(columns!(" INDEXED BY connected_accounts_by_connection"), "connection = ?2 AND id > ?3 ORDER BY id LIMIT ?4"),
+        concat!(
+            columns!(" INDEXED BY connected_accounts_by_connection"),
+            "connection = ?2 AND id > ?3 ORDER BY id LIMIT ?4"
+        ),
         tenant,
         connection,
         after,

@@ -212,7 +212,9 @@ impl Revocation {
         let all = self.0.iter().map(|(oauth2, client, tokens)| oauth2::revoke(cx, oauth2, client, tokens));
         let unrevoked = join_all(all).await.into_iter().filter(|revoked| !revoked).count();
         if unrevoked > 0 {
-            cx.world.log.line(&format!("{}: services have not revoked the tokens of {unrevoked} accounts", cx.request_id));
+            cx.world
+                .log
+                .line(&format!("{}: services have not revoked the tokens of {unrevoked} accounts", cx.request_id));
         }
     }
 }

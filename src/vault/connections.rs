@@ -164,7 +164,17 @@ pub async fn remove(cx: &Cx<'_>, admin: &str, present: &Connection) -> Result<()
 }
 
 /// Members of a config that say how much a secret is used for, not where it is sent or for whom.
-const HARMLESS: &[&str] = &["scopes", "allow", "owner", "may_be_leased", "repositories", "permissions", "policy_arns", "policies", "duration_seconds"];
+const HARMLESS: &[&str] = &[
+    "scopes",
+    "allow",
+    "owner",
+    "may_be_leased",
+    "repositories",
+    "permissions",
+    "policy_arns",
+    "policies",
+    "duration_seconds",
+];
 
 /// Where a secret is sent, and for whom: everything of a config but what is harmless.
 fn destination(config: &Value) -> Value {

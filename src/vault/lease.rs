@@ -150,22 +150,37 @@ async fn of_account(
         }
     };
     let place = Place { connection: &connection.name, owner, label };
-    let wanted = || Wanted {
+    let wanted = |user: &str| Wanted {
         connection: connection.name.clone(),
-        user: user.map(str::to_owned),
+        user: Some(user.to_owned()),
         owner: owner.to_owned(),
         label: label.to_owned(),
         scopes: asked.map(Scope::to_vec).unwrap_or_default(),
         client: Some(accepted.claims.client_id.clone()),
+        until: connect::link_until(cx.now.seconds()),
     };
-    let missing =
-        |why: &str| -> Result<Granted> { Err(Reason::ConnectionNeeded.connecting(connect::link(cx, &wanted())?, why)) };
+    let missing = |why: &str| -> Result<Granted> {
+        Err(match user.filter(|_| !owner.is_empty()) {
+            Some(user) => Reason::ConnectionNeeded.connecting(connect::link(cx, &wanted(user))?, why),
+            None => Reason::TenantAccountNeeded.because(why),
+        })
+    };
     let Some(account) = accounts::load(cx, place).await? else { return missing("there is none") };
-    let granted = Scope::parse(&account.scope).unwrap_or_default();
-    if asked.is_some_and(|asked| !asked.iter().all(|scope| granted.contains(scope))) {
+    let granted = |scope: &str| Scope::parse(scope).unwrap_or_default();
+    let has = |scope: &Scope| asked.is_none_or(|asked| asked.iter().all(|one| scope.contains(one)));
+    if !has(&granted(&account.scope)) {
         return missing("the service has not granted all of the scope");
     }
+    // What the connection has asked for before, and does not offer any more, is in the token all the same.
+    let asked_for = granted(&account.scope_asked);
+    if granted(&account.scope)
+        .iter()
+        .any(|one| asked_for.contains(one) && !settings.scopes.iter().any(|own| own == one))
+    {
+        return missing("its scope has more than the connection offers by now");
+    }
     match refresh::obtain(cx, connection, &settings, &account).await {
+        Ok(Obtained { scope, .. }) if !has(&granted(&scope)) => missing("the service grants less than before"),
         Ok(Obtained { token, expires_in, scope }) => Ok(Granted { token, expires_in, scope }),
         Err(Missing::Connect(status)) => missing(status.map_or("it is gone", |status| status.as_str())),
         Err(Missing::Failed(error)) => Err(error),

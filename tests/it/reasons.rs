@@ -153,6 +153,7 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::UnsupportedGrantType => scene.form(&[("grant_type", "password")]).send(),
         Reason::NoClientAuthentication => hub.call("POST", "/t/main/token").form(&[]).send(),
         Reason::ConnectionNeeded
+        | Reason::TenantAccountNeeded
         | Reason::OtherPerson
         | Reason::NoSuchService
         | Reason::ConnectExpired

@@ -82,12 +82,12 @@ impl Settings {
     pub fn binding(&self) -> Result<String> {
         let oauth2 = self.oauth2()?;
         let parts = [
-            &self.client_id,
-            &oauth2.authorization_endpoint,
-            &oauth2.token_endpoint,
-            oauth2.revocation_endpoint.as_ref().unwrap_or(&String::new()),
+            &*self.client_id,
+            &*oauth2.authorization_endpoint,
+            &*oauth2.token_endpoint,
+            oauth2.revocation_endpoint.as_deref().unwrap_or_default(),
         ];
-        Ok(sha256(parts.map(String::as_str).join("\0")).to_text())
+        Ok(sha256(parts.join("\0")).to_text())
     }
 
     /// Its authorization server.
@@ -327,7 +327,8 @@ fn read(oauth2: &OAuth2, answer: Answer, present: Option<&str>, now: i64) -> Res
         return Err(refused(status, parsed.get("error").and_then(Value::as_str)));
     };
     // A service that gives no other one keeps the one that it has (RFC 6749 §6).
-    let refresh_token = at(&oauth2.refresh_token, "/refresh_token").filter(is_token).or_else(|| present.map(str::to_owned));
+    let refresh_token =
+        at(&oauth2.refresh_token, "/refresh_token").filter(is_token).or_else(|| present.map(str::to_owned));
     let expires_at = match lifetime(parsed.get("expires_in")).or(oauth2.expires_in) {
         Some(0) => NEVER,
         Some(seconds) => now.saturating_add(seconds),

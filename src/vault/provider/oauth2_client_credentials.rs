@@ -65,6 +65,6 @@ async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
     if !scope.is_empty() {
         parameters.push(("scope", &scope));
     }
-    let given = oauth2::ask(cx, &oauth2, &client, (parameters, &oauth2.token_parameters)).await;
+    let given = oauth2::ask(cx, &oauth2, &client, (parameters, &oauth2.token_parameters), None).await;
     answer::given(given, request.now, oauth2.expires_in == Some(0))
 }

@@ -111,6 +111,6 @@ async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
         parameters.push(("scope", request.scope));
     }
     parameters.extend(settings.optional().into_iter().filter_map(|(name, text)| Some((name, text?.as_str()))));
-    let given = oauth2::ask(cx, &oauth2, &client, (parameters, &BTreeMap::new())).await;
+    let given = oauth2::ask(cx, &oauth2, &client, (parameters, &BTreeMap::new()), None).await;
     answer::given(given, request.now, false)
 }

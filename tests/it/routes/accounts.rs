@@ -567,7 +567,8 @@ fn an_administrator_makes_a_link_for_a_user_or_for_the_account_of_the_tenant() {
     let refused = scene.lease(&token);
     assert!(refused.json().get("connect_url").is_none(), "{refused:?}");
     let user = scene.hub.db.query("SELECT id FROM users")[0]["id"].clone();
-    let made = scene.hub.admin("POST", "connections/chat/connect").json(&json!({"user": user})).send().expect(200).json();
+    let made =
+        scene.hub.admin("POST", "connections/chat/connect").json(&json!({"user": user})).send().expect(200).json();
     scene.connect(&browser, made["connect_url"].as_str().unwrap(), "team@chat").expect(200);
     assert_eq!(scene.row()["owner"], "");
     scene.lease(&token).expect(200);
@@ -583,6 +584,13 @@ pub fn provoke(reason: writ::error::Reason) -> Reply {
     let link = url(&refused);
     match reason {
         Reason::ConnectionNeeded => refused,
+        Reason::TenantAccountNeeded => {
+            let etag = scene.hub.admin("GET", "connections/chat").send().header("etag").unwrap().to_owned();
+            let body = scene.body(json!({"owner": "tenant"}));
+            scene.hub.admin("PUT", "connections/chat").header("if-match", &etag).json(&body).send().expect(200);
+            scene.hub.restart();
+            scene.lease(&token)
+        }
         Reason::OtherPerson => {
             scene.hub.db.execute("UPDATE users SET id = 'another'; UPDATE sessions SET user = 'another'");
             scene.hub.restart();

@@ -877,3 +877,23 @@ fn the_page_of_mechanisms_shows_each_kind_as_it_is() {
         );
     }
 }
+
+#[test]
+fn every_service_of_the_catalogue_is_connected_by_its_kind() {
+    let scene = Scene::bare();
+    for name in writ::vault::service::names() {
+        let service = writ::vault::service::find(&json!(name)).unwrap();
+        let settings: serde_json::Map<String, Value> =
+            service.settings.iter().map(|(name, setting)| (name.clone(), setting.example.clone().into())).collect();
+        let (more, secret) = match service.kind.as_str() {
+            "api_key" => (json!({}), json!({"api_key": SECRET})),
+            "basic" => (json!({}), json!({"username": "robot", "password": SECRET})),
+            _ => (json!({"client_id": "c", "scopes": []}), json!({"client_secret": SECRET})),
+        };
+        let mut config = json!({"service": name, "settings": settings});
+        config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let body = json!({"kind": service.kind, "config": config, "secret": secret});
+        let reply = scene.hub.admin("PUT", &format!("connections/{name}")).json(&body).send();
+        assert_eq!(reply.status, 201, "{name}: {reply:?}");
+    }
+}
