@@ -223,12 +223,14 @@ pub fn delete_of_changed(tenant: &str, connection: &str, version: i64) -> Sql {
 }
 
 macro_rules! end {
-    ($which:literal, $tenant:expr, $id:expr, $now:expr) => {
+    ($index:literal, $which:literal, $tenant:expr, $id:expr, $now:expr) => {
         [
             sql!(
                 concat!(
                     "INSERT INTO ended_accounts (tenant, id, connection, owner, generation, wrapped_key, sealed, ended_at) \
-                     SELECT tenant, id, connection, owner, generation, wrapped_key, sealed, ?3 FROM connected_accounts WHERE tenant = ?1 AND ",
+                     SELECT tenant, id, connection, owner, generation, wrapped_key, sealed, ?3 FROM connected_accounts",
+                    $index,
+                    " WHERE tenant = ?1 AND ",
                     $which,
                     " ON CONFLICT DO NOTHING"
                 ),
@@ -236,19 +238,20 @@ macro_rules! end {
                 $id,
                 $now
             ),
-            sql!(concat!("DELETE FROM connected_accounts WHERE tenant = ?1 AND ", $which), $tenant, $id),
+            sql!(concat!("DELETE FROM connected_accounts", $index, " WHERE tenant = ?1 AND ", $which), $tenant, $id),
         ]
     };
 }
 
 /// Ends an account: its tokens wait for their revocation at the service. The second statement is the guard of a change.
 pub fn end(tenant: &str, id: &str, now: i64) -> [Sql; 2] {
-    end!("id = ?2", tenant, id, now)
+    end!("", "id = ?2", tenant, id, now)
 }
 
 /// Ends the accounts of a user who is gone or stopped for good.
 pub fn end_of_user(tenant: &str, user: &str, now: i64) -> [Sql; 2] {
     end!(
+        " INDEXED BY connected_accounts_by_user",
         "owner = ?2 AND NOT EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND id = ?2 AND status <> 'retired')",
         tenant,
         user,
@@ -286,7 +289,7 @@ pub fn ended(tenant: &str, limit: i64) -> Query<Ended> {
             sealed: row.text("sealed")?,
             ended_at: row.int("ended_at")?,
         }),
-        "SELECT id, connection, owner, generation, wrapped_key, sealed, ended_at FROM ended_accounts WHERE tenant = ?1 ORDER BY id LIMIT ?2",
+        "SELECT id, connection, owner, generation, wrapped_key, sealed, ended_at FROM ended_accounts WHERE tenant = ?1 AND id > '' ORDER BY id LIMIT ?2",
         tenant,
         limit
     )

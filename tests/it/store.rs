@@ -635,7 +635,7 @@ fn stops_are_refused_by_the_status_and_hold_for_what_is_stopped_alone() {
         let suspend = stops::set_status(T, target, Status::Active, Status::Suspended, NOW).unwrap();
         cases.push(case("suspend: retired", suspend, "", RETIRED));
         cases.push(case("retire: retired", stops::retire(T, target, NOW, ENDS), "", RETIRED));
-        let cascade = stops::cascade(T, target).remove(0);
+        let cascade = stops::cascade(T, target, NOW).remove(0);
         let alive = "UPDATE clients SET status = 'suspended'; UPDATE users SET status = 'active'; \
                      UPDATE identities SET status = 'suspended'; UPDATE connections SET status = 'active'";
         cases.push(case("cascade: it lives", cascade.clone(), RETIRED, alive));
@@ -645,7 +645,7 @@ fn stops_are_refused_by_the_status_and_hold_for_what_is_stopped_alone() {
     let tenant = stops::retire(T, main, NOW, ENDS);
     let stopped = "UPDATE tenants SET status = 'suspended', revoked_before = 5, updated_at = 5";
     cases.push(case("retire: the tenant is suspended", tenant, "", stopped));
-    let dropped = stops::cascade(T, main).remove(0);
+    let dropped = stops::cascade(T, main, NOW).remove(0);
     cases.push(case(
         "cascade: the tenant lives",
         dropped,
@@ -878,7 +878,7 @@ fn a_neighbour_that_is_stopped_takes_nothing_of_a_tenant_along() {
             let db = Sqlite::new(Rc::new(Faults::new(clock.clone())));
             beside_a_neighbour(&db, "", "");
             case.iter().for_each(|sql| db.execute(sql));
-            let outcomes = clock.block_on(db.batch(stops::cascade(T, target))).unwrap();
+            let outcomes = clock.block_on(db.batch(stops::cascade(T, target, NOW))).unwrap();
             assert!(outcomes.iter().all(|outcome| outcome.changes == 0), "{kind:?} {case:?}");
         }
     }

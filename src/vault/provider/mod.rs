@@ -27,6 +27,7 @@ mod google_service_account;
 mod google_workload_identity;
 mod jwt_bearer;
 pub mod oauth2;
+mod oauth2_answer;
 mod oauth2_client_credentials;
 mod salesforce;
 mod snowflake;

@@ -156,9 +156,12 @@ impl Scene {
         call.json(&body).send()
     }
 
-    /// Changes the config without another secret.
+    /// Changes the config; what changes where the secret is sent needs it once more.
     fn change(&self, name: &str, more: Value) -> Reply {
-        let mut kind = Kind { secret: None, ..one_kind(name) };
+        let mut kind = one_kind(name);
+        if more["federated"] == true {
+            kind.secret = None;
+        }
         kind.config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         self.put(&kind)
     }
@@ -342,6 +345,21 @@ fn a_service_in_trouble_and_one_that_refuses_are_told_apart_for_every_kind() {
         let everything = scene.hub.dump_everything() + &format!("{:?}", scene.hub.events());
         assert!(!everything.contains(WORDS), "{}", kind.name);
     }
+}
+
+#[test]
+fn a_secret_goes_nowhere_else_and_for_nobody_else_unless_it_is_sent_again() {
+    let scene = Scene::with("oauth2_client_credentials", json!({"scopes": ["files.read"]}));
+    let change = |more: Value| {
+        let mut kind = Kind { secret: None, ..one_kind("oauth2_client_credentials") };
+        kind.config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        scene.put(&kind).status
+    };
+    let elsewhere = json!({"service": {"oauth2": {"token_endpoint": "https://evil.example/token"}}});
+    assert_eq!(change(elsewhere), 400);
+    assert_eq!(change(json!({"scopes": ["files.read"], "client_id": "another"})), 400);
+    assert_eq!(change(json!({"scopes": ["files.write"]})), 200);
+    scene.leased(&[]);
 }
 
 #[test]
@@ -564,7 +582,7 @@ fn an_application_of_entra_proves_itself_with_its_secret_or_with_a_token_of_writ
     scene.leased(&[]);
     assert!(scene.last("client_secret").is_none());
     assert_eq!(decode(&scene.own_token()).1["aud"], "api://AzureADTokenExchange");
-    let (status, _, detail) = problem(&scene.change("azure", json!({"federated": false})));
+    let (status, _, detail) = problem(&scene.put(&Kind { secret: None, ..one_kind("azure") }));
     assert!(status == 400 && detail.contains("`secret` is missing"), "{detail}");
     for (member, bad) in [
         ("scope", "https://graph.microsoft.com/User.Read"),
@@ -690,7 +708,6 @@ fn a_service_account_acts_for_a_user_of_its_domain_or_gives_identity_tokens() {
 
     let identity = Kind {
         config: json!({"target_audience": "https://run.example"}),
-        secret: None,
         ..one_kind("google_service_account")
     };
     scene.put(&identity).expect(200);

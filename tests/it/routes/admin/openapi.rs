@@ -229,7 +229,8 @@ fn every_answer_has_the_shape_that_the_document_says() {
         "config": {"service": "slack", "client_id": "c", "scopes": ["chat:write"], "owner": "tenant"},
     });
     with(&hub, &hub.admin_token(), "PUT", "connections/chat").json(&chat).send().expect(201);
-    let link = with(&hub, &hub.admin_token(), "POST", "connections/chat/connect").json(&json!({}));
+    let link = with(&hub, &hub.admin_token(), "POST", "connections/chat/connect")
+        .json(&json!({"user": things.fill("users/{id}").strip_prefix("users/").unwrap()}));
     check("POST", "connections/{name}/connect", link);
     for thing in ["identities/{id}", "users/{id}", "connections/{name}", "clients/{id}"] {
         for action in ["suspend", "resume", "kill"] {
