@@ -4,6 +4,7 @@
 //! nothing here names a platform. Time is not a port: it is read once a request, by the host, and handed in as [`Now`].
 //! Futures are boxed and not `Send`: an isolate has one thread.
 
+use futures_util::stream::Stream;
 use std::any::Any;
 use std::cell::LazyCell;
 use std::fmt;
@@ -212,10 +213,49 @@ pub enum FetchError {
     TooLarge,
 }
 
+/// A body on its way, in pieces. A piece that was waited for and not taken comes with the next wait. Dropping it ends the transfer.
+pub type Chunks = Pin<Box<dyn Stream<Item = Result<Vec<u8>, FetchError>>>>;
+
+/// The body of a request that is passed on.
+pub enum Payload {
+    /// None.
+    Empty,
+    /// All of it.
+    Bytes(Vec<u8>),
+    /// In pieces, and how many bytes there will be if that is known.
+    Chunks(Chunks, Option<u64>),
+}
+
+/// A request that is passed on to another service. Redirects are never followed.
+pub struct Forward {
+    /// The method.
+    pub method: String,
+    /// An absolute URL that `outbound` has admitted.
+    pub url: String,
+    /// Header names and values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub payload: Payload,
+    /// How long the head of the answer may take, in milliseconds.
+    pub timeout_millis: u64,
+}
+
+/// The head of an answer whose body is on its way.
+pub struct Opened {
+    /// The HTTP status.
+    pub status: u16,
+    /// Header names, in lower case, and values.
+    pub headers: Vec<(String, String)>,
+    /// The body as the headers describe it: what the host has decoded has no `content-encoding`.
+    pub chunks: Chunks,
+}
+
 /// HTTP to other services.
 pub trait Fetch {
     /// Sends one request and reads the whole answer within its limits.
     fn fetch(&self, request: Outbound) -> Pending<'_, Result<Answer, FetchError>>;
+    /// Passes one request on, and answers as soon as the head of the answer is there.
+    fn open(&self, request: Forward) -> Pending<'_, Result<Opened, FetchError>>;
 }
 
 /// A JWS algorithm (RFC 7518 §3.1). Asymmetric ones only: `none` and HMAC have no name here.

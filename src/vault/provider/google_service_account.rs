@@ -16,6 +16,9 @@ use crate::jose::{Unsigned, is_strict};
 use crate::oauth::{Scope, scope};
 use crate::outbound;
 use crate::ports::{Alg, Answer, PrivateKey};
+use crate::vault::proxy::inject::Injection;
+use crate::vault::proxy::rules::AllowList;
+use crate::vault::service::Proxy;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rsa::RsaPrivateKey;
@@ -31,6 +34,7 @@ pub const PROVIDER: Provider = Provider {
     read_secret,
     offers,
     exchange: Some(|cx, request| Box::pin(exchange(cx, request))),
+    inject: Some(inject),
 };
 
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
@@ -57,19 +61,26 @@ const ERRORS: &[&str] = &[
 #[serde(deny_unknown_fields)]
 struct Settings {
     scopes: Vec<String>,
+    /// Where calls through the proxy go, such as `https://bigquery.googleapis.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base_url: Option<String>,
+    /// The calls that may go through the proxy.
+    #[serde(default, skip_serializing_if = "AllowList::is_empty")]
+    allow: AllowList,
 }
 
 fn invalid(detail: impl Into<String>) -> Error {
     Reason::InvalidField.because(detail)
 }
 
-fn read_config(_: &Config, config: Value) -> Result<Value> {
-    let members = config.as_object().ok_or_else(|| invalid("`config` must be an object"))?;
-    if let Some(unknown) = members.keys().find(|name| *name != "scopes") {
+fn read_config(config: &Config, value: Value) -> Result<Value> {
+    let members = value.as_object().ok_or_else(|| invalid("`config` must be an object"))?;
+    if let Some(unknown) = members.keys().find(|name| !["scopes", "base_url", "allow"].contains(&name.as_str())) {
         return Err(Reason::UnknownField.because(format!("`config.{unknown}` is unknown")));
     }
-    let Settings { scopes } =
-        serde_json::from_value(config).map_err(|_| invalid("`config.scopes` must be an array of strings"))?;
+    let scopes = members.get("scopes").cloned().unwrap_or_default();
+    let scopes: Vec<String> =
+        serde_json::from_value(scopes).map_err(|_| invalid("`config.scopes` must be an array of strings"))?;
     if scopes.is_empty() || scopes.len() > MAX_SCOPES {
         return Err(invalid(format!("`config.scopes` must have 1 to {MAX_SCOPES} items")));
     }
@@ -78,8 +89,31 @@ fn read_config(_: &Config, config: Value) -> Result<Value> {
         return Err(invalid(format!("`config.scopes` must hold absolute https URIs such as {example}")));
     }
     let distinct: Scope = scopes.iter().map(String::as_str).collect();
-    serde_json::to_value(Settings { scopes: distinct.to_vec() })
-        .map_err(|_| Fault::Broken("a config has no JSON").into())
+    let mut settings: Settings = serde_json::from_value(value).map_err(|error| invalid(format!("`config`: {error}")))?;
+    settings.scopes = distinct.to_vec();
+    settings.allow.check()?;
+    if settings.base_url.as_deref().is_some_and(|url| !is_api(config, url)) {
+        return Err(invalid("`config.base_url` must be an API of Google such as https://bigquery.googleapis.com"));
+    }
+    if !settings.allow.is_empty() && settings.base_url.is_none() {
+        return Err(invalid("`config.allow` needs `config.base_url`"));
+    }
+    serde_json::to_value(settings).map_err(|_| Fault::Broken("a config has no JSON").into())
+}
+
+/// Whether calls may go there: a token of Google is for Google.
+fn is_api(config: &Config, text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else { return false };
+    let is_google = url.host_str().is_some_and(|host| host.ends_with(".googleapis.com"));
+    let is_plain = text.len() <= MAX_MEMBER && url.query().is_none() && url.fragment().is_none() && !text.ends_with('/');
+    is_plain && outbound::admit(config, text).is_some() && (is_google || outbound::is_development(config, text))
+}
+
+fn inject(config: &Value) -> Result<Injection> {
+    let read = serde_json::from_value(config.clone());
+    let settings: Settings = read.map_err(|_| Fault::Broken("a stored connection does not have its shape"))?;
+    let base_url = settings.base_url.ok_or_else(|| Reason::CallNotAllowed.because("it has no `base_url`"))?;
+    Ok(Injection { proxy: Proxy { base_url, ..Proxy::default() }, allow: settings.allow })
 }
 
 fn is_scope_uri(text: &str) -> bool {

@@ -9,6 +9,7 @@ use crate::crypto::Secret;
 use crate::error::Result;
 use crate::oauth::Scope;
 use crate::ports::Pending;
+use crate::vault::proxy::inject::Injection;
 use serde_json::Value;
 
 /// What a kind of connection can do.
@@ -23,6 +24,8 @@ pub struct Provider {
     pub offers: fn(&Value) -> Option<Scope>,
     /// Exchanges the connection's credential for a short-lived token; nothing where people connect accounts.
     pub exchange: Option<Exchange>,
+    /// How calls through the proxy go, as a stored config says; nothing where they cannot.
+    pub inject: Option<fn(&Value) -> Result<Injection>>,
 }
 
 /// An exchange with the provider.

@@ -17,6 +17,8 @@ use crate::model::AccountStatus;
 use crate::oauth::{Scope, scope};
 use crate::outbound::{self, Failure};
 use crate::ports::Answer;
+use crate::vault::proxy::inject::Injection;
+use crate::vault::proxy::rules::AllowList;
 use crate::vault::service::{self, Body, ClientAuth, OAuth2, Service};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -25,7 +27,8 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use url::Url;
 
-pub const PROVIDER: Provider = Provider { kind: "oauth2", read_config, read_secret, offers, exchange: None };
+pub const PROVIDER: Provider =
+    Provider { kind: "oauth2", read_config, read_secret, offers, exchange: None, inject: Some(inject) };
 
 const MAX_SCOPES: usize = 100;
 const MAX_TEXT: usize = 256;
@@ -63,6 +66,9 @@ pub struct Settings {
     /// Whose accounts it has.
     #[serde(default)]
     pub owner: Owner,
+    /// The calls that may go through the proxy.
+    #[serde(default, skip_serializing_if = "AllowList::is_empty")]
+    allow: AllowList,
 }
 
 impl Settings {
@@ -94,6 +100,10 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
         return Err(invalid("`config.service.oauth2` needs `authorization_endpoint` and `token_endpoint`"));
     }
     service.check_urls(config)?;
+    settings.allow.check()?;
+    if !settings.allow.is_empty() && service.proxy.is_none() {
+        return Err(invalid("`config.allow` needs a service with `proxy`"));
+    }
     if settings.client_id.is_empty() || settings.client_id.len() > MAX_TEXT {
         return Err(invalid(format!("`config.client_id` must have 1 to {MAX_TEXT} characters")));
     }
@@ -106,6 +116,13 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
 
 fn offers(config: &Value) -> Option<Scope> {
     Some(Settings::of(config).ok()?.scopes.into_iter().collect())
+}
+
+fn inject(config: &Value) -> Result<Injection> {
+    let settings = Settings::of(config)?;
+    let proxy = settings.service()?.proxy;
+    let proxy = proxy.ok_or_else(|| Reason::CallNotAllowed.because("its service does not say how it is called"))?;
+    Ok(Injection { proxy, allow: settings.allow })
 }
 
 #[derive(Deserialize)]

@@ -152,7 +152,7 @@ struct Answer {
 }
 
 impl From<&Response> for Answer {
-    fn from(Response { status, headers, body }: &Response) -> Self {
+    fn from(Response { status, headers, body, .. }: &Response) -> Self {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         Self { status: *status, headers, body: body.clone() }
     }

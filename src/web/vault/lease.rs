@@ -29,7 +29,7 @@ pub async fn lease(call: Call<'_>) -> Result<Response> {
     trail.facts.auth_method = Some(caller.method.as_str().to_owned());
     let request = vault::Request { connection: call.id(0)?, form: &form, caller: &caller };
     match vault::lease(call.cx, &request, &mut trail).await {
-        Ok(Granted { token, expires_in, scope }) => {
+        Ok(Granted { token, expires_in, scope, .. }) => {
             let access_token = token.access_token.expose();
             let expires_at = token.expires_at;
             let lease = Lease { access_token, token_type: "Bearer", expires_in, expires_at, scope: &scope };
