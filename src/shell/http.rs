@@ -68,7 +68,11 @@ pub fn read_headers(headers: &web_sys::Headers) -> Vec<(String, String)> {
 }
 
 /// What is passed on: all headers, and the body. A small one is read, any other comes as it is asked for.
-pub async fn read_passage(request: &web_sys::Request, declared: Option<String>, message: &mut Request) -> worker::Result<()> {
+pub async fn read_passage(
+    request: &web_sys::Request,
+    declared: Option<String>,
+    message: &mut Request,
+) -> worker::Result<()> {
     let passage = Passage { headers: read_headers(&request.headers()), ..Passage::default() };
     let length = declared.as_deref().and_then(|text| text.parse::<u64>().ok());
     match (length, request.body()) {

@@ -95,6 +95,7 @@ async fn fetch(request: web_sys::Request, env: Env, ctx: Context) -> worker::Res
     let mut response = app.handle(&message, now).await;
     let (is_staged, ageing) = (app.take_staged(), app.take_ageing());
     if is_staged || !ageing.is_empty() {
+        let app = app.clone();
         ctx.wait_until(async move {
             app.renew(&ageing, now).await;
             if is_staged && let Err(error) = app.relay(now).await {

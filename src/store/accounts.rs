@@ -214,7 +214,8 @@ pub fn delete_of_user(tenant: &str, user: &str) -> Sql {
 /// Lets accounts go on that failed because of the connection's own client, once that has been changed.
 pub fn mended(tenant: &str, connection: &str, now: i64) -> Sql {
     sql!(
-        "UPDATE connected_accounts SET status = 'active', updated_at = ?3 WHERE tenant = ?1 AND connection = ?2 AND status = 'client_misconfigured'",
+        "UPDATE connected_accounts INDEXED BY connected_accounts_by_owner SET status = 'active', updated_at = ?3 \
+         WHERE tenant = ?1 AND connection = ?2 AND status = 'client_misconfigured'",
         tenant,
         connection,
         now

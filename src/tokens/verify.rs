@@ -44,12 +44,7 @@ pub async fn verify(cx: &Cx<'_>, text: &str, wanted: impl Fn(&str) -> bool) -> C
 }
 
 /// The same for what was begun with the token at an earlier moment and goes on: its times have to hold then, everything else now.
-pub async fn verify_begun(
-    cx: &Cx<'_>,
-    text: &str,
-    began: Now,
-    wanted: impl Fn(&str) -> bool,
-) -> Checked<Accepted> {
+pub async fn verify_begun(cx: &Cx<'_>, text: &str, began: Now, wanted: impl Fn(&str) -> bool) -> Checked<Accepted> {
     let Verified { claims, iat, exp, .. } = read(cx, text, began).await?;
     let iat = iat.ok_or(Problem::BadClaims)?;
     if !wanted(&claims.aud) {

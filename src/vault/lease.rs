@@ -159,9 +159,7 @@ async fn of_account(
         return missing("the service has not granted all of the scope");
     }
     match refresh::obtain(cx, connection, &settings, &account).await {
-        Ok(Obtained { token, expires_in, scope }) => {
-            Ok(Granted { token, expires_in, scope, account: Some(account) })
-        }
+        Ok(Obtained { token, expires_in, scope }) => Ok(Granted { token, expires_in, scope, account: Some(account) }),
         Err(Missing::Connect(status)) => missing(status.map_or("it is gone", |status| status.as_str())),
         Err(Missing::Failed(error)) => Err(error),
     }

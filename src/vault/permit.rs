@@ -88,7 +88,8 @@ impl Use {
                 if server.metadata.kind != ClientKind::ResourceServer {
                     return Err(Reason::NotAResourceServer.into());
                 }
-                let verified = tokens::verify_begun(cx, &self.token, self.began, |aud| tokens::serves(cx, &server, aud));
+                let verified =
+                    tokens::verify_begun(cx, &self.token, self.began, |aud| tokens::serves(cx, &server, aud));
                 verified.await.map_err(|rejection| rejection.refuse(Reason::InvalidSubjectToken))?
             }
             Caller::Agent => {

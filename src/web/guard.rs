@@ -87,9 +87,7 @@ impl ClientCall {
             Ok(Self { form, caller })
         };
         match call.await {
-            Err(Error::Refused(refusal)) => {
-                Err(sender.refuse(cx, refusal, kind, sender.facts(kind)).await?)
-            }
+            Err(Error::Refused(refusal)) => Err(sender.refuse(cx, refusal, kind, sender.facts(kind)).await?),
             outcome => outcome,
         }
     }

@@ -71,13 +71,16 @@ pub const HEADERS: &[&str] = &[
 /// How many bytes of a body are read at most.
 pub const MAX_BODY: usize = 64 * 1024;
 
+/// A body that comes in pieces, and how long it will be if that is known.
+pub type Upload = (Chunks, Option<u64>);
+
 /// What a request has besides, where its endpoint passes it on.
 #[derive(Clone, Default)]
 pub struct Passage {
     /// All headers: names in lower case, and values.
     pub headers: Vec<(String, String)>,
-    /// The body, where it is too large to be read first, and how long it will be if that is known.
-    pub body: Rc<RefCell<Option<(Chunks, Option<u64>)>>>,
+    /// The body, where it is too large to be read first.
+    pub body: Rc<RefCell<Option<Upload>>>,
 }
 
 impl fmt::Debug for Passage {
@@ -152,9 +155,7 @@ impl Response {
     pub fn json(status: u16, body: &impl serde::Serialize) -> Self {
         // Every type that is rendered has string keys and no fallible serializer, so this cannot fail; `null` would show it.
         let body = serde_json::to_string(body).unwrap_or_else(|_| "null".to_owned());
-        Self { body, ..Self::empty(status) }
-            .with("content-type", "application/json")
-            .with("cache-control", "no-store")
+        Self { body, ..Self::empty(status) }.with("content-type", "application/json").with("cache-control", "no-store")
     }
 
     /// No body.

@@ -89,7 +89,8 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
         return Err(invalid(format!("`config.scopes` must hold absolute https URIs such as {example}")));
     }
     let distinct: Scope = scopes.iter().map(String::as_str).collect();
-    let mut settings: Settings = serde_json::from_value(value).map_err(|error| invalid(format!("`config`: {error}")))?;
+    let mut settings: Settings =
+        serde_json::from_value(value).map_err(|error| invalid(format!("`config`: {error}")))?;
     settings.scopes = distinct.to_vec();
     settings.allow.check()?;
     if settings.base_url.as_deref().is_some_and(|url| !is_api(config, url)) {
@@ -105,7 +106,8 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
 fn is_api(config: &Config, text: &str) -> bool {
     let Ok(url) = Url::parse(text) else { return false };
     let is_google = url.host_str().is_some_and(|host| host.ends_with(".googleapis.com"));
-    let is_plain = text.len() <= MAX_MEMBER && url.query().is_none() && url.fragment().is_none() && !text.ends_with('/');
+    let is_plain =
+        text.len() <= MAX_MEMBER && url.query().is_none() && url.fragment().is_none() && !text.ends_with('/');
     is_plain && outbound::admit(config, text).is_some() && (is_google || outbound::is_development(config, text))
 }
 

@@ -11,8 +11,8 @@ use super::{headers, rules};
 use crate::audit;
 use crate::context::Cx;
 use crate::error::{Error, Fault, Reason, Result};
-use crate::model::id::is_slug;
 use crate::model::EventType;
+use crate::model::id::is_slug;
 use crate::outbound::{self, Failure, Passed};
 use crate::ports::{FetchError, Opened, Payload};
 use crate::vault::lease::{self, Granted};
@@ -64,12 +64,7 @@ pub async fn call(cx: &Cx<'_>, request: Request<'_>, mut trail: Trail) -> Result
     }
 }
 
-async fn run(
-    cx: &Cx<'_>,
-    request: Request<'_>,
-    trail: &mut Trail,
-    started: &mut Option<Started>,
-) -> Result<Proxied> {
+async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut Option<Started>) -> Result<Proxied> {
     let Request { mut wanted, query, headers: sent, account: label, payload } = request;
     let own = Scrubber::new([wanted.token.as_str()]);
     let line = wanted.call.as_mut().ok_or(Fault::Broken("a call through the proxy has no line"))?;

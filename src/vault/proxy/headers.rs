@@ -135,7 +135,8 @@ pub fn of_answer(headers: &[(String, String)], secrets: &Scrubber) -> Option<Hea
 
 /// Whether the body is in an encoding in which secrets are not found.
 pub fn is_encoded(headers: &[(String, String)]) -> bool {
-    let encodings = headers.iter().filter(|(name, _)| name == "content-encoding").flat_map(|(_, value)| value.split(','));
+    let encodings =
+        headers.iter().filter(|(name, _)| name == "content-encoding").flat_map(|(_, value)| value.split(','));
     encodings.map(str::trim).any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("identity"))
 }
 
@@ -184,11 +185,19 @@ mod tests {
             ("x-figma-token", "f"),
             ("x-mine", "Bearer the-callers-token"),
         ]);
-        for name in OF_REQUEST.iter().chain(HOP).chain(&["cf-connecting-ip", "sec-fetch-mode", "writ-subject-token", "x-forwarded-for"]) {
+        for name in OF_REQUEST.iter().chain(HOP).chain(&[
+            "cf-connecting-ip",
+            "sec-fetch-mode",
+            "writ-subject-token",
+            "x-forwarded-for",
+        ]) {
             all.push(((*name).to_owned(), "x".to_owned()));
         }
         let own = Scrubber::new(["the-callers-token"]);
-        assert_eq!(names(of_request(&all, &injection, &own)), ["accept", "content-type", "idempotency-key", "notion-version"]);
+        assert_eq!(
+            names(of_request(&all, &injection, &own)),
+            ["accept", "content-type", "idempotency-key", "notion-version"]
+        );
         let many: Headers = (0..=MAX_HEADERS).map(|n| (format!("x-{n}"), String::new())).collect();
         assert!(of_request(&many, &injection, &own).is_none());
         assert!(of_request(&headers(&[("x", &"a".repeat(MAX_BYTES))]), &injection, &own).is_none());
@@ -207,7 +216,10 @@ mod tests {
             all.push(((*name).to_owned(), "x".to_owned()));
         }
         let passed = of_answer(&all, &Scrubber::new(["the-secret-of-all"])).unwrap();
-        assert_eq!(passed, headers(&[("content-type", "a"), ("cache-control", "max-age=60"), ("x-echo", "Bearer *****************")]));
+        assert_eq!(
+            passed,
+            headers(&[("content-type", "a"), ("cache-control", "max-age=60"), ("x-echo", "Bearer *****************")])
+        );
     }
 
     #[test]

@@ -79,17 +79,17 @@ impl Injection {
         let secret = filling.iter().filter(|(name, _)| *name != "username" || !has_password);
         let mut secrets: Vec<String> = secret.map(|(_, secret)| (*secret).to_owned()).collect();
         secrets.extend(pair(filling));
-        secrets.extend(value.split_once(' ').map(|(_, value)| value.to_owned()));
-        secrets.push(value);
+        // The scheme before it is none.
+        secrets.push(value.split_once(' ').map_or(value.as_str(), |(_, value)| value).to_owned());
         Ok(Injected { url: url.into(), headers, secrets: secrets.into_iter().map(Secret::new).collect() })
     }
 
     /// What the header or the parameter has (RFC 6750 §2.1, RFC 7617 §2).
     fn value(&self, filling: &[Filling<'_>]) -> String {
         match (&self.proxy.format, pair(filling)) {
-            (Some(format), _) => filling.iter().fold(format.clone(), |text, (name, secret)| {
-                text.replace(&["{", name, "}"].concat(), secret)
-            }),
+            (Some(format), _) => filling
+                .iter()
+                .fold(format.clone(), |text, (name, secret)| text.replace(&["{", name, "}"].concat(), secret)),
             (None, Some(pair)) => ["Basic ", &STANDARD.encode(pair)].concat(),
             (None, None) => {
                 let token = filling.iter().map(|(_, secret)| *secret).next().unwrap_or_default();

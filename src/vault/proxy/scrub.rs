@@ -234,7 +234,10 @@ mod tests {
                     let out = String::from_utf8(scrub(&[SECRET], &[encoded.as_bytes()])).unwrap();
                     assert_eq!(out.len(), encoded.len());
                     let left = out.trim_matches(|c| c != '*').len();
-                    assert!(left + 2 >= SECRET.len() * 8 / 6 && !out.trim_matches(|c| c != '*').contains(|c| c != '*'), "{out}");
+                    assert!(
+                        left + 2 >= SECRET.len() * 8 / 6 && !out.trim_matches(|c| c != '*').contains(|c| c != '*'),
+                        "{out}"
+                    );
                 }
             }
         }

@@ -148,7 +148,8 @@ impl Proxied {
     pub async fn check(&self, cx: &Cx<'_>) -> Result<()> {
         let (_, connection) = self.wanted.permitted(cx, &mut Trail::default()).await?;
         let injection = injection(&connection)?;
-        if !self.wanted.call.as_ref().is_some_and(|call| injection.allow.allows(&call.method, &call.path, &self.query)) {
+        if !self.wanted.call.as_ref().is_some_and(|call| injection.allow.allows(&call.method, &call.path, &self.query))
+        {
             return Err(Reason::CallNotAllowed.into());
         }
         let Some(account) = &self.account else { return Ok(()) };

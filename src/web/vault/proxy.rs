@@ -9,9 +9,9 @@ use crate::error::{Error, Reason, Result};
 use crate::model::EventType;
 use crate::model::event::Facts;
 use crate::oauth::basic::Basic;
+use crate::vault::is_tool;
 use crate::vault::permit::{API, CallLine, Caller, Trail, Use};
 use crate::vault::proxy::{self, Request};
-use crate::vault::is_tool;
 use crate::web::guard::{Bearer, ClientCall, refused};
 use crate::web::{Call, Response};
 
@@ -44,9 +44,7 @@ async fn of_server(call: Call<'_>, trail: &mut Trail) -> Result<(Caller, String)
     trail.facts.resource_server = Some(caller.client.id.clone());
     trail.facts.auth_method = Some(caller.method.as_str().to_owned());
     match call.request.header("writ-subject-token").filter(|token| !token.is_empty()) {
-        Some(token) => {
-            Ok((Caller::Server { id: caller.client.id.clone(), method: caller.method }, token.to_owned()))
-        }
+        Some(token) => Ok((Caller::Server { id: caller.client.id.clone(), method: caller.method }, token.to_owned())),
         None => {
             let Error::Refused(refusal) = Reason::MissingAgentToken.into() else {
                 return Err(Reason::MissingAgentToken.into());

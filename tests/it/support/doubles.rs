@@ -2,13 +2,15 @@
 
 use super::faults::{Faults, Port};
 use super::run::{Clock, Random};
+use futures_util::stream::{self, StreamExt};
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use writ::ports::{
-    Answer, Entropy, Fetch, FetchError, Kv, Log, Now, Outbound, Pending, Queue, Timer, Unavailable, Zones,
+    Answer, Entropy, Fetch, FetchError, Forward, Kv, Log, Now, Opened, Outbound, Payload, Pending, Queue, Timer,
+    Unavailable, Zones,
 };
 
 /// Every value that a key ever had; the last one counts.
@@ -168,12 +170,77 @@ impl Scripted {
     }
 }
 
+/// A request that was passed on, with the whole of its body.
+#[derive(Clone, Debug)]
+pub struct Passed {
+    pub method: String,
+    pub url: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// How long the body was said to be, where it came in pieces.
+    pub length: Option<u64>,
+}
+
+impl Passed {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What a service does with a request that is passed on: its answer comes in pieces, each after so many milliseconds.
+#[derive(Clone)]
+pub struct Flowing {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub pieces: Vec<(u64, Result<Vec<u8>, FetchError>)>,
+    pub after_millis: u64,
+    pub failure: Option<FetchError>,
+}
+
+impl Flowing {
+    pub fn new(status: u16, body: &[u8]) -> Self {
+        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
+        Self { status, headers, pieces: vec![(0, Ok(body.to_vec()))], after_millis: 0, failure: None }
+    }
+
+    pub fn failure(error: FetchError) -> Self {
+        Self { failure: Some(error), ..Self::new(200, b"") }
+    }
+
+    pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    pub fn pieces(mut self, pieces: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Self {
+        self.pieces = pieces.into_iter().map(|(millis, piece)| (millis, Ok(piece))).collect();
+        self
+    }
+
+    /// After its pieces the connection breaks.
+    pub fn broken(mut self) -> Self {
+        self.pieces.push((0, Err(FetchError::Unreachable)));
+        self
+    }
+
+    pub fn after(mut self, millis: u64) -> Self {
+        self.after_millis = millis;
+        self
+    }
+}
+
 type Handler = Box<dyn Fn(&Outbound) -> Scripted>;
+type PassedHandler = Box<dyn Fn(&Passed) -> Flowing>;
 
 /// Other services, played by a closure. At first nobody is there.
 pub struct ScriptedFetch {
     handler: RefCell<Handler>,
     requests: RefCell<Vec<Outbound>>,
+    flowing: RefCell<PassedHandler>,
+    passed: RefCell<Vec<Passed>>,
+    /// How many pieces of answers were taken, and how many answers were dropped before their end.
+    pub taken: Rc<Cell<usize>>,
+    pub dropped: Rc<Cell<usize>>,
     clock: Clock,
     faults: Rc<Faults>,
 }
@@ -181,12 +248,32 @@ pub struct ScriptedFetch {
 impl ScriptedFetch {
     pub fn new(clock: Clock, faults: Rc<Faults>) -> Self {
         let nobody: Handler = Box::new(|_| Scripted::failure(FetchError::Unreachable));
-        Self { handler: RefCell::new(nobody), requests: RefCell::default(), clock, faults }
+        let nowhere: PassedHandler = Box::new(|_| Flowing::failure(FetchError::Unreachable));
+        Self {
+            handler: RefCell::new(nobody),
+            requests: RefCell::default(),
+            flowing: RefCell::new(nowhere),
+            passed: RefCell::default(),
+            taken: Rc::default(),
+            dropped: Rc::default(),
+            clock,
+            faults,
+        }
     }
 
     /// From now on `handler` answers.
     pub fn answer(&self, handler: impl Fn(&Outbound) -> Scripted + 'static) {
         *self.handler.borrow_mut() = Box::new(handler);
+    }
+
+    /// From now on `handler` answers what is passed on.
+    pub fn flow(&self, handler: impl Fn(&Passed) -> Flowing + 'static) {
+        *self.flowing.borrow_mut() = Box::new(handler);
+    }
+
+    /// Every request that was passed on.
+    pub fn passed(&self) -> Vec<Passed> {
+        self.passed.borrow().clone()
     }
 
     /// Every request so far.
@@ -215,6 +302,64 @@ impl Fetch for ScriptedFetch {
                 result => result,
             }
         })
+    }
+
+    fn open(&self, request: Forward) -> Pending<'_, Result<Opened, FetchError>> {
+        Box::pin(async move {
+            let Forward { method, url, headers, payload, timeout_millis } = request;
+            let (body, length) = match payload {
+                Payload::Empty => (Vec::new(), None),
+                Payload::Bytes(bytes) => (bytes, None),
+                Payload::Chunks(mut chunks, length) => {
+                    let mut body = Vec::new();
+                    while let Some(piece) = chunks.next().await {
+                        body.extend(piece?);
+                    }
+                    (body, length)
+                }
+            };
+            let request = Passed { method, url, headers, body, length };
+            let act = || {
+                let flowing = (self.flowing.borrow())(&request);
+                self.passed.borrow_mut().push(request.clone());
+                flowing
+            };
+            let text = format!("{} {}", request.method, request.url);
+            let flowing = self.faults.pass(Port::Fetch, text, act).await.map_err(|_| FetchError::Unreachable)?;
+            self.clock.sleep(flowing.after_millis.min(timeout_millis)).await;
+            if flowing.after_millis > timeout_millis {
+                return Err(FetchError::Timeout);
+            }
+            if let Some(failure) = flowing.failure {
+                return Err(failure);
+            }
+            let guard = Dropped(self.dropped.clone(), Cell::new(true));
+            let (clock, taken) = (self.clock.clone(), self.taken.clone());
+            let pieces = stream::unfold((flowing.pieces.into_iter(), guard), move |(mut pieces, guard)| {
+                let (clock, taken) = (clock.clone(), taken.clone());
+                async move {
+                    let Some((millis, piece)) = pieces.next() else {
+                        guard.1.set(false);
+                        return None;
+                    };
+                    if millis > 0 {
+                        clock.sleep(millis).await;
+                    }
+                    taken.set(taken.get() + 1);
+                    Some((piece, (pieces, guard)))
+                }
+            });
+            Ok(Opened { status: flowing.status, headers: flowing.headers, chunks: Box::pin(pieces) })
+        })
+    }
+}
+
+/// Notes that an answer was dropped before its end.
+struct Dropped(Rc<Cell<usize>>, Cell<bool>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() + usize::from(self.1.get()));
     }
 }
 
