@@ -96,9 +96,11 @@ fn bound(facts: &mut Facts) {
     for text in [subject, grant_type, auth_method, connection, tool, resource_server, ip, decision] {
         cut_optional(text, TEXT);
     }
-    for text in [policy_version, jti_hash, reason, target, method, host, path] {
+    for text in [policy_version, jti_hash, reason, target, path] {
         cut_optional(text, TEXT);
     }
+    cut_optional(method, NAME);
+    cut_optional(host, LONG_NAME);
     for text in [resource, detail] {
         cut_optional(text, LONG_TEXT);
     }

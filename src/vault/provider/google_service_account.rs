@@ -92,13 +92,10 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
     let mut settings: Settings =
         serde_json::from_value(value).map_err(|error| invalid(format!("`config`: {error}")))?;
     settings.scopes = distinct.to_vec();
-    settings.allow.check()?;
     if settings.base_url.as_deref().is_some_and(|url| !is_api(config, url)) {
         return Err(invalid("`config.base_url` must be an API of Google such as https://bigquery.googleapis.com"));
     }
-    if !settings.allow.is_empty() && settings.base_url.is_none() {
-        return Err(invalid("`config.allow` needs `config.base_url`"));
-    }
+    settings.allow.check(settings.base_url.is_some())?;
     serde_json::to_value(settings).map_err(|_| Fault::Broken("a config has no JSON").into())
 }
 

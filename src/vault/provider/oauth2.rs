@@ -17,8 +17,7 @@ use crate::model::AccountStatus;
 use crate::oauth::{Scope, scope};
 use crate::outbound::{self, Failure};
 use crate::ports::Answer;
-use crate::vault::proxy::inject::Injection;
-use crate::vault::proxy::rules::AllowList;
+use crate::vault::proxy::{inject::Injection, rules::AllowList};
 use crate::vault::service::{self, Body, ClientAuth, OAuth2, Service};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -99,11 +98,7 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
     if oauth2.authorization_endpoint.is_empty() || oauth2.token_endpoint.is_empty() {
         return Err(invalid("`config.service.oauth2` needs `authorization_endpoint` and `token_endpoint`"));
     }
-    service.check_urls(config)?;
-    settings.allow.check()?;
-    if !settings.allow.is_empty() && service.proxy.is_none() {
-        return Err(invalid("`config.allow` needs a service with `proxy`"));
-    }
+    service.check_urls(config).and_then(|()| settings.allow.check(service.proxy.is_some()))?;
     if settings.client_id.is_empty() || settings.client_id.len() > MAX_TEXT {
         return Err(invalid(format!("`config.client_id` must have 1 to {MAX_TEXT} characters")));
     }
@@ -120,8 +115,8 @@ fn offers(config: &Value) -> Option<Scope> {
 
 fn inject(config: &Value) -> Result<Injection> {
     let settings = Settings::of(config)?;
-    let proxy = settings.service()?.proxy;
-    let proxy = proxy.ok_or_else(|| Reason::CallNotAllowed.because("its service does not say how it is called"))?;
+    let proxy =
+        settings.service()?.proxy.ok_or_else(|| Reason::CallNotAllowed.because("its service has no `proxy`"))?;
     Ok(Injection { proxy, allow: settings.allow })
 }
 

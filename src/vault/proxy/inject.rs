@@ -67,7 +67,7 @@ impl Injection {
         let base = Url::parse(&self.proxy.base_url).map_err(|_| broken())?;
         let mut url = Url::parse(&[self.proxy.base_url.trim_end_matches('/'), path].concat()).map_err(|_| broken())?;
         let expected = [base.path().trim_end_matches('/'), path].concat();
-        if url.path() != expected || url.origin() != base.origin() {
+        if !path.starts_with('/') || url.path() != expected || url.origin() != base.origin() {
             return Err(broken().into());
         }
         url.set_query(Some(query).filter(|query| !query.is_empty()));

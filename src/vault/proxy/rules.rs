@@ -48,8 +48,11 @@ impl AllowList {
         self.0.is_empty()
     }
 
-    /// Checks a list that is to be stored.
-    pub fn check(&self) -> Result<()> {
+    /// Checks a list that is to be stored; `is_callable`: whether the config says where calls go.
+    pub fn check(&self, is_callable: bool) -> Result<()> {
+        if !self.is_empty() && !is_callable {
+            return Err(invalid("`config.allow` needs `base_url`, or a service with `proxy`"));
+        }
         if self.0.len() > MAX_RULES {
             return Err(invalid(format!("`config.allow` must have up to {MAX_RULES} rules")));
         }
@@ -57,9 +60,12 @@ impl AllowList {
             if methods.is_empty() || !methods.iter().all(|method| METHODS.contains(&method.as_str())) {
                 return Err(invalid(format!("`config.allow[{n}].methods` must hold some of {}", METHODS.join(", "))));
             }
-            let stars = path.replace("/**", "/a").replace("/*", "/a");
-            let is_sound = normal_path(&stars).is_some_and(|normal| normal == stars) && !stars.contains('*');
-            let ends = path.match_indices("**").all(|(at, _)| at.saturating_add(2) == path.len());
+            let segments: Vec<&str> = path.split('/').collect();
+            let is_star = |segment: &str| ["*", "**"].contains(&segment);
+            let plain: Vec<&str> = segments.iter().map(|one| if is_star(one) { "a" } else { *one }).collect();
+            let plain = plain.join("/");
+            let is_sound = normal_path(&plain).is_some_and(|normal| normal == plain) && !plain.contains('*');
+            let ends = segments.iter().rev().skip(1).all(|segment| *segment != "**");
             if path.len() > MAX_PATH || !is_sound || !ends {
                 return Err(invalid(format!(
                     "`config.allow[{n}].path` must be a path such as `/repos/*/issues` or `/v1/**`: `*` is a whole segment, `**` all at the end"
@@ -235,7 +241,7 @@ mod tests {
             {"methods": ["POST", "DELETE"], "path": "/v1/**"},
             {"methods": ["GET"], "path": "/search", "query": ["q", "page"]},
         ]));
-        list.check().unwrap();
+        list.check(true).unwrap();
         for (method, path, query) in [
             ("GET", "/repos/a/issues", "any=1"),
             ("HEAD", "/repos/a/issues", ""),
@@ -271,13 +277,13 @@ mod tests {
         for path in
             ["", "v1", "/a*", "/*a", "/a/**/b", "/***", "/a//b", "/../a", "/a?x", "/%61", "/a/%2f", "/**/", "/a/* "]
         {
-            assert!(list(json!([{"methods": ["GET"], "path": path}])).check().is_err(), "{path}");
+            assert!(list(json!([{"methods": ["GET"], "path": path}])).check(true).is_err(), "{path}");
         }
         for path in ["/", "/**", "/*", "/a/*/b", "/a/*/**", "/a/", "/%C3%A9"] {
-            list(json!([{"methods": ["GET"], "path": path}])).check().unwrap();
+            list(json!([{"methods": ["GET"], "path": path}])).check(true).unwrap();
         }
         for methods in [json!([]), json!(["get"]), json!(["TRACE"]), json!(["OPTIONS"])] {
-            assert!(list(json!([{"methods": methods, "path": "/a"}])).check().is_err(), "{methods}");
+            assert!(list(json!([{"methods": methods, "path": "/a"}])).check(true).is_err(), "{methods}");
         }
     }
 

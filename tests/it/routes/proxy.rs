@@ -3,7 +3,7 @@
 use super::accounts::{self, Scene as Accounts};
 use super::authorize::text;
 use crate::support::browser::{Browser, CALLBACK, VERIFIER, authorization};
-use crate::support::doubles::Flowing;
+use crate::support::flowing::Flowing;
 use crate::support::hub::{Call, RESOURCE};
 use crate::support::keys::rsa_pem;
 use crate::support::service::{CLIENT_SECRET, ORIGIN as SERVICE};
@@ -113,7 +113,7 @@ impl Scene {
 
 /// A stream that says something each second for a minute.
 fn ticks() -> Flowing {
-    Flowing::new(200, b"").pieces((0..60).map(|n| (1_000, format!("data: {n}\n\n").into_bytes())))
+    Flowing::new(200, b"").of((0..60).map(|n| (1_000, format!("data: {n}\n\n").into_bytes())))
 }
 
 pub fn provoke(reason: Reason) -> Reply {
@@ -408,7 +408,7 @@ fn the_credential_comes_back_in_no_form_and_across_no_pieces() {
     let body = format!("a {secret} b Bearer {secret} c {encoded} d");
     for size in [1, 2, 7, 1_000] {
         let pieces = body.as_bytes().chunks(size).map(|piece| (0, piece.to_vec()));
-        let answer = Flowing::new(200, b"").pieces(pieces).header("x-echo", &format!("token {secret}"));
+        let answer = Flowing::new(200, b"").of(pieces).header("x-echo", &format!("token {secret}"));
         let reply = scene.answered(answer).expect(200);
         assert_eq!(reply.text.len(), body.len());
         assert!(!format!("{reply:?}").contains("canary") && reply.text.starts_with("a ***"), "{reply:?}");
@@ -474,7 +474,7 @@ fn an_answer_that_cannot_be_looked_through_does_not_pass() {
 fn bodies_are_bounded_in_both_directions() {
     let scene = Scene::new();
     let megabyte = vec![b'x'; 1_048_576];
-    let reply = scene.answered(Flowing::new(200, b"").pieces((0..101).map(|_| (0, vec![b'x'; 1_048_576]))));
+    let reply = scene.answered(Flowing::new(200, b"").of((0..101).map(|_| (0, vec![b'x'; 1_048_576]))));
     assert!(reply.cut && reply.text.len() == 104_857_600, "{}", reply.text.len());
     assert_eq!(scene.event("proxy.called")["reason"], "ProviderFailed");
     scene.hub().fetch.flow(|_| Flowing::new(200, b"{}"));
@@ -592,7 +592,7 @@ fn a_stream_is_cut_within_the_freshness_bound_of_a_stop() {
 fn a_silent_stream_is_cut_as_well_and_so_is_a_wait_for_an_answer() {
     let scene = Scene::new();
     let agent = scene.agent.clone();
-    scene.flow(Flowing::new(200, b"").pieces([(1_000, b"data: 1\n\n".to_vec()), (600_000, b"data: 2\n\n".to_vec())]));
+    scene.flow(Flowing::new(200, b"").of([(1_000, b"data: 1\n\n".to_vec()), (600_000, b"data: 2\n\n".to_vec())]));
     let hub = scene.hub();
     let suspend =
         |hub: &Setup, agent: &str| drop(hub.admin("POST", &format!("clients/{agent}/suspend")).send().expect(200));
@@ -630,7 +630,7 @@ fn a_silent_stream_is_cut_as_well_and_so_is_a_wait_for_an_answer() {
 #[test]
 fn a_stream_outlives_its_token_but_not_the_bound_nor_a_database_that_cannot_be_asked() {
     let scene = Scene::new();
-    scene.flow(Flowing::new(200, b"").pieces((0..100).map(|n| (10_000, format!("data: {n}\n\n").into_bytes()))));
+    scene.flow(Flowing::new(200, b"").of((0..100).map(|n| (10_000, format!("data: {n}\n\n").into_bytes()))));
     let reply = scene.call("GET", "/messages/1").send();
     assert!(reply.cut && reply.text.matches("data: ").count() == 90, "{reply:?}");
     assert_eq!(scene.event("proxy.called")["reason"], "ProviderTimeout");

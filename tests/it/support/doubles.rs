@@ -1,8 +1,9 @@
 //! KV, queue, other services, randomness, time zones and log, in memory.
 
 use super::faults::{Faults, Port};
+use super::flowing::{Flowing, Passed};
 use super::run::{Clock, Random};
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::StreamExt;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
@@ -170,65 +171,6 @@ impl Scripted {
     }
 }
 
-/// A request that was passed on, with the whole of its body.
-#[derive(Clone, Debug)]
-pub struct Passed {
-    pub method: String,
-    pub url: String,
-    pub headers: Vec<(String, String)>,
-    pub body: Vec<u8>,
-    /// How long the body was said to be, where it came in pieces.
-    pub length: Option<u64>,
-}
-
-impl Passed {
-    pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
-    }
-}
-
-/// What a service does with a request that is passed on: its answer comes in pieces, each after so many milliseconds.
-#[derive(Clone)]
-pub struct Flowing {
-    pub status: u16,
-    pub headers: Vec<(String, String)>,
-    pub pieces: Vec<(u64, Result<Vec<u8>, FetchError>)>,
-    pub after_millis: u64,
-    pub failure: Option<FetchError>,
-}
-
-impl Flowing {
-    pub fn new(status: u16, body: &[u8]) -> Self {
-        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self { status, headers, pieces: vec![(0, Ok(body.to_vec()))], after_millis: 0, failure: None }
-    }
-
-    pub fn failure(error: FetchError) -> Self {
-        Self { failure: Some(error), ..Self::new(200, b"") }
-    }
-
-    pub fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    pub fn pieces(mut self, pieces: impl IntoIterator<Item = (u64, Vec<u8>)>) -> Self {
-        self.pieces = pieces.into_iter().map(|(millis, piece)| (millis, Ok(piece))).collect();
-        self
-    }
-
-    /// After its pieces the connection breaks.
-    pub fn broken(mut self) -> Self {
-        self.pieces.push((0, Err(FetchError::Unreachable)));
-        self
-    }
-
-    pub fn after(mut self, millis: u64) -> Self {
-        self.after_millis = millis;
-        self
-    }
-}
-
 type Handler = Box<dyn Fn(&Outbound) -> Scripted>;
 type PassedHandler = Box<dyn Fn(&Passed) -> Flowing>;
 
@@ -333,33 +275,9 @@ impl Fetch for ScriptedFetch {
             if let Some(failure) = flowing.failure {
                 return Err(failure);
             }
-            let guard = Dropped(self.dropped.clone(), Cell::new(true));
-            let (clock, taken) = (self.clock.clone(), self.taken.clone());
-            let pieces = stream::unfold((flowing.pieces.into_iter(), guard), move |(mut pieces, guard)| {
-                let (clock, taken) = (clock.clone(), taken.clone());
-                async move {
-                    let Some((millis, piece)) = pieces.next() else {
-                        guard.1.set(false);
-                        return None;
-                    };
-                    if millis > 0 {
-                        clock.sleep(millis).await;
-                    }
-                    taken.set(taken.get() + 1);
-                    Some((piece, (pieces, guard)))
-                }
-            });
-            Ok(Opened { status: flowing.status, headers: flowing.headers, chunks: Box::pin(pieces) })
+            let pieces = flowing.pieces(&self.clock, (&self.taken, &self.dropped));
+            Ok(Opened { status: flowing.status, headers: flowing.headers, chunks: pieces })
         })
-    }
-}
-
-/// Notes that an answer was dropped before its end.
-struct Dropped(Rc<Cell<usize>>, Cell<bool>);
-
-impl Drop for Dropped {
-    fn drop(&mut self) {
-        self.0.set(self.0.get() + usize::from(self.1.get()));
     }
 }
 

@@ -1,7 +1,8 @@
 //! A service with an authorization server of its own, as strict as real ones: codes and refresh tokens count once, and a refresh token that comes a
 //! second time ends its grant.
 
-use super::doubles::{Flowing, Passed, Scripted};
+use super::doubles::Scripted;
+use super::flowing::{Flowing, Passed};
 use super::hub::{ISSUER, Setup};
 use super::run::Clock;
 use serde_json::{Value, json};
