@@ -6,6 +6,7 @@ use crate::context::{Arrival, Cx, Memory};
 use crate::error::{Fault, Reason, Result};
 use crate::jobs::Jobs;
 use crate::ports::{Now, World};
+use crate::vault::proxy::interval_millis;
 use crate::web::negotiation::conditional;
 use crate::web::render::{self, Style};
 use crate::web::router::{self, Endpoint, Route};
@@ -69,8 +70,7 @@ impl App {
     }
 
     async fn check(&self, answer: &Proxied, now: Now) -> Result<()> {
-        // What is half as old as the freshness bound may be twice as old before it is looked at again.
-        if self.memory.fresh(answer.tenant(), now, self.config.freshness_millis() / 2).is_none() {
+        if self.memory.fresh(answer.tenant(), now, interval_millis(&self.config)).is_none() {
             self.memory.read(&self.world, answer.tenant(), now).await?;
         }
         let arrival = Arrival { now, peer: answer.peer().clone() };

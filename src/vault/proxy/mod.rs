@@ -15,4 +15,4 @@ pub mod scrub;
 mod stream;
 
 pub use call::{Request, call};
-pub use stream::{MAX_BYTES, MAX_MILLIS, Proxied, Pulled};
+pub use stream::{MAX_BYTES, MAX_MILLIS, Proxied, Pulled, interval_millis};

@@ -30,9 +30,12 @@ pub const MAX_MILLIS: u64 = 900_000;
 /// The shortest pause between two decisions, in milliseconds.
 const LEAST_INTERVAL_MILLIS: u64 = 1_000;
 
-/// How often a call that lasts is decided again: as often as it takes for the freshness bound to hold, on records of half its age.
+/// The longest one: a token that is revoked in its last moment is remembered for longer (`revocation/kill.rs`).
+const LONGEST_INTERVAL_MILLIS: u64 = 10_000;
+
+/// How often a call that lasts is decided again, and how old the records of that decision are at the most: half of the freshness bound each.
 pub fn interval_millis(config: &Config) -> u64 {
-    (config.freshness_millis() / 2).max(LEAST_INTERVAL_MILLIS)
+    (config.freshness_millis() / 2).clamp(LEAST_INTERVAL_MILLIS, LONGEST_INTERVAL_MILLIS)
 }
 
 /// What a call that has left is known by.
