@@ -64,7 +64,7 @@ pub struct Found {
 /// What came of it.
 pub enum Connected {
     /// The account is connected.
-    Account(ConnectedAccount),
+    Account(Box<ConnectedAccount>),
     /// Another account is connected: its name, and that of this one.
     Other {
         /// The account that is there.
@@ -215,7 +215,7 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
     let change: Change = accounts::change(store::accounts::put(&cx.tenant.id, &account, replaced), &account);
     let event = accounts::event(cx, EventType::AccountConnected, &account, None, detail);
     match cx.commit(change.event(event)).await? {
-        true => Ok(Connected::Account(account)),
+        true => Ok(Connected::Account(Box::new(account))),
         false => {
             oauth2::revoke(cx, &oauth2, &client, &given.tokens).await;
             Err(Reason::ConsentChanged.into())
