@@ -6,13 +6,15 @@ use crate::context::{Arrival, Cx, Memory};
 use crate::error::{Fault, Reason, Result};
 use crate::jobs::Jobs;
 use crate::ports::{Now, World};
+use crate::vault::proxy::interval_millis;
 use crate::web::negotiation::conditional;
 use crate::web::render::{self, Style};
 use crate::web::router::{self, Endpoint, Route};
 use crate::web::{self, Call, Method, SiteCall};
 
 pub use crate::context::Peer;
-pub use crate::web::http::{HEADERS, MAX_BODY, Request, Response};
+pub use crate::vault::proxy::{Proxied, Pulled};
+pub use crate::web::http::{HEADERS, MAX_BODY, Passage, Request, Response};
 
 /// Which queue a batch came from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +51,36 @@ impl App {
     /// The role of a path that this Worker does not mount, so that a front door can pass the request on.
     pub fn elsewhere(&self, path: &str) -> Option<Role> {
         router::resolve(path)?.role.filter(|role| !self.config.mounts(*role))
+    }
+
+    /// Whether the endpoint of a path passes requests on: it gets all headers, and a large body as it comes.
+    pub fn passes_on(&self, path: &str) -> bool {
+        router::resolve(path).is_some_and(|route| route.passes_on())
+    }
+
+    /// The next piece of an answer that is on its way. A host asks again and again, and says what time it is.
+    pub async fn pull(&self, answer: &mut Proxied, now: Now) -> Pulled {
+        if answer.is_due(now, &self.config) {
+            if let Err(error) = self.check(answer, now).await {
+                return answer.cut(&self.world, &error, now).await;
+            }
+            answer.checked(now);
+        }
+        answer.next(&self.world, &self.config, now).await
+    }
+
+    async fn check(&self, answer: &Proxied, now: Now) -> Result<()> {
+        if self.memory.fresh(answer.tenant(), now, interval_millis(&self.config)).is_none() {
+            self.memory.read(&self.world, answer.tenant(), now).await?;
+        }
+        let arrival = Arrival { now, peer: answer.peer().clone() };
+        let cx = Cx::open(&self.world, &self.config, &self.memory, answer.tenant(), arrival).await?;
+        answer.check(&cx).await
+    }
+
+    /// The caller of an answer that is on its way has gone.
+    pub async fn abandon(&self, answer: &mut Proxied, now: Now) {
+        answer.abandon(&self.world, now).await;
     }
 
     /// Answers a request.

@@ -7,19 +7,25 @@
 //! 2. Origins of `DEV_OUTBOUND` pass although they are on this machine; `https` deployments have none.
 //! 3. A redirect is never followed: it is an answer that cannot be used.
 //! 4. 10 seconds; 64 KB, of a key set as much as one may have, of a client's document 5 KB.
-//! 5. A `GET` whose connection broke is sent once more (RFC 9110 §9.2.2): the server may have closed one that was kept. Both share
+//! 5. A call that the proxy passes on has [`FIRST_BYTE_MILLIS`] until its answer begins; its body comes in pieces, which the proxy counts.
+//! 6. A `GET` whose connection broke is sent once more (RFC 9110 §9.2.2): the server may have closed one that was kept. Both share
 //!    the time of one.
 
 use crate::config::Config;
 use crate::context::Cx;
 use crate::error::{Reason, Result};
 use crate::jose::JwkSet;
-use crate::ports::{Answer, FetchError, Outbound};
+use crate::ports::{Answer, FetchError, Forward, Opened, Outbound, Payload};
 use futures_util::future::{Either, select};
 use url::{Host, Url};
 
 const TIMEOUT_MILLIS: u64 = 10_000;
 const MAX_BYTES: usize = 64 * 1024;
+
+/// How long a call that is passed on waits for the head of its answer.
+const FIRST_BYTE_MILLIS: u64 = 30_000;
+/// The same where the body of the request is on its way meanwhile.
+const UPLOAD_MILLIS: u64 = 900_000;
 
 /// Names that never lead to a public service, nor does anything below them.
 const SPECIAL: &[&str] = &["localhost", "local", "internal", "localdomain", "home.arpa", "onion", "test", "invalid"];
@@ -119,9 +125,46 @@ pub async fn send(
     match fetch(cx, request).await {
         Ok(Answer { status: 300..=399, .. }) => Err(Failure::Redirects),
         Ok(answer) => Ok(answer),
-        Err(FetchError::Unreachable) => Err(Failure::Unreachable),
-        Err(FetchError::Timeout) => Err(Failure::Timeout),
-        Err(FetchError::TooLarge) => Err(Failure::TooLarge),
+        Err(error) => Err(Failure::of(error)),
+    }
+}
+
+/// A request that is passed on.
+pub struct Passed {
+    /// The method.
+    pub method: String,
+    /// The URL. It is sent as it is written, or not at all.
+    pub url: String,
+    /// Header names and values.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub payload: Payload,
+}
+
+/// Passes a request on, and gives the head of the answer whatever its status: a redirect, too, which is never followed.
+pub async fn open(cx: &Cx<'_>, request: Passed) -> Result<Opened, Failure> {
+    let Passed { method, url, headers, payload } = request;
+    // What the parser of URLs changes is not what policy has seen.
+    let Admitted(admitted) = admit(cx.config, &url).ok_or(Failure::NotAdmitted)?;
+    if admitted.as_str() != url {
+        return Err(Failure::NotAdmitted);
+    }
+    let timeout_millis = match payload {
+        Payload::Chunks(..) => UPLOAD_MILLIS,
+        Payload::Empty | Payload::Bytes(_) => FIRST_BYTE_MILLIS,
+    };
+    cx.note_wait();
+    let opened = cx.world.fetch.open(Forward { method, url, headers, payload, timeout_millis }).await;
+    opened.map_err(Failure::of)
+}
+
+impl Failure {
+    const fn of(error: FetchError) -> Self {
+        match error {
+            FetchError::Unreachable => Self::Unreachable,
+            FetchError::Timeout => Self::Timeout,
+            FetchError::TooLarge => Self::TooLarge,
+        }
     }
 }
 

@@ -4,6 +4,10 @@
 //! nothing here names a platform. Time is not a port: it is read once a request, by the host, and handed in as [`Now`].
 //! Futures are boxed and not `Send`: an isolate has one thread.
 
+mod forward;
+
+pub use forward::{Chunks, FetchError, Forward, Opened, Payload};
+
 use std::any::Any;
 use std::cell::LazyCell;
 use std::fmt;
@@ -201,21 +205,12 @@ pub struct Answer {
     pub body: Vec<u8>,
 }
 
-/// Why another service gave no answer that can be used.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FetchError {
-    /// No connection, or one that broke.
-    Unreachable,
-    /// The time was up.
-    Timeout,
-    /// The answer was larger than allowed.
-    TooLarge,
-}
-
 /// HTTP to other services.
 pub trait Fetch {
     /// Sends one request and reads the whole answer within its limits.
     fn fetch(&self, request: Outbound) -> Pending<'_, Result<Answer, FetchError>>;
+    /// Passes one request on, and answers as soon as the head of the answer is there.
+    fn open(&self, request: Forward) -> Pending<'_, Result<Opened, FetchError>>;
 }
 
 /// A JWS algorithm (RFC 7518 §3.1). Asymmetric ones only: `none` and HMAC have no name here.

@@ -10,4 +10,4 @@ pub mod query;
 mod record;
 
 pub use deliver::{bury, consume, relay};
-pub use record::{event, record};
+pub use record::{event, keep, record};

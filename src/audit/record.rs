@@ -5,9 +5,11 @@
 //! 2. Names stand beside ids as they are when the event is made: those that the request has learnt from what it has read anyway.
 
 use crate::context::Cx;
+use crate::context::database::Database;
 use crate::error::{Fault, Result};
 use crate::model::event::{Facts, RefusedScope};
 use crate::model::{Event, EventType};
+use crate::ports::World;
 use crate::store;
 
 /// An event of this request: id, tenant, moment, request and address are filled in.
@@ -68,6 +70,13 @@ fn bound(facts: &mut Facts) {
         tool,
         resource_server,
         resource_server_name,
+        method,
+        host,
+        path,
+        status: _,
+        bytes_sent: _,
+        bytes_received: _,
+        millis: _,
         ip,
         decision,
         policies,
@@ -87,9 +96,11 @@ fn bound(facts: &mut Facts) {
     for text in [subject, grant_type, auth_method, connection, tool, resource_server, ip, decision] {
         cut_optional(text, TEXT);
     }
-    for text in [policy_version, jti_hash, reason, target] {
+    for text in [policy_version, jti_hash, reason, target, path] {
         cut_optional(text, TEXT);
     }
+    cut_optional(method, NAME);
+    cut_optional(host, LONG_NAME);
     for text in [resource, detail] {
         cut_optional(text, LONG_TEXT);
     }
@@ -146,14 +157,19 @@ fn cut_list(list: &mut Vec<String>, most: usize) {
 
 /// Returns when the event is durable: taken by the queue, or kept in the outbox. A fault if neither took it.
 pub async fn record(cx: &Cx<'_>, event: &Event) -> Result<()> {
+    keep(cx.world, event).await
+}
+
+/// The same after the request: for what ends later.
+pub async fn keep(world: &World, event: &Event) -> Result<()> {
     let body = serde_json::to_string(event).map_err(|_| Fault::Broken("an event has no JSON"))?;
-    if cx.world.queue.send(body.clone()).await.is_ok() {
+    if world.queue.send(body.clone()).await.is_ok() {
         return Ok(());
     }
-    cx.world.log.line("audit: the queue refused an event; using the outbox");
+    world.log.line("audit: the queue refused an event; using the outbox");
     // The queue has just refused it, so the event waits for the cron: to try again after every answer would only burden D1 while the
     // queue is down.
-    cx.run(vec![store::events::stage(&event.id, body)]).await.map(drop)
+    Database(&*world.db).run(vec![store::events::stage(&event.id, body)]).await.map(drop)
 }
 
 #[cfg(test)]
@@ -182,6 +198,13 @@ mod tests {
             tool: Some(text()),
             resource_server: Some(text()),
             resource_server_name: Some(text()),
+            method: Some(text()),
+            host: Some(text()),
+            path: Some(text()),
+            status: Some(u16::MAX),
+            bytes_sent: Some(u64::MAX),
+            bytes_received: Some(u64::MAX),
+            millis: Some(u64::MAX),
             ip: Some(text()),
             decision: Some(text()),
             policies: list(),

@@ -7,7 +7,7 @@
 use super::text::tokens;
 
 /// The attributes of the acting client and of the context, as the schema has them.
-const NAMES: [(&str, &str); 23] = [
+const NAMES: [(&str, &str); 26] = [
     ("principal", "name"),
     ("principal", "kind"),
     ("principal", "owner"),
@@ -28,6 +28,9 @@ const NAMES: [(&str, &str); 23] = [
     ("context", "scopes"),
     ("context", "tool"),
     ("context", "resource_server"),
+    ("context", "method"),
+    ("context", "host"),
+    ("context", "path"),
     ("context", "chain"),
     ("context", "chain_tags"),
     // And with it the user, with all attributes.

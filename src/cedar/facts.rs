@@ -122,6 +122,12 @@ pub struct Circumstance {
     pub tool: Option<String>,
     /// The resource server that asks for the lease.
     pub resource_server: Option<String>,
+    /// The method of a call through the proxy.
+    pub method: Option<String>,
+    /// The host that the call goes to.
+    pub host: Option<String>,
+    /// The path of the call after the base URL, without its query.
+    pub path: Option<String>,
     /// The acting clients' ids, newest first.
     pub chain: Vec<String>,
     /// The tags that all of them have, and with them the acting client.
@@ -275,7 +281,7 @@ impl Vocabulary {
         let local = DateTime::from_timestamp(about.now, 0).ok_or(Unstated::Time)?.with_timezone(&zone).naive_local();
         let number = |number: u32| Some(Value::new_long(number.into()));
         let text = |text: &Option<String>| text.as_deref().map(string);
-        let facts: [(&str, &dyn Fn() -> Option<Value>); 18] = [
+        let facts: [(&str, &dyn Fn() -> Option<Value>); 21] = [
             ("ip", &|| about.ip.map(ip)),
             ("country", &|| text(&about.location.country)),
             ("asn", &|| about.location.asn.and_then(number)),
@@ -291,6 +297,9 @@ impl Vocabulary {
             ("scopes", &|| Some(strings(&about.scopes))),
             ("tool", &|| text(&about.tool)),
             ("resource_server", &|| text(&about.resource_server)),
+            ("method", &|| text(&about.method)),
+            ("host", &|| text(&about.host)),
+            ("path", &|| text(&about.path)),
             ("chain", &|| Some(strings(&about.chain))),
             ("chain_tags", &|| Some(strings(&about.chain_tags))),
             ("subject", &|| about.subject.as_ref().map(|user| Value::new_entity_uid(uid(&self.user, &user.id)))),
@@ -364,6 +373,9 @@ mod tests {
                 scopes: vec![],
                 tool: None,
                 resource_server: None,
+                method: None,
+                host: None,
+                path: None,
                 chain: vec![],
                 chain_tags: vec![],
                 subject: None,
@@ -382,6 +394,9 @@ mod tests {
             scopes: vec!["read".into(), "write".into()],
             tool: Some("query".into()),
             resource_server: Some("c9".into()),
+            method: Some("GET".into()),
+            host: Some("api.example".into()),
+            path: Some("/repos".into()),
             chain: vec!["c1".into(), "c2".into()],
             chain_tags: vec!["verified".into()],
             subject: Some(Subject {

@@ -165,7 +165,7 @@ impl Memory {
     }
 
     /// The tenant, if D1 told of it less than `bound` milliseconds ago; the inner nothing says that there is none.
-    pub(super) fn fresh(&self, tenant: &str, now: Now, bound: u64) -> Option<Option<Rc<Tenant>>> {
+    pub fn fresh(&self, tenant: &str, now: Now, bound: u64) -> Option<Option<Rc<Tenant>>> {
         let known = self.peek(&["tenant/", tenant].concat())?.downcast::<RefCell<Known>>().ok()?;
         let mut known = known.borrow_mut();
         let age = now.millis().checked_sub(known.checked?.millis())?;

@@ -29,6 +29,12 @@ event_types! {
     LeaseGranted = "lease.granted",
     /// A lease was refused, or the provider failed.
     LeaseRefused = "lease.refused",
+    /// A call with the credential of a connection is about to leave for its service.
+    ProxyStarted = "proxy.started",
+    /// That call is over: how it went, how much it carried and how long it took.
+    ProxyCalled = "proxy.called",
+    /// A call with the credential of a connection was refused.
+    ProxyRefused = "proxy.refused",
     /// An account at a service was connected.
     AccountConnected = "account.connected",
     /// The state of a connected account has changed.
@@ -318,6 +324,27 @@ pub struct Facts {
     /// What it was called then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_server_name: Option<String>,
+    /// The method of a call to a service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The host of the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The path of the call after the base URL, without its query.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// The status that the service answered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// How many bytes of a body went to the service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_sent: Option<u64>,
+    /// How many bytes of a body came from it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes_received: Option<u64>,
+    /// How long the call took, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub millis: Option<u64>,
     /// The caller's address.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ip: Option<String>,

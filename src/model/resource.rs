@@ -210,27 +210,33 @@ impl Resource {
         self.version == 0
     }
 
-    /// What every tenant has without registering it: its admin API and its event streams.
-    pub fn built_in(issuer: &str) -> Option<[Self; 2]> {
-        Some([Self::admin(issuer)?, Self::streams(issuer)?])
+    /// What every tenant has without registering it: its admin API, its event streams, and calls through its connections.
+    pub fn built_in(issuer: &str) -> Option<[Self; 3]> {
+        Some([Self::admin(issuer)?, Self::streams(issuer)?, Self::connections(issuer)?])
     }
 
     /// The admin API of a tenant: `{issuer}/admin`.
     pub fn admin(issuer: &str) -> Option<Self> {
         let scopes = [("admin", "Change anything in this tenant"), ("admin:read", "Read everything but secrets")];
-        Self::of_ours(issuer, "admin", "Writ admin API", scopes)
+        Self::of_ours(issuer, "admin", "Writ admin API", &scopes)
     }
 
     /// The event streams of a tenant: `{issuer}/ssf`.
     fn streams(issuer: &str) -> Option<Self> {
         let scopes = [("ssf.manage", "Manage one's event stream"), ("ssf.read", "Read one's event stream")];
-        Self::of_ours(issuer, "ssf", "Writ event streams", scopes)
+        Self::of_ours(issuer, "ssf", "Writ event streams", &scopes)
     }
 
-    fn of_ours(issuer: &str, id: &str, name: &str, scopes: [(&str, &str); 2]) -> Option<Self> {
-        let scope = |(name, description): (&str, &str)| ScopeBody {
-            name: name.to_owned(),
-            description: description.to_owned(),
+    /// Calls through the connections of a tenant: `{issuer}/connections`.
+    fn connections(issuer: &str) -> Option<Self> {
+        let scopes = [("connections:use", "Call services through the connections that policy permits")];
+        Self::of_ours(issuer, "connections", "Writ connections", &scopes)
+    }
+
+    fn of_ours(issuer: &str, id: &str, name: &str, scopes: &[(&str, &str)]) -> Option<Self> {
+        let scope = |(name, description): &(&str, &str)| ScopeBody {
+            name: (*name).to_owned(),
+            description: (*description).to_owned(),
             tool: None,
             effect: None,
         };
@@ -238,7 +244,7 @@ impl Resource {
             id: None,
             resource: ResourceUri::parse(&format!("{issuer}/{id}"))?,
             name: name.to_owned(),
-            scopes: scopes.map(scope).to_vec(),
+            scopes: scopes.iter().map(scope).collect(),
             authorization_details_types: vec![],
             access_token_lifetime: DEFAULT_LIFETIME,
             token_signing_alg: Alg::Es256,

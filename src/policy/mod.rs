@@ -2,7 +2,7 @@
 //!
 //! 1. The policies in force lie in shards. A question reads the shards with policies that can apply to it (`shards`).
 //! 2. A change moves the tenant's pointer if it still is as the change read it; of two changes at once one reads again.
-//! 3. Every tenant has the built-in policies [`ADMIN`] and [`STREAMS`], so that its own APIs can be reached by the clients that
+//! 3. Every tenant has the built-in policies [`ADMIN`], [`STREAMS`] and [`CONNECTIONS`], so that its own APIs can be reached by the clients that
 //!    are allowed to.
 
 pub mod reach;
@@ -32,6 +32,8 @@ use std::rc::Rc;
 pub const ADMIN: &str = "writ:admin";
 /// As [`ADMIN`], for event streams.
 pub const STREAMS: &str = "writ:ssf";
+/// As [`ADMIN`], for calls through connections. What may be called is for the policies of `lease` to say.
+pub const CONNECTIONS: &str = "writ:connections";
 
 /// The engine and the built-in policies of a tenant.
 pub struct Base {
@@ -55,7 +57,8 @@ async fn bundle(cx: &Cx<'_>, client: &str, targets: &[Target]) -> Result<Bundle>
     let base = async || {
         let engine = Engine::new().map_err(|_| Fault::Broken("the schema's names do not parse"))?;
         let issuer = cx.issuer();
-        let sources = [built_in(ADMIN, &issuer, "admin"), built_in(STREAMS, &issuer, "ssf")];
+        let sources = [(ADMIN, "admin"), (STREAMS, "ssf"), (CONNECTIONS, "connections")];
+        let sources = sources.map(|(id, api)| built_in(id, &issuer, api));
         Ok(Base { engine: Rc::new(engine), built_in: Rc::new(Shard::read("built-in", &sources)) })
     };
     let base = cx.immutable(&BaseKey, base).await?;

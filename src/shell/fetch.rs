@@ -1,11 +1,28 @@
 //! The platform's `fetch` as the [`Fetch`] port: no redirect is followed, time and size are capped.
 
-use super::http::capped;
-use crate::ports::{Answer, Fetch, FetchError, Outbound, Pending};
+use super::http::{capped, read_headers};
+use super::streams;
+use crate::ports::{Answer, Chunks, Fetch, FetchError, Forward, Opened, Outbound, Payload, Pending};
 use futures_util::future::{Either, select};
+use futures_util::stream::{self, StreamExt};
+use js_sys::Uint8Array;
 use std::time::Duration;
-use wasm_bindgen::JsValue;
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use worker::wasm_bindgen_futures::{JsFuture, spawn_local};
 use worker::{AbortController, Delay, Headers, Method, RequestInit, RequestRedirect, web_sys};
+
+#[wasm_bindgen(module = "/src/shell/http.js")]
+extern "C" {
+    #[wasm_bindgen(catch)]
+    fn pass(
+        method: &str,
+        url: &str,
+        lines: &str,
+        body: &JsValue,
+        signal: &web_sys::AbortSignal,
+    ) -> Result<js_sys::Promise, JsValue>;
+}
 
 /// `fetch`. Which URL may be called is the core's gate to say.
 pub struct GlobalFetch;
@@ -24,6 +41,68 @@ impl Fetch for GlobalFetch {
             }
         })
     }
+
+    fn open(&self, request: Forward) -> Pending<'_, Result<Opened, FetchError>> {
+        Box::pin(async move {
+            let abort = AbortController::default();
+            let signal = abort.signal();
+            let abort = AbortOnDrop(Some(abort));
+            let limit = Box::pin(Delay::from(Duration::from_millis(request.timeout_millis)));
+            match select(Box::pin(opened(request, &signal)), limit).await {
+                Either::Left((response, _)) => head(response?, abort),
+                Either::Right(_) => Err(FetchError::Timeout),
+            }
+        })
+    }
+}
+
+async fn opened(request: Forward, signal: &web_sys::AbortSignal) -> Result<web_sys::Response, FetchError> {
+    let mut lines = String::new();
+    request.headers.iter().for_each(|(name, value)| lines.extend([name, "\n", value, "\n"]));
+    let body = match request.payload {
+        Payload::Empty => JsValue::UNDEFINED,
+        Payload::Bytes(bytes) => Uint8Array::from(bytes.as_slice()).into(),
+        Payload::Chunks(chunks, length) => {
+            let (readable, writer) = streams::pipe(length);
+            spawn_local(upload(chunks, writer));
+            readable
+        }
+    };
+    let answer = pass(&request.method, &request.url, &lines, &body, signal).map_err(|_| FetchError::Unreachable)?;
+    let response = JsFuture::from(answer).await.map_err(|_| FetchError::Unreachable)?;
+    response.dyn_into().map_err(|_| FetchError::Unreachable)
+}
+
+/// Writes a body as it is read; it breaks off where it does.
+async fn upload(mut chunks: Chunks, writer: streams::Writer) {
+    while let Some(piece) = chunks.next().await {
+        match piece {
+            Ok(piece) if piece.is_empty() => {}
+            Ok(piece) => {
+                if !writer.write(&piece).await {
+                    return;
+                }
+            }
+            Err(_) => return writer.cut(),
+        }
+    }
+    writer.end().await;
+}
+
+fn head(response: web_sys::Response, abort: AbortOnDrop) -> Result<Opened, FetchError> {
+    let mut headers = read_headers(&response.headers());
+    // The platform decodes these as a body is read, and leaves the headers as they were.
+    let decoded = |(name, value): &(String, String)| {
+        name == "content-encoding" && ["gzip", "br"].contains(&value.trim().to_ascii_lowercase().as_str())
+    };
+    if headers.iter().any(decoded) {
+        headers.retain(|(name, _)| name != "content-encoding" && name != "content-length");
+    }
+    let chunks = match response.body() {
+        Some(body) => streams::chunks(&body, Some(Box::new(abort))),
+        None => stream::empty().boxed_local(),
+    };
+    Ok(Opened { status: response.status(), headers, chunks })
 }
 
 /// Ends what goes on when its caller stops waiting; what is done is done.

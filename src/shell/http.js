@@ -17,14 +17,45 @@ export function head(request, names) {
 const inits = new Map();
 const KEPT = 100;
 
+/** Every header of a request in lines: a name, and then its value. */
+export function pairs(headers) {
+  let text = "";
+  for (const [name, value] of headers) text += `${name}\n${value}\n`;
+  return text;
+}
+
+const fill = (lines) => {
+  const headers = new Headers();
+  const parts = lines.split("\n");
+  for (let at = 0; at + 1 < parts.length; at += 2) headers.append(parts[at], parts[at + 1]);
+  return headers;
+};
+
+/** A pipe that holds one piece, of a known length or not (-1): its end to read from, and the writer. */
+export function pipe(length) {
+  const { readable, writable } = length < 0 ? new IdentityTransformStream() : new FixedLengthStream(length);
+  const writer = writable.getWriter();
+  // Who reads may go at any time: the next write tells.
+  writer.closed.catch(() => {});
+  return [readable, writer];
+}
+
+/** A response whose body is on its way. */
+export function streamed(status, lines, readable) {
+  return new Response(readable, { status, headers: fill(lines) });
+}
+
+/** Passes a request on. */
+export function pass(method, url, lines, body, signal) {
+  return fetch(url, { method, headers: fill(lines), body, signal, redirect: "manual", cache: "no-store" });
+}
+
 /** A response. Its headers are lines: a name, and then its value. */
 export function respond(status, lines, body) {
   const key = `${status} ${lines}`;
   let init = inits.get(key);
   if (init === undefined) {
-    const headers = new Headers();
-    const parts = lines.split("\n");
-    for (let at = 0; at + 1 < parts.length; at += 2) headers.append(parts[at], parts[at + 1]);
+    const headers = fill(lines);
     init = { status, headers };
     // What is for one person alone comes once.
     if (!headers.has("set-cookie") && !headers.has("location")) {

@@ -1,6 +1,7 @@
 //! Requests and responses at the edge of the core.
 
-use crate::app::{HEADERS, MAX_BODY, Peer, Request, Response};
+use super::streams;
+use crate::app::{HEADERS, MAX_BODY, Passage, Peer, Request, Response};
 use crate::ports::{Location, Place};
 use js_sys::{Array, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -19,6 +20,11 @@ fn split(url: &str) -> (&str, &str) {
 #[wasm_bindgen(module = "/src/shell/http.js")]
 extern "C" {
     fn head(request: &web_sys::Request, names: &Array) -> String;
+
+    fn pairs(headers: &web_sys::Headers) -> String;
+
+    #[wasm_bindgen(catch)]
+    fn streamed(status: u16, lines: &str, readable: &JsValue) -> Result<web_sys::Response, JsValue>;
 
     #[wasm_bindgen(catch)]
     fn respond(status: u16, lines: &str, body: &str) -> Result<web_sys::Response, JsValue>;
@@ -41,7 +47,7 @@ pub fn read_head(request: &web_sys::Request) -> (Request, Option<String>) {
     let asked = Clone::clone(request);
     let location = Location::new(move || place(&asked));
     let (method, path, query) = (method.to_owned(), path.to_owned(), query.to_owned());
-    (Request { method, path, query, headers, body: None, peer: Peer { ip, location } }, declared)
+    (Request { method, path, query, headers, body: None, peer: Peer { ip, location }, passage: None }, declared)
 }
 
 /// What the platform says in `request.cf`.
@@ -52,6 +58,32 @@ fn place(request: &web_sys::Request) -> Place {
         country: member("country").and_then(|value| value.as_string()),
         asn: member("asn").and_then(|value| value.as_f64()).map(|asn| asn as u32),
     }
+}
+
+/// Headers as names and values.
+pub fn read_headers(headers: &web_sys::Headers) -> Vec<(String, String)> {
+    let text = pairs(headers);
+    let mut lines = text.split('\n').map(str::to_owned);
+    std::iter::from_fn(|| Some((lines.next().filter(|name| !name.is_empty())?, lines.next()?))).collect()
+}
+
+/// What is passed on: all headers, and the body. A small one is read, any other comes as it is asked for.
+pub async fn read_passage(
+    request: &web_sys::Request,
+    declared: Option<String>,
+    message: &mut Request,
+) -> worker::Result<()> {
+    let passage = Passage { headers: read_headers(&request.headers()), ..Passage::default() };
+    let length = declared.as_deref().and_then(|text| text.parse::<u64>().ok());
+    match (length, request.body()) {
+        (_, None) => message.body = Some(Vec::new()),
+        (Some(length), Some(_)) if length <= MAX_BODY as u64 => message.body = read_body(request, declared).await?,
+        (length, Some(stream)) => {
+            passage.body.replace(Some((streams::chunks(&stream, None), length)));
+        }
+    }
+    message.passage = Some(passage);
+    Ok(())
 }
 
 /// The body, or nothing if it is larger than the limit: what is declared too large is not read, and what declares
@@ -87,6 +119,22 @@ pub async fn capped(stream: &web_sys::ReadableStream, limit: usize) -> worker::R
         }
         bytes.extend(chunk.to_vec());
     }
+}
+
+/// The head of an answer that is on its way, and what its pieces are written to; nothing where it has no body.
+pub fn open(response: &Response) -> worker::Result<(web_sys::Response, Option<streams::Writer>)> {
+    let Some(answer) = &response.proxied else { return Ok((write(response)?, None)) };
+    let own = response.headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let theirs = answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    let mut lines = String::new();
+    own.chain(theirs).for_each(|(name, value)| lines.extend([name, "\n", value, "\n"]));
+    if !answer.has_body() {
+        let length = answer.length.map(|length| length.to_string());
+        length.iter().for_each(|length| lines.extend(["content-length\n", length.as_str(), "\n"]));
+        return Ok((streamed(response.status, &lines, &JsValue::NULL)?, None));
+    }
+    let (readable, writer) = streams::pipe(answer.length);
+    Ok((streamed(response.status, &lines, &readable)?, Some(writer)))
 }
 
 /// Hands a response to the platform. A header with a line break is refused, as the platform would refuse it.

@@ -10,9 +10,10 @@ mod keys;
 mod kv;
 mod misc;
 mod queue;
+mod streams;
 mod zones;
 
-use crate::app::{App, Source};
+use crate::app::{App, Proxied, Pulled, Source};
 use crate::cli;
 use crate::config::{Config, Role};
 use crate::ports::{Now, World};
@@ -87,10 +88,14 @@ async fn fetch(request: web_sys::Request, env: Env, ctx: Context) -> worker::Res
     {
         return Ok(binding.fetch_request(worker::Request::from(request)).await?.into());
     }
-    message.body = http::read_body(&request, length).await?;
-    let response = app.handle(&message, now).await;
+    match app.passes_on(&message.path) {
+        true => http::read_passage(&request, length, &mut message).await?,
+        false => message.body = http::read_body(&request, length).await?,
+    }
+    let mut response = app.handle(&message, now).await;
     let (is_staged, ageing) = (app.take_staged(), app.take_ageing());
     if is_staged || !ageing.is_empty() {
+        let app = app.clone();
         ctx.wait_until(async move {
             app.renew(&ageing, now).await;
             if is_staged && let Err(error) = app.relay(now).await {
@@ -98,7 +103,31 @@ async fn fetch(request: web_sys::Request, env: Env, ctx: Context) -> worker::Res
             }
         });
     }
-    http::write(&response)
+    if response.proxied.is_none() {
+        return http::write(&response);
+    }
+    let (head, writer) = http::open(&response)?;
+    if let Some(answer) = response.proxied.take() {
+        ctx.wait_until(relay_answer(app, answer, writer));
+    }
+    Ok(head)
+}
+
+/// Writes the pieces of an answer as they come, and sees to its event. Its caller may go at any time.
+async fn relay_answer(app: Rc<App>, mut answer: Box<Proxied>, writer: Option<streams::Writer>) {
+    loop {
+        match (app.pull(&mut answer, now()).await, &writer) {
+            (Pulled::Piece(piece), Some(writer)) => {
+                if !writer.write(&piece).await {
+                    return app.abandon(&mut answer, self::now()).await;
+                }
+            }
+            (Pulled::Piece(_) | Pulled::Nothing, _) => {}
+            (Pulled::End, Some(writer)) => return writer.end().await,
+            (Pulled::Cut, Some(writer)) => return writer.cut(),
+            (Pulled::End | Pulled::Cut, None) => return,
+        }
+    }
 }
 
 #[event(queue)]

@@ -12,4 +12,4 @@ pub use decide::{Issuance, Origin, decide};
 pub use id_token::id_token;
 pub use mint::{TokenResponse, finish, issue, prepare};
 pub use target::{Requested, Target, serves, target};
-pub use verify::{Accepted, read_to_revoke, verify};
+pub use verify::{Accepted, read_to_revoke, verify, verify_begun};

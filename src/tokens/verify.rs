@@ -11,6 +11,7 @@ use crate::error::{Checked, Rejection, Result};
 use crate::jose::{AccessToken, Problem, Unverified, Verified};
 use crate::keys;
 use crate::model::{Client, User};
+use crate::ports::Now;
 use crate::revocation::check::{self, Parties, Standing};
 use std::rc::Rc;
 
@@ -30,7 +31,7 @@ pub struct Accepted {
 
 /// The claims and the `exp` of a live token of ours, although a party of it may be stopped: for its revocation.
 pub async fn read_to_revoke(cx: &Cx<'_>, text: &str) -> Result<Option<(AccessToken, i64)>> {
-    match read(cx, text).await {
+    match read(cx, text, cx.now).await {
         Ok(Verified { claims, exp, .. }) => Ok(Some((claims, exp))),
         Err(Rejection::Error(error)) => Err(error),
         Err(_) => Ok(None),
@@ -39,7 +40,12 @@ pub async fn read_to_revoke(cx: &Cx<'_>, text: &str) -> Result<Option<(AccessTok
 
 /// Verifies an access token for an audience that `wanted` accepts.
 pub async fn verify(cx: &Cx<'_>, text: &str, wanted: impl Fn(&str) -> bool) -> Checked<Accepted> {
-    let Verified { claims, iat, exp, .. } = read(cx, text).await?;
+    verify_begun(cx, text, cx.now, wanted).await
+}
+
+/// The same for what was begun with the token at an earlier moment and goes on: its times have to hold then, everything else now.
+pub async fn verify_begun(cx: &Cx<'_>, text: &str, began: Now, wanted: impl Fn(&str) -> bool) -> Checked<Accepted> {
+    let Verified { claims, iat, exp, .. } = read(cx, text, began).await?;
     let iat = iat.ok_or(Problem::BadClaims)?;
     if !wanted(&claims.aud) {
         return Err(Rejection::Because("another audience"));
@@ -58,11 +64,11 @@ pub async fn verify(cx: &Cx<'_>, text: &str, wanted: impl Fn(&str) -> bool) -> C
 }
 
 /// The claims of a live token of ours, although a party of it may be stopped.
-async fn read(cx: &Cx<'_>, text: &str) -> Checked<Verified<AccessToken>> {
+async fn read(cx: &Cx<'_>, text: &str, at: Now) -> Checked<Verified<AccessToken>> {
     let token = Unverified::parse(text)?;
     let keys = keys::all(cx).await?;
     let key = token.kid().and_then(|kid| keys.find(kid)).ok_or(Rejection::Because("unknown `kid`"))?;
-    let verified: Verified<AccessToken> = token.verify(&*cx.world.keys, &key.public, "at+jwt", cx.now).await?;
+    let verified: Verified<AccessToken> = token.verify(&*cx.world.keys, &key.public, "at+jwt", at).await?;
     match verified.claims.iss == cx.issuer() && verified.claims.tenant == cx.tenant.id {
         true => Ok(verified),
         false => Err(Rejection::Because("another issuer")),

@@ -48,6 +48,12 @@ impl Sender {
         Err(problem.into())
     }
 
+    /// What the event of a refusal has: who asks for the use of a connection is a resource server.
+    fn facts(&self, kind: EventType) -> Facts {
+        let uses = matches!(kind, EventType::LeaseRefused | EventType::ProxyRefused);
+        Facts { resource_server: self.client.clone().filter(|_| uses), ..Facts::default() }
+    }
+
     /// Records a refusal: as one event if the sender is known, else it is counted and limited. Answers the error for the sender.
     pub async fn refuse(&self, cx: &Cx<'_>, refusal: Refusal, kind: EventType, facts: Facts) -> Result<Error> {
         let client = self.client.as_deref();
@@ -81,12 +87,21 @@ impl ClientCall {
             Ok(Self { form, caller })
         };
         match call.await {
-            Err(Error::Refused(refusal)) => {
-                let resource_server = sender.client.clone().filter(|_| kind == EventType::LeaseRefused);
-                let facts = Facts { resource_server, ..Facts::default() };
-                Err(sender.refuse(cx, refusal, kind, facts).await?)
-            }
+            Err(Error::Refused(refusal)) => Err(sender.refuse(cx, refusal, kind, sender.facts(kind)).await?),
             outcome => outcome,
+        }
+    }
+
+    /// Authenticates a confidential client by the `Authorization` header alone: the body is another's. `kind` is the event of a refusal.
+    pub async fn of_header(cx: &Cx<'_>, request: &Request, kind: EventType) -> Result<Self> {
+        let header = request.header("authorization");
+        let sender = Sender { client: Basic::client_id(header), is_proved: false };
+        let form = Form::default();
+        let caller = async { Claim::read(header, &form)?.verify(cx).await };
+        match caller.await {
+            Ok(caller) => Ok(Self { form, caller }),
+            Err(Error::Refused(refusal)) => Err(sender.refuse(cx, refusal, kind, sender.facts(kind)).await?),
+            Err(fault) => Err(fault),
         }
     }
 

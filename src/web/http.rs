@@ -1,5 +1,11 @@
 //! A request and a response, as little of HTTP as the endpoints need.
 
+use crate::ports::{Chunks, Payload};
+use crate::vault::proxy::Proxied;
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+
 /// The methods that any endpoint knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Method {
@@ -59,10 +65,29 @@ pub const HEADERS: &[&str] = &[
     "if-match",
     "if-none-match",
     "origin",
+    "writ-subject-token",
 ];
 
 /// How many bytes of a body are read at most.
 pub const MAX_BODY: usize = 64 * 1024;
+
+/// A body that comes in pieces, and how long it will be if that is known.
+pub type Upload = (Chunks, Option<u64>);
+
+/// What a request has besides, where its endpoint passes it on.
+#[derive(Clone, Default)]
+pub struct Passage {
+    /// All headers: names in lower case, and values.
+    pub headers: Vec<(String, String)>,
+    /// The body, where it is too large to be read first.
+    pub body: Rc<RefCell<Option<Upload>>>,
+}
+
+impl fmt::Debug for Passage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Passage").finish_non_exhaustive()
+    }
+}
 
 /// A request, whole.
 #[derive(Clone, Debug, Default)]
@@ -79,12 +104,24 @@ pub struct Request {
     pub body: Option<Vec<u8>>,
     /// Who sent it.
     pub peer: crate::context::Peer,
+    /// What an endpoint that passes requests on needs; nothing for any other.
+    pub passage: Option<Passage>,
 }
 
 impl Request {
     /// The value of a header among [`HEADERS`].
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| *known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The body as it is to be passed on. It can be taken once.
+    pub fn payload(&self) -> Payload {
+        let streamed = self.passage.as_ref().and_then(|passage| passage.body.take());
+        match (streamed, &self.body) {
+            (Some((chunks, length)), _) => Payload::Chunks(chunks, length),
+            (None, Some(body)) if !body.is_empty() => Payload::Bytes(body.clone()),
+            (None, _) => Payload::Empty,
+        }
     }
 
     /// The cookies, as names and values (RFC 6265 §5.4).
@@ -101,8 +138,7 @@ impl Request {
     }
 }
 
-/// A response, whole.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A response: whole, or with the answer of a service on its way.
 pub struct Response {
     /// The status.
     pub status: u16,
@@ -110,6 +146,8 @@ pub struct Response {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: String,
+    /// The answer of a service, with further headers, in place of the body.
+    pub proxied: Option<Box<Proxied>>,
 }
 
 impl Response {
@@ -117,13 +155,19 @@ impl Response {
     pub fn json(status: u16, body: &impl serde::Serialize) -> Self {
         // Every type that is rendered has string keys and no fallible serializer, so this cannot fail; `null` would show it.
         let body = serde_json::to_string(body).unwrap_or_else(|_| "null".to_owned());
-        Self { status, headers: vec![("content-type", "application/json".to_owned())], body }
-            .with("cache-control", "no-store")
+        Self { body, ..Self::empty(status) }.with("content-type", "application/json").with("cache-control", "no-store")
     }
 
     /// No body.
     pub const fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: String::new() }
+        Self { status, headers: Vec::new(), body: String::new(), proxied: None }
+    }
+
+    /// What a service answers. A page of it has nothing of this origin.
+    pub fn proxied(answer: Proxied) -> Self {
+        let response = Self { proxied: Some(Box::new(answer)), ..Self::empty(200) };
+        let status = response.proxied.as_ref().map_or(502, |answer| answer.status);
+        Self { status, ..response }.with("content-security-policy", "sandbox; default-src 'none'")
     }
 
     /// Goes to another place with `GET` (RFC 9700 §4.12).

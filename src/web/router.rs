@@ -131,6 +131,11 @@ impl Route {
         self.rows.first().map_or(NOTHING, |row| row.endpoint)
     }
 
+    /// Whether its endpoint passes requests on, and so wants all headers and the body as it comes.
+    pub fn passes_on(&self) -> bool {
+        self.rows.first().is_some_and(|row| row.path.ends_with(REST))
+    }
+
     /// The scope that a token needs for a method; nothing where no token is asked for.
     pub fn scope(&self, method: Method) -> Option<&'static str> {
         match self.endpoint(method).ok()? {
@@ -179,11 +184,15 @@ pub fn resolve(path: &str) -> Option<Route> {
     })
 }
 
+/// The variable that stands for the rest of a path. Its endpoint reads it as it was sent.
+const REST: &str = "{path}";
+
 fn fits(pattern: &str, path: &str) -> bool {
     let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
     loop {
         match (pattern.next(), path.next()) {
             (None, None) => return true,
+            (Some(REST), Some(_)) => return true,
             (Some(wanted), Some(segment)) if wanted == segment || wanted.starts_with('{') => {}
             _ => return false,
         }
@@ -196,6 +205,7 @@ fn variables(pattern: &str, path: &str) -> Option<(String, Vec<String>)> {
     for (wanted, segment) in pattern.split('/').zip(path.split('/')).filter(|(wanted, _)| wanted.starts_with('{')) {
         match wanted {
             "{tenant}" => segment.clone_into(&mut tenant),
+            REST => {}
             _ => ids.push(decode(segment, pattern.contains("/admin/clients/{id}"))?),
         }
     }

@@ -23,7 +23,7 @@ use super::schema::objects::{
     SIGN_OUT, TAKE_BACK, TOKEN, TOKEN_QUERY, USER_CODE, USER_INFO,
 };
 use super::ssf::{self, MANAGE, READ};
-use super::vault::lease;
+use super::vault::{lease, proxy};
 use super::{Method, Response, health, openapi};
 use crate::authorize::PARAMETERS as AUTHORIZATION;
 use crate::config::Role;
@@ -55,6 +55,11 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/token" Token Client(token::post), Takes::TokenRequest => 200 One(&TOKEN), [400, 401, 413, 429], "Issue a token (RFC 6749)";
     Post "/t/{tenant}/introspect" Token Client(introspect::post), Form(&TOKEN_QUERY) => 200 OneOrJwt(&INTROSPECTION, introspect::SIGNED), [400, 401, 413, 429], "Introspect a token (RFC 7662), signed where `Accept` asks so (RFC 9701)";
     Post "/t/{tenant}/connections/{name}/token" Broker Client(lease::lease), Form(&LEASE_REQUEST) => 200 One(&LEASE), [400, 401, 413, 429, 502, 504], "Lease a downstream token for one use";
+    Get "/t/{tenant}/connections/{name}/proxy/{path}" Broker Client(proxy::any), Takes::Nothing => 200 Gives::Nothing, [400, 401, 403, 413, 429, 502, 504], "Call a service with the credential of a connection; what it answers is the answer";
+    Post "/t/{tenant}/connections/{name}/proxy/{path}" Broker Client(proxy::any), Takes::Nothing => 200 Gives::Nothing, [400, 401, 403, 413, 429, 502, 504], "The same by POST, its body passed on";
+    Put "/t/{tenant}/connections/{name}/proxy/{path}" Broker Client(proxy::any), Takes::Nothing => 200 Gives::Nothing, [400, 401, 403, 413, 429, 502, 504], "The same by PUT";
+    Patch "/t/{tenant}/connections/{name}/proxy/{path}" Broker Client(proxy::any), Takes::Nothing => 200 Gives::Nothing, [400, 401, 403, 413, 429, 502, 504], "The same by PATCH";
+    Delete "/t/{tenant}/connections/{name}/proxy/{path}" Broker Client(proxy::any), Takes::Nothing => 200 Gives::Nothing, [400, 401, 403, 413, 429, 502, 504], "The same by DELETE";
     Post "/t/{tenant}/revoke" Token Client(revoke::post), Form(&TOKEN_QUERY) => 200 One(&EMPTY), [400, 401, 413, 429], "Revoke one's own token and what was made from it (RFC 7009)";
     Get "/t/{tenant}/userinfo" Token Client(userinfo::get), Takes::Nothing => 200 One(&USER_INFO), [401, 403], "Read about the user of a token (OpenID Connect Core §5.3)";
     Post "/t/{tenant}/userinfo" Token Client(userinfo::get), Takes::Nothing => 200 One(&USER_INFO), [401, 403], "The same by POST";

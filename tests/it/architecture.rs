@@ -181,9 +181,10 @@ fn symmetric(file: &File) -> Vec<String> {
 
 fn outbound(file: &File) -> Vec<String> {
     let code: String = file.code().split_whitespace().collect();
-    let found = ["world.fetch", ".fetch.fetch(", "Outbound{"].into_iter();
-    let found =
-        found.filter(|call| !file.is_in(&["src/outbound.rs", "src/ports.rs", "src/shell/"]) && code.contains(call));
+    let found = ["world.fetch", ".fetch.fetch(", ".fetch.open(", "Outbound{", "Forward{"].into_iter();
+    let found = found.filter(|call| {
+        !file.is_in(&["src/outbound.rs", "src/ports.rs", "src/ports/", "src/shell/"]) && code.contains(call)
+    });
     found.map(|call| format!("{}: `{call}` goes around the gate of src/outbound.rs", file.path)).collect()
 }
 
@@ -393,6 +394,7 @@ fn every_call_to_another_service_passes_the_gate() {
             ("src/vault/lease.rs", "cx.world.fetch.fetch(request).await"),
             ("src/web/x.rs", "let port = &cx\n    .world\n    .fetch;"),
             ("src/keys.rs", "let request = Outbound { method };"),
+            ("src/vault/x.rs", "let request = Forward { method };"),
         ],
     );
 }

@@ -159,6 +159,9 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         | Reason::ConnectExpired
         | Reason::ConnectDeclined
         | Reason::ConnectFailed => crate::routes::accounts::provoke(reason),
+        Reason::CallNotAllowed | Reason::MalformedCall | Reason::UpgradeRefused | Reason::MissingAgentToken => {
+            crate::routes::proxy::provoke(reason)
+        }
         Reason::MalformedBasic => scene.form(&[]).header("authorization", "Basic !").send(),
         Reason::SeveralMechanisms => scene.token(&[("client_secret", "x")]),
         Reason::ClientAuthenticationFailed => {

@@ -11,6 +11,12 @@ pub const PROVIDER: Provider = Provider {
     read_config,
     read_secret: |_, secret| read_header_text(secret, "value"),
     exchange: Some(|_, request| Box::pin(async move { hand_out(request) })),
+    inject: Some(|config| {
+        let mut injection = fixed::inject(config)?;
+        // The whole value is the secret.
+        injection.proxy.format.get_or_insert_with(|| "{token}".to_owned());
+        Ok(injection)
+    }),
     ..FIXED
 };
 

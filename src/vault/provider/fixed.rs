@@ -5,14 +5,16 @@
 
 use super::{Credential, Provider, Token, USUAL, fields};
 use crate::config::Config;
-use crate::error::Result;
+use crate::error::{Fault, Result};
+use crate::vault::proxy::inject::Injection;
+use crate::vault::proxy::rules::AllowList;
 use crate::vault::service::{self, Service};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// What kinds with a fixed credential have in common.
-pub const FIXED: Provider = Provider { read_config, may_be_leased, ..USUAL };
+pub const FIXED: Provider = Provider { read_config, may_be_leased, inject: Some(inject), ..USUAL };
 
 /// The settings of a connection with a fixed credential.
 #[derive(Serialize, Deserialize)]
@@ -26,6 +28,9 @@ pub struct Settings {
     /// Whether a lease hands the credential out.
     #[serde(default)]
     pub may_be_leased: bool,
+    /// The calls that may go through the proxy.
+    #[serde(default, skip_serializing_if = "AllowList::is_empty")]
+    pub allow: AllowList,
 }
 
 impl Settings {
@@ -52,7 +57,15 @@ pub fn read_config(config: &Config, value: Value) -> Result<Value> {
         return Err(fields::invalid("`config.service.proxy` needs a `base_url`"));
     }
     service.check_urls(config)?;
+    settings.allow.check(true)?;
     fields::store(&settings)
+}
+
+/// How calls through the proxy go.
+pub fn inject(config: &Value) -> Result<Injection> {
+    let settings = Settings::of(config)?;
+    let broken = || Fault::Broken("a stored service has no `proxy`");
+    Ok(Injection { proxy: settings.service()?.proxy.ok_or_else(broken)?, allow: settings.allow })
 }
 
 /// Reads a secret of one text that goes into a header (RFC 9110 §5.5).

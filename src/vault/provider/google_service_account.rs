@@ -13,10 +13,13 @@ use super::{Credential, ExchangeRequest, Provider, Token, USUAL, answer, fields}
 use crate::config::Config;
 use crate::context::Cx;
 use crate::crypto::Secret;
-use crate::error::Result;
+use crate::error::{Reason, Result};
 use crate::oauth::{Scope, scope};
 use crate::outbound;
 use crate::ports::Alg;
+use crate::vault::proxy::inject::Injection;
+use crate::vault::proxy::rules::AllowList;
+use crate::vault::service::Proxy;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use url::Url;
@@ -27,6 +30,7 @@ pub const PROVIDER: Provider = Provider {
     read_secret,
     offers: |config| Some(fields::stored::<Settings>(config).ok()?.wanted().offers()),
     exchange: Some(|cx, request| Box::pin(exchange(cx, request))),
+    inject: Some(inject),
     ..USUAL
 };
 
@@ -48,6 +52,12 @@ struct Settings {
     /// For whom identity tokens are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target_audience: Option<String>,
+    /// Where calls through the proxy go, such as `https://bigquery.googleapis.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base_url: Option<String>,
+    /// The calls that may go through the proxy.
+    #[serde(default, skip_serializing_if = "AllowList::is_empty")]
+    allow: AllowList,
 }
 
 impl Settings {
@@ -90,7 +100,7 @@ impl Wanted<'_> {
     }
 }
 
-fn read_config(_: &Config, config: Value) -> Result<Value> {
+fn read_config(server: &Config, config: Value) -> Result<Value> {
     let is_text = |one: &Value| one.is_string();
     let scopes = config.get("scopes");
     if !scopes.is_none_or(|scopes| scopes.as_array().is_some_and(|scopes| scopes.iter().all(is_text))) {
@@ -105,7 +115,26 @@ fn read_config(_: &Config, config: Value) -> Result<Value> {
     if settings.subject.is_some() && settings.target_audience.is_some() {
         return Err(invalid("`config.subject` and `config.target_audience` exclude each other"));
     }
+    if settings.base_url.as_deref().is_some_and(|url| !is_api(server, url)) {
+        return Err(invalid("`config.base_url` must be an API of Google such as https://bigquery.googleapis.com"));
+    }
+    settings.allow.check(settings.base_url.is_some())?;
     fields::store(&settings)
+}
+
+/// Whether calls may go there: a token of Google is for Google.
+fn is_api(config: &Config, text: &str) -> bool {
+    let Ok(url) = Url::parse(text) else { return false };
+    let is_google = url.host_str().is_some_and(|host| host.ends_with(".googleapis.com"));
+    let is_plain =
+        text.len() <= MAX_MEMBER && url.query().is_none() && url.fragment().is_none() && !text.ends_with('/');
+    is_plain && outbound::admit(config, text).is_some() && (is_google || outbound::is_development(config, text))
+}
+
+fn inject(config: &Value) -> Result<Injection> {
+    let settings: Settings = fields::stored(config)?;
+    let base_url = settings.base_url.ok_or_else(|| Reason::CallNotAllowed.because("it has no `base_url`"))?;
+    Ok(Injection { proxy: Proxy { base_url, ..Proxy::default() }, allow: settings.allow })
 }
 
 fn is_scope_uri(text: &str) -> bool {

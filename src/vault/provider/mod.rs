@@ -40,6 +40,7 @@ use crate::crypto::Secret;
 use crate::error::Result;
 use crate::oauth::Scope;
 use crate::ports::Pending;
+use crate::vault::proxy::inject::Injection;
 use serde_json::{Map, Value};
 
 /// What a kind of connection can do.
@@ -62,6 +63,8 @@ pub struct Provider {
     pub is_per_client: bool,
     /// Exchanges the connection's credential for a short-lived token; nothing where people connect accounts.
     pub exchange: Option<Exchange>,
+    /// How calls through the proxy go, as a stored config says; nothing where they cannot.
+    pub inject: Option<fn(&Value) -> Result<Injection>>,
 }
 
 /// What most kinds have in common.
@@ -75,6 +78,7 @@ const USUAL: Provider = Provider {
     may_be_leased: |_| true,
     is_per_client: false,
     exchange: None,
+    inject: None,
 };
 
 /// An exchange with the provider.

@@ -16,6 +16,7 @@ use crate::error::{Error, Fault, Reason, Result};
 use crate::model::AccountStatus;
 use crate::oauth::{Scope, scope};
 use crate::outbound::{self, Failure};
+use crate::vault::proxy::{inject::Injection, rules::AllowList};
 use crate::vault::service::{self, Body, ClientAuth, OAuth2, Service};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,7 +25,8 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use url::Url;
 
-pub const PROVIDER: Provider = Provider { kind: "oauth2", read_config, read_secret, offers, ..USUAL };
+pub const PROVIDER: Provider =
+    Provider { kind: "oauth2", read_config, read_secret, offers, inject: Some(inject), ..USUAL };
 
 const MAX_SCOPES: usize = 100;
 pub(super) const MAX_TEXT: usize = 256;
@@ -56,6 +58,9 @@ pub struct Settings {
     /// Whose accounts it has.
     #[serde(default)]
     pub owner: Owner,
+    /// The calls that may go through the proxy.
+    #[serde(default, skip_serializing_if = "AllowList::is_empty")]
+    allow: AllowList,
 }
 
 impl Settings {
@@ -98,7 +103,7 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
     if oauth2.authorization_endpoint.is_empty() || oauth2.token_endpoint.is_empty() {
         return Err(invalid("`config.service.oauth2` needs `authorization_endpoint` and `token_endpoint`"));
     }
-    service.check_urls(config)?;
+    service.check_urls(config).and_then(|()| settings.allow.check(service.proxy.is_some()))?;
     if settings.client_id.is_empty() || settings.client_id.len() > MAX_TEXT {
         return Err(invalid(format!("`config.client_id` must have 1 to {MAX_TEXT} characters")));
     }
@@ -111,6 +116,13 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
 
 fn offers(config: &Value) -> Option<Scope> {
     Some(Settings::of(config).ok()?.scopes.into_iter().collect())
+}
+
+fn inject(config: &Value) -> Result<Injection> {
+    let settings = Settings::of(config)?;
+    let proxy =
+        settings.service()?.proxy.ok_or_else(|| Reason::CallNotAllowed.because("its service has no `proxy`"))?;
+    Ok(Injection { proxy, allow: settings.allow })
 }
 
 #[derive(Deserialize)]

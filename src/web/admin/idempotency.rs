@@ -53,7 +53,7 @@ pub async fn once<T>(
     let Err(failure) = creation.then(key.keep(&response)?).commit(call.cx).await else { return Ok(response) };
     match key.answer().await? {
         // The request's own transaction, whose reply was lost.
-        Some(kept) if kept == response => Ok(kept),
+        Some(kept) if Answer::from(&kept) == Answer::from(&response) => Ok(kept),
         Some(kept) => {
             key.record(&kept).await?;
             Ok(kept)
@@ -144,7 +144,7 @@ fn ring<'a>(cx: &Cx<'a>) -> Result<&'a Keyring> {
 }
 
 /// An answer as it is sealed.
-#[derive(Serialize, Deserialize)]
+#[derive(PartialEq, Serialize, Deserialize)]
 struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
@@ -152,7 +152,7 @@ struct Answer {
 }
 
 impl From<&Response> for Answer {
-    fn from(Response { status, headers, body }: &Response) -> Self {
+    fn from(Response { status, headers, body, .. }: &Response) -> Self {
         let headers = headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
         Self { status: *status, headers, body: body.clone() }
     }
@@ -162,7 +162,7 @@ impl From<Answer> for Response {
     fn from(Answer { status, headers, body }: Answer) -> Self {
         let known = |name: &str| HEADERS.into_iter().find(|known| *known == name);
         let headers = headers.into_iter().filter_map(|(name, value)| Some((known(&name)?, value))).collect();
-        Self { status, headers, body }
+        Self { headers, body, ..Self::empty(status) }
     }
 }
 

@@ -37,7 +37,7 @@ pub async fn lease(call: Call<'_>) -> Result<Response> {
     trail.facts.auth_method = Some(caller.method.as_str().to_owned());
     let request = vault::Request { connection: call.id(0)?, form: &form, caller: &caller };
     match vault::lease(call.cx, &request, &mut trail).await {
-        Ok(Granted { token, expires_in, scope }) => {
+        Ok(Granted { token, expires_in, scope, .. }) => {
             let access_token = token.access_token.expose();
             let token_type = if access_token.is_empty() { "N_A" } else { "Bearer" };
             let (expires_at, mut members) = (token.expiry(), token.members());

@@ -1,3 +1,4 @@
-//! What the vault answers to resource servers.
+//! What the vault answers to resource servers and agents.
 
 pub mod lease;
+pub mod proxy;

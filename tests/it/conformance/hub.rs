@@ -285,7 +285,7 @@ impl Ask<'_> {
                 let headers =
                     response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
                 let status = response.status().as_u16();
-                Reply { status, headers, text: response.body_mut().read_to_string().unwrap() }
+                Reply { status, headers, text: response.body_mut().read_to_string().unwrap(), cut: false }
             }
         }
     }

@@ -13,15 +13,15 @@ const LEASE: &str = "/t/main/connections/chat/token";
 const DEVELOPMENT: (&str, &str) = crate::support::browser::DEVELOPMENT;
 
 /// A person with an agent, a resource server, and the connection `chat`.
-struct Scene {
-    hub: Setup,
-    service: Rc<Service>,
-    server: Credentials,
-    client: String,
+pub struct Scene {
+    pub hub: Setup,
+    pub service: Rc<Service>,
+    pub server: Credentials,
+    pub client: String,
 }
 
 impl Scene {
-    fn new(rotates: bool, reuse_seconds: u64) -> Self {
+    pub fn new(rotates: bool, reuse_seconds: u64) -> Self {
         let hub = permitting(Setup::with(&[DEVELOPMENT]));
         let service = Service::open(&hub);
         service.rotates.set(rotates);
@@ -42,12 +42,12 @@ impl Scene {
         json!({"kind": "oauth2", "config": config, "secret": {"client_secret": CLIENT_SECRET}})
     }
 
-    fn put(&self, more: Value) -> Reply {
+    pub fn put(&self, more: Value) -> Reply {
         self.hub.admin("PUT", "connections/chat").json(&self.body(more)).send()
     }
 
     /// The access token of the agent of the person with this browser.
-    fn agents_token(&self, browser: &Browser<'_>) -> String {
+    pub fn agents_token(&self, browser: &Browser<'_>) -> String {
         let query = authorization(&self.client, &[("scope", "mcp:read"), ("resource", RESOURCE)]);
         redeem(&self.hub, &self.client, &browser.code(&query, &["mcp:read"])).expect(200).access_token()
     }
@@ -57,7 +57,7 @@ impl Scene {
         self.hub.call("POST", LEASE).basic(&self.server).form(&form)
     }
 
-    fn lease(&self, token: &str) -> Reply {
+    pub fn lease(&self, token: &str) -> Reply {
         self.call(token, &[]).send()
     }
 
@@ -71,7 +71,7 @@ impl Scene {
     }
 
     /// The person connects that account.
-    fn connect(&self, browser: &Browser<'_>, link: &str, account: &str) -> Reply {
+    pub fn connect(&self, browser: &Browser<'_>, link: &str, account: &str) -> Reply {
         let back = self.service.allow(&self.leave(browser, link), account);
         browser.get(&back)
     }
@@ -101,7 +101,7 @@ impl Scene {
 
 /// Where a person is to connect an account.
 #[track_caller]
-fn url(reply: &Reply) -> String {
+pub fn url(reply: &Reply) -> String {
     assert_eq!((reply.status, reply.error().as_str()), (400, "interaction_required"), "{reply:?}");
     reply.json()["connect_url"].as_str().unwrap().to_owned()
 }

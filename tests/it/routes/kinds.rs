@@ -706,10 +706,8 @@ fn a_service_account_acts_for_a_user_of_its_domain_or_gives_identity_tokens() {
     let (_, claims) = decode(&scene.last("assertion").unwrap());
     assert_eq!((&claims["sub"], &claims["scope"]), (&json!("ada@acme.example"), &json!(STORAGE)));
 
-    let identity = Kind {
-        config: json!({"target_audience": "https://run.example"}),
-        ..one_kind("google_service_account")
-    };
+    let identity =
+        Kind { config: json!({"target_audience": "https://run.example"}), ..one_kind("google_service_account") };
     scene.put(&identity).expect(200);
     let lease = scene.leased(&[]);
     assert_eq!(decode(lease["access_token"].as_str().unwrap()).1["aud"], "https://run.example");

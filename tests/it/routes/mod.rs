@@ -33,6 +33,7 @@ mod own_apis;
 mod parameters;
 pub mod passkeys;
 mod policies;
+pub mod proxy;
 pub mod pushed;
 pub mod quotas;
 mod refresh;

@@ -4,9 +4,9 @@ use super::hub::{Isolate, Setup};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
-use writ::app::{HEADERS, MAX_BODY, Request};
+use writ::app::{HEADERS, MAX_BODY, Passage, Pulled, Request};
 use writ::crypto::{b64, unb64};
-use writ::ports::Pending;
+use writ::ports::{Chunks, Pending};
 
 /// A client's id and secret.
 #[derive(Clone, Debug)]
@@ -21,6 +21,8 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub text: String,
+    /// Whether the body was cut before its end.
+    pub cut: bool,
 }
 
 impl Reply {
@@ -58,6 +60,11 @@ pub struct Call<'a> {
     hub: &'a Setup,
     isolate: Isolate,
     request: Request,
+    /// Every header, for endpoints that pass requests on.
+    headers: Vec<(String, String)>,
+    streamed: Option<(Chunks, Option<u64>)>,
+    /// After how many pieces of an answer the client hangs up.
+    hangs_up: Option<usize>,
 }
 
 impl<'a> Call<'a> {
@@ -71,7 +78,7 @@ impl<'a> Call<'a> {
             body: Some(Vec::new()),
             ..Request::default()
         };
-        Self { hub, isolate, request }
+        Self { hub, isolate, request, headers: Vec::new(), streamed: None, hangs_up: None }
     }
 
     /// Sends it to that isolate.
@@ -82,6 +89,8 @@ impl<'a> Call<'a> {
 
     /// Sets a header. What no endpoint reads does not get through, as on the real host.
     pub fn header(mut self, name: &str, value: &str) -> Self {
+        self.headers.retain(|(known, _)| known != name);
+        self.headers.push((name.to_owned(), value.to_owned()));
         if let Some(name) = HEADERS.iter().copied().find(|known| *known == name) {
             self.request.headers.retain(|(known, _)| *known != name);
             self.request.headers.push((name, value.to_owned()));
@@ -92,6 +101,19 @@ impl<'a> Call<'a> {
     /// Sets the body. One that is larger than the host reads becomes none, as on the real host.
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.request.body = Some(body.into()).filter(|body| body.len() <= MAX_BODY);
+        self
+    }
+
+    /// A body that comes in pieces, of a length that is known or not.
+    pub fn streamed(mut self, pieces: Vec<Vec<u8>>, length: Option<u64>) -> Self {
+        let pieces = futures_util::stream::iter(pieces.into_iter().map(Ok));
+        self.streamed = Some((Box::pin(pieces), length));
+        self
+    }
+
+    /// The client hangs up after so many pieces of the answer.
+    pub fn hanging_up_after(mut self, pieces: usize) -> Self {
+        self.hangs_up = Some(pieces);
         self
     }
 
@@ -127,12 +149,42 @@ impl<'a> Call<'a> {
     /// The reply, for [`Setup::together`]. Who drops it unfinished is a client that hangs up: see `run`. The moment of the request is when it is polled first.
     pub fn future(self) -> Pending<'a, Reply> {
         Box::pin(async move {
-            let Self { hub, isolate, request } = self;
-            let now = hub.clock.now();
-            let answer = Box::pin(async move { isolate.app().handle(&request, now).await });
-            let response = hub.clock.request(answer).await;
-            let headers = response.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
-            let reply = Reply { status: response.status, headers, text: response.body };
+            let Self { hub, isolate, mut request, headers, streamed, hangs_up } = self;
+            if isolate.app().passes_on(&request.path) {
+                let body = std::rc::Rc::new(std::cell::RefCell::new(streamed));
+                request.passage = Some(Passage { headers, body });
+            }
+            let (now, clock) = (hub.clock.now(), hub.clock.clone());
+            let answer = Box::pin(async move {
+                let app = isolate.app();
+                let mut response = app.handle(&request, now).await;
+                let mut headers: Vec<(String, String)> =
+                    response.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+                let Some(mut answer) = response.proxied.take() else {
+                    return Reply { status: response.status, headers, text: response.body, cut: false };
+                };
+                headers.extend(answer.headers.clone());
+                let (mut bytes, mut cut, mut pieces) = (Vec::new(), false, 0);
+                loop {
+                    match app.pull(&mut answer, clock.now()).await {
+                        Pulled::Piece(piece) => bytes.extend(piece),
+                        Pulled::Nothing => continue,
+                        Pulled::End => break,
+                        Pulled::Cut => {
+                            cut = true;
+                            break;
+                        }
+                    }
+                    pieces += 1;
+                    if hangs_up == Some(pieces) {
+                        app.abandon(&mut answer, clock.now()).await;
+                        break;
+                    }
+                }
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                Reply { status: response.status, headers, text, cut }
+            });
+            let reply = hub.clock.request(answer).await;
             hub.keep(reply.clone());
             reply
         })

@@ -1,14 +1,17 @@
 //! KV, queue, other services, randomness, time zones and log, in memory.
 
 use super::faults::{Faults, Port};
+use super::flowing::{Flowing, Passed};
 use super::run::{Clock, Random};
+use futures_util::stream::StreamExt;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use writ::ports::{
-    Answer, Entropy, Fetch, FetchError, Kv, Log, Now, Outbound, Pending, Queue, Timer, Unavailable, Zones,
+    Answer, Entropy, Fetch, FetchError, Forward, Kv, Log, Now, Opened, Outbound, Payload, Pending, Queue, Timer,
+    Unavailable, Zones,
 };
 
 /// Every value that a key ever had; the last one counts.
@@ -169,11 +172,17 @@ impl Scripted {
 }
 
 type Handler = Box<dyn Fn(&Outbound) -> Scripted>;
+type PassedHandler = Box<dyn Fn(&Passed) -> Flowing>;
 
 /// Other services, played by a closure. At first nobody is there.
 pub struct ScriptedFetch {
     handler: RefCell<Handler>,
     requests: RefCell<Vec<Outbound>>,
+    flowing: RefCell<PassedHandler>,
+    passed: RefCell<Vec<Passed>>,
+    /// How many pieces of answers were taken, and how many answers were dropped before their end.
+    pub taken: Rc<Cell<usize>>,
+    pub dropped: Rc<Cell<usize>>,
     clock: Clock,
     faults: Rc<Faults>,
 }
@@ -181,12 +190,32 @@ pub struct ScriptedFetch {
 impl ScriptedFetch {
     pub fn new(clock: Clock, faults: Rc<Faults>) -> Self {
         let nobody: Handler = Box::new(|_| Scripted::failure(FetchError::Unreachable));
-        Self { handler: RefCell::new(nobody), requests: RefCell::default(), clock, faults }
+        let nowhere: PassedHandler = Box::new(|_| Flowing::failure(FetchError::Unreachable));
+        Self {
+            handler: RefCell::new(nobody),
+            requests: RefCell::default(),
+            flowing: RefCell::new(nowhere),
+            passed: RefCell::default(),
+            taken: Rc::default(),
+            dropped: Rc::default(),
+            clock,
+            faults,
+        }
     }
 
     /// From now on `handler` answers.
     pub fn answer(&self, handler: impl Fn(&Outbound) -> Scripted + 'static) {
         *self.handler.borrow_mut() = Box::new(handler);
+    }
+
+    /// From now on `handler` answers what is passed on.
+    pub fn flow(&self, handler: impl Fn(&Passed) -> Flowing + 'static) {
+        *self.flowing.borrow_mut() = Box::new(handler);
+    }
+
+    /// Every request that was passed on.
+    pub fn passed(&self) -> Vec<Passed> {
+        self.passed.borrow().clone()
     }
 
     /// Every request so far.
@@ -214,6 +243,40 @@ impl Fetch for ScriptedFetch {
                 Ok(answer) if answer.body.len() > most => Err(FetchError::TooLarge),
                 result => result,
             }
+        })
+    }
+
+    fn open(&self, request: Forward) -> Pending<'_, Result<Opened, FetchError>> {
+        Box::pin(async move {
+            let Forward { method, url, headers, payload, timeout_millis } = request;
+            let (body, length) = match payload {
+                Payload::Empty => (Vec::new(), None),
+                Payload::Bytes(bytes) => (bytes, None),
+                Payload::Chunks(mut chunks, length) => {
+                    let mut body = Vec::new();
+                    while let Some(piece) = chunks.next().await {
+                        body.extend(piece?);
+                    }
+                    (body, length)
+                }
+            };
+            let request = Passed { method, url, headers, body, length };
+            let act = || {
+                let flowing = (self.flowing.borrow())(&request);
+                self.passed.borrow_mut().push(request.clone());
+                flowing
+            };
+            let text = format!("{} {}", request.method, request.url);
+            let flowing = self.faults.pass(Port::Fetch, text, act).await.map_err(|_| FetchError::Unreachable)?;
+            self.clock.sleep(flowing.after_millis.min(timeout_millis)).await;
+            if flowing.after_millis > timeout_millis {
+                return Err(FetchError::Timeout);
+            }
+            if let Some(failure) = flowing.failure {
+                return Err(failure);
+            }
+            let pieces = flowing.pieces(&self.clock, (&self.taken, &self.dropped));
+            Ok(Opened { status: flowing.status, headers: flowing.headers, chunks: pieces })
         })
     }
 }

@@ -19,6 +19,7 @@
 //! | isolates | `hub.isolate()` is another one over the same database, KV and queue; `.on(&isolate)` sends there; `restart()` forgets everything remembered |
 //! | faults | `hub.faults.fail(Port::Db)`, `.lose_reply(..)`, `.fail_when(port, \|call\| .., Effect)`, `.heal()`; `.calls(Port::Db)` counts |
 //! | other services | `hub.fetch.answer(\|request\| Scripted::json(200, json!({..})).after(300))`; `hub.fetch.requests()` |
+//! | bodies in pieces | `hub.fetch.flow(\|passed\| Flowing::new(200, b"").of([(1_000, b"piece".to_vec())]))`; `hub.fetch.passed()`; `.streamed(pieces, length)` sends one; `reply.cut` |
 //! | at the same time | `hub.together(seed, vec![future, ..])` interleaves by the seed; `.future()` instead of `.send()` makes them |
 //! | the queue | `hub.queue.waiting()`, `hub.deliver()`; `hub.events()` relays, delivers and reads the trail |
 //! | tenant walls | every batch also runs beside a twin tenant with the same ids, and for the twin (`shadow.rs`) |
@@ -31,6 +32,7 @@ pub mod call;
 pub mod documents;
 pub mod doubles;
 pub mod faults;
+pub mod flowing;
 pub mod hub;
 pub mod idp;
 pub mod keys;

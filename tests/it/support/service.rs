@@ -2,6 +2,7 @@
 //! second time ends its grant.
 
 use super::doubles::Scripted;
+use super::flowing::{Flowing, Passed};
 use super::hub::Setup;
 use super::run::Clock;
 use serde_json::{Value, json};
@@ -83,6 +84,8 @@ impl Service {
         });
         let answering = service.clone();
         hub.fetch.answer(move |request| answering.answer(request));
+        let flowing = service.clone();
+        hub.fetch.flow(move |request| flowing.flow(request));
         service
     }
 
@@ -167,6 +170,25 @@ impl Service {
             _ => Scripted::json(404, json!({})),
         };
         reply.after(self.delay_millis.get())
+    }
+
+    /// Its API: it says back what it was sent.
+    fn flow(&self, request: &Passed) -> Flowing {
+        let token = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+        if !token.is_some_and(|token| self.takes(token)) {
+            return Flowing::new(401, br#"{"error":"invalid_token"}"#).header("www-authenticate", "Bearer realm=chat");
+        }
+        let headers: BTreeMap<&str, &str> =
+            request.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let body = json!({
+            "method": request.method, "url": request.url, "headers": headers, "body": String::from_utf8_lossy(&request.body),
+        });
+        Flowing::new(200, body.to_string().as_bytes())
+    }
+
+    /// The access tokens that it has given.
+    pub fn access_tokens(&self) -> Vec<String> {
+        self.access.borrow().keys().cloned().collect()
     }
 
     /// Whether an access token is good now.

@@ -1,0 +1,165 @@
+//! Whether a connection may be used: the one decision of leases and of calls through the proxy.
+//!
+//! 1. A resource server uses it for the agent whose token it presents, which was issued for a resource that it serves (RFC 8693 §2.1). An
+//!    agent uses it itself with a token for [`API`].
+//! 2. Policy decides each time, with the agent as principal (docs/requirements.md R53). An unknown connection is asked about like any other
+//!    and refused like a forbidden one, so names cannot be probed (R54).
+//! 3. A permit with `@require` denies, for nothing can meet it.
+//! 4. A use that lasts is decided again while it does: that its token has expired meanwhile does not end it, that a party was stopped does.
+
+use super::provider;
+use crate::cedar::{Action, Circumstance, Target};
+use crate::context::Cx;
+use crate::crypto::sha256;
+use crate::directory::clients;
+use crate::directory::connections;
+use crate::error::{Error, Reason, Refusal, Result};
+use crate::model::event::Facts;
+use crate::model::id::is_slug;
+use crate::model::{AuthMethod, ClientKind, Connection, Status};
+use crate::oauth::Scope;
+use crate::policy::{self, Inquiry};
+use crate::ports::Now;
+use crate::tokens::{self, Accepted};
+use std::rc::Rc;
+
+/// The resource, below the issuer, of agents that use connections themselves.
+pub const API: &str = "connections";
+
+/// What the event of a use has.
+#[derive(Default)]
+pub struct Trail {
+    /// The agent.
+    pub agent: Option<String>,
+    /// Everything else.
+    pub facts: Facts,
+}
+
+/// Who uses a connection.
+#[derive(Clone)]
+pub enum Caller {
+    /// A resource server, for the agent whose token it presents.
+    Server {
+        /// Its `client_id`.
+        id: String,
+        /// How it has authenticated.
+        method: AuthMethod,
+    },
+    /// The agent itself.
+    Agent,
+}
+
+/// A call through the proxy, as policy sees it.
+#[derive(Clone)]
+pub struct CallLine {
+    /// The method.
+    pub method: String,
+    /// What follows the base URL, without the query.
+    pub path: String,
+}
+
+/// The use of a connection.
+#[derive(Clone)]
+pub struct Use {
+    /// The connection that the path names.
+    pub connection: String,
+    /// The token of the agent.
+    pub token: String,
+    /// The caller.
+    pub caller: Caller,
+    /// The tool that it is for.
+    pub tool: Option<String>,
+    /// The call that it is for, where it is one through the proxy.
+    pub call: Option<CallLine>,
+    /// When it began: the token has to hold then.
+    pub began: Now,
+}
+
+impl Use {
+    /// The agent's token and the connection, if no party has been stopped and policy lets the agent use the connection here and now.
+    pub async fn permitted(&self, cx: &Cx<'_>, trail: &mut Trail) -> Result<(Accepted, Rc<Connection>)> {
+        if is_slug(&self.connection) {
+            trail.facts.connection = Some(self.connection.clone());
+        }
+        let accepted = match &self.caller {
+            Caller::Server { id, .. } => {
+                let server = clients::load(cx, id).await?.filter(|server| server.is_live(cx.now));
+                let server = server.ok_or(Reason::ClientNotActive)?;
+                if server.metadata.kind != ClientKind::ResourceServer {
+                    return Err(Reason::NotAResourceServer.into());
+                }
+                let verified =
+                    tokens::verify_begun(cx, &self.token, self.began, |aud| tokens::serves(cx, &server, aud));
+                verified.await.map_err(|rejection| rejection.refuse(Reason::InvalidSubjectToken))?
+            }
+            Caller::Agent => {
+                let api = [&cx.issuer(), "/", API].concat();
+                let verified = tokens::verify_begun(cx, &self.token, self.began, |aud| aud == api);
+                verified.await.map_err(|rejection| rejection.refuse(Reason::InvalidToken))?
+            }
+        };
+        describe(&accepted, trail);
+        let connection = self.decide(cx, &accepted, &mut trail.facts).await?;
+        Ok((accepted, connection))
+    }
+
+    /// The connection, if it is there and policy lets the agent use it here and now.
+    async fn decide(&self, cx: &Cx<'_>, accepted: &Accepted, facts: &mut Facts) -> Result<Rc<Connection>> {
+        let found = connections::load(cx, &self.connection).await?;
+        let connection = found.filter(|connection| connection.status == Status::Active);
+        let claims = &accepted.claims;
+        let (auth_method, resource_server, dpop) = match &self.caller {
+            Caller::Server { id, method } => (*method, Some(id.clone()), false),
+            Caller::Agent => (accepted.client.metadata.token_endpoint_auth_method, None, claims.cnf.is_some()),
+        };
+        let host = connection.as_ref().filter(|_| self.call.is_some()).and_then(|connection| host(connection));
+        facts.host.clone_from(&host);
+        let circumstance = Circumstance {
+            auth_method: Some(auth_method.as_str().to_owned()),
+            dpop,
+            scopes: Scope::parse(&claims.scope).unwrap_or_default().to_vec(),
+            tool: self.tool.clone(),
+            resource_server,
+            method: self.call.as_ref().map(|call| call.method.clone()),
+            host,
+            path: self.call.as_ref().map(|call| call.path.clone()),
+            chain: facts.chain.clone(),
+            chain_tags: policy::shared_tags(cx, &claims.client_id, &claims.sub, &facts.chain).await?,
+            subject: accepted.user.as_deref().map(policy::subject),
+            ..policy::circumstance(cx)
+        };
+        let kind = connection.as_ref().map(|connection| connection.kind.clone()).unwrap_or_default();
+        let targets = [Target::Connection { name: self.connection.clone(), kind }];
+        let inquiry = Inquiry { action: Action::Lease, targets: &targets, circumstance: &circumstance };
+        let verdicts = policy::ask(cx, &accepted.client, inquiry, facts).await?;
+        let detail = match (verdicts.first(), connection) {
+            (Some(verdict), Some(connection)) if verdict.allow && verdict.require.is_empty() => return Ok(connection),
+            (_, None) => Some("there is no such connection, or it is stopped".to_owned()),
+            (Some(verdict), _) if verdict.allow => Some(format!("policy requires: {}", verdict.require.join(", "))),
+            _ => None,
+        };
+        Err(Error::Refused(Refusal {
+            reason: Reason::LeaseDenied,
+            detail,
+            decision: facts.decision.clone(),
+            scope: None,
+            retry_after: None,
+            connect_url: None,
+        }))
+    }
+}
+
+/// The host that calls through a connection go to.
+fn host(connection: &Connection) -> Option<String> {
+    let inject = provider::find(&connection.kind)?.inject?;
+    inject(&connection.settings.config).ok()?.host()
+}
+
+fn describe(accepted: &Accepted, trail: &mut Trail) {
+    let claims = &accepted.claims;
+    trail.agent = Some(claims.client_id.clone());
+    trail.facts.subject = Some(claims.sub.clone());
+    trail.facts.chain = claims.actors().into_iter().map(str::to_owned).collect();
+    trail.facts.resource = Some(claims.aud.clone());
+    trail.facts.jti_hash = Some(sha256(&claims.jti).to_text());
+}

@@ -1,0 +1,197 @@
+//! A call through the proxy, until the head of the service's answer is there.
+//!
+//! 1. Order: the line of the call, the decision, the allow-list, the credential, the event, the call. Nothing leaves before the event.
+//! 2. A wait for the credential or for the service is followed, or accompanied, by another decision.
+//! 3. Once the call has left, a refusal is a `proxy.called`; before, a `proxy.refused`.
+
+use super::inject::Injected;
+use super::scrub::Scrubber;
+use super::stream::{MAX_BYTES, Proxied, Started, injection, interval_millis};
+use super::{headers, rules};
+use crate::audit;
+use crate::context::Cx;
+use crate::error::{Error, Fault, Reason, Result};
+use crate::model::EventType;
+use crate::model::id::is_slug;
+use crate::outbound::{self, Failure, Passed};
+use crate::ports::{FetchError, Opened, Payload};
+use crate::vault::lease::{self, Granted};
+use crate::vault::permit::{Trail, Use};
+use futures_util::future::{Either, select};
+use futures_util::stream::StreamExt;
+use serde_json::Value;
+use std::cell::Cell;
+use std::rc::Rc;
+
+/// A call that is to go through a connection.
+pub struct Request<'a> {
+    /// Who calls what. The path of its `call` is as it was sent.
+    pub wanted: Use,
+    /// The query, as it was sent.
+    pub query: &'a str,
+    /// The headers: names in lower case, and values.
+    pub headers: &'a [(String, String)],
+    /// The label of the account; empty for the one without.
+    pub account: &'a str,
+    /// The body.
+    pub payload: Payload,
+}
+
+/// Makes a call, and answers once the head of the service's answer is there. A refusal is one event.
+pub async fn call(cx: &Cx<'_>, request: Request<'_>, mut trail: Trail) -> Result<Proxied> {
+    // A caller that has gone leaves an event all the same.
+    let _held = cx.world.lifetime.hold();
+    let mut started = None;
+    match run(cx, request, &mut trail, &mut started).await {
+        Err(Error::Refused(refusal)) => {
+            let event = match started {
+                Some(Started { mut event, sent, millis }) => {
+                    (event.id, event.kind) = (cx.new_id(), EventType::ProxyCalled);
+                    (event.facts.bytes_sent, event.facts.millis) = (Some(sent.get()), Some(millis));
+                    event.facts.reason = Some(refusal.reason.as_str().to_owned());
+                    event.facts.detail.clone_from(&refusal.detail);
+                    event
+                }
+                None => {
+                    trail.facts.reason = Some(refusal.reason.as_str().to_owned());
+                    trail.facts.detail.clone_from(&refusal.detail);
+                    audit::event(cx, EventType::ProxyRefused, trail.agent.as_deref(), trail.facts)
+                }
+            };
+            audit::record(cx, &event).await?;
+            Err(Error::Refused(refusal))
+        }
+        outcome => outcome,
+    }
+}
+
+async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut Option<Started>) -> Result<Proxied> {
+    let Request { mut wanted, query, headers: sent, account: label, payload } = request;
+    let own = Scrubber::new([wanted.token.as_str()]);
+    let line = wanted.call.as_mut().ok_or(Fault::Broken("a call through the proxy has no line"))?;
+    trail.facts.method = Some(line.method.clone());
+    let malformed = |why: &str| Reason::MalformedCall.because(why);
+    line.path = rules::normal_path(&line.path).ok_or_else(|| malformed("its path can be read in several ways"))?;
+    let (method, path) = (line.method.clone(), line.path.clone());
+    trail.facts.path = Some(path.clone());
+    if headers::asks_to_upgrade(sent) {
+        return Err(Reason::UpgradeRefused.into());
+    }
+    if own.finds(&path) || own.finds(query) {
+        return Err(malformed("the caller's own token stands in its path or its query"));
+    }
+    if !label.is_empty() && !is_slug(label) {
+        return Err(malformed("`Writ-Account` is no label"));
+    }
+
+    let (accepted, connection) = wanted.permitted(cx, trail).await?;
+    let injection = injection(&connection)?;
+    let query = rules::sound_query(query, injection.proxy.query.as_deref())
+        .ok_or_else(|| malformed("its query can be read in several ways"))?;
+    if !injection.allow.allows(&method, &path, &query) {
+        return Err(Reason::CallNotAllowed.into());
+    }
+    let mut passed = headers::of_request(sent, &injection, &own).ok_or_else(|| malformed("it has too many headers"))?;
+    let Granted { token, account, .. } = lease::obtain(cx, (&accepted, &connection), None, label).await?;
+    if let Some(fresh) = cx.refreshed_after_wait().await? {
+        wanted.permitted(&fresh, trail).await?;
+    }
+    // A fixed credential has members of its own, whatever they are called.
+    let members = token.members();
+    let member = |name: &str| members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let single = member("api_key").or_else(|| member("value")).unwrap_or_else(|| token.access_token.expose().as_str());
+    let filling = match (member("username"), member("password")) {
+        (Some(username), password) => vec![("username", username), ("password", password.unwrap_or_default())],
+        _ => vec![("token", single)],
+    };
+    let Injected { url, headers: own_headers, secrets } = injection.fill((&path, &query), &filling)?;
+    passed.extend(own_headers);
+    passed.push(("accept-encoding".to_owned(), "identity".to_owned()));
+    if !passed.iter().any(|(name, _)| name == "user-agent") {
+        passed.push(("user-agent".to_owned(), "writ".to_owned()));
+    }
+
+    let event = audit::event(cx, EventType::ProxyStarted, trail.agent.as_deref(), trail.facts.clone());
+    audit::record(cx, &event).await?;
+    let (bytes_sent, overrun) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+    let payload = counted(payload, own, bytes_sent.clone(), overrun.clone());
+    let started = started.insert(Started { event, sent: bytes_sent, millis: 0 });
+    let mut proxied = Proxied::new(cx, wanted, query, account);
+    let opening = outbound::open(cx, Passed { method: method.clone(), url: url.clone(), headers: passed, payload });
+    let opened = wait(cx, &proxied, opening, &mut started.millis).await?;
+    let Opened { status, headers: answered, chunks } = opened.map_err(|failure| match failure {
+        _ if overrun.get() => Reason::BodyTooLarge.because("more than the proxy passes on"),
+        Failure::Timeout => Reason::ProviderTimeout.into(),
+        Failure::NotAdmitted => Reason::ProviderFailed.because("its URL may not be called"),
+        Failure::Unreachable => Reason::ProviderFailed.because("it is unreachable"),
+        Failure::TooLarge => Reason::ProviderFailed.because("its answer is too large"),
+        Failure::Redirects => Reason::ProviderFailed.because("it redirects"),
+    })?;
+
+    started.event.facts.status = Some(status);
+    let failed = |why: &str| Reason::ProviderFailed.because(why);
+    if !(200..=599).contains(&status) {
+        return Err(failed("its status is none of an answer"));
+    }
+    if headers::is_encoded(&answered) {
+        return Err(failed("its answer is in an encoding that was not asked for"));
+    }
+    let length = headers::length(&answered);
+    if length.is_some_and(|length| length > MAX_BYTES) && method != "HEAD" {
+        return Err(failed("its answer is too large"));
+    }
+    let scrubber = Scrubber::new(secrets.iter().map(|secret| secret.expose().as_str()));
+    let mut shown = headers::of_answer(&answered, &scrubber).ok_or_else(|| failed("it has too many headers"))?;
+    if (300..=399).contains(&status) && answered.iter().any(|(name, _)| name == "location") {
+        let prefix = ["/t/", &*cx.tenant.id, "/connections/", &*connection.name, "/proxy"].concat();
+        let to = headers::location(&answered, (&url, &injection.proxy.base_url), &prefix);
+        let to = to.ok_or_else(|| failed("it redirects to where the connection does not lead"))?;
+        shown.push(("location".to_owned(), scrubber.text(&to)));
+    }
+    let has_body = method != "HEAD" && !matches!(status, 204 | 205 | 304);
+    proxied.answered(started, (status, shown, length), has_body.then_some((chunks, scrubber)));
+    Ok(proxied)
+}
+
+/// Waits for an answer, and decides again meanwhile.
+async fn wait<T>(cx: &Cx<'_>, proxied: &Proxied, answer: impl Future<Output = T>, millis: &mut u64) -> Result<T> {
+    let mut answer = Box::pin(answer);
+    let interval = interval_millis(cx.config);
+    loop {
+        match select(answer, Box::pin(cx.sleep(interval))).await {
+            Either::Left((answer, _)) => return Ok(answer),
+            Either::Right(((), pending)) => {
+                answer = pending;
+                *millis = millis.saturating_add(interval);
+                proxied.check(&cx.refreshed().await?).await?;
+            }
+        }
+    }
+}
+
+/// The same body, counted and cut at [`MAX_BYTES`], without the caller's token.
+fn counted(payload: Payload, own: Scrubber, sent: Rc<Cell<u64>>, overrun: Rc<Cell<bool>>) -> Payload {
+    let mut own = own;
+    match payload {
+        Payload::Empty => Payload::Empty,
+        Payload::Bytes(bytes) => {
+            let mut bytes = own.push(bytes);
+            bytes.extend(own.finish());
+            sent.set(bytes.len() as u64);
+            Payload::Bytes(bytes)
+        }
+        Payload::Chunks(chunks, length) => {
+            let ended = chunks.map(Some).chain(futures_util::stream::iter([None]));
+            let passed = ended.map(move |chunk| match chunk {
+                Some(Ok(bytes)) => {
+                    sent.set(sent.get().saturating_add(bytes.len() as u64));
+                    overrun.set(sent.get() > MAX_BYTES);
+                    if overrun.get() { Err(FetchError::TooLarge) } else { Ok(own.push(bytes)) }
+                }
+                Some(Err(error)) => Err(error),
+                None => Ok(own.finish()),
+            });
+            Payload::Chunks(Box::pin(passed), length)
+        }
+    }
+}
