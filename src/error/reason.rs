@@ -288,15 +288,15 @@ reasons! {
     /// The requested scope is more than the connection may give.
     LeaseScope => 400 "invalid_scope" "`scope` names what the connection does not offer; leave it out for all that it offers" ["RFC 6749 §5.2"];
     /// The credential of the connection is used through the proxy alone.
-    LeaseNotOffered => 403 "access_denied" "this connection hands nothing out: send the call through its proxy, or let an administrator set `may_be_leased`" ["docs/requirements.md R331"];
+    LeaseNotOffered => 403 "access_denied" "this connection hands nothing out: send the call through its proxy, or let an administrator set `may_be_leased`" ["docs/requirements.md R235"];
     /// The allow-list of the connection does not have the call.
-    CallNotAllowed => 403 "access_denied" "the connection does not allow this method, path or query: an administrator can add it to `allow`" ["docs/requirements.md R302"];
+    CallNotAllowed => 403 "access_denied" "the connection does not allow this method, path or query: an administrator can add it to `allow`" ["docs/requirements.md R226"];
     /// A call through the proxy that services could read in several ways, or that has the caller's own token in its line.
-    MalformedCall => 400 "invalid_request" "this call cannot be passed on: its path, query or headers are malformed, too long, or hold what only Writ may send" ["docs/requirements.md R303"];
+    MalformedCall => 400 "invalid_request" "this call cannot be passed on: its path, query or headers are malformed, too long, or hold what only Writ may send" ["docs/requirements.md R227"];
     /// A call through the proxy that wants another protocol.
-    UpgradeRefused => 400 "invalid_request" "`Upgrade` is not passed on: use requests, or server-sent events" ["docs/requirements.md R307"];
+    UpgradeRefused => 400 "invalid_request" "`Upgrade` is not passed on: use requests, or server-sent events" ["docs/requirements.md R231"];
     /// A resource server calls through the proxy without the agent's token.
-    MissingAgentToken => 400 "invalid_request" "send the agent's token in the header `Writ-Subject-Token`" ["docs/requirements.md R300"];
+    MissingAgentToken => 400 "invalid_request" "send the agent's token in the header `Writ-Subject-Token`" ["docs/requirements.md R224"];
     /// The user, or the tenant, has no account connected that can be used.
     ConnectionNeeded => 400 "interaction_required" "no account is connected that can be used: let the user open `connect_url`, then send the request again" ["OpenID Connect Core §3.1.2.6"];
     /// The tenant has no account connected that can be used.

@@ -8,7 +8,7 @@
 //! 2. The ciphertext lies in KV under a name that is never reused; D1 has the pointer and the wrapped data key. KV is
 //!    written first, so a pointer never leads nowhere for good; erasing the row makes the ciphertext unreadable (R61, R62).
 //! 3. A lease needs a token for the resource server that asks, and a permit of policy, each time (`lease`, R52, R53).
-//!    The proxy uses it for one call instead, so that nobody has it (`proxy`, R300); the decision is the same (`permit`).
+//!    The proxy uses it for one call instead, so that nobody has it (`proxy`, R224); the decision is the same (`permit`).
 //! 4. Of all leases in all isolates one talks to the provider (`downstream`, R57).
 //! 5. Every call to another service goes through [`crate::outbound`] (R109).
 //! 6. An agent's token never goes to a provider, and a provider's token is never accepted here (R55).

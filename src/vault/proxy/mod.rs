@@ -1,11 +1,11 @@
 //! The injecting proxy: a call to a service in which the credential of a connection takes the place of the caller's.
 //!
 //! 1. The decision is that of a lease (`permit`), with method, host and path; then the allow-list of the connection (`rules`). Nothing has been
-//!    sent before (docs/requirements.md R301, R302).
-//! 2. The caller's token never leaves: not in a header, the path, the query or the body. The credential never comes back (`scrub`, R304, R305).
-//! 3. No redirect is followed (R306). Bodies stream both ways, within [`MAX_BYTES`] each and [`MAX_MILLIS`] (R307).
-//! 4. `proxy.started` is durable before the call leaves, `proxy.called` tells how it went (R308; docs/decisions.md).
-//! 5. While the service is waited for and while its answer streams, all of the decision is made again ([`Proxied::check`], R309).
+//!    sent before (docs/requirements.md R225, R226).
+//! 2. The caller's token never leaves: not in a header, the path, the query or the body. The credential never comes back (`scrub`, R228, R229).
+//! 3. No redirect is followed (R230). Bodies stream both ways, within [`MAX_BYTES`] each and [`MAX_MILLIS`] (R231).
+//! 4. `proxy.started` is durable before the call leaves, `proxy.called` tells how it went (R232; docs/decisions.md).
+//! 5. While the service is waited for and while its answer streams, all of the decision is made again ([`Proxied::check`], R233).
 
 mod call;
 pub mod headers;

@@ -1,6 +1,6 @@
 //! The allow-list of a connection: which calls may go through it.
 //!
-//! 1. What is not listed is denied; a connection without a list allows nothing (docs/requirements.md R302).
+//! 1. What is not listed is denied; a connection without a list allows nothing (docs/requirements.md R226).
 //! 2. A path is brought into its normal form first (RFC 3986 §6.2.2), and what is matched is what is sent. A path that a service could read in
 //!    another way is refused: dot segments, empty segments, encoded slashes, backslashes, control characters, in one encoding or two.
 //! 3. `*` is one segment, `**` at the end the rest, of one segment at least. A rule for `GET` allows `HEAD`.

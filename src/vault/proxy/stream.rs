@@ -2,7 +2,7 @@
 //!
 //! 1. The host asks for one piece after another and says what time it is. A piece that is waited for comes with the next question.
 //! 2. Within the freshness bound and a second after a party was stopped nothing leaves any more: the stream is cut, and the caller sees that it
-//!    was (docs/requirements.md R309). Where this cannot be checked, it is cut, too.
+//!    was (docs/requirements.md R233). Where this cannot be checked, it is cut, too.
 //! 3. However it ends, one event tells.
 
 use super::inject::Injection;
