@@ -126,8 +126,9 @@ def caller(writ, accounts, outbound, api):
     permit = f'permit(principal == Client::"{client.client_id}", action == Action::"lease", resource == Connection::"{name}");'
     writ.policy(f"{name}-lease", permit)
     caller = Caller(writ, client, name)
-    eventually(lambda: caller.http.get(f"{caller.url}/echo").is_success)
-    return caller
+    with caller.http:
+        eventually(lambda: caller.http.get(f"{caller.url}/echo").is_success)
+        yield caller
 
 
 @pytest.mark.split
@@ -154,25 +155,24 @@ def test_an_event_stream_is_live_and_a_stop_cuts_it(writ, caller, api):
     seen, began = [], time.monotonic()
     with caller.http.stream("GET", f"{caller.url}/events") as answer:
         assert answer.status_code == 200 and answer.headers["content-type"] == "text/event-stream"
-        with pytest.raises(httpx.TransportError):
-            for line in answer.iter_lines():
-                if line:
-                    seen.append((time.monotonic() - began, line))
-                if len(seen) == 10:
-                    assert seen[0][0] < 5, "the first event came while the second was not yet there"
-                    stopped = time.monotonic()
-                    writ.admin("POST", f"clients/{caller.client.client_id}/suspend", 200)
-                    seen.append((stopped - began, "stopped"))
+        # workerd ends what is cut as if it were whole: the event tells.
+        for line in answer.iter_lines():
+            if line:
+                seen.append((time.monotonic() - began, line))
+            if len(seen) == 10:
+                assert seen[0][0] < 0.9, "the first event came before the last of them was sent"
+                stopped = time.monotonic()
+                writ.admin("POST", f"clients/{caller.client.client_id}/suspend", 200)
     took = time.monotonic() - stopped
     assert took < 5 + 2.5, f"cut after {took:.1f} s"
-    assert all("ya29." not in line for _, line in seen)
+    assert 10 <= len(seen) < 100 and all("ya29." not in line for _, line in seen)
     assert api.broken.wait(10), "the service hears of it"
     called = writ.event(client=caller.client.client_id, type="proxy.called", path="/events")
     assert called["reason"] == "InvalidToken" and called["status"] == 200
 
 
 def test_large_bodies_pass_in_both_directions(writ, caller):
-    answer = caller.http.get(f"{caller.url}/big")
+    answer = caller.http.get(f"{caller.url}/big", headers={"Accept-Encoding": "identity"})
     assert (answer.status_code, len(answer.content)) == (200, BIG)
     assert int(answer.headers["content-length"]) == BIG
     body = os.urandom(BIG)

@@ -77,6 +77,9 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
     if headers::asks_to_upgrade(sent) {
         return Err(Reason::UpgradeRefused.into());
     }
+    if matches!(&*method, "GET" | "HEAD") && !matches!(payload, Payload::Empty) {
+        return Err(malformed("`GET` and `HEAD` have no body here"));
+    }
     if own.finds(&path) || own.finds(query) {
         return Err(malformed("the caller's own token stands in its path or its query"));
     }

@@ -2,6 +2,7 @@
 //!
 //! 1. The caller is an agent with a token for `{issuer}/connections` (RFC 6750, RFC 9449), whose scope is [`SCOPE`]; or a resource server that
 //!    authenticates by `Basic` and sends the agent's token in `Writ-Subject-Token`.
+//!    `Writ-Tool` counts from a resource server alone, as at a lease.
 //! 2. What follows `proxy` is passed on as it was sent, or not at all.
 
 use crate::authn::client::Unproved;
@@ -26,7 +27,8 @@ pub async fn any(call: Call<'_>) -> Result<Response> {
     let (caller, token) = if server { of_server(call, &mut trail).await? } else { of_agent(call).await? };
     let headers = request.passage.as_ref().map(|passage| passage.headers.as_slice()).unwrap_or_default();
     let header = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
-    let tool = header("writ-tool").filter(|tool| is_tool(tool)).map(str::to_owned);
+    // What the tool is, a resource server says: of itself an agent could say anything.
+    let tool = header("writ-tool").filter(|tool| server && is_tool(tool)).map(str::to_owned);
     trail.facts.tool.clone_from(&tool);
     // `/t/{tenant}/connections/{name}/proxy/` and the rest.
     let path = request.path.splitn(7, '/').nth(6).unwrap_or_default();
