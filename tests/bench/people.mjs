@@ -153,10 +153,10 @@ export async function crowd({ running }, users) {
   let registered = 0;
   let refused = 0;
   const agent = new Agent({ keepAlive: false });
-  const body = JSON.stringify({ client_name: "Notes app", redirect_uris: [CALLBACK], token_endpoint_auth_method: "none" });
+  const metadata = JSON.stringify({ client_name: "Notes app", redirect_uris: [CALLBACK], token_endpoint_auth_method: "none" });
   const register = () => {
     const headers = { "content-type": "application/json", "cf-connecting-ip": `198.51.100.${1 + (registered % 250)}` };
-    return ask(agent, `${running.issuer}/register`, { method: "POST", headers, body });
+    return ask(agent, `${running.issuer}/register`, { method: "POST", headers, body: metadata });
   };
   const timer = setInterval(async () => {
     // Now and then a connection is dropped (docs/open.md): the client comes again.
