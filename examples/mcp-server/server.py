@@ -7,6 +7,7 @@ here calls Writ but for its key set.
 import json
 import os
 from itertools import count
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvicorn
@@ -18,11 +19,18 @@ from fastmcp.server.dependencies import get_access_token
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
 
-ISSUER = os.environ.get("WRIT_ISSUER", "http://localhost:8787/t/main")
+DEV = Path(os.environ.get("WRIT_STATE") or Path(__file__).parent / "../../.writ") / "dev.json"
+
+
+def issuer_of_dev() -> str:
+    """The issuer of a running `scripts/dev`; where none runs, the one that it has by default."""
+    return json.loads(DEV.read_text())["issuer"] if DEV.exists() else "http://localhost:8787/t/main"
+
+
+ISSUER = os.environ.get("WRIT_ISSUER") or issuer_of_dev()
 RESOURCE = os.environ.get("RESOURCE", "http://localhost:8010/mcp")
 READ, WRITE, DELETE = "notes:read", "notes:write", "notes:delete"
 SCOPES = {"list_notes": [READ], "add_note": [READ, WRITE], "delete_note": [READ, DELETE]}
-
 
 
 class Verifier(JWTVerifier):
@@ -116,5 +124,5 @@ def needed_by(body: bytes) -> set[str]:
 app = mcp.http_app(path=url.path, stateless_http=True, json_response=True, middleware=[Middleware(StepUp)])
 
 if __name__ == "__main__":
-    print(f"Notes at {RESOURCE}", flush=True)
+    print(f"Notes at {RESOURCE}, for tokens of {ISSUER}", flush=True)
     uvicorn.run(app, host="localhost", port=int(os.environ.get("PORT", url.port or 8010)), log_level="warning")

@@ -1,5 +1,8 @@
 // The same in TypeScript: an MCP server that Writ protects, with a list of notes for each user and a scope for each tool.
 
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 import { McpServer } from "@modelcontextprotocol/sdk/server/mcp.js";
 import { StreamableHTTPServerTransport } from "@modelcontextprotocol/sdk/server/streamableHttp.js";
 import { InvalidTokenError } from "@modelcontextprotocol/sdk/server/auth/errors.js";
@@ -8,7 +11,14 @@ import express, { type RequestHandler } from "express";
 import { createRemoteJWKSet, errors, jwtVerify } from "jose";
 import { z } from "zod";
 
-const issuer = process.env.WRIT_ISSUER ?? "http://localhost:8787/t/main";
+const dev = join(process.env.WRIT_STATE || fileURLToPath(new URL("../../.writ", import.meta.url)), "dev.json");
+
+/** The issuer of a running `scripts/dev`; where none runs, the one that it has by default. */
+function issuerOfDev(): string {
+  return existsSync(dev) ? JSON.parse(readFileSync(dev, "utf8")).issuer : "http://localhost:8787/t/main";
+}
+
+const issuer = process.env.WRIT_ISSUER || issuerOfDev();
 const resource = process.env.RESOURCE ?? "http://localhost:8010/mcp";
 const [read, write, del] = ["notes:read", "notes:write", "notes:delete"];
 const scopes = new Map([["list_notes", [read]], ["add_note", [read, write]], ["delete_note", [read, del]]]);
@@ -71,4 +81,4 @@ app.all(pathname, bearer([read]), express.json(), stepUp, async (req, res) => {
   await server.connect(transport);
   await transport.handleRequest(req, res, req.body);
 });
-app.listen(Number(process.env.PORT ?? port), "localhost", () => console.log(`Notes at ${resource}`));
+app.listen(Number(process.env.PORT ?? port), "localhost", () => console.log(`Notes at ${resource}, for tokens of ${issuer}`));

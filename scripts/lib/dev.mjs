@@ -108,7 +108,22 @@ A token for ${agent.name}:
     -u '${agent.client_id}:${agent.client_secret}' \\
     -d grant_type=client_credentials -d resource=${resources[0]} -d scope=${agent.scope}
 
-Ctrl-C stops it.`;
+${notes(resources[1])}Ctrl-C stops it.`;
+}
+
+/** How a person's client is tried, where the example is: a package has none. */
+function notes(resource) {
+  if (!existsSync(join(root, "examples/mcp-server/server.py"))) return "";
+  const where = state === join(root, ".writ") ? "" : `WRIT_STATE='${state}' `;
+  return `An MCP server for people, in a second terminal, in ${root}:
+
+  scripts/setup python && ${where}.venv/bin/python examples/mcp-server/server.py
+
+and a client of it, in a third:
+
+  npx mcp-remote ${resource}
+
+`;
 }
 
 main().then(() => process.exit(0), (error) => {

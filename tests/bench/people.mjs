@@ -5,6 +5,7 @@
 import { createHash, randomBytes } from "node:crypto";
 import { Agent, request as send } from "node:http";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { build as bundle } from "esbuild";
 import { root } from "../../scripts/lib/miniflare.mjs";
 import { cpuMillis } from "./load.mjs";
@@ -150,13 +151,15 @@ export async function crowd({ running }, users) {
        SELECT 'main', i || '_' || k, i || '_' || k, 'client_' || k, 'user_' || i, '${body}', 0, 99999999999 FROM n, m`,
   ].map((sql) => database.prepare(sql).bind(users)));
   await database.prepare(`UPDATE tenants SET settings = json_set(settings, '$.registration', json('{"dynamic":"open"}')), epoch = epoch + 1`).run();
+  // Until every isolate knows that clients may register themselves.
+  await sleep(6_000);
   let registered = 0;
   let refused = 0;
   const agent = new Agent({ keepAlive: false });
-  const body = JSON.stringify({ client_name: "Notes app", redirect_uris: [CALLBACK], token_endpoint_auth_method: "none" });
+  const metadata = JSON.stringify({ client_name: "Notes app", redirect_uris: [CALLBACK], token_endpoint_auth_method: "none" });
   const register = () => {
     const headers = { "content-type": "application/json", "cf-connecting-ip": `198.51.100.${1 + (registered % 250)}` };
-    return ask(agent, `${running.issuer}/register`, { method: "POST", headers, body });
+    return ask(agent, `${running.issuer}/register`, { method: "POST", headers, body: metadata });
   };
   const timer = setInterval(async () => {
     // Now and then a connection is dropped (docs/open.md): the client comes again.

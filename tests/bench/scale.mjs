@@ -39,7 +39,7 @@ export async function addIdentities(running, places) {
   const database = await running.database();
   await database.prepare(`WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1),
       used(place) AS (SELECT coalesce(max(place), -1) FROM identities WHERE tenant = 'main')
-    INSERT INTO identities SELECT 'main', 'bench_' || (place + i), place + i, 'bench_' || (place + i), 'bench_' || (place + i), 'client_credentials',
+    INSERT INTO identities (tenant, id, place, client, subject, registered_by, status, revoked_before, created_at, updated_at) SELECT 'main', 'bench_' || (place + i), place + i, 'bench_' || (place + i), 'bench_' || (place + i), 'client_credentials',
       CASE WHEN i % 100 = 0 THEN 'retired' ELSE 'active' END, 0, 0, 0 FROM n JOIN used`).bind(places).run();
 }
 
