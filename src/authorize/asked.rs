@@ -157,8 +157,8 @@ fn parameters(client: &Client, request: &Request) -> Result<String> {
     challenge.map(str::to_owned).ok_or_else(|| Reason::MissingChallenge.into())
 }
 
-/// The resource with the scope that can be asked for, whether the request names any of it, and the scope about the person. Scopes that the
-/// resource does not have, or the client may not, are left out: clients ask for what they know of.
+/// The resource with the scope that can be asked for, whether the request names any of it, and the scope about the person. Of several scopes those
+/// that the resource does not have, or the client may not, are left out; if none is left, the request is refused (RFC 6749 §4.1.2.1).
 async fn target(cx: &Cx<'_>, client: &Client, request: &Request) -> Result<(Target, bool, Scope)> {
     let sent = request
         .get("scope")
@@ -178,15 +178,9 @@ async fn target(cx: &Cx<'_>, client: &Client, request: &Request) -> Result<(Targ
     let requested =
         |scope| Requested { resource: resource.clone(), scope, ceilings: vec![], authorization_server: None };
     let mut facts = Facts::default();
-    if !named.is_empty() {
-        match tokens::target(cx, client, &requested(Some(&named)), &mut facts).await {
-            Ok(target) => return Ok((target, true, identity)),
-            Err(Error::Refused(refusal)) if refusal.reason == Reason::UnknownScope => {}
-            Err(error) => return Err(error),
-        }
-    }
-    let target = tokens::target(cx, client, &requested(None), &mut facts).await?;
-    Ok((target, false, identity))
+    let scope = Some(&*named).filter(|named| !named.is_empty());
+    let target = tokens::target(cx, client, &requested(scope), &mut facts).await?;
+    Ok((target, scope.is_some(), identity))
 }
 
 /// The authorization details of the request, for that resource (RFC 9396 §5).

@@ -46,6 +46,8 @@ pub struct Line {
     pub lacks_sign_in: bool,
     /// Whether the person has allowed it before.
     pub is_held: bool,
+    /// When that ends, in seconds since the epoch; nothing: when it is taken back.
+    pub until: Option<i64>,
     /// Whether it is ticked at first.
     pub is_ticked: bool,
 }
@@ -56,6 +58,8 @@ pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Co
     policy::count_sign_in(cx, &mut verdicts, Some(person.session.auth_time));
     let forbids = verdicts_of_consent(cx, asked, person).await?;
     let held = consent.map(|consent| consent.scope(cx.now.seconds())).unwrap_or_default();
+    let allowed = |scope: &str| consent?.lines.iter().find(|line| line.scope == scope);
+    let until = |scope: &str| allowed(scope)?.until;
     // What alone is missing is what the client needs now.
     let missing = asked.target.scope.iter().filter(|scope| !held.contains(scope)).count();
     let is_the_difference = !held.is_empty() && missing == 1;
@@ -69,6 +73,7 @@ pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Co
             possible: Possible::Yes,
             lacks_sign_in: false,
             is_held: held.contains(scope),
+            until: until(scope),
             is_ticked: true,
         });
     }
@@ -88,6 +93,7 @@ pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Co
             possible,
             lacks_sign_in: possible == Possible::AsksAgain && policy::lacks_sign_in(verdict),
             is_held: held.contains(scope),
+            until: until(scope),
             is_ticked: possible == Possible::Yes && is_least,
         });
     }

@@ -22,6 +22,8 @@ pub struct Ask {
     pub consent: Option<Consent>,
     /// The consent that a new one takes the place of: that, or one to a client that has described itself otherwise.
     pub stored: Option<Consent>,
+    /// Whether the person has paused or stopped the client.
+    pub held: Held,
 }
 
 /// The outcome of a request.
@@ -85,9 +87,7 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
         };
     }
     // A person who has paused or stopped an agent is asked before it goes on.
-    let identity = identities::load(cx, &ask.asked.client.id, &person.user.id).await?;
-    let is_held = identity.is_some_and(|identity| identity.held != Held::No);
-    if !is_held && ask.consent.is_some() && covers(&ask.lines, &ask.asked, request) {
+    if ask.held == Held::No && ask.consent.is_some() && covers(&ask.lines, &ask.asked, request) {
         return Ok(Outcome::Covered(Box::new(ask)));
     }
     match request.prompts("none") {
@@ -114,7 +114,9 @@ pub async fn ask(cx: &Cx<'_>, asked: Asked, person: &Person) -> Result<Ask> {
     let is_same = |consent: &&Consent| asked.client.is_stored() && consent.document == document(&asked.client);
     let consent = stored.as_ref().filter(is_same).cloned();
     let lines = lines::of(cx, &asked, person, consent.as_ref()).await?;
-    Ok(Ask { asked, lines, consent, stored })
+    let identity = identities::load(cx, &asked.client.id, &person.user.id).await?;
+    let held = identity.map_or(Held::No, |identity| identity.held);
+    Ok(Ask { asked, lines, consent, stored, held })
 }
 
 /// Whether what is asked for needs a sign-in that was made for it (RFC 9470 §4).

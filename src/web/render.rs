@@ -5,7 +5,7 @@
 //! 2. A log line tells the reason; it never holds a value that was sent.
 
 use super::Response;
-use super::pages::{self, Language};
+use super::pages::{self, Language, Next};
 use crate::context::Cx;
 use crate::error::{Error, Reason, Refusal, Wire};
 use crate::policy::STEP_UP_SECONDS;
@@ -21,20 +21,25 @@ pub enum Style {
     /// `application/problem+json`, with detail.
     Problem,
     /// A page for people.
-    Page(Language),
+    Page {
+        /// Its language.
+        language: Language,
+        /// What a person can do.
+        next: Next<'static>,
+    },
 }
 
 /// Renders an error.
 pub fn error(error: &Error, style: Style, issuer: Option<&str>) -> Response {
-    if let Style::Page(language) = style {
-        return pages::error(error, language);
+    if let Style::Page { language, next } = style {
+        return pages::error(error, language, next);
     }
     let (wire, refusal) = match error {
         Error::Refused(refusal) => (refusal.reason.wire(), Some(refusal)),
         Error::Fault(fault) => (fault.wire(), None),
     };
     let response = match style {
-        Style::OAuth | Style::Page(_) => Response::json(wire.status, &oauth(&wire, refusal)),
+        Style::OAuth | Style::Page { .. } => Response::json(wire.status, &oauth(&wire, refusal)),
         Style::Problem => {
             Response::json(wire.status, &problem(&wire, refusal)).with("content-type", "application/problem+json")
         }

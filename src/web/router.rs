@@ -4,6 +4,7 @@
 //! 1. Rows of one path stand together, and the first path that fits is the one.
 //! 2. Administrators alone learn what is below the admin API, also that a path is not there (see [`Route::endpoint`]).
 
+use super::pages::Next;
 use super::render::Style;
 use super::routes::ROUTES;
 use super::schema::Object;
@@ -120,10 +121,16 @@ impl Route {
     /// The form of errors at this path.
     pub fn style(&self, request: &Request) -> Style {
         match self.guard() {
-            Endpoint::Page(_) => Style::Page(pages::language(request)),
+            Endpoint::Page(_) => Style::Page { language: pages::language(request), next: self.next() },
             Endpoint::Admin(_) => Style::Problem,
             _ => Style::OAuth,
         }
+    }
+
+    /// What a person can do after an error at this path: to the authorization endpoint an application has led.
+    fn next(&self) -> Next<'static> {
+        let leads_back = self.rows.first().is_some_and(|row| row.path.starts_with("/t/{tenant}/authorize"));
+        if leads_back { Next::Application } else { Next::Nothing }
     }
 
     /// An endpoint of the path: all of them have the same guard.

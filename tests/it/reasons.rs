@@ -440,8 +440,9 @@ fn every_reason_is_provoked_by_a_request_and_reaches_the_wire_as_its_table_says(
     }
 }
 
-/// A text as a page has it: escaped, and what stands between backticks as code.
-fn on_a_page(text: &str) -> String {
+/// A text as a page has it: a sentence, escaped, and what stands between backticks as code.
+pub fn on_a_page(text: &str) -> String {
+    let text = format!("{}{}.", text[..1].to_uppercase(), &text[1..]);
     let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;");
     let parts = escaped.split('`').enumerate();
     parts.map(|(n, part)| if n % 2 == 1 { format!("<code>{part}</code>") } else { part.to_owned() }).collect()

@@ -2,7 +2,8 @@
 //! ends their sessions.
 
 use super::cookies::{self, forget, keep, kept};
-use super::{layout, paths};
+use super::layout::{self, Next};
+use super::paths;
 use crate::authn::people::oidc::{self, UnderWay, Wishes};
 use crate::authn::people::{browser, logout, session};
 use crate::context::Cx;
@@ -52,7 +53,7 @@ pub async fn get(call: Call<'_>) -> Result<Response> {
         // The request is still here: nothing is lost.
         Err(error) => {
             cx.world.log.line(&format!("{}: {error}", cx.request_id));
-            let response = layout::error_before(&error, language(request), Some(&to));
+            let response = layout::error(&error, language(request), Next::SignIn(&to));
             // Only where the provider is in trouble the same response can be tried again.
             match error {
                 Error::Refused(Refusal { reason: Reason::SignInInvalid | Reason::SignInDeclined, .. }) => {

@@ -8,6 +8,7 @@ use crate::authorize::{Ask, Duration, Line, Possible};
 use crate::context::Cx;
 use crate::error::Reason;
 use crate::model::event::Because;
+use crate::model::identity::Held;
 use crate::model::resource::Effect;
 use crate::model::{Registration, ResourceBody, User};
 use crate::oauth::{AuthorizationDetail, redirect};
@@ -41,6 +42,11 @@ pub fn page(
         h1 { (title) }
         @if let Some(reason) = problem { (layout::problem(reason, language)) }
         (known(texts, (&client.id, client.registration)))
+        @match ask.held {
+            Held::No => {}
+            Held::Paused => p.warn { (texts.paused_before) },
+            Held::Stopped => p.warn { (texts.stopped_before) },
+        }
         dl {
             dt { (texts.at) } dd { (resource.resource) }
             @if let Some(device) = &asked.device {
@@ -120,7 +126,7 @@ fn row(texts: &Texts, line: &Line, is_again: bool) -> Markup {
                     (effect(texts, line.effect))
                     (described)
                     @if is_again && line.is_held {
-                        small { (texts.already) }
+                        small { (texts.already) ", " (layout::end(texts, line.until)) }
                     } @else if is_again && is_possible {
                         small { strong { (texts.new_line) } }
                     }

@@ -1,9 +1,10 @@
 //! The frame of every page, its headers, and the page of an error.
 
-use super::texts::Language;
+use super::texts::{Language, Texts};
 use crate::crypto::{b64, sha256};
 use crate::error::{Error, Fault, Reason};
 use crate::web::Response;
+use chrono::{DateTime, Datelike, Timelike};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 const STYLE: &str = include_str!("style.css");
@@ -57,28 +58,56 @@ pub fn hash(text: &str) -> String {
     format!("'sha256-{}='", b64(sha256(text).bytes()).replace('-', "+").replace('_', "/"))
 }
 
-/// A description, with what stands between backticks as code.
-fn words(text: &str) -> Markup {
+/// A moment, for people and for programs.
+pub fn time(seconds: i64) -> Markup {
+    let Some(at) = DateTime::from_timestamp(seconds, 0) else { return html! {} };
+    let day = format!("{:04}-{:02}-{:02}", at.year(), at.month(), at.day());
+    let clock = format!("{:02}:{:02}", at.hour(), at.minute());
+    html! { time datetime=(format!("{day}T{clock}:{:02}Z", at.second())) { (day) " " (clock) ":" (format!("{:02}", at.second())) " UTC" } }
+}
+
+/// The end of what is allowed.
+pub fn end(texts: &Texts, until: Option<i64>) -> Markup {
+    html! {
+        @match until {
+            Some(until) => { (texts.until) " " (time(until)) }
+            None => (texts.open),
+        }
+    }
+}
+
+/// A description as a sentence, with what stands between backticks as code. A parameter keeps its case.
+fn sentence(text: &str) -> Markup {
+    let mut letters = text.chars();
+    let first: String = letters.next().into_iter().flat_map(char::to_uppercase).collect();
+    let text = [&first, letters.as_str()].concat();
     html! {
         @for (n, part) in text.split('`').enumerate() {
             @if n % 2 == 1 { code { (part) } } @else { (part) }
         }
+        @if !text.ends_with(['.', '?', '!']) { "." }
     }
+}
+
+/// What a person can do after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next<'a> {
+    /// Nothing here.
+    Nothing,
+    /// Connect again from the application that has sent the person.
+    Application,
+    /// Sign in again, at that path.
+    SignIn(&'a str),
 }
 
 /// What was wrong with the form of a page that comes again.
 pub fn problem(reason: Reason, language: Language) -> Markup {
     let (description, of_it) = language.describe_refusal(reason);
-    html! { p.warn role="alert" lang=(of_it.tag()) { (words(description)) } }
+    html! { p.warn role="alert" lang=(of_it.tag()) { (sentence(description)) } }
 }
 
 /// The page of an error.
-pub fn error(error: &Error, language: Language) -> Response {
-    error_before(error, language, None)
-}
-
-/// The same, with the way on where it is worth to try again.
-pub fn error_before(error: &Error, language: Language, again: Option<&str>) -> Response {
+pub fn error(error: &Error, language: Language, next: Next<'_>) -> Response {
     let texts = language.texts();
     let (status, decision) = match error {
         Error::Refused(refusal) => (refusal.reason.wire().status, refusal.decision.as_deref()),
@@ -87,11 +116,12 @@ pub fn error_before(error: &Error, language: Language, again: Option<&str>) -> R
     let (description, of_it) = language.describe(error);
     let content = html! {
         h1 { (texts.error) }
-        p lang=(of_it.tag()) { (words(description)) }
+        p lang=(of_it.tag()) { (sentence(description)) }
         @if let Some(decision) = decision { p.quiet { code { (decision) } } }
-        @match again {
-            Some(path) => p { a href=(path) { (texts.try_again) } }
-            None => p { (texts.go_back) }
+        @match next {
+            Next::Nothing => {}
+            Next::Application => p { (texts.go_back) }
+            Next::SignIn(path) => p { a href=(path) { (texts.try_again) } }
         }
     };
     let page = Page { language, title: texts.error.to_owned(), content, form_targets: vec![] };

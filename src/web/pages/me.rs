@@ -6,7 +6,7 @@
 //!    else's looks as if it were not there.
 //! 3. The page after it says from when on it holds, and until when a resource server that does not ask may honour a token.
 
-use super::layout::Page;
+use super::layout::{Page, end, time};
 use super::texts::Texts;
 use super::{consent, cookies, expect_tag, form, language, paths, person, sign_in, tag};
 use crate::authn::people::{Person, session};
@@ -22,7 +22,6 @@ use crate::store;
 use crate::vault::accounts;
 use crate::vault::connect::{self, Wanted};
 use crate::web::{Call, Response};
-use chrono::{DateTime, Datelike, Timelike};
 use maud::{Markup, html};
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -266,10 +265,7 @@ fn allowed(view: &View<'_>, consent: &Consent) -> Markup {
                             }
                             None => (consent::words(texts, &line.scope)),
                         }
-                        small { code { (line.scope) } " · " (texts.until) " " @match line.until {
-                            Some(until) => (time(until)),
-                            None => (texts.open),
-                        } }
+                        small { code { (line.scope) } " · " (end(texts, line.until)) }
                     }
                     button name="take_back" value=(line.scope) aria-label=(format!("{}: {}", texts.take_line_back, line.scope)) {
                         (texts.take_line_back)
@@ -292,12 +288,4 @@ fn counts(texts: &Texts, tokens: Option<&Tokens>) -> Markup {
             }
         }
     }
-}
-
-/// A moment, for people and for programs.
-fn time(seconds: i64) -> Markup {
-    let Some(at) = DateTime::from_timestamp(seconds, 0) else { return html! {} };
-    let day = format!("{:04}-{:02}-{:02}", at.year(), at.month(), at.day());
-    let clock = format!("{:02}:{:02}", at.hour(), at.minute());
-    html! { time datetime=(format!("{day}T{clock}:{:02}Z", at.second())) { (day) " " (clock) ":" (format!("{:02}", at.second())) " UTC" } }
 }

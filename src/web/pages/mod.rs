@@ -18,7 +18,7 @@ mod paths;
 pub mod sign_in;
 mod texts;
 
-pub use layout::error;
+pub use layout::{Next, error};
 pub use texts::Language;
 
 use super::{Call, Request};

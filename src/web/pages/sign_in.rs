@@ -1,6 +1,6 @@
 //! `/t/{tenant}/sign-in` and `/t/{tenant}/sign-out`.
 
-use super::layout::{self, Page};
+use super::layout::{self, Next, Page};
 use super::texts::Language;
 use super::{callback, cookies, expect_tag, form, language, passkey, paths, person};
 use crate::authn::people::oidc::Wishes;
@@ -29,6 +29,7 @@ pub async fn page(
     let is_development = cx.config.is_development();
     let content = html! {
         h1 { (texts.sign_in) }
+        p.quiet { (cx.tenant.name) }
         @if let Some((_, Some(asked))) = request { p { (texts.sign_in_to) " " strong { (asked.client.metadata.client_name) } } }
         form method="post" action=(paths::sign_in(cx)) {
             @if let Some((id, _)) = request { input type="hidden" name="request" value=(id); }
@@ -104,7 +105,7 @@ pub async fn post(call: Call<'_>) -> Result<Response> {
     let language = language(call.request);
     match callback::begin(call, issuer, id, &wishes).await {
         Ok((to, keeping)) => Ok(keeping(going_to(language, &to, label(issuer)))),
-        Err(error) => Ok(layout::error_before(&error, language, Some(&paths::after(cx, id)))),
+        Err(error) => Ok(layout::error(&error, language, Next::SignIn(&paths::after(cx, id)))),
     }
 }
 

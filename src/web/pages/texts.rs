@@ -123,11 +123,13 @@ texts! {
     pause: "Pause", "Anhalten";
     resume: "Let it go on", "Fortsetzen";
     stop: "Stop", "Beenden";
+    paused_before: "You have paused it; allowing lets it go on.", "Sie haben diese Anwendung angehalten; wenn Sie erlauben, arbeitet sie weiter.";
+    stopped_before: "You have stopped it; allowing lets it go on.", "Sie haben diese Anwendung beendet; wenn Sie erlauben, arbeitet sie weiter.";
     paused: "You have paused it: it gets nothing until you let it go on.", "Sie haben sie angehalten: sie bekommt nichts, bis Sie sie fortsetzen.";
     stopped: "You have stopped it: it gets nothing until you allow it again, from the application itself.", "Sie haben sie beendet: sie bekommt nichts, bis Sie es ihr von der Anwendung aus neu erlauben.";
     stopped_by_administrator: "An administrator has stopped it.", "Ein Administrator hat sie gestoppt.";
     taken: "Done.", "Erledigt.";
-    holds_from: "Holds everywhere here from", "Gilt hier überall ab";
+    holds_from: "Holds everywhere here at the latest from", "Gilt hier überall spätestens ab";
     offline_until: "A service that does not ask us may take what it has until", "Ein Dienst, der uns nicht fragt, kann noch annehmen, was er hat, bis";
     resumed: "It goes on.", "Sie kann weiterarbeiten.";
     connect: "Connect", "Verbinden mit";

@@ -405,6 +405,10 @@ fn a_line_that_is_allowed_already_keeps_its_end_unless_its_own_field_says_otherw
     browser.decide_for(&second, &["mcp:read", "mcp:write"], &[("decision", "allow"), ("duration", "open")]).expect(303);
     assert_eq!(until(), [Some(3_600), None]);
     let third = page("mcp:read mcp:write openid").expect(200);
+    // The page says until when.
+    for said in ["You have allowed this before, until <time", "You have allowed this before, until taken back"] {
+        assert!(third.text.contains(said), "{said}: {}", third.text);
+    }
     let more = [("decision", "allow"), ("duration", "once"), ("for mcp:read", "day")];
     browser.decide_for(&third, &["mcp:read", "mcp:write", "openid"], &more).expect(303);
     assert_eq!(until(), [None, Some(86_400)]);
@@ -565,10 +569,16 @@ fn a_page_that_refuses_speaks_the_language_of_the_browser_where_a_person_can_do_
         assert!(german.text.contains(part), "{part}: {}", german.text);
     }
     assert!(!german.text.contains("names no application"), "{}", german.text);
+    assert!(german.text.contains("verbinden Sie sie neu.</p>"), "a sentence ends: {}", german.text);
+    assert!(german.text.contains("Gehen Sie zurück zur Anwendung"), "{}", german.text);
     let english = ask(&unknown, "en").expect(400);
     for part in ["<html lang=\"en\">", "<p lang=\"en\"><code>client_id</code> names no application"] {
         assert!(english.text.contains(part), "{part}: {}", english.text);
     }
+    // The advice to go back is given only where an application has led to the page.
+    let alone = browser.get("/t/main/invitation/nothing");
+    assert!(alone.text.contains("<p lang=\"en\">This invitation") && alone.text.contains(".</p>"), "{}", alone.text);
+    assert!(!alone.text.contains("Go back to the application"), "{}", alone.text);
     // What only a developer meets has no German text, and says so.
     let call = hub.call("DELETE", "/t/main/authorize").header("accept-language", "de");
     let developers = browser.send(call).expect(405);

@@ -368,7 +368,7 @@ fn a_client_beyond_the_quota_is_not_let_in_and_gets_no_code() {
     let page = browser.sign_in(&ask(&browser, CLIENT, &[])).expect(200);
     crate::routes::quotas::set(&hub, "main", json!({"clients": 1}));
     let refused = browser.decide(&page, &["mcp:read"]).expect(409);
-    assert!(refused.text.contains("a quota of this tenant is reached"), "{refused:?}");
+    assert!(refused.text.contains("A quota of this tenant is reached"), "{refused:?}");
     assert_eq!((clients(&hub).len(), hub.db.query("SELECT id FROM codes").len()), (0, 0));
     assert_eq!(hub.db.query("SELECT id FROM consents").len(), 0);
 }
@@ -554,7 +554,7 @@ fn a_client_of_an_unknown_domain_asks_an_administrator_once_and_is_let_in_when_t
     let browser = Browser::new(&hub);
     for _ in 0..3 {
         let refused = ask(&browser, CLIENT, &[]).expect(403);
-        assert!(refused.text.contains("an administrator has been asked"), "{refused:?}");
+        assert!(refused.text.contains("An administrator has been asked"), "{refused:?}");
     }
     let wanted = hub.events_of("client.approval_wanted");
     assert_eq!(wanted.len(), 1);
@@ -577,7 +577,7 @@ fn a_policy_may_forbid_a_registration_and_none_has_to_permit_it() {
         r#"forbid(principal, action == Action::"register", resource) when { principal.name like "Some*" };"#,
     );
     let refused = ask(&browser, CLIENT, &[]).expect(403);
-    assert!(refused.text.contains("a policy forbids"), "{refused:?}");
+    assert!(refused.text.contains("A policy forbids"), "{refused:?}");
 }
 
 #[test]

@@ -162,6 +162,7 @@ fn a_line_that_is_taken_back_is_not_given_again_and_the_tokens_that_had_it_are_d
     for moment in ["2026-01-06 12:00:15 UTC", "2026-01-06 13:00:15 UTC"] {
         assert!(page.text.contains(moment), "{moment}: {}", page.text);
     }
+    assert!(page.text.contains("at the latest"), "{}", page.text);
     assert!(!scene.server.is_active(&tokens.access));
     let less = scene.refresh(&tokens).expect(200);
     assert_eq!(text(&less, "scope"), "mcp:read");
@@ -198,6 +199,8 @@ fn an_agent_that_is_stopped_gets_nothing_until_it_is_allowed_anew_and_what_it_ha
     // Only the page of the application lets it go on.
     scene.act_on("resume").expect(409);
     assert_eq!(scene.identity()["status"], "suspended");
+    let asked = scene.browser.get(&format!("/t/main/authorize?{}", authorization(&scene.client, &[]))).expect(200);
+    assert!(asked.text.contains("You have stopped it; allowing lets it go on."), "{}", asked.text);
     hub.clock.advance(1);
     let anew = scene.connect(&["mcp:read"]);
     assert!(scene.server.is_active(&anew.access));
@@ -233,7 +236,8 @@ fn an_agent_that_is_paused_gets_nothing_is_asked_about_and_goes_on_when_its_user
     assert_eq!((scene.status_of(&tokens.access), scene.identity()["stopped"].clone()), (2, json!(["consent"])));
     // It is not connected again in silence.
     let query = authorization(&scene.client, &[("scope", "mcp:read")]);
-    scene.browser.get(&format!("/t/main/authorize?{query}")).expect(200);
+    let asked = scene.browser.get(&format!("/t/main/authorize?{query}")).expect(200);
+    assert!(asked.text.contains("You have paused it; allowing lets it go on."), "{}", asked.text);
     scene.act_on("resume").expect(200);
     assert!(scene.server.is_active(&tokens.access));
     scene.refresh(&tokens).expect(200);
@@ -242,6 +246,11 @@ fn an_agent_that_is_paused_gets_nothing_is_asked_about_and_goes_on_when_its_user
     // Twice is once.
     scene.act_on("resume").expect(200);
     assert_eq!(hub.events_of("consent.resumed").len(), 1);
+    // To allow it anew is to let it go on.
+    scene.act_on("pause").expect(200);
+    let anew = scene.connect(&["mcp:read"]);
+    assert!(scene.server.is_active(&anew.access));
+    assert!(!scene.browser.get(ME).expect(200).text.contains("You have paused it"));
 }
 
 #[test]

@@ -229,7 +229,7 @@ fn an_invitation_counts_once_for_seven_days_while_it_is_the_newest_and_its_user_
     let ada = user(&hub, "main", "Ada");
     let over = |path: &str| {
         let reply = Browser::new(&hub).get(path).expect(404);
-        assert!(reply.text.contains("this invitation is over"), "{reply:?}");
+        assert!(reply.text.contains("This invitation is over"), "{reply:?}");
     };
     // A page that was opened while it was good does not outlive it.
     let late = |path: &str, end: &dyn Fn()| {
@@ -305,7 +305,7 @@ fn an_assertion_counts_once_within_five_minutes_and_in_the_browser_that_asked_fo
         browser.keep(name, value);
     }
     let again = send(&browser, &page, &own).expect(400);
-    assert!(again.text.contains("this page is over") && again.text.contains("data-options"), "{}", again.text);
+    assert!(again.text.contains("This page is over") && again.text.contains("data-options"), "{}", again.text);
     assert_eq!(count(&hub, "sessions"), 2);
     // On the page that came with the refusal it goes on, unless that is too late.
     hub.clock.advance(300);
@@ -350,7 +350,7 @@ fn a_passkey_of_another_tenant_or_with_the_handle_of_another_user_or_of_nobody_s
         let browser = Browser::new(&hub);
         let before = hub.dump_at_rest();
         let reply = sign_in(&browser, &passkey).expect(403);
-        assert!(reply.text.contains("this passkey does not count here"), "{}", reply.text);
+        assert!(reply.text.contains("This passkey does not count here"), "{}", reply.text);
         // What proves nothing writes nothing.
         assert_eq!(hub.dump_at_rest(), before);
     }
@@ -486,7 +486,7 @@ fn what_is_wrong_with_a_passkey_is_told_in_the_language_of_the_browser() {
     let invitation = invite(&hub, "main", &ada);
     for (language, refused, not_made) in [
         ("de", "lang=\"de\">Dieser Passkey zählt hier nicht", "lang=\"de\">Dieser Passkey ließ sich nicht einrichten"),
-        ("en", "lang=\"en\">this passkey does not count here", "lang=\"en\">this passkey could not be set up"),
+        ("en", "lang=\"en\">This passkey does not count here", "lang=\"en\">This passkey could not be set up"),
     ] {
         for (path, provider, text) in [(SIGN_IN, "passkey", refused), (&invitation, "", not_made)] {
             let page = if path == SIGN_IN { asked(&browser) } else { browser.get(path).expect(200) };

@@ -1,6 +1,7 @@
 //! `/t/{tenant}/sign-in`: people sign in with an identity provider, which can end their sessions.
 
 use super::authorize::{client, permitting, redeem};
+use crate::reasons::on_a_page;
 use crate::support::browser::{Browser, authorization, field, location, parameter};
 use crate::support::hub::{ISSUER, RESOURCE};
 use crate::support::idp::{CLIENT, IDP, Idp, SECRET, parameters};
@@ -76,6 +77,7 @@ fn with_several_providers_or_a_client_nobody_has_verified_our_own_page_comes_fir
     );
     hub.restart();
     let page = ask(&browser, &client, &[]).expect(200);
+    assert!(page.text.contains("<p class=\"quiet\">Main</p>"), "the tenant: {}", page.text);
     assert!(page.text.contains("Notes app") && page.text.contains("Example &amp; Co"), "{}", page.text);
     assert!(!browser.cookies().contains("signin") && hub.fetch.requests().is_empty(), "nothing has begun");
     let request = field(&page, "request");
@@ -103,7 +105,10 @@ fn an_id_token_that_is_not_the_providers_for_us_and_this_browser_now_signs_nobod
     let refused = |claims: Value| {
         let reply = sign_in(&idp, &browser, &client, claims.clone());
         assert_eq!((reply.status, sessions(&hub)), (502, 0), "{claims}: {reply:?}");
-        assert!(reply.text.contains(Reason::SignInInvalid.wire().description) && reply.text.contains("/authorize/"));
+        assert!(
+            reply.text.contains(&on_a_page(Reason::SignInInvalid.wire().description))
+                && reply.text.contains("/authorize/")
+        );
     };
     for claims in [
         json!({"iss": "https://evil.example"}),
@@ -266,7 +271,10 @@ fn a_response_of_another_issuer_or_an_error_signs_nobody_in_and_redeems_nothing(
     let state = |query: &str| parameters(query)["state"].clone();
     changed(&|query| format!("state={}&error=access_denied&iss=https%3A%2F%2Fevil.example", state(query))).expect(502);
     let declined = changed(&|query| format!("state={}&error=access_denied&iss={iss}", state(query))).expect(403);
-    assert!(declined.text.contains(Reason::SignInDeclined.wire().description) && declined.text.contains("/authorize/"));
+    assert!(
+        declined.text.contains(&on_a_page(Reason::SignInDeclined.wire().description))
+            && declined.text.contains("/authorize/")
+    );
     changed(&|query| format!("{query}&code=another")).expect(400);
     changed(&|query| format!("state={}&error=a%0Aline&iss={iss}", state(query))).expect(403);
     assert!(!hub.log.lines().iter().any(|line| line.contains("a\nline")));
@@ -293,7 +301,7 @@ fn an_account_is_issuer_and_subject_and_nothing_else() {
     hub.admin("POST", "users").json(&made).send().expect(201);
     let browser = Browser::new(&hub);
     let reply = sign_in(&idp, &browser, &client, json!({"sub": "eve", "email": "eve@example.com"})).expect(403);
-    assert!(reply.text.contains(Reason::UnknownAccount.wire().description), "{reply:?}");
+    assert!(reply.text.contains(&on_a_page(Reason::UnknownAccount.wire().description)), "{reply:?}");
     let event = hub.events_of("session.refused").pop().unwrap();
     assert_eq!(event["reason"], "UnknownAccount");
     assert!(event["detail"].as_str().unwrap().contains("eve"));
@@ -342,7 +350,7 @@ fn who_was_stopped_does_not_sign_in_and_a_session_ends_with_a_stop_for_good() {
     let user = users(&hub)[0]["id"].as_str().unwrap().to_owned();
     hub.admin("POST", &format!("users/{user}/suspend")).send().expect(200);
     let reply = sign_in(&idp, &Browser::new(&hub), &client, auth_time.clone()).expect(403);
-    assert!(reply.text.contains(Reason::AccountStopped.wire().description), "{reply:?}");
+    assert!(reply.text.contains(&on_a_page(Reason::AccountStopped.wire().description)), "{reply:?}");
     hub.admin("POST", &format!("users/{user}/resume")).send().expect(200);
     hub.clock.advance(10);
     assert!(browser.get(&location(&back)).text.contains("Ada Lovelace"), "resumed with the session");
@@ -630,7 +638,7 @@ fn a_rule_of_the_provider_holds_at_each_sign_in() {
         [json!({}), json!({"hd": "evil.example"}), json!({"hd": ["example.com"]}), json!({"hd": "EXAMPLE.com"})]
     {
         let reply = sign_in(&idp, &Browser::new(&hub), &client, other.clone()).expect(502);
-        assert!(reply.text.contains(Reason::SignInInvalid.wire().description), "{other}: {reply:?}");
+        assert!(reply.text.contains(&on_a_page(Reason::SignInInvalid.wire().description)), "{other}: {reply:?}");
     }
     assert!(users(&hub).is_empty() && sessions(&hub) == 0);
     sign_in(&idp, &Browser::new(&hub), &client, json!({"hd": "example.com"})).expect(303);

@@ -161,6 +161,21 @@ fn what_is_unknown_in_a_scope_is_left_out_and_what_is_beyond_the_client_is_never
 }
 
 #[test]
+fn a_request_that_names_only_scopes_that_the_resource_does_not_have_is_an_invalid_scope() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    // Nothing that is remembered stands in for it.
+    browser.code(&authorization(&client, &READ), &["mcp:read"]);
+    for scope in ["mcp:unknown", "mcp:unknown openid", "admin"] {
+        let reply = ask(&browser, &client, &[("scope", scope), READ[1]]).expect(303);
+        assert_eq!(parameter(&reply, "error").as_deref(), Some("invalid_scope"), "{scope}");
+    }
+    // A request that names scopes about the person alone, or none, means what the resource has.
+    ask(&browser, &client, &[("scope", "openid"), READ[1]]).expect(200);
+    ask(&browser, &client, &[READ[1]]).expect(303);
+}
+
+#[test]
 fn the_first_consent_is_never_skipped_and_what_is_remembered_is_for_one_client_and_place() {
     let hub = hub();
     let two = json!({
