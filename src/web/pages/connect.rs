@@ -2,7 +2,7 @@
 //! them back to.
 
 use super::cookies::{forget, keep, kept};
-use super::layout::{self, Page};
+use super::layout::{self, Next, Page};
 use super::texts::Texts;
 use super::{consent, expect_tag, form, language, paths, person, sign_in, tag};
 use crate::authn::people::{Person, browser};
@@ -128,7 +128,7 @@ pub async fn callback(call: Call<'_>) -> Result<Response> {
                 &connect::seal(cx, under_way.wanted())?,
             ]
             .concat();
-            layout::error_before(&error, language(request), Some(&again))
+            layout::error(&error, language(request), Next::SignIn(&again))
         }
         Err(fault) => return Err(fault),
     };
