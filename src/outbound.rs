@@ -7,7 +7,7 @@
 //! 2. Origins of `DEV_OUTBOUND` pass although they are on this machine; `https` deployments have none.
 //! 3. A redirect is never followed: it is an answer that cannot be used.
 //! 4. 10 seconds; 64 KB, of a key set as much as one may have, of a client's document 5 KB.
-//! 5. A call that the proxy passes on has [`FIRST_BYTE_MILLIS`] until its answer begins; its body comes in pieces, which the proxy counts.
+//! 5. A call that the proxy passes on has `FIRST_BYTE_MILLIS` until its answer begins; its body comes in pieces, which the proxy counts.
 //! 6. A `GET` whose connection broke is sent once more (RFC 9110 §9.2.2): the server may have closed one that was kept. Both share
 //!    the time of one.
 

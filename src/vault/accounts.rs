@@ -168,7 +168,7 @@ async fn revoke(cx: &Cx<'_>, ended: &Ended) -> bool {
 pub struct Revocation(Vec<(OAuth2, OwnClient, Tokens)>);
 
 impl Revocation {
-    /// The accounts of a connection, [`REVOKED`] at the most.
+    /// The accounts of a connection, `REVOKED` at the most.
     pub async fn of_connection(cx: &Cx<'_>, connection: &Connection) -> Result<Self> {
         let accounts = cx.all(store::accounts::of_connection(&cx.tenant.id, &connection.name, "", REVOKED)).await?;
         Ok(Self::default().all(cx, accounts).await)

@@ -1,7 +1,7 @@
 //! Connecting an account: a person goes to the service and back (RFC 6749 §4.1), and what the service gives is stored.
 //!
 //! 1. A link is made for one person, one connection and what is wanted; another person gets nowhere with it. It is sealed and ends after
-//!    [`LINK_SECONDS`], however often it is opened. One to the account of the tenant is an administrator's to make.
+//!    `LINK_SECONDS`, however often it is opened. One to the account of the tenant is an administrator's to make.
 //! 2. What belongs to the way there and back (state, verifier) is sealed in the browser that began it, and counts once, in its session alone: nobody
 //!    connects an account for somebody else, nor somebody else's for themselves (RFC 9700 §4.7, docs/requirements.md R215).
 //! 3. Each connection has a redirect URI of its own, so a code of one service never goes to another (RFC 9700 §4.4.2.2); nor does it where the

@@ -1,6 +1,6 @@
 //! `/t/{tenant}/connections/{name}/proxy/{path}`: a call to a service with the credential of a connection.
 //!
-//! 1. The caller is an agent with a token for `{issuer}/connections` (RFC 6750, RFC 9449), whose scope is [`SCOPE`]; or a resource server that
+//! 1. The caller is an agent with a token for `{issuer}/connections` (RFC 6750, RFC 9449), whose scope is `SCOPE`; or a resource server that
 //!    authenticates by `Basic` and sends the agent's token in `Writ-Subject-Token`.
 //!    `Writ-Tool` counts from a resource server alone, as at a lease.
 //! 2. What follows `proxy` is passed on as it was sent, or not at all.
