@@ -14,10 +14,9 @@ def journey(writ, outbound, monkeypatch):
     """The agent, as the README starts it, with its services where Writ may call them."""
     monkeypatch.setenv("SERVICES_PORT", outbound[4].rsplit(":", 1)[1])
     command = [sys.executable, str(AGENT), "--dev", str(writ.state / "dev.json")]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    yield process
-    process.kill()
-    process.wait()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        yield process
+        process.kill()
 
 
 def opened(process) -> str:

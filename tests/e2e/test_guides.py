@@ -131,7 +131,11 @@ def test_a_service_is_connected_by_its_name_or_by_its_description(shell, names):
 
 
 def test_an_agent_keeps_no_key_of_a_service(shell, names):
-    names |= {"connections/openai": "connections/guide-openai", 'Connection::\\"openai': 'Connection::\\"guide-openai'}
+    names |= {
+        "connections/openai": "connections/guide-openai",
+        'Connection::\\"openai': 'Connection::\\"guide-openai',
+        '"connection":"openai"': '"connection":"guide-openai"',
+    }
     as_administrator(shell, names)
     follow(shell, guide("replace-your-env"), names)
 
