@@ -13,7 +13,7 @@
 
 use crate::config::Config;
 use crate::context::Cx;
-use crate::error::{Reason, Result};
+use crate::error::{Error, Reason, Result};
 use crate::jose::JwkSet;
 use crate::ports::{Answer, FetchError, Forward, Opened, Outbound, Payload};
 use futures_util::future::{Either, select};
@@ -88,13 +88,7 @@ pub async fn post_form_as(
 
 /// Posts a body and gives the answer whatever its status, unless that is a redirect.
 pub async fn post(cx: &Cx<'_>, url: &str, headers: Vec<(&'static str, String)>, body: String) -> Result<Answer> {
-    send(cx, ("POST", url), headers, Some(body)).await.map_err(|failure| match failure {
-        Failure::Timeout => Reason::ProviderTimeout.into(),
-        Failure::NotAdmitted => Reason::ProviderFailed.because("its URL may not be called"),
-        Failure::Unreachable => Reason::ProviderFailed.because("it is unreachable"),
-        Failure::TooLarge => Reason::ProviderFailed.because("its answer is too large"),
-        Failure::Redirects => Reason::ProviderFailed.because("it redirects"),
-    })
+    send(cx, ("POST", url), headers, Some(body)).await.map_err(Failure::refusal)
 }
 
 /// Why a call has brought no answer that can be used.
@@ -159,6 +153,25 @@ pub async fn open(cx: &Cx<'_>, request: Passed) -> Result<Opened, Failure> {
 }
 
 impl Failure {
+    /// What it says of the service.
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::NotAdmitted => "its URL may not be called",
+            Self::Unreachable => "it is unreachable",
+            Self::Timeout => "it did not answer in time",
+            Self::TooLarge => "its answer is too large",
+            Self::Redirects => "it redirects",
+        }
+    }
+
+    /// The refusal of a request that needed the answer.
+    pub fn refusal(self) -> Error {
+        match self {
+            Self::Timeout => Reason::ProviderTimeout.into(),
+            failure => Reason::ProviderFailed.because(failure.why()),
+        }
+    }
+
     const fn of(error: FetchError) -> Self {
         match error {
             FetchError::Unreachable => Self::Unreachable,

@@ -51,6 +51,15 @@ pub async fn own_client(cx: &Cx<'_>, connection: &Connection, settings: &Setting
     Ok(OwnClient { id: settings.client_id.clone(), secret: Secret::new(secret.to_owned()) })
 }
 
+/// The authorization server of an account's connection, and the client there.
+async fn service_of(cx: &Cx<'_>, connection: &str) -> Result<(OAuth2, OwnClient)> {
+    let found = connections::load(cx, connection).await?;
+    let connection = found.ok_or(Fault::Broken("an account has no connection"))?;
+    let settings = Settings::of(&connection.settings.config)?;
+    let client = own_client(cx, &connection, &settings).await?;
+    Ok((settings.oauth2()?, client))
+}
+
 fn path<'a>(cx: &'a Cx<'_>, account: &'a ConnectedAccount) -> CredentialPath<'a> {
     CredentialPath { tenant: &cx.tenant.id, connection: &account.connection, credential: &account.id }
 }
@@ -145,13 +154,10 @@ pub async fn revoke_ended(cx: &Cx<'_>, limit: i64) -> Result<()> {
 /// Whether the tokens need no more asking: they were revoked, or nobody can.
 async fn revoke(cx: &Cx<'_>, ended: &Ended) -> bool {
     let read = async {
-        let found = connections::load(cx, &ended.connection).await?;
-        let connection = found.ok_or(Fault::Broken("an account that has ended has no connection"))?;
-        let settings = Settings::of(&connection.settings.config)?;
-        let client = own_client(cx, &connection, &settings).await?;
+        let (oauth2, client) = service_of(cx, &ended.connection).await?;
         let path = CredentialPath { tenant: &cx.tenant.id, connection: &ended.connection, credential: &ended.id };
         let tokens = opened(cx, &path, (&ended.owner, ended.generation), (&ended.wrapped_key, &ended.sealed))?;
-        Ok::<_, Error>((settings.oauth2()?, client, tokens))
+        Ok::<_, Error>((oauth2, client, tokens))
     };
     match read.await {
         Ok((oauth2, client, tokens)) => oauth2::revoke(cx, &oauth2, &client, &tokens).await,
@@ -171,7 +177,11 @@ impl Revocation {
     /// The accounts of a connection, `REVOKED` at the most.
     pub async fn of_connection(cx: &Cx<'_>, connection: &Connection) -> Result<Self> {
         let accounts = cx.all(store::accounts::of_connection(&cx.tenant.id, &connection.name, "", REVOKED)).await?;
-        Ok(Self::default().all(cx, accounts).await)
+        let mut all = Self::default();
+        for account in accounts {
+            all = all.and(cx, account).await;
+        }
+        Ok(all)
     }
 
     /// The accounts of the connection of that name.
@@ -182,22 +192,11 @@ impl Revocation {
         }
     }
 
-    async fn all(self, cx: &Cx<'_>, accounts: Vec<ConnectedAccount>) -> Self {
-        let mut all = self;
-        for account in accounts {
-            all = all.and(cx, account).await;
-        }
-        all
-    }
-
     /// One account more. What cannot be read cannot be revoked, and keeps nobody from removing it.
     pub async fn and(mut self, cx: &Cx<'_>, account: ConnectedAccount) -> Self {
         let read = async {
-            let found = connections::load(cx, &account.connection).await?;
-            let connection = found.ok_or(Fault::Broken("an account has no connection"))?;
-            let settings = Settings::of(&connection.settings.config)?;
-            let client = own_client(cx, &connection, &settings).await?;
-            Ok::<_, Error>((settings.oauth2()?, client, open(cx, &account)?))
+            let (oauth2, client) = service_of(cx, &account.connection).await?;
+            Ok::<_, Error>((oauth2, client, open(cx, &account)?))
         };
         match read.await {
             Ok(one) => self.0.push(one),

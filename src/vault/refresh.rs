@@ -279,9 +279,8 @@ impl Acquisition<'_> {
                 mended = mended.event(event(cx, EventType::AccountChanged, account, Some(AccountStatus::Active), None));
             }
             match cx.commit(mended).await {
-                Ok(true) => break,
-                // It is there already if a reply was lost; else the account was connected anew, or is gone.
-                Ok(false) => break,
+                // Where nothing changed, it is there already, for a reply was lost; or the account was connected anew, or is gone.
+                Ok(_) => break,
                 Err(error) if left == 0 => return Err(error.into()),
                 Err(_) => cx.sleep(WRITE_PAUSE_MILLIS).await,
             }

@@ -78,11 +78,24 @@ fn bounded(seconds: i64) -> Option<u32> {
     u32::try_from(seconds).ok().filter(|seconds| (1..=LONGEST).contains(&i64::from(*seconds)))
 }
 
+/// Whether a body is JSON that says one thing, and is called JSON.
+fn is_json(content_type: Option<&str>, body: &[u8]) -> bool {
+    let media = content_type.and_then(|value| value.split(';').next()).unwrap_or_default().trim();
+    media.eq_ignore_ascii_case("application/json") && is_strict(body)
+}
+
+/// A bearer token, if it can be sent and its answer says how long it lives, in seconds.
+pub fn bearer(token: Secret<String>, lifetime: Option<u32>) -> Result<Token> {
+    match lifetime.filter(|_| is_token(token.expose())) {
+        Some(lifetime) => Ok(Token::bearer(token, Some(lifetime))),
+        None => Err(unusable()),
+    }
+}
+
 /// The JSON of an answer with that status. What `refusals` has is a refusal; any other status is a service in trouble.
 pub fn json<T: DeserializeOwned>(answer: Answer, status: u16, refusals: &[u16]) -> Result<T> {
     let body = Secret::new(answer.body);
-    let media = answer.content_type.as_deref().and_then(|value| value.split(';').next()).unwrap_or_default().trim();
-    let is_json = media.eq_ignore_ascii_case("application/json") && is_strict(body.expose());
+    let is_json = is_json(answer.content_type.as_deref(), body.expose());
     match answer.status {
         found if found == status && is_json => serde_json::from_slice(body.expose()).map_err(|_| unusable()),
         found if refusals.contains(&found) && found != status => Err(Reason::ProviderRefused.into()),
@@ -94,8 +107,7 @@ pub fn json<T: DeserializeOwned>(answer: Answer, status: u16, refusals: &[u16]) 
 /// The answer of a token endpoint (RFC 6749 §5).
 pub fn success(answer: Answer) -> Result<Success> {
     let body = Secret::new(answer.body);
-    let media = answer.content_type.as_deref().and_then(|value| value.split(';').next()).unwrap_or_default().trim();
-    if !media.eq_ignore_ascii_case("application/json") || !is_strict(body.expose()) {
+    if !is_json(answer.content_type.as_deref(), body.expose()) {
         return Err(Reason::ProviderFailed.because("its answer is no JSON"));
     }
     match answer.status {
@@ -138,11 +150,8 @@ impl Success {
     /// The identity token, which says itself how long it lives.
     pub fn identity(self, now: i64) -> Result<Token> {
         let token = Secret::new(self.id_token.unwrap_or_default());
-        let lifetime = seconds_of_jwt(token.expose(), now).ok_or_else(unusable)?;
-        match is_token(token.expose()) {
-            true => Ok(Token::bearer(token, Some(lifetime))),
-            false => Err(unusable()),
-        }
+        let lifetime = seconds_of_jwt(token.expose(), now);
+        bearer(token, lifetime)
     }
 }
 

@@ -4,8 +4,8 @@
 //! 2. The `rsa` crate only reads the key; the signature port signs.
 //! 3. A refusal of a key names the member and holds no value.
 
-use super::ExchangeRequest;
-use super::fields::{broken, invalid};
+use super::fields::{self, broken, invalid};
+use super::{Credential, ExchangeRequest};
 use crate::context::Cx;
 use crate::crypto::{Secret, b64, sha256, unb64};
 use crate::error::Result;
@@ -18,6 +18,7 @@ use rsa::pkcs8::{DecodePrivateKey, EncodePrivateKey, EncodePublicKey, ObjectIden
 use rsa::traits::PublicKeyParts;
 use rsa::{RsaPrivateKey, RsaPublicKey};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// RFC 5480 §2.1.1.
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
@@ -74,6 +75,12 @@ pub fn read_rsa(pem: &Secret<String>) -> Result<StoredKey> {
     let public = RsaPublicKey::from(&key).to_public_key_der().map_err(|_| unwritable())?;
     let fingerprint = Some(STANDARD.encode(sha256(public.as_bytes()).bytes()));
     Ok(StoredKey { alg: Alg::Rs256, private_key: b64(der.as_bytes()), fingerprint })
+}
+
+/// Reads a secret that is an RSA key alone.
+pub fn read_rsa_secret(secret: Value) -> Result<Credential> {
+    let [pem] = fields::secret(secret, ["private_key"], true)?;
+    fields::seal(&read_rsa(&pem)?, "")
 }
 
 /// Reads the key of a PEM: P-256 or RSA.

@@ -5,7 +5,7 @@
 //!    does not name keeps its ceiling, for GitHub takes an empty list for all.
 
 use super::assertion::{self, Head, StoredKey};
-use super::{Credential, ExchangeRequest, Provider, Token, USUAL, answer, fields};
+use super::{ExchangeRequest, Provider, Token, USUAL, answer, fields};
 use crate::config::Config;
 use crate::context::Cx;
 use crate::crypto::Secret;
@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 pub const PROVIDER: Provider = Provider {
     kind: "github_app",
     read_config,
-    read_secret,
+    read_secret: |_, secret| assertion::read_rsa_secret(secret),
     offers: |config| Some(fields::stored::<Settings>(config).ok()?.scope()),
     narrow,
     exchange: Some(|cx, request| Box::pin(exchange(cx, request))),
@@ -105,11 +105,6 @@ fn narrow(offered: &Scope, asked: &Scope) -> Scope {
     })
 }
 
-fn read_secret(_: &Config, secret: Value) -> Result<Credential> {
-    let [pem] = fields::secret(secret, ["private_key"], true)?;
-    fields::seal(&assertion::read_rsa(&pem)?, "")
-}
-
 #[derive(Serialize)]
 struct Claims<'a> {
     iss: &'a str,
@@ -137,11 +132,7 @@ async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
     let answer = outbound::post(cx, &url, headers, body(request.scope).to_string()).await?;
     let created: Created = answer::json(answer, 201, &[401, 403, 404, 422])?;
     let lifetime = answer::seconds_until(&created.expires_at, request.now);
-    let token = Secret::new(created.token);
-    match lifetime.filter(|_| answer::is_token(token.expose())) {
-        Some(lifetime) => Ok(Token::bearer(token, Some(lifetime))),
-        None => Err(answer::unusable()),
-    }
+    answer::bearer(Secret::new(created.token), lifetime)
 }
 
 /// The body that limits a token to a scope.

@@ -127,8 +127,5 @@ async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
             (Secret::new(access_token), answer::seconds_until(&expire_time, request.now))
         }
     };
-    match lifetime.filter(|_| answer::is_token(token.expose())) {
-        Some(lifetime) => Ok(Token::bearer(token, Some(lifetime))),
-        None => Err(answer::unusable()),
-    }
+    answer::bearer(token, lifetime)
 }

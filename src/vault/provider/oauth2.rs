@@ -7,14 +7,14 @@
 //! 3. An answer is read strictly and within bounds. Nothing of it reaches a caller, the log or an event but an error code.
 //! 4. What an answer means for the tokens is one of four: there are others, they are refused and why, the service is in trouble, or nobody knows.
 
-use super::oauth2_answer;
-use super::{Credential, Provider, USUAL};
+use super::fields::{self, MAX_TEXT};
+use super::{Credential, Provider, USUAL, oauth2_answer};
 use crate::config::Config;
 use crate::context::Cx;
 use crate::crypto::{Secret, b64, sha256};
-use crate::error::{Error, Fault, Reason, Result};
+use crate::error::{Fault, Reason, Result};
 use crate::model::AccountStatus;
-use crate::oauth::{Scope, scope};
+use crate::oauth::Scope;
 use crate::outbound::{self, Failure};
 use crate::vault::proxy::{inject::Injection, rules::AllowList};
 use crate::vault::service::{self, Body, ClientAuth, OAuth2, Service};
@@ -27,9 +27,6 @@ use url::Url;
 
 pub const PROVIDER: Provider =
     Provider { kind: "oauth2", read_config, read_secret, offers, inject: Some(inject), ..USUAL };
-
-const MAX_SCOPES: usize = 100;
-pub(super) const MAX_TEXT: usize = 256;
 
 /// Whose accounts a connection has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,7 +63,7 @@ pub struct Settings {
 impl Settings {
     /// The settings of a stored connection.
     pub fn of(config: &Value) -> Result<Self> {
-        Self::deserialize(config).map_err(|_| Fault::Broken("a stored connection does not have its shape").into())
+        fields::stored(config)
     }
 
     /// The service, with the values of its settings.
@@ -92,26 +89,20 @@ impl Settings {
     }
 }
 
-fn invalid(detail: impl Into<String>) -> Error {
-    Reason::InvalidField.because(detail)
-}
-
 fn read_config(config: &Config, value: Value) -> Result<Value> {
-    let settings: Settings = serde_json::from_value(value).map_err(|error| invalid(format!("`config`: {error}")))?;
+    let settings: Settings =
+        serde_json::from_value(value).map_err(|error| fields::invalid(format!("`config`: {error}")))?;
     let service = settings.service()?;
-    let oauth2 = service.oauth2.as_ref().ok_or_else(|| invalid("`config.service` has no `oauth2`"))?;
+    let oauth2 = service.oauth2.as_ref().ok_or_else(|| fields::invalid("`config.service` has no `oauth2`"))?;
     if oauth2.authorization_endpoint.is_empty() || oauth2.token_endpoint.is_empty() {
-        return Err(invalid("`config.service.oauth2` needs `authorization_endpoint` and `token_endpoint`"));
+        return Err(fields::invalid("`config.service.oauth2` needs `authorization_endpoint` and `token_endpoint`"));
     }
     service.check_urls(config).and_then(|()| settings.allow.check(service.proxy.is_some()))?;
     if settings.client_id.is_empty() || settings.client_id.len() > MAX_TEXT {
-        return Err(invalid(format!("`config.client_id` must have 1 to {MAX_TEXT} characters")));
+        return Err(fields::invalid(format!("`config.client_id` must have 1 to {MAX_TEXT} characters")));
     }
-    let is_scope = |one: &String| one.len() <= MAX_TEXT && scope::is_token(one);
-    if settings.scopes.len() > MAX_SCOPES || !settings.scopes.iter().all(is_scope) {
-        return Err(invalid(format!("`config.scopes` must have up to {MAX_SCOPES} scopes (RFC 6749 §3.3)")));
-    }
-    serde_json::to_value(settings).map_err(|_| Fault::Broken("a config has no JSON").into())
+    fields::distinct(&settings.scopes)?;
+    fields::store(&settings)
 }
 
 fn offers(config: &Value) -> Option<Scope> {
@@ -134,13 +125,13 @@ struct ClientSecret {
 fn read_secret(_: &Config, secret: Value) -> Result<Credential> {
     let read = ClientSecret::deserialize(secret);
     let ClientSecret { client_secret } =
-        read.map_err(|_| invalid("`secret` must be an object with `client_secret`"))?;
+        read.map_err(|_| fields::invalid("`secret` must be an object with `client_secret`"))?;
     let client_secret = Secret::new(client_secret);
     let text = client_secret.expose();
     if text.is_empty() || text.len() > MAX_TEXT * 4 || text.contains(char::is_control) {
-        return Err(invalid("`secret.client_secret` must be visible text"));
+        return Err(fields::invalid("`secret.client_secret` must be visible text"));
     }
-    Ok(Credential { plain: Secret::new(text.clone().into_bytes()), account: String::new() })
+    Ok(Credential::text(&client_secret))
 }
 
 /// The client of a connection at its service.
@@ -264,11 +255,8 @@ pub(super) async fn ask(
     let now = cx.now.seconds();
     match outbound::send(cx, ("POST", &oauth2.token_endpoint), headers, Some(body)).await {
         Ok(answer) => oauth2_answer::read(oauth2, answer, present, now),
-        Err(Failure::NotAdmitted) => Err(Ungiven::Trouble("its URL may not be called")),
-        Err(Failure::Redirects) => Err(Ungiven::Trouble("it redirects")),
-        Err(Failure::Unreachable) => Err(Ungiven::Lost("it is unreachable")),
-        Err(Failure::Timeout) => Err(Ungiven::Lost("it did not answer in time")),
-        Err(Failure::TooLarge) => Err(Ungiven::Lost("its answer is too large")),
+        Err(failure @ (Failure::NotAdmitted | Failure::Redirects)) => Err(Ungiven::Trouble(failure.why())),
+        Err(failure) => Err(Ungiven::Lost(failure.why())),
     }
 }
 
@@ -328,8 +316,7 @@ pub async fn account(cx: &Cx<'_>, service: &Service, access_token: &str) -> (Opt
     let body = answer.ok().filter(|answer| answer.status == 200).map(|answer| answer.body).unwrap_or_default();
     let parsed: Value = serde_json::from_slice(&body).unwrap_or(json!(null));
     let at = |pointer: &Option<String>| {
-        let value = parsed.pointer(pointer.as_deref()?)?;
-        let text = value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|number| number.to_string()))?;
+        let text = oauth2_answer::text_at(&parsed, pointer.as_deref()?)?;
         (text.len() <= MAX_TEXT && !text.contains(char::is_control)).then_some(text)
     };
     (at(&check.account), at(&check.account_id))

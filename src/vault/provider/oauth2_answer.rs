@@ -4,7 +4,9 @@
 //!    knows.
 //! 2. An error that is not known destroys nothing.
 
-use super::oauth2::{Given, MAX_TEXT, Tokens, Ungiven};
+use super::answer::is_token;
+use super::fields::MAX_TEXT;
+use super::oauth2::{Given, Tokens, Ungiven};
 use crate::crypto::Secret;
 use crate::directory::connections::NEVER;
 use crate::jose::is_strict;
@@ -14,8 +16,6 @@ use crate::ports::Answer;
 use crate::vault::service::OAuth2;
 use serde_json::Value;
 
-/// The longest token, in bytes.
-const MAX_TOKEN: usize = 16 * 1024;
 /// How long an access token lives of which nobody says how long, in seconds, and the longest that is believed.
 const UNKNOWN_LIFETIME: i64 = 3_600;
 const LONGEST_LIFETIME: i64 = 10 * 366 * 86_400;
@@ -35,19 +35,14 @@ pub fn read(oauth2: &OAuth2, answer: Answer, present: Option<&str>, now: i64) ->
     }
     let parsed: Option<Value> = serde_json::from_slice(body.expose()).ok().filter(|_| is_strict(body.expose()));
     let parsed = parsed.unwrap_or_default();
-    let at = |pointer: &Option<String>, usual: &str| {
-        let value = parsed.pointer(pointer.as_deref().unwrap_or(usual))?;
-        value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|number| number.to_string()))
-    };
-    let is_token =
-        |token: &String| (1..=MAX_TOKEN).contains(&token.len()) && token.bytes().all(|byte| byte.is_ascii_graphic());
-    let Some(access_token) = at(&oauth2.access_token, "/access_token").filter(is_token).filter(|_| status < 300) else {
+    let at = |pointer: &Option<String>, usual: &str| text_at(&parsed, pointer.as_deref().unwrap_or(usual));
+    let token = |pointer: &Option<String>, usual: &str| at(pointer, usual).filter(|token| is_token(token));
+    let Some(access_token) = token(&oauth2.access_token, "/access_token").filter(|_| status < 300) else {
         // Some services answer an error with 200.
         return Err(refused(status, parsed.get("error").and_then(Value::as_str)));
     };
     // A service that gives no other one keeps the one that it has (RFC 6749 §6).
-    let refresh_token =
-        at(&oauth2.refresh_token, "/refresh_token").filter(is_token).or_else(|| present.map(str::to_owned));
+    let refresh_token = token(&oauth2.refresh_token, "/refresh_token").or_else(|| present.map(str::to_owned));
     let expires_at = match lifetime(parsed.get("expires_in")).or(oauth2.expires_in) {
         Some(0) => NEVER,
         Some(seconds) => now.saturating_add(seconds),
@@ -70,6 +65,12 @@ pub fn read(oauth2: &OAuth2, answer: Answer, present: Option<&str>, now: i64) ->
         account: oauth2.account.is_some().then(|| at(&oauth2.account, "").filter(short)).flatten(),
         account_id: oauth2.account_id.is_some().then(|| at(&oauth2.account_id, "").filter(short)).flatten(),
     })
+}
+
+/// The text, or the whole number, at that place of an answer (RFC 6901).
+pub fn text_at(answer: &Value, pointer: &str) -> Option<String> {
+    let value = answer.pointer(pointer)?;
+    value.as_str().map(str::to_owned).or_else(|| value.as_i64().map(|number| number.to_string()))
 }
 
 /// `expires_in`, which some services send as text or with a fraction; nothing if it says nothing of use.

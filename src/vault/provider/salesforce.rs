@@ -6,7 +6,7 @@
 
 use super::assertion::{self, Head, StoredKey};
 use super::jwt_bearer::GRANT_TYPE;
-use super::{Credential, ExchangeRequest, Provider, Token, USUAL, answer, fields};
+use super::{ExchangeRequest, Provider, Token, USUAL, answer, fields};
 use crate::config::Config;
 use crate::context::Cx;
 use crate::error::Result;
@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 pub const PROVIDER: Provider = Provider {
     kind: "salesforce",
     read_config,
-    read_secret,
+    read_secret: |_, secret| assertion::read_rsa_secret(secret),
     exchange: Some(|cx, request| Box::pin(exchange(cx, request))),
     ..USUAL
 };
@@ -63,11 +63,6 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
         return Err(fields::invalid("`config.session_seconds` must be 900 to 86400"));
     }
     fields::store(&settings)
-}
-
-fn read_secret(_: &Config, secret: Value) -> Result<Credential> {
-    let [pem] = fields::secret(secret, ["private_key"], true)?;
-    fields::seal(&assertion::read_rsa(&pem)?, "")
 }
 
 #[derive(Serialize)]

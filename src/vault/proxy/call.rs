@@ -13,7 +13,7 @@ use crate::context::Cx;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::EventType;
 use crate::model::id::is_slug;
-use crate::outbound::{self, Failure, Passed};
+use crate::outbound::{self, Passed};
 use crate::ports::{FetchError, Opened, Payload};
 use crate::vault::lease::{self, Granted};
 use crate::vault::permit::{Trail, Use};
@@ -124,11 +124,7 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
     let opened = wait(cx, &proxied, opening, &mut started.millis).await?;
     let Opened { status, headers: answered, chunks } = opened.map_err(|failure| match failure {
         _ if overrun.get() => Reason::BodyTooLarge.because("more than the proxy passes on"),
-        Failure::Timeout => Reason::ProviderTimeout.into(),
-        Failure::NotAdmitted => Reason::ProviderFailed.because("its URL may not be called"),
-        Failure::Unreachable => Reason::ProviderFailed.because("it is unreachable"),
-        Failure::TooLarge => Reason::ProviderFailed.because("its answer is too large"),
-        Failure::Redirects => Reason::ProviderFailed.because("it redirects"),
+        failure => failure.refusal(),
     })?;
 
     started.event.facts.status = Some(status);

@@ -590,40 +590,32 @@ fn a_stream_is_cut_within_the_freshness_bound_of_a_stop() {
     }
 }
 
-#[test]
-fn a_silent_stream_is_cut_as_well_and_so_is_a_wait_for_an_answer() {
-    let scene = Scene::new();
-    let agent = scene.agent.clone();
-    scene.flow(Flowing::new(200, b"").of([(1_000, b"data: 1\n\n".to_vec()), (600_000, b"data: 2\n\n".to_vec())]));
+/// What a call gets whose agent is suspended ten seconds after it began.
+fn suspended_meanwhile(scene: &Scene) -> Reply {
     let hub = scene.hub();
-    let suspend =
-        |hub: &Setup, agent: &str| drop(hub.admin("POST", &format!("clients/{agent}/suspend")).send().expect(200));
-    let reading: writ::ports::Pending<'_, Option<Reply>> = {
+    let calling: writ::ports::Pending<'_, Option<Reply>> = {
         let call = scene.call("GET", "/messages/1").future();
         Box::pin(async move { Some(call.await) })
     };
     let acting: writ::ports::Pending<'_, Option<Reply>> = Box::pin(async {
         writ::ports::Timer::sleep(&hub.clock, 10_000).await;
-        suspend(hub, &agent);
+        hub.admin("POST", &format!("clients/{}/suspend", scene.agent)).send().expect(200);
         None
     });
-    let reply = hub.clock.drive(0, vec![reading, acting]).into_iter().flatten().next().unwrap();
+    hub.clock.drive(0, vec![calling, acting]).into_iter().flatten().next().unwrap()
+}
+
+#[test]
+fn a_silent_stream_is_cut_as_well_and_so_is_a_wait_for_an_answer() {
+    let scene = Scene::new();
+    scene.flow(Flowing::new(200, b"").of([(1_000, b"data: 1\n\n".to_vec()), (600_000, b"data: 2\n\n".to_vec())]));
+    let reply = suspended_meanwhile(&scene);
     assert!(reply.cut && reply.text == "data: 1\n\n", "{reply:?}");
     assert!(scene.event("proxy.called")["millis"].as_u64().unwrap() <= 16_000);
 
     let scene = Scene::new();
     scene.flow(Flowing::new(200, b"late").after(25_000));
-    let (hub, agent) = (scene.hub(), scene.agent.clone());
-    let waiting: writ::ports::Pending<'_, Option<Reply>> = {
-        let call = scene.call("GET", "/messages/1").future();
-        Box::pin(async move { Some(call.await) })
-    };
-    let acting: writ::ports::Pending<'_, Option<Reply>> = Box::pin(async {
-        writ::ports::Timer::sleep(&hub.clock, 10_000).await;
-        suspend(hub, &agent);
-        None
-    });
-    let reply = hub.clock.drive(0, vec![waiting, acting]).into_iter().flatten().next().unwrap();
+    let reply = suspended_meanwhile(&scene);
     assert_eq!((reply.status, reply.error().as_str()), (401, "invalid_token"));
     let called = scene.event("proxy.called");
     assert!(called["millis"].as_u64().unwrap() <= 15_000 && called["reason"] == "InvalidToken", "{called}");

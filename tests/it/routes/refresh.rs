@@ -160,10 +160,7 @@ fn every_prefix_and_every_changed_bit_of_a_refresh_token_is_refused_and_leaves_i
 fn a_refresh_token_is_bound_to_the_key_that_its_public_client_has_proved() {
     let hub = hub();
     let (client, key) = (client(&hub), Signer::new(Alg::Es256, 1));
-    let proof = |key: &Signer, jti: &str| {
-        let htu = format!("{}/token", hub.issuer("main"));
-        key.proof(&json!({"jti": jti, "htm": "POST", "htu": htu, "iat": hub.clock.seconds()}))
-    };
+    let proof = |key: &Signer, jti: &str| proof(&hub, key, jti);
     let code = Browser::new(&hub).code(&authorization(&client, &READ), &["mcp:read"]);
     let form = [
         ("grant_type", "authorization_code"),
