@@ -99,7 +99,10 @@ impl App {
 
     async fn route(&self, route: &Route, request: &Request, now: Now) -> Response {
         let method = Method::parse(&request.method);
-        let is_readable = matches!(route.guard(), Endpoint::Public(_) | Endpoint::Client(_) | Endpoint::Receiver(..));
+        let is_readable = matches!(
+            route.guard(),
+            Endpoint::Public(_) | Endpoint::Client(_) | Endpoint::Compat(_) | Endpoint::Receiver(..)
+        );
         if method == Method::Options && is_readable {
             return cors(Response::empty(204))
                 .with("access-control-allow-methods", route.allow())
@@ -125,7 +128,7 @@ impl App {
         match route.guard() {
             Endpoint::Admin(_) => response.with("cache-control", "no-store, no-transform"),
             Endpoint::Site(_) | Endpoint::Page(_) => response,
-            Endpoint::Public(_) | Endpoint::Client(_) | Endpoint::Receiver(..) => cors(response),
+            Endpoint::Public(_) | Endpoint::Client(_) | Endpoint::Compat(_) | Endpoint::Receiver(..) => cors(response),
         }
     }
 
@@ -145,7 +148,7 @@ impl App {
             return (None, run(SiteCall { world: &self.world, config: &self.config }).await);
         }
         let arrival = Arrival { now, peer: request.peer.clone() };
-        match Cx::open(&self.world, &self.config, &self.memory, &route.tenant, arrival).await {
+        match Cx::open(&self.world, &self.config, &self.memory, route.tenant(request), arrival).await {
             Ok(cx) => {
                 let answer = match endpoint {
                     Ok(endpoint) => run(Call { cx: &cx, request, ids: &route.ids }, endpoint).await,
@@ -206,6 +209,7 @@ impl App {
 async fn run(call: Call<'_>, endpoint: Endpoint) -> Result<Response> {
     match endpoint {
         Endpoint::Public(run) | Endpoint::Client(run) | Endpoint::Page(run) => run(call).await,
+        Endpoint::Compat(run) => web::compat::answer(call, run).await,
         Endpoint::Receiver(scopes, run) => web::ssf::answer(call, scopes, run).await,
         Endpoint::Admin(run) => web::admin::answer(call, run).await,
         Endpoint::Site(_) => Err(Fault::Broken("an endpoint of no tenant was asked for one").into()),

@@ -21,6 +21,8 @@ use crate::jose::{self, LEEWAY_SECONDS, PROOF_SECONDS, UnverifiedProof};
 
 /// The purpose of the tag of a nonce.
 const NONCE: &str = "dpop-nonce";
+/// The token endpoint, below the issuer.
+const TOKEN: &str = "token";
 /// How long a nonce holds, in seconds.
 const NONCE_SECONDS: i64 = 300;
 
@@ -52,7 +54,7 @@ impl Proof {
 /// nothing. It is redeemed later ([`Proof::redeem`]), once a client or an assertion has been verified: a stranger makes us remember
 /// nothing.
 pub async fn at_token_endpoint(cx: &Cx<'_>, header: Option<&str>, dpop_jkt: Option<&str>) -> Result<Option<Proof>> {
-    match at(cx, "token", header, dpop_jkt).await? {
+    match at(cx, TOKEN, header, dpop_jkt).await? {
         None => Ok(None),
         Some(proof) => match &proof.nonce {
             _ if !cx.tenant.settings.dpop_nonce => Ok(Some(Proof(proof))),
@@ -79,7 +81,10 @@ async fn at(cx: &Cx<'_>, endpoint: &str, header: Option<&str>, dpop_jkt: Option<
             None => Ok(None),
         };
     };
-    let target = [&cx.issuer(), "/", endpoint].concat();
+    let target = match cx.route().filter(|_| endpoint == TOKEN) {
+        Some(route) => route.token_endpoint(cx.config.origin()),
+        None => [&cx.issuer(), "/", endpoint].concat(),
+    };
     let proof = read(cx, header, ("POST", &target)).await;
     let proof = proof.map_err(|rejection| rejection.refuse(Reason::InvalidProof))?;
     if dpop_jkt.is_some_and(|jkt| jkt != proof.jkt) {

@@ -111,7 +111,7 @@ pub async fn issue(cx: &Cx<'_>, request: &Request, asked: &Asked, person: &Perso
     let change = clients::with_document(cx, change, &asked.client, &person.user.id)?;
     match (cx.commit(change).await?, &asked.device) {
         (true, None) => {
-            return Ok(response(cx, &asked.redirect_uri, request.get("state"), &[("code", secret.expose())]));
+            return Ok(response(cx, request, &asked.redirect_uri, &[("code", secret.expose())]));
         }
         (true, Some(_)) => return Ok(device_page(cx, "approved")),
         (false, _) => {}

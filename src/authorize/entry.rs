@@ -11,10 +11,11 @@ use crate::oauth::Form;
 /// Takes the parameters of a request, or opens the pushed one that it names. A problem that its client can be told of is answered with
 /// what could be read.
 pub fn arrived(cx: &Cx<'_>, form: Form, problem: Option<Reason>) -> Result<(Request, Option<Reason>)> {
-    match form.get("request_uri") {
-        Some(_) => Ok((par::open(cx, &form)?, problem)),
-        None => Ok(Request::new(cx, form, problem)),
-    }
+    let (request, problem) = match form.get("request_uri") {
+        Some(_) => (par::open(cx, &form)?, problem),
+        None => Request::new(cx, form, problem),
+    };
+    Ok((request.by_route_of(cx), problem))
 }
 
 /// Takes the steps up to the person's decision, whichever way the request came. `problem` is what was wrong with the parameters as such.

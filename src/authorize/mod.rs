@@ -15,7 +15,7 @@
 //! 1. Nothing is stored before a person who is signed in has decided: the request stays in the browser, sealed.
 //! 2. Every step is taken again when the person comes back from signing in or deciding.
 //! 3. A pushed request (`par`) and that of a device (`device`) take the same steps; of a device, `redirect`, PKCE and freshness have no meaning.
-//! 4. `iss` is in every response to the client (RFC 9207 §2), and `state` as it was sent.
+//! 4. `iss` is in every response to the client (RFC 9207 §2), the issuer of the route by which the request came, and `state` as it was sent.
 
 mod asked;
 mod code;

@@ -56,6 +56,9 @@ pub struct Request {
     /// The session in which it came: who signs in for it has another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// The issuer of the compatible route that it came by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
     /// The name of the pushed request that it is (RFC 9126 §4).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pushed: Option<String>,
@@ -77,12 +80,18 @@ impl Request {
         let is_too_large =
             too_long("state") || too_long("nonce") || form.bytes() > MAX_BYTES || kept_bytes(&form) > MAX_KEPT;
         let problem = problem.or(is_too_large.then_some(Reason::RequestTooLarge));
-        (Self { form, since: cx.now.seconds(), session: None, pushed: None, user_code: None }, problem)
+        let since = cx.now.seconds();
+        (Self { form, since, session: None, issuer: None, pushed: None, user_code: None }, problem)
     }
 
     /// The same request, which came in that session.
     pub fn in_session(self, session: Option<String>) -> Self {
         Self { session, ..self }
+    }
+
+    /// The same request, which came by the compatible route of this one, if that is one.
+    pub fn by_route_of(self, cx: &Cx<'_>) -> Self {
+        Self { issuer: cx.route().map(|route| route.issuer.clone()), ..self }
     }
 
     /// The parameters.
@@ -112,11 +121,11 @@ impl Request {
 }
 
 /// An authorization response: the redirect URI with its parameters (RFC 6749 §4.1.2, RFC 9207 §2).
-pub fn response(cx: &Cx<'_>, redirect_uri: &str, state: Option<&str>, parameters: &[(&str, &str)]) -> String {
-    let issuer = cx.issuer();
+pub fn response(cx: &Cx<'_>, request: &Request, redirect_uri: &str, parameters: &[(&str, &str)]) -> String {
+    let issuer = request.issuer.clone().unwrap_or_else(|| cx.issuer());
     let mut query = Serializer::new(String::new());
     query.extend_pairs(parameters);
-    if let Some(state) = state {
+    if let Some(state) = request.get("state") {
         query.append_pair("state", state);
     }
     let query = query.append_pair("iss", &issuer).finish();
@@ -132,5 +141,5 @@ pub fn response(cx: &Cx<'_>, redirect_uri: &str, state: Option<&str>, parameters
 pub fn refusal_response(cx: &Cx<'_>, request: &Request, redirect_uri: &str, reason: Reason) -> String {
     let wire = reason.wire();
     let parameters = [("error", wire.code), ("error_description", wire.description)];
-    response(cx, redirect_uri, request.get("state"), &parameters)
+    response(cx, request, redirect_uri, &parameters)
 }

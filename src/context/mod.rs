@@ -16,8 +16,9 @@ pub use lockout::Counts;
 
 use crate::config::Config;
 use crate::error::{Reason, Result};
+use crate::model::project::Route;
 use crate::model::tenant::{TenantStatus, issuer};
-use crate::model::{Tenant, id};
+use crate::model::{Resource, Tenant, id};
 use crate::ports::{Location, Now, Sql, World};
 use crate::store::Query;
 use database::{Batch, Database};
@@ -60,6 +61,7 @@ pub struct Cx<'a> {
     memory: &'a Memory,
     waited: Cell<bool>,
     names: Rc<Names>,
+    route: Option<Rc<Route>>,
 }
 
 impl<'a> Cx<'a> {
@@ -92,14 +94,14 @@ impl<'a> Cx<'a> {
         };
         let request_id = id::ulid(now, &*world.entropy);
         let (waited, names) = (Cell::new(false), Rc::default());
-        Ok(Self { world, config, now, request_id, peer, tenant, memory, waited, names })
+        Ok(Self { world, config, now, request_id, peer, tenant, memory, waited, names, route: None })
     }
 
     /// The same request with the tenant as D1 has it now, whatever the freshness bound: for answers that promise it.
     pub async fn refreshed(&self) -> Result<Self> {
         self.memory.read(self.world, &self.tenant.id, self.now).await?;
-        let (request_id, names) = (self.request_id.clone(), self.names.clone());
-        Ok(Self { request_id, names, ..self.for_tenant(&self.tenant.id).await? })
+        let (request_id, names, route) = (self.request_id.clone(), self.names.clone(), self.route.clone());
+        Ok(Self { request_id, names, route, ..self.for_tenant(&self.tenant.id).await? })
     }
 
     /// Notes that the request has waited for another service, or for another request that does.
@@ -131,7 +133,29 @@ impl<'a> Cx<'a> {
     pub fn imagined(&self, now: Now, peer: Peer) -> Self {
         let (world, config, memory) = (self.world, self.config, self.memory);
         let (request_id, tenant, names) = (self.request_id.clone(), self.tenant.clone(), self.names.clone());
-        Self { world, config, now, request_id, peer, tenant, memory, waited: Cell::new(self.waited.get()), names }
+        let (waited, route) = (Cell::new(self.waited.get()), self.route.clone());
+        Self { world, config, now, request_id, peer, tenant, memory, waited, names, route }
+    }
+
+    /// The same request, which has come by a compatible route: what it is issued names the issuer of that route.
+    pub fn by_route(&self, route: Route) -> Self {
+        Self { route: Some(Rc::new(route)), ..self.imagined(self.now, self.peer.clone()) }
+    }
+
+    /// The compatible route that the request has come by.
+    pub fn route(&self) -> Option<&Route> {
+        self.route.as_deref()
+    }
+
+    /// The issuer that its tokens name: of the compatible route, or of the tenant.
+    pub fn issuer_of_tokens(&self) -> String {
+        self.route().map_or_else(|| self.issuer(), |route| route.issuer.clone())
+    }
+
+    /// Whether the request may be issued tokens for the resource: one that has come by a compatible route gets none for an API of the tenant itself.
+    pub fn issues_for(&self, resource: &Resource) -> bool {
+        let is_it = |route: &Route| route.resource.as_ref().is_none_or(|id| *id == resource.id);
+        self.route().is_none_or(|route| !resource.is_built_in() && is_it(route))
     }
 
     /// Notes the name of a client, a user or a resource, for the events of this request.

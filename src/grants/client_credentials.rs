@@ -9,6 +9,7 @@ use crate::error::Result;
 use crate::model::event::Facts;
 use crate::tokens::{Issuance, Requested, TokenResponse, issue, target};
 
+/// The grant type.
 pub const GRANT_TYPE: &str = "client_credentials";
 
 pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {

@@ -13,6 +13,7 @@ mod refresh_token;
 mod request;
 mod token_exchange;
 
+pub use client_credentials::GRANT_TYPE as CLIENT_CREDENTIALS;
 pub use request::TokenRequest;
 
 use crate::authn::client::Callers;

@@ -117,7 +117,7 @@ async fn by_workload(
 async fn subject(cx: &Cx<'_>, request: &TokenRequest<'_>, caller: &Authenticated) -> Result<Subject> {
     let form = request.form;
     let text = form.get("subject_token").ok_or(Reason::MissingSubjectToken)?;
-    let outside = federation::claimed_issuer(text).is_some_and(|issuer| issuer != cx.issuer());
+    let outside = federation::claimed_issuer(text).is_some_and(|issuer| !tokens::is_own_issuer(cx, &issuer));
     match form.get("subject_token_type") {
         Some(ID_TOKEN) => outside::subject(cx, request, text, caller).await,
         Some(JWT) if outside => outside::subject(cx, request, text, caller).await,
@@ -131,7 +131,7 @@ async fn own(cx: &Cx<'_>, text: &str, caller: &Authenticated) -> Result<Subject>
     let caller = &*caller.client;
     let Accepted { claims, iat, exp, .. } =
         tokens::verify(cx, text, |_| true).await.map_err(|why| why.refuse(Reason::InvalidExchangedToken))?;
-    if claims.client_id != caller.id && !tokens::serves(cx, caller, &claims.aud) {
+    if claims.client_id != caller.id && !tokens::serves(cx, caller, claims.aud.resource()) {
         return Err(
             Reason::InvalidExchangedToken.because("it is neither the caller's nor for a resource of the caller")
         );

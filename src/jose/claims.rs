@@ -6,16 +6,19 @@ use serde_json::{Map, Value};
 /// A profile of RFC 9068: `iss sub aud client_id jti scope` always, the rest where it applies.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AccessToken {
-    /// The issuer of the tenant.
+    /// The issuer of the tenant, or of the compatible route that issued it.
     pub iss: String,
     /// The user's id, or the client's for a client on its own.
     pub sub: String,
     /// The one resource that the token is for, as it is registered.
-    pub aud: String,
+    pub aud: Audience,
     /// The client that asked for the token.
     pub client_id: String,
     /// Space-separated scope (RFC 8693 §4.2).
     pub scope: String,
+    /// The same as a list, in a token of a compatible route.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scopes: Vec<String>,
     /// The token's own name.
     pub jti: String,
     /// The tenant.
@@ -44,6 +47,33 @@ pub struct AccessToken {
     /// Digests of the `jti` of the tokens that it was made from, newest first. Writ's own: a chain is stopped by them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lineage: Vec<String>,
+}
+
+/// The `aud` of an access token. Whatever its form, it names one resource.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Audience {
+    /// The resource alone.
+    Resource(String),
+    /// The project and the resource: of a compatible route (docs/decisions.md 133).
+    Project([String; 2]),
+}
+
+impl Audience {
+    /// The resource.
+    pub fn resource(&self) -> &str {
+        match self {
+            Self::Resource(resource) | Self::Project([_, resource]) => resource,
+        }
+    }
+
+    /// The project that it names beside the resource.
+    pub fn project(&self) -> Option<&str> {
+        match self {
+            Self::Resource(_) => None,
+            Self::Project([project, _]) => Some(project),
+        }
+    }
 }
 
 /// An actor (RFC 8693 §4.1); the newest is outermost.

@@ -14,6 +14,7 @@ pub mod identity;
 pub mod issuer;
 pub mod key;
 pub mod passkey;
+pub mod project;
 pub mod registered;
 pub mod registration;
 pub mod resource;

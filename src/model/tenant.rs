@@ -112,6 +112,9 @@ pub struct Settings {
     /// How much it may have; nothing while there is no quota.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub quotas: Option<Quotas>,
+    /// Whether the Descope-compatible routes answer.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub descope: bool,
     /// Which clients may come that no administrator registered.
     #[serde(skip_serializing_if = "is_default")]
     pub registration: RegistrationRules,
@@ -145,6 +148,7 @@ impl Default for Settings {
             event_retention_days: RETENTION_DAYS,
             consent_unused_days: None,
             quotas: None,
+            descope: false,
             registration: RegistrationRules::default(),
             logout_ends_grants: false,
         }

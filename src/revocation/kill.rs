@@ -234,7 +234,7 @@ pub async fn revoke(cx: &Cx<'_>, token: &AccessToken, exp: i64) -> Result<()> {
     let facts = Facts {
         subject: Some(token.sub.clone()),
         chain: token.actors().into_iter().map(str::to_owned).collect(),
-        resource: Some(token.aud.clone()),
+        resource: Some(token.aud.resource().to_owned()),
         jti_hash: Some(jti.clone()),
         expires_at: Some(exp),
         ..Facts::default()

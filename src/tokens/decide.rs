@@ -90,7 +90,7 @@ pub async fn decide(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts) -> 
     let fresh = cx.refreshed_after_wait().await?;
     let cx = fresh.as_ref().unwrap_or(cx);
     let standing = standing(cx, issuance).await?;
-    if !standing.client.may_ask_for(&issuance.target.resource) {
+    if !standing.client.may_ask_for(&issuance.target.resource) || !cx.issues_for(&issuance.target.resource) {
         return Err(Reason::UnknownResource.into());
     }
     let decision = permitted(cx, issuance, &standing, facts).await?;

@@ -28,7 +28,7 @@ pub async fn id_token(cx: &Cx<'_>, issuance: &Issuance<'_>, nonce: Option<&str>)
     }
     let user = users::load(cx, issuance.subject).await?;
     let mut claims = user.map(|user| claims(&user, &origin.identity)).unwrap_or_default();
-    let more = json!({"iss": cx.issuer(), "sub": issuance.subject, "aud": issuance.client.id});
+    let more = json!({"iss": cx.issuer_of_tokens(), "sub": issuance.subject, "aud": issuance.client.id});
     claims.extend(more.as_object().cloned().unwrap_or_default());
     let optional = [
         ("nonce", nonce.map(Value::from)),

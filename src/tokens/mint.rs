@@ -1,7 +1,7 @@
 //! The one place where access tokens (RFC 9068) and ID-JAGs are signed, each with its event.
 //!
 //! 1. The event is durable before the token leaves; both are made at the same time.
-//! 2. `aud` is the registered string (RFC 9068 §3).
+//! 2. `aud` is the registered string (RFC 9068 §3). A token of a compatible route names the project beside it, and its route's issuer.
 //! 3. No token is longer than every endpoint takes. Registration keeps below that bound; the refusal is for records that were
 //!    registered under another bound.
 
@@ -11,11 +11,13 @@ use crate::context::Cx;
 use crate::crypto::{nonce, sha256};
 use crate::directory::identities;
 use crate::error::{Fault, Reason, Result};
-use crate::jose::{AccessToken, Confirmation, MAX_TOKEN, StatusClaim, StatusReference, Unsigned};
+use crate::jose::{AccessToken, Audience, Confirmation, MAX_TOKEN, StatusClaim, StatusReference, Unsigned};
 use crate::keys;
 use crate::model::EventType;
 use crate::model::event::Facts;
+use crate::model::project::project_id;
 use crate::oauth::{AuthorizationDetail, Scope};
+use crate::ports::Alg;
 use futures_util::future::join;
 use serde::Serialize;
 
@@ -67,12 +69,19 @@ pub async fn finish(
 ) -> Result<TokenResponse> {
     let Issuance { client, subject, grant_type, target, jkt, origin, .. } = issuance;
     let identity = identities::register(cx, &client.id, subject, grant_type).await?;
+    let scope: Scope = scope.iter().chain(origin.identity.iter()).collect();
+    let resource = target.resource.body.resource.to_string();
+    let (aud, scopes) = match cx.route() {
+        None => (Audience::Resource(resource), vec![]),
+        Some(_) => (Audience::Project([project_id(&cx.tenant.id), resource]), scope.to_vec()),
+    };
     let claims = AccessToken {
-        iss: cx.issuer(),
+        iss: cx.issuer_of_tokens(),
         sub: (*subject).to_owned(),
-        aud: target.resource.body.resource.to_string(),
+        aud,
         client_id: client.id.clone(),
-        scope: scope.iter().chain(origin.identity.iter()).collect::<Scope>().to_string(),
+        scope: scope.to_string(),
+        scopes,
         jti: nonce(&*cx.world.entropy),
         tenant: cx.tenant.id.clone(),
         act: origin.act.clone(),
@@ -108,7 +117,7 @@ pub async fn mint(
     lifetime: u32,
     facts: &mut Facts,
 ) -> Result<String> {
-    let alg = target.resource.body.token_signing_alg;
+    let alg = if cx.route().is_some() { Alg::Rs256 } else { target.resource.body.token_signing_alg };
     let keys = keys::all(cx).await?;
     let key = keys.current(alg).ok_or(Fault::Unavailable("a signing key"))?;
     let private = key.as_private().ok_or(Fault::Broken("this Worker has no signing key"))?;

@@ -12,4 +12,4 @@ pub use decide::{Issuance, Origin, decide};
 pub use id_token::id_token;
 pub use mint::{TokenResponse, finish, issue, prepare};
 pub use target::{Requested, Target, serves, target};
-pub use verify::{Accepted, read_to_revoke, verify, verify_begun};
+pub use verify::{Accepted, is_own_issuer, read_to_revoke, verify, verify_begun};

@@ -1,15 +1,17 @@
 //! The one verifier of our own access tokens (RFC 9068 §4).
 //!
 //! 1. Signature by a key of this tenant that is still honoured, `typ` `at+jwt`, our issuer, our tenant, the wanted
-//!    audience, live times.
+//!    audience, live times. The issuer of a compatible route goes with the audience of one, and never with an API of the tenant itself
+//!    (docs/decisions.md 133).
 //! 2. No party of it is stopped: see [`crate::revocation::check`].
 //! 3. The refusal is the same for every fault of a token. The log and the event have the fault.
 
 use crate::context::Cx;
 use crate::crypto::sha256;
 use crate::error::{Checked, Rejection, Result};
-use crate::jose::{AccessToken, Problem, Unverified, Verified};
+use crate::jose::{AccessToken, Audience, Problem, Unverified, Verified};
 use crate::keys;
+use crate::model::project::{Route, project_id};
 use crate::model::{Client, User};
 use crate::ports::Now;
 use crate::revocation::check::{self, Parties, Standing};
@@ -47,7 +49,7 @@ pub async fn verify(cx: &Cx<'_>, text: &str, wanted: impl Fn(&str) -> bool) -> C
 pub async fn verify_begun(cx: &Cx<'_>, text: &str, began: Now, wanted: impl Fn(&str) -> bool) -> Checked<Accepted> {
     let Verified { claims, iat, exp, .. } = read(cx, text, began).await?;
     let iat = iat.ok_or(Problem::BadClaims)?;
-    if !wanted(&claims.aud) {
+    if !wanted(claims.aud.resource()) {
         return Err(Rejection::Because("another audience"));
     }
     let jti = sha256(&claims.jti).to_text();
@@ -69,8 +71,25 @@ async fn read(cx: &Cx<'_>, text: &str, at: Now) -> Checked<Verified<AccessToken>
     let keys = keys::all(cx).await?;
     let key = token.kid().and_then(|kid| keys.find(kid)).ok_or(Rejection::Because("unknown `kid`"))?;
     let verified: Verified<AccessToken> = token.verify(&*cx.world.keys, &key.public, "at+jwt", at).await?;
-    match verified.claims.iss == cx.issuer() && verified.claims.tenant == cx.tenant.id {
+    match is_of_issuer(cx, &verified.claims) && verified.claims.tenant == cx.tenant.id {
         true => Ok(verified),
         false => Err(Rejection::Because("another issuer")),
     }
+}
+
+/// Whether the issuer and the form of the audience go together.
+fn is_of_issuer(cx: &Cx<'_>, claims: &AccessToken) -> bool {
+    let (origin, tenant) = (cx.config.origin(), &*cx.tenant.id);
+    match &claims.aud {
+        Audience::Resource(_) => claims.iss == cx.issuer(),
+        Audience::Project([project, resource]) => {
+            let is_own_api = resource.strip_prefix(&cx.issuer()).is_some_and(|rest| rest.starts_with('/'));
+            *project == project_id(tenant) && Route::is_issuer(origin, tenant, &claims.iss) && !is_own_api
+        }
+    }
+}
+
+/// Whether tokens of this tenant may name that issuer.
+pub fn is_own_issuer(cx: &Cx<'_>, issuer: &str) -> bool {
+    issuer == cx.issuer() || Route::is_issuer(cx.config.origin(), &cx.tenant.id, issuer)
 }

@@ -9,7 +9,7 @@
 use super::accounts;
 use super::connect::{self, Wanted};
 use super::downstream;
-use super::permit::{Caller, Trail, Use};
+use super::permit::{Caller, Party, Trail, Use};
 use super::provider::{
     self,
     oauth2::{self, Owner, Settings},
@@ -26,7 +26,6 @@ use crate::model::{ClientKind, ConnectedAccount, Connection, EventType};
 use crate::oauth::{Form, Scope};
 use crate::store;
 use crate::store::accounts::Place;
-use crate::tokens::Accepted;
 use std::rc::Rc;
 
 key!(
@@ -86,13 +85,31 @@ pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Res
         call: None,
         began: cx.now,
     };
-    let (accepted, connection) = wanted.permitted(cx, trail).await?;
+    grant(cx, &wanted, &Asked { scope: asked, label, is_tenants: false }, trail).await
+}
+
+/// What is asked of a connection.
+pub struct Asked<'a> {
+    /// The scope; absent: all that it offers.
+    pub scope: Option<Scope>,
+    /// The label of the account; empty for the one without.
+    pub label: &'a str,
+    /// Whether an account of a user will not do.
+    pub is_tenants: bool,
+}
+
+/// Decides about the use of a connection, obtains its token and records the lease. `trail` gathers what the event of a refusal has.
+pub async fn grant(cx: &Cx<'_>, wanted: &Use, asked: &Asked<'_>, trail: &mut Trail) -> Result<Granted> {
+    let (party, connection) = wanted.permitted(cx, trail).await?;
     let provider = provider::find(&connection.kind).ok_or(Fault::Broken("a stored kind is unknown"))?;
     if !(provider.may_be_leased)(&connection.settings.config) {
         return Err(Reason::LeaseNotOffered.into());
     }
-    let granted = obtain(cx, (&accepted, &connection), asked.as_ref(), label).await?;
-    note_use(cx, &accepted, &connection, granted.token.expires_at).await?;
+    if asked.is_tenants && has_accounts_of_users(&connection)? {
+        return Err(Reason::TenantAccountNeeded.because("the connection has accounts of users"));
+    }
+    let granted = obtain(cx, (&party, &connection), asked.scope.as_ref(), asked.label).await?;
+    note_use(cx, &party, &connection, granted.token.expires_at).await?;
     if let Some(fresh) = cx.refreshed_after_wait().await? {
         wanted.permitted(&fresh, trail).await?;
     }
@@ -103,6 +120,14 @@ pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Res
     Ok(granted)
 }
 
+/// Whether people connect accounts of their own with it.
+fn has_accounts_of_users(connection: &Connection) -> Result<bool> {
+    match connection.kind == oauth2::PROVIDER.kind {
+        true => Ok(Settings::of(&connection.settings.config)?.owner == Owner::User),
+        false => Ok(false),
+    }
+}
+
 /// Whether a text may name a tool.
 pub fn is_tool(text: &str) -> bool {
     text.chars().count() <= MAX_TOOL && !text.contains(char::is_control)
@@ -111,16 +136,16 @@ pub fn is_tool(text: &str) -> bool {
 /// A token of the connection for the agent: of the account with that label where people connect accounts, else by an exchange.
 pub(super) async fn obtain(
     cx: &Cx<'_>,
-    parties: (&Accepted, &Connection),
+    parties: (&Party, &Connection),
     asked: Option<&Scope>,
     label: &str,
 ) -> Result<Granted> {
-    let (accepted, connection) = parties;
+    let (party, connection) = parties;
     let scope = narrow(connection, asked)?;
     if connection.kind == oauth2::PROVIDER.kind {
         return of_account(cx, parties, asked, label).await;
     }
-    let (scope, client) = (scope.to_string(), &accepted.claims.client_id);
+    let (scope, client) = (scope.to_string(), &party.client.id);
     let downstream::Obtained { token, expires_in } = downstream::obtain(cx, connection, &scope, client).await?;
     // The service says it where it has given another one (RFC 6749 §5.1).
     let given = token.members().get("scope").and_then(|scope| Some(scope.as_str()?.to_owned()));
@@ -130,7 +155,7 @@ pub(super) async fn obtain(
 /// A token of the account that is connected for the agent's user, or for the tenant.
 async fn of_account(
     cx: &Cx<'_>,
-    (accepted, connection): (&Accepted, &Connection),
+    (party, connection): (&Party, &Connection),
     asked: Option<&Scope>,
     label: &str,
 ) -> Result<Granted> {
@@ -138,7 +163,7 @@ async fn of_account(
     if !label.is_empty() && !is_slug(label) {
         return Err(Reason::MalformedForm.because("`account` is no label"));
     }
-    let user = accepted.user.as_ref().map(|user| user.id.as_str());
+    let user = party.user.as_ref().map(|user| user.id.as_str());
     let owner = match (settings.owner, user) {
         (Owner::Tenant, _) => "",
         (Owner::User, Some(user)) => user,
@@ -155,7 +180,7 @@ async fn of_account(
         owner: owner.to_owned(),
         label: label.to_owned(),
         scopes: asked.map(Scope::to_vec).unwrap_or_default(),
-        client: Some(accepted.claims.client_id.clone()),
+        client: Some(party.client.id.clone()),
         until: connect::link_until(cx.now.seconds()),
     };
     let missing = |why: &str| -> Result<Granted> {
@@ -187,16 +212,15 @@ async fn of_account(
 }
 
 /// Notes in D1, once a token and isolate, that the agent has it: a kill finds it there.
-async fn note_use(cx: &Cx<'_>, accepted: &Accepted, connection: &Connection, expires_at: i64) -> Result<()> {
-    let claims = &accepted.claims;
-    let key = LeaseUseKey(&claims.client_id, &claims.sub, &connection.name);
+async fn note_use(cx: &Cx<'_>, party: &Party, connection: &Connection, expires_at: i64) -> Result<()> {
+    let (client, subject) = (&*party.client.id, party.subject());
+    let key = LeaseUseKey(client, subject, &connection.name);
     let noted = cx.cached(&key, async || Ok(None)).await?;
     if noted.is_some_and(|until| *until >= expires_at) {
         return Ok(());
     }
     let stamp = cx.stamp();
-    let statement =
-        store::leases::note_use(&cx.tenant.id, &claims.client_id, &claims.sub, &connection.name, expires_at);
+    let statement = store::leases::note_use(&cx.tenant.id, client, subject, &connection.name, expires_at);
     cx.run(vec![statement]).await?;
     cx.keep(stamp, &key, expires_at);
     Ok(())

@@ -26,9 +26,10 @@ pub mod proxy;
 mod refresh;
 pub mod rewrap;
 pub mod service;
+pub mod upload;
 
 pub use connections::{Draft, create, kill, remove, update};
 pub use envelope::kv_prefix;
-pub use lease::{Granted, Request, is_tool, lease};
+pub use lease::{Asked, Granted, Request, grant, is_tool, lease};
 pub use permit::Trail;
 pub use provider::oauth2::Owner;

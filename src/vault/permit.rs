@@ -1,7 +1,8 @@
 //! Whether a connection may be used: the one decision of leases and of calls through the proxy.
 //!
 //! 1. A resource server uses it for the agent whose token it presents, which was issued for a resource that it serves (RFC 8693 §2.1). An
-//!    agent uses it itself with a token for [`API`].
+//!    agent uses it itself with a token for [`API`]. At compatible routes, whoever bears a token that names the project uses it for the token's
+//!    agent, and a client for itself; for a user whom it names, a resource server alone (docs/decisions.md 134).
 //! 2. Policy decides each time, with the agent as principal (docs/requirements.md R53). An unknown connection is asked about like any other
 //!    and refused like a forbidden one, so names cannot be probed (R54).
 //! 3. A permit with `@require` denies, for nothing can meet it.
@@ -13,13 +14,15 @@ use crate::context::Cx;
 use crate::crypto::sha256;
 use crate::directory::clients;
 use crate::directory::connections;
-use crate::error::{Error, Reason, Refusal, Result};
+use crate::error::{Error, Reason, Refusal, Rejection, Result};
+use crate::jose::AccessToken;
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
-use crate::model::{AuthMethod, ClientKind, Connection, Status};
+use crate::model::{AuthMethod, Client, ClientKind, Connection, Status, User};
 use crate::oauth::Scope;
 use crate::policy::{self, Inquiry};
 use crate::ports::Now;
+use crate::revocation::check::{self, Parties, Standing};
 use crate::tokens::{self, Accepted};
 use std::rc::Rc;
 
@@ -47,6 +50,46 @@ pub enum Caller {
     },
     /// The agent itself.
     Agent,
+    /// The bearer of a token that names the project beside its resource.
+    Bearer {
+        /// Whom the token has to be about, where the bearer names somebody.
+        subject: Option<String>,
+    },
+    /// A client without a token of an agent.
+    Client {
+        /// Its `client_id`.
+        id: String,
+        /// How it has authenticated.
+        method: AuthMethod,
+        /// The user whom it names.
+        user: Option<String>,
+    },
+}
+
+/// For whom a connection is used.
+pub struct Party {
+    /// The client: the agent, where there is one.
+    pub client: Rc<Client>,
+    /// The user.
+    pub user: Option<Rc<User>>,
+    /// The claims of the agent's token, where there is one.
+    claims: Option<AccessToken>,
+}
+
+impl Party {
+    /// The user's id, or the client's.
+    pub fn subject(&self) -> &str {
+        match &self.claims {
+            Some(claims) => &claims.sub,
+            None => self.user.as_ref().map_or(&self.client.id, |user| &user.id),
+        }
+    }
+}
+
+impl From<Accepted> for Party {
+    fn from(Accepted { claims, client, user, .. }: Accepted) -> Self {
+        Self { client, user, claims: Some(claims) }
+    }
 }
 
 /// A call through the proxy, as policy sees it.
@@ -63,7 +106,7 @@ pub struct CallLine {
 pub struct Use {
     /// The connection that the path names.
     pub connection: String,
-    /// The token of the agent.
+    /// The token of the agent; empty where a client uses the connection without one.
     pub token: String,
     /// The caller.
     pub caller: Caller,
@@ -77,11 +120,11 @@ pub struct Use {
 
 impl Use {
     /// The agent's token and the connection, if no party has been stopped and policy lets the agent use the connection here and now.
-    pub async fn permitted(&self, cx: &Cx<'_>, trail: &mut Trail) -> Result<(Accepted, Rc<Connection>)> {
+    pub async fn permitted(&self, cx: &Cx<'_>, trail: &mut Trail) -> Result<(Party, Rc<Connection>)> {
         if is_slug(&self.connection) {
             trail.facts.connection = Some(self.connection.clone());
         }
-        let accepted = match &self.caller {
+        let party: Party = match &self.caller {
             Caller::Server { id, .. } => {
                 let server = clients::load(cx, id).await?.filter(|server| server.is_live(cx.now));
                 let server = server.ok_or(Reason::ClientNotActive)?;
@@ -90,48 +133,64 @@ impl Use {
                 }
                 let verified =
                     tokens::verify_begun(cx, &self.token, self.began, |aud| tokens::serves(cx, &server, aud));
-                verified.await.map_err(|rejection| rejection.refuse(Reason::InvalidSubjectToken))?
+                verified.await.map_err(|rejection| rejection.refuse(Reason::InvalidSubjectToken))?.into()
             }
             Caller::Agent => {
                 let api = [&cx.issuer(), "/", API].concat();
                 let verified = tokens::verify_begun(cx, &self.token, self.began, |aud| aud == api);
-                verified.await.map_err(|rejection| rejection.refuse(Reason::InvalidToken))?
+                verified.await.map_err(|rejection| rejection.refuse(Reason::InvalidToken))?.into()
             }
+            Caller::Bearer { subject } => {
+                let verified = tokens::verify_begun(cx, &self.token, self.began, |_| true).await;
+                let accepted = verified.map_err(|rejection| rejection.refuse(Reason::InvalidToken))?;
+                if accepted.claims.aud.project().is_none() || accepted.claims.cnf.is_some() {
+                    return Err(Reason::InvalidToken.because("it does not name the project, or is bound to a key"));
+                }
+                let party = Party::from(accepted);
+                if subject.as_ref().is_some_and(|subject| subject != party.subject()) {
+                    describe(&party, trail);
+                    return Err(Reason::LeaseDenied.because("the token is about somebody else"));
+                }
+                party
+            }
+            Caller::Client { id, user, .. } => client(cx, id, user.as_deref()).await?,
         };
-        describe(&accepted, trail);
-        let connection = self.decide(cx, &accepted, &mut trail.facts).await?;
-        Ok((accepted, connection))
+        describe(&party, trail);
+        let connection = self.decide(cx, &party, &mut trail.facts).await?;
+        Ok((party, connection))
     }
 
     /// The connection, if it is there and policy lets the agent use it here and now.
-    async fn decide(&self, cx: &Cx<'_>, accepted: &Accepted, facts: &mut Facts) -> Result<Rc<Connection>> {
+    async fn decide(&self, cx: &Cx<'_>, party: &Party, facts: &mut Facts) -> Result<Rc<Connection>> {
         let found = connections::load(cx, &self.connection).await?;
         let connection = found.filter(|connection| connection.status == Status::Active);
-        let claims = &accepted.claims;
+        let claims = party.claims.as_ref();
+        let is_bound = claims.is_some_and(|claims| claims.cnf.is_some());
         let (auth_method, resource_server, dpop) = match &self.caller {
             Caller::Server { id, method } => (*method, Some(id.clone()), false),
-            Caller::Agent => (accepted.client.metadata.token_endpoint_auth_method, None, claims.cnf.is_some()),
+            Caller::Client { method, .. } => (*method, None, false),
+            Caller::Agent | Caller::Bearer { .. } => (party.client.metadata.token_endpoint_auth_method, None, is_bound),
         };
         let host = connection.as_ref().filter(|_| self.call.is_some()).and_then(|connection| host(connection));
         facts.host.clone_from(&host);
         let circumstance = Circumstance {
             auth_method: Some(auth_method.as_str().to_owned()),
             dpop,
-            scopes: Scope::parse(&claims.scope).unwrap_or_default().to_vec(),
+            scopes: claims.and_then(|claims| Scope::parse(&claims.scope)).unwrap_or_default().to_vec(),
             tool: self.tool.clone(),
             resource_server,
             method: self.call.as_ref().map(|call| call.method.clone()),
             host,
             path: self.call.as_ref().map(|call| call.path.clone()),
             chain: facts.chain.clone(),
-            chain_tags: policy::shared_tags(cx, &claims.client_id, &claims.sub, &facts.chain).await?,
-            subject: accepted.user.as_deref().map(policy::subject),
+            chain_tags: policy::shared_tags(cx, &party.client.id, party.subject(), &facts.chain).await?,
+            subject: party.user.as_deref().map(policy::subject),
             ..policy::circumstance(cx)
         };
         let kind = connection.as_ref().map(|connection| connection.kind.clone()).unwrap_or_default();
         let targets = [Target::Connection { name: self.connection.clone(), kind }];
         let inquiry = Inquiry { action: Action::Lease, targets: &targets, circumstance: &circumstance };
-        let verdicts = policy::ask(cx, &accepted.client, inquiry, facts).await?;
+        let verdicts = policy::ask(cx, &party.client, inquiry, facts).await?;
         let detail = match (verdicts.first(), connection) {
             (Some(verdict), Some(connection)) if verdict.allow && verdict.require.is_empty() => return Ok(connection),
             (_, None) => Some("there is no such connection, or it is stopped".to_owned()),
@@ -155,11 +214,23 @@ fn host(connection: &Connection) -> Option<String> {
     inject(&connection.settings.config).ok()?.host()
 }
 
-fn describe(accepted: &Accepted, trail: &mut Trail) {
-    let claims = &accepted.claims;
-    trail.agent = Some(claims.client_id.clone());
-    trail.facts.subject = Some(claims.sub.clone());
+/// A client that is not stopped, and the user whom it names. That there is no such user is told like any other refusal.
+async fn client(cx: &Cx<'_>, id: &str, user: Option<&str>) -> Result<Party> {
+    let parties = Parties { client: id, subject: user.unwrap_or(id), actors: &[], chain: &[], issued_at: None };
+    let denied = |rejection: Rejection| rejection.refuse(Reason::LeaseDenied);
+    let Standing { client, user: found } = check::check(cx, &parties).await.map_err(denied)?;
+    match user {
+        Some(_) if client.metadata.kind != ClientKind::ResourceServer => Err(Reason::NotAResourceServer.into()),
+        Some(_) if found.is_none() => Err(Reason::LeaseDenied.because("it names no user")),
+        _ => Ok(Party { client, user: found, claims: None }),
+    }
+}
+
+fn describe(party: &Party, trail: &mut Trail) {
+    trail.agent = Some(party.client.id.clone());
+    trail.facts.subject = Some(party.subject().to_owned());
+    let Some(claims) = &party.claims else { return };
     trail.facts.chain = claims.actors().into_iter().map(str::to_owned).collect();
-    trail.facts.resource = Some(claims.aud.clone());
+    trail.facts.resource = Some(claims.aud.resource().to_owned());
     trail.facts.jti_hash = Some(sha256(&claims.jti).to_text());
 }

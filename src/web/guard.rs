@@ -187,7 +187,7 @@ async fn expect(cx: &Cx<'_>, accepted: &Accepted, enough: &[&'static str]) -> Re
     if held.is_empty() {
         return Err(Reason::InsufficientScope.needing(enough.first().copied().unwrap_or_default()));
     }
-    let uri = ResourceUri::parse(&claims.aud).ok_or(Fault::Broken("an API of the tenant has no URI"))?;
+    let uri = ResourceUri::parse(claims.aud.resource()).ok_or(Fault::Broken("an API of the tenant has no URI"))?;
     let resource = resources::load(cx, &uri).await?.ok_or(Fault::Broken("an API of the tenant is not there"))?;
     let actors: Vec<String> = claims.actors().into_iter().map(str::to_owned).collect();
     let identity = identities::load(cx, &client.id, &claims.sub).await?;

@@ -8,7 +8,7 @@ use super::oauth::token;
 use super::router::{Endpoint, Gives, Row, Takes, rows};
 use super::schema::Components;
 use super::schema::objects::{OAUTH_ERROR, PROBLEM, token_parameter};
-use super::{Method, Response, SiteCall};
+use super::{Method, Response, SiteCall, descope};
 use crate::authn::client;
 use crate::error::{Reason, Result};
 use crate::grants;
@@ -51,6 +51,7 @@ fn document(origin: &str) -> Value {
                     "description": "A resource server's token of the same tenant for the resource `{issuer}/ssf`.",
                     "flows": {"clientCredentials": {"tokenUrl": token_url, "scopes": of_streams}},
                 },
+                "project": {"type": "http", "scheme": "bearer", "description": "A project id, a colon, and a token; or a project id, a client id and its secret, with colons between."},
                 "client": {"type": "http", "scheme": "basic", "description": "`client_secret_basic`; `client_secret_post` works too."},
             },
         },
@@ -100,6 +101,7 @@ fn security(row: &Row) -> Value {
         Endpoint::Admin(_) => json!([{"admin": [if row.method == Method::Get { "admin:read" } else { "admin" }]}]),
         Endpoint::Receiver(scopes, _) => json!([{"streams": scopes.first()}]),
         Endpoint::Client(_) => json!([{"client": []}]),
+        Endpoint::Compat(_) => json!([{"project": []}]),
         Endpoint::Site(_) | Endpoint::Public(_) | Endpoint::Page(_) => json!([]),
     }
 }
@@ -193,6 +195,7 @@ fn responses(row: &Row, components: &mut Components) -> Value {
     responses.insert(status.to_string(), done);
     let (media, error) = match row.endpoint {
         Endpoint::Admin(_) => ("application/problem+json", &PROBLEM),
+        Endpoint::Compat(_) => ("application/json", &descope::ERROR),
         _ => ("application/json", &OAUTH_ERROR),
     };
     for refused in refusals(row) {
@@ -208,6 +211,7 @@ fn refusals(row: &Row) -> Vec<u16> {
         Endpoint::Admin(_) | Endpoint::Receiver(..) => &[401, 403, 404, 429, 503],
         Endpoint::Site(_) => &[],
         Endpoint::Public(_) | Endpoint::Client(_) | Endpoint::Page(_) => &[403, 404, 503],
+        Endpoint::Compat(_) => &[400, 401, 403, 404, 413, 429, 503],
     };
     let body: &[u16] = match row.takes {
         Takes::Json(_) | Takes::JsonOrNothing(_) => &[400, 413, 415],

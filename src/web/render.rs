@@ -5,6 +5,7 @@
 //! 2. A log line tells the reason; it never holds a value that was sent.
 
 use super::Response;
+use super::descope;
 use super::pages::{self, Language, Next};
 use crate::context::Cx;
 use crate::error::{Error, Reason, Refusal, Wire};
@@ -18,6 +19,8 @@ use serde_json::{Value, json};
 pub enum Style {
     /// `{"error", "error_description"}`.
     OAuth,
+    /// The same, with what the SDKs of Descope read.
+    Descope,
     /// `application/problem+json`, with detail.
     Problem,
     /// A page for people.
@@ -39,6 +42,13 @@ pub fn error(error: &Error, style: Style, issuer: Option<&str>) -> Response {
         Error::Fault(fault) => (fault.wire(), None),
     };
     let response = match style {
+        Style::Descope => {
+            let reason = refusal.map(|refusal| refusal.reason);
+            Response::json(
+                descope::status(reason, wire.status),
+                &descope::members(oauth(&wire, refusal), reason, &wire),
+            )
+        }
         Style::OAuth | Style::Page { .. } => Response::json(wire.status, &oauth(&wire, refusal)),
         Style::Problem => {
             Response::json(wire.status, &problem(&wire, refusal)).with("content-type", "application/problem+json")

@@ -8,9 +8,10 @@ use super::pages::Next;
 use super::render::Style;
 use super::routes::ROUTES;
 use super::schema::Object;
-use super::{AdminCall, Answer, Call, Method, ReceiverCall, Request, SiteCall, admin, pages};
+use super::{AdminCall, Answer, Call, Method, ReceiverCall, Request, SiteCall, admin, compat, pages};
 use crate::config::Role;
 use crate::error::{Reason, Result};
+use crate::model::project::tenant_of;
 use crate::oauth::client_url::is_client_url;
 
 /// The guard of an endpoint, and its handler.
@@ -22,6 +23,8 @@ pub enum Endpoint {
     Public(for<'a> fn(Call<'a>) -> Answer<'a>),
     /// The endpoint authenticates the client itself.
     Client(for<'a> fn(Call<'a>) -> Answer<'a>),
+    /// A Descope-compatible endpoint: a project, in the path or in `Authorization`, names the tenant, and the endpoint authenticates the client itself.
+    Compat(for<'a> fn(Call<'a>) -> Answer<'a>),
     /// A browser goes there; no script may read it.
     Page(for<'a> fn(Call<'a>) -> Answer<'a>),
     /// A resource server with a token for its event stream that has one of these scopes.
@@ -123,6 +126,7 @@ impl Route {
         match self.guard() {
             Endpoint::Page(_) => Style::Page { language: pages::language(request), next: self.next() },
             Endpoint::Admin(_) => Style::Problem,
+            Endpoint::Compat(_) => Style::Descope,
             _ => Style::OAuth,
         }
     }
@@ -148,7 +152,17 @@ impl Route {
         match self.endpoint(method).ok()? {
             Endpoint::Admin(_) => Some(if method == Method::Get { "admin:read" } else { "admin" }),
             Endpoint::Receiver(scopes, _) => scopes.first().copied(),
-            Endpoint::Site(_) | Endpoint::Public(_) | Endpoint::Client(_) | Endpoint::Page(_) => None,
+            Endpoint::Site(_) | Endpoint::Public(_) | Endpoint::Client(_) | Endpoint::Compat(_) | Endpoint::Page(_) => {
+                None
+            }
+        }
+    }
+
+    /// The tenant of a request: as the path names it, else the project of a compatible endpoint.
+    pub fn tenant<'a>(&'a self, request: &'a Request) -> &'a str {
+        match self.guard() {
+            Endpoint::Compat(_) if self.tenant.is_empty() => compat::tenant(request),
+            _ => &self.tenant,
         }
     }
 
@@ -206,12 +220,17 @@ fn fits(pattern: &str, path: &str) -> bool {
     }
 }
 
+/// What names no tenant.
+const NO_TENANT: &str = "-";
+
 /// The tenant and the other variable segments of a path that fits; nothing if one cannot name anything.
 fn variables(pattern: &str, path: &str) -> Option<(String, Vec<String>)> {
     let (mut tenant, mut ids) = (String::new(), Vec::new());
     for (wanted, segment) in pattern.split('/').zip(path.split('/')).filter(|(wanted, _)| wanted.starts_with('{')) {
         match wanted {
             "{tenant}" => segment.clone_into(&mut tenant),
+            // A name of no project names no tenant either.
+            "{project}" => tenant_of(segment).unwrap_or(NO_TENANT).clone_into(&mut tenant),
             REST => {}
             _ => ids.push(decode(segment, pattern.contains("/admin/clients/{id}"))?),
         }

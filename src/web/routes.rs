@@ -12,6 +12,9 @@ use super::admin::resources::{self, Resources};
 use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
 use super::admin::{accounts, consents, events, identities, keys, kill, metrics, passkeys, registration_tokens};
+use super::compat::{
+    discovery as project, oauth as project_oauth, objects as compat, outbound, tokens as connection_tokens,
+};
 use super::oauth::{device_authorization, discovery, introspect, par, register, revoke, status_list, token, userinfo};
 use super::pages::{authorize, callback, connect, device, me, passkey, sign_in};
 use super::router::Gives::{Document, Html, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged, Text};
@@ -19,8 +22,8 @@ use super::router::Takes::{Form, Json, JsonOrNothing, Page, Query};
 use super::router::{Endpoint, Gives, Row, Takes};
 use super::schema::objects::{
     AUTHORIZATION_REQUEST, CONNECT, DECISION, DEVICE_AUTHORIZATION, DEVICE_REQUEST, EMPTY, HEALTH, INTROSPECTION,
-    KEY_SET, LEASE, LEASE_REQUEST, LOGOUT, NEW_PASSKEY, PUSHED, RECEIPT, RESOURCE_METADATA, SERVER_METADATA, SIGN_IN,
-    SIGN_OUT, TAKE_BACK, TOKEN, TOKEN_QUERY, USER_CODE, USER_INFO,
+    KEY_SET, LEASE, LEASE_REQUEST, LOGOUT, NEW_PASSKEY, PROJECT_METADATA, PUSHED, RECEIPT, RESOURCE_METADATA,
+    SERVER_METADATA, SIGN_IN, SIGN_OUT, TAKE_BACK, TOKEN, TOKEN_QUERY, USER_CODE, USER_INFO,
 };
 use super::ssf::{self, MANAGE, READ};
 use super::vault::{lease, proxy};
@@ -112,6 +115,33 @@ pub static ROUTES: &[Row] = routes! {
     Get "/t/{tenant}/ssf/status" Token Receiver(READ, ssf::status), Query(&["stream_id"], true) => 200 One(&ssf::STREAM_STATE), [], "Whether it flows";
     Post "/t/{tenant}/ssf/status" Token Receiver(MANAGE, ssf::set_status), Json(&ssf::NEW_STREAM_STATE) => 200 One(&ssf::STREAM_STATE), [409], "Pause, disable or enable it";
     Post "/t/{tenant}/ssf/verify" Token Receiver(MANAGE, ssf::verify), Json(&ssf::VERIFICATION_REQUEST) => 204 Gives::Nothing, [429], "Ask for a verification event";
+
+    Get "/v2/keys/{project}" Discovery Public(project::keys), Takes::Nothing => 200 One(&KEY_SET), [], "The keys of a project (Descope-compatible)";
+    Get "/{project}/.well-known/jwks.json" Discovery Public(project::keys), Takes::Nothing => 200 One(&KEY_SET), [], "The same where its metadata say";
+    Get "/v1/apps/{project}/.well-known/openid-configuration" Discovery Public(project::metadata), Takes::Nothing => 200 One(&PROJECT_METADATA), [], "Metadata of a project's issuer (Descope-compatible)";
+    Get "/v1/apps/{project}/.well-known/oauth-authorization-server" Discovery Public(project::metadata), Takes::Nothing => 200 One(&PROJECT_METADATA), [], "The same metadata";
+    Get "/v1/apps/agentic/{project}/{resource}/.well-known/openid-configuration" Discovery Public(project::metadata), Takes::Nothing => 200 One(&PROJECT_METADATA), [], "Metadata of the issuer of a resource (Descope-compatible)";
+    Get "/v1/apps/agentic/{project}/{resource}/.well-known/oauth-authorization-server" Discovery Public(project::metadata), Takes::Nothing => 200 One(&PROJECT_METADATA), [], "The same metadata";
+    Get "/.well-known/oauth-authorization-server/v1/apps/agentic/{project}/{resource}" Discovery Public(project::metadata), Takes::Nothing => 200 One(&PROJECT_METADATA), [], "The same metadata where RFC 8414 §3 looks";
+    Get "/.well-known/openid-configuration/v1/apps/agentic/{project}/{resource}" Discovery Public(project::metadata), Takes::Nothing => 200 One(&PROJECT_METADATA), [], "The same metadata at the other place of that kind";
+    Get "/oauth2/v1/apps/agentic/{project}/{resource}/authorize" Authorize Page(project_oauth::authorize), Query(AUTHORIZATION, true) => 200 Html, [303, 400], "Ask a person for an authorization code for a resource (Descope-compatible)";
+    Post "/oauth2/v1/apps/agentic/{project}/{resource}/token" Token Compat(project_oauth::token), Takes::TokenRequest => 200 One(&TOKEN), [], "Issue a token for a resource, with the issuer of this route (Descope-compatible)";
+    Post "/oauth2/v1/apps/{project}/token" Token Compat(project_oauth::token), Takes::TokenRequest => 200 One(&TOKEN), [], "Issue a token with the issuer of the project (Descope-compatible)";
+    Post "/v1/auth/accesskey/exchange" Token Compat(project_oauth::exchange), JsonOrNothing(&compat::LOGIN_OPTIONS) => 200 One(&compat::SESSION), [], "Exchange an access key for a session (Descope-compatible)";
+    Get "/v1/mgmt/license" Broker Compat(project::license), Takes::Nothing => 200 One(&compat::LICENSE), [], "Tell an SDK its limits (Descope-compatible)";
+    Post "/v1/mgmt/outbound/app/user/token" Broker Compat(connection_tokens::of_user), Json(&compat::FETCH) => 200 One(&compat::FETCHED), [502, 504], "Lease a connection token of a user, by scopes (Descope-compatible)";
+    Post "/v1/mgmt/outbound/app/user/token/latest" Broker Compat(connection_tokens::of_user), Json(&compat::FETCH) => 200 One(&compat::FETCHED), [502, 504], "Lease the latest connection token of a user (Descope-compatible)";
+    Post "/v1/mgmt/outbound/app/tenant/token" Broker Compat(connection_tokens::of_tenant), Json(&compat::FETCH) => 200 One(&compat::FETCHED), [502, 504], "Lease a connection token of the tenant, by scopes (Descope-compatible)";
+    Post "/v1/mgmt/outbound/app/tenant/token/latest" Broker Compat(connection_tokens::of_tenant), Json(&compat::FETCH) => 200 One(&compat::FETCHED), [502, 504], "Lease the latest connection token of the tenant (Descope-compatible)";
+    Get "/v1/mgmt/outbound/app/{name}" Broker Compat(outbound::load), Takes::Nothing => 200 One(&compat::ONE_APP), [], "Show a connection (Descope-compatible)";
+    Get "/v1/mgmt/outbound/apps" Broker Compat(outbound::load_all), Takes::Nothing => 200 One(&compat::ALL_APPS), [], "List connections (Descope-compatible)";
+    Get "/v1/mgmt/outbound/apps-with-user-token" Broker Compat(outbound::apps_of_user), Query(&["userId"], true) => 200 One(&compat::APP_IDS), [], "List the connections for which a user has an account (Descope-compatible)";
+    Delete "/v1/mgmt/outbound/user/tokens" Broker Compat(outbound::delete_of_user), Query(&["userId", "appId"], false) => 200 One(&EMPTY), [], "Disconnect the accounts of a user (Descope-compatible)";
+    Delete "/v1/mgmt/outbound/token" Broker Compat(outbound::delete), Query(&["id"], true) => 200 One(&EMPTY), [], "Disconnect an account (Descope-compatible)";
+    Post "/v1/mgmt/outbound/app/user/apikey/upload" Broker Compat(outbound::upload_key_of_user), Json(&compat::API_KEY) => 200 One(&EMPTY), [], "Refused: an API key belongs to the tenant (Descope-compatible)";
+    Post "/v1/mgmt/outbound/app/tenant/apikey/upload" Broker Compat(outbound::upload_key), Json(&compat::API_KEY) => 200 One(&EMPTY), [409], "Give a connection another API key (Descope-compatible)";
+    Post "/v1/mgmt/outbound/app/user/oauthtoken/upload" Broker Compat(outbound::upload_of_user), Json(&compat::OAUTH_TOKEN) => 200 One(&EMPTY), [409], "Store the tokens of a user's account that was connected elsewhere (Descope-compatible)";
+    Post "/v1/mgmt/outbound/app/tenant/oauthtoken/upload" Broker Compat(outbound::upload_of_tenant), Json(&compat::OAUTH_TOKEN) => 200 One(&EMPTY), [409], "The same for the tenant's account (Descope-compatible)";
 
     Get "/t/{tenant}/admin/tenants" Admin Admin(list::<Tenants>), Page(Tenants::FILTERS) => 200 Many(&tenants::TENANT), [], "List tenants: all of them in `main`, elsewhere one's own";
     Post "/t/{tenant}/admin/tenants" Admin Admin(post::<Tenants>), Json(&Tenants::NEW) => 201 Tagged(&tenants::MADE), [409], "Make a tenant and its first administrator; in `main` only";

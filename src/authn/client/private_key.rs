@@ -1,6 +1,6 @@
 //! `private_key_jwt`: a client signs with its own key (RFC 7523 §2.2, OpenID Connect Core §9).
 //!
-//! 1. `aud` is our issuer; for a client that is registered so, the token endpoint too (rfc7523bis, RFC 7523 §3).
+//! 1. `aud` is our issuer, also that of the compatible route which the request came by; for a client that is registered so, the token endpoint too (rfc7523bis, RFC 7523 §3).
 //! 2. `typ` is absent, `JWT`, or `client-authentication+jwt` (rfc7523bis).
 //! 3. Each assertion counts once.
 
@@ -15,7 +15,8 @@ const TYPES: &[&str] = &["", "jwt", "client-authentication+jwt"];
 pub async fn verify(cx: &Cx<'_>, client: &Client, text: &str) -> Checked<()> {
     let issuer = cx.issuer();
     let endpoint = client.metadata.token_endpoint_as_audience.then(|| [&issuer, "/token"].concat());
-    let audience: Vec<String> = std::iter::once(issuer).chain(endpoint).collect();
+    let route = cx.route().map(|route| route.issuer.clone());
+    let audience: Vec<String> = std::iter::once(issuer).chain(endpoint).chain(route).collect();
     let wanted = Wanted {
         keys: KeySource::Client(client),
         types: TYPES,

@@ -34,6 +34,8 @@ mod snowflake;
 mod token_exchange;
 mod xml;
 
+pub use answer::is_token;
+
 use crate::config::Config;
 use crate::context::Cx;
 use crate::crypto::Secret;

@@ -87,7 +87,7 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
         return Err(malformed("`Writ-Account` is no label"));
     }
 
-    let (accepted, connection) = wanted.permitted(cx, trail).await?;
+    let (party, connection) = wanted.permitted(cx, trail).await?;
     let injection = injection(&connection)?;
     let query = rules::sound_query(query, injection.proxy.query.as_deref())
         .ok_or_else(|| malformed("its query can be read in several ways"))?;
@@ -95,7 +95,7 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
         return Err(Reason::CallNotAllowed.into());
     }
     let mut passed = headers::of_request(sent, &injection, &own).ok_or_else(|| malformed("it has too many headers"))?;
-    let Granted { token, account, .. } = lease::obtain(cx, (&accepted, &connection), None, label).await?;
+    let Granted { token, account, .. } = lease::obtain(cx, (&party, &connection), None, label).await?;
     if let Some(fresh) = cx.refreshed_after_wait().await? {
         wanted.permitted(&fresh, trail).await?;
     }

@@ -6,6 +6,7 @@ use crate::context::Cx;
 use crate::directory::tenants;
 use crate::error::Result;
 use crate::model::Tenant;
+use crate::model::project::project_id;
 use crate::model::registration::{Documents, Dynamic, MAX_DOMAIN, MAX_DOMAINS};
 use crate::model::tenant::{MAX_COUNT, MAX_TOKENS_PER_MINUTE, TenantBody, TenantStatus, issuer};
 use crate::policy;
@@ -56,6 +57,7 @@ object!(
         may "logout_ends_grants" Kind::Boolean,
         may "consent_unused_days" Kind::Whole(1, 3_650),
         may "quotas" Kind::Object(&QUOTAS),
+        may "descope" Kind::Boolean,
         may "registration" Kind::Object(&REGISTRATION_RULES),
     ]]
 );
@@ -82,6 +84,7 @@ object!(
     PUT_BODY = "TenantUpdate" [BODY_MEMBERS, members![
         read "id" Kind::Word,
         read "issuer" Kind::Word,
+        read "project_id" Kind::Word,
         read "created_at" Kind::Time,
         read "updated_at" Kind::Time,
     ]]
@@ -92,6 +95,7 @@ const SHOWN: &[Member] = members![
     must "status" STATUS,
     must "settings" Kind::Object(&SETTINGS),
     must "issuer" Kind::Word,
+    must "project_id" Kind::Word,
     must "created_at" Kind::Time,
     must "updated_at" Kind::Time,
 ];
@@ -142,6 +146,7 @@ impl Aggregate for Tenants {
         }
         .members();
         members.insert("issuer".to_owned(), issuer(cx.config.origin(), &tenant.id).into());
+        members.insert("project_id".to_owned(), project_id(&tenant.id).into());
         members
     }
 

@@ -6,6 +6,7 @@
 
 use super::introspect;
 use crate::authn::client::METHODS;
+use crate::context::Cx;
 use crate::directory::resources;
 use crate::error::{Reason, Result};
 use crate::grants;
@@ -26,6 +27,11 @@ pub fn public(body: &impl serde::Serialize) -> Response {
 
 /// Authorization server metadata (RFC 8414, OpenID Connect Discovery).
 pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
+    Ok(public(&document(cx).await?))
+}
+
+/// The metadata of the tenant's issuer.
+pub async fn document(cx: &Cx<'_>) -> Result<ServerMetadata> {
     let issuer = cx.issuer();
     let resources = resources::first(cx).await?;
     let ours = resources.iter().filter(|resource| resource.body.authorization_server.is_none());
@@ -33,7 +39,7 @@ pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
     let types: BTreeSet<&str> =
         ours.clone().flat_map(|resource| &resource.body.authorization_details_types).map(|one| &*one.name).collect();
     let protected_resources = ours.map(|resource| resource.body.resource.to_string()).collect();
-    Ok(public(&ServerMetadata {
+    Ok(ServerMetadata {
         authorization_endpoint: format!("{issuer}/authorize"),
         token_endpoint: format!("{issuer}/token"),
         pushed_authorization_request_endpoint: format!("{issuer}/par"),
@@ -69,14 +75,20 @@ pub async fn metadata(Call { cx, .. }: Call<'_>) -> Result<Response> {
         id_token_signing_alg_values_supported: [ID_TOKEN_ALG.as_str()],
         protected_resources,
         issuer,
-    }))
+    })
 }
 
 /// The key set (RFC 7517 §5): next, current and retired keys.
 pub async fn jwks(Call { cx, .. }: Call<'_>) -> Result<Response> {
+    key_set(cx, &Alg::SIGNING).await
+}
+
+/// The keys of these algorithms.
+pub async fn key_set(cx: &Cx<'_>, algs: &[Alg]) -> Result<Response> {
     let keys = keys::all(cx).await?;
     let keys: Vec<Value> = keys
         .iter()
+        .filter(|key| algs.contains(&key.public.alg()))
         .map(|key| {
             let mut jwk: Value = serde_json::from_slice(key.public.json().as_bytes()).unwrap_or_default();
             if let Some(members) = jwk.as_object_mut() {

@@ -1,6 +1,6 @@
 //! Objects and words that several endpoints share, and those of the OAuth endpoints.
 
-use super::{ANY, Kind, RESOURCE, SCOPE, URI, members, object};
+use super::{ANY, Kind, Member, RESOURCE, SCOPE, URI, members, object};
 use crate::authn::client::METHODS;
 use crate::grants;
 use crate::model::id::is_slug;
@@ -69,41 +69,50 @@ object!(
     ]]
 );
 
+/// What the metadata of every issuer have.
+const METADATA: &[Member] = members![
+    must "issuer" Kind::Word,
+    must "authorization_endpoint" Kind::Word,
+    must "token_endpoint" Kind::Word,
+    must "device_authorization_endpoint" Kind::Word,
+    must "jwks_uri" Kind::Word,
+    must "grant_types_supported" Kind::List(&GRANT_TYPE, ANY),
+    must "authorization_grant_profiles_supported" WORDS,
+    must "identity_chaining_requested_token_types_supported" WORDS,
+    must "token_endpoint_auth_methods_supported" METHODS_LIST,
+    must "token_endpoint_auth_signing_alg_values_supported" PROOF_ALGS,
+    must "introspection_endpoint" Kind::Word,
+    must "introspection_endpoint_auth_methods_supported" METHODS_LIST,
+    must "introspection_endpoint_auth_signing_alg_values_supported" PROOF_ALGS,
+    must "introspection_signing_alg_values_supported" ALGS,
+    must "revocation_endpoint" Kind::Word,
+    must "revocation_endpoint_auth_methods_supported" METHODS_LIST,
+    must "revocation_endpoint_auth_signing_alg_values_supported" PROOF_ALGS,
+    must "response_types_supported" WORDS,
+    must "response_modes_supported" WORDS,
+    must "code_challenge_methods_supported" WORDS,
+    must "authorization_response_iss_parameter_supported" Kind::Boolean,
+    must "scopes_supported" WORDS,
+    may "authorization_details_types_supported" WORDS,
+    must "userinfo_endpoint" Kind::Word,
+    must "subject_types_supported" WORDS,
+    must "dpop_signing_alg_values_supported" PROOF_ALGS,
+    must "id_token_signing_alg_values_supported" ALGS,
+    may "client_id_metadata_document_supported" Kind::Boolean,
+    may "registration_endpoint" Kind::Word,
+];
+
 object!(
     /// RFC 8414.
-    SERVER_METADATA = "ServerMetadata" [members![
-        must "issuer" Kind::Word,
-        must "authorization_endpoint" Kind::Word,
-        must "token_endpoint" Kind::Word,
+    SERVER_METADATA = "ServerMetadata" [METADATA, members![
         must "pushed_authorization_request_endpoint" Kind::Word,
-        must "device_authorization_endpoint" Kind::Word,
-        must "jwks_uri" Kind::Word,
-        must "grant_types_supported" Kind::List(&GRANT_TYPE, ANY),
-        must "authorization_grant_profiles_supported" WORDS,
-        must "identity_chaining_requested_token_types_supported" WORDS,
-        must "token_endpoint_auth_methods_supported" METHODS_LIST,
-        must "token_endpoint_auth_signing_alg_values_supported" PROOF_ALGS,
-        must "introspection_endpoint" Kind::Word,
-        must "introspection_endpoint_auth_methods_supported" METHODS_LIST,
-        must "introspection_endpoint_auth_signing_alg_values_supported" PROOF_ALGS,
-        must "introspection_signing_alg_values_supported" ALGS,
-        must "revocation_endpoint" Kind::Word,
-        must "revocation_endpoint_auth_methods_supported" METHODS_LIST,
-        must "revocation_endpoint_auth_signing_alg_values_supported" PROOF_ALGS,
-        must "response_types_supported" WORDS,
-        must "response_modes_supported" WORDS,
-        must "code_challenge_methods_supported" WORDS,
-        must "authorization_response_iss_parameter_supported" Kind::Boolean,
-        must "scopes_supported" WORDS,
-        may "authorization_details_types_supported" WORDS,
-        must "userinfo_endpoint" Kind::Word,
-        must "subject_types_supported" WORDS,
-        must "dpop_signing_alg_values_supported" PROOF_ALGS,
-        must "id_token_signing_alg_values_supported" ALGS,
         may "protected_resources" WORDS,
-        may "client_id_metadata_document_supported" Kind::Boolean,
-        may "registration_endpoint" Kind::Word,
     ]]
+);
+
+object!(
+    /// The same of the issuer of a compatible route.
+    PROJECT_METADATA = "ProjectMetadata" [METADATA]
 );
 
 object!(
@@ -167,9 +176,10 @@ object!(
         must "active" Kind::Boolean,
         may "iss" Kind::Word,
         may "sub" Kind::Word,
-        may "aud" Kind::Word,
+        may "aud" Kind::Either(&Kind::Word, &WORDS),
         may "client_id" Kind::Word,
         may "scope" Kind::Word,
+        may "scopes" WORDS,
         may "jti" Kind::Word,
         may "tenant" Kind::Word,
         may "token_type" Kind::Word,

@@ -5,8 +5,8 @@ use crate::support::signer::{Signer, Verifier, at_once, verifies};
 use serde_json::{Value, json};
 use writ::crypto::{b64, sha256};
 use writ::jose::{
-    AccessToken, Actor, Confirmation, JwkSet, Jws, LEEWAY_SECONDS, MAX_TOKEN, MayAct, Problem, PublicJwk, StatusClaim,
-    StatusReference, Unsigned, Unverified, Verified,
+    AccessToken, Actor, Audience, Confirmation, JwkSet, Jws, LEEWAY_SECONDS, MAX_TOKEN, MayAct, Problem, PublicJwk,
+    StatusClaim, StatusReference, Unsigned, Unverified, Verified,
 };
 use writ::oauth::{authorization_details, scope};
 use writ::ports::Alg;
@@ -170,9 +170,10 @@ fn the_longest_token_of_ours_is_shorter_than_what_is_taken() {
     let claims = AccessToken {
         iss: issuer.clone(),
         sub: id.to_owned(),
-        aud: "a".repeat(512),
+        aud: Audience::Resource("a".repeat(512)),
         client_id: id.to_owned(),
         scope: "s".repeat(scope::MAX_LENGTH),
+        scopes: vec![],
         jti: "j".repeat(22),
         tenant: "t".repeat(63),
         act: chain,

@@ -10,6 +10,8 @@ mod chain;
 pub mod client_assertions;
 pub mod client_documents;
 mod codes;
+mod compat;
+mod compat_outbound;
 mod connections;
 mod cron;
 mod deletion;

@@ -1,0 +1,110 @@
+//! Accounts that were connected elsewhere: their tokens come in and are kept like those of any account.
+//!
+//! 1. The connection is one that people connect accounts with, and has accounts of such an owner. The scope is within what it offers.
+//! 2. An upload takes the place of the account that was there. Tokens that are not in it are revoked at the service.
+//! 3. Nobody has asked the service whose account it is: a person who connects one in its place is asked (`connect`).
+
+use super::accounts::{self, Revocation};
+use super::connect::{self, Found};
+use super::provider::is_token;
+use super::provider::oauth2::{Owner, Tokens};
+use crate::context::Cx;
+use crate::directory::users;
+use crate::error::{Reason, Result};
+use crate::model::id::is_slug;
+use crate::model::{AccountStatus, ConnectedAccount, EventType};
+use crate::store;
+use crate::store::accounts::Place;
+
+/// Tokens of an account.
+pub struct Upload {
+    /// The connection.
+    pub connection: String,
+    /// The user whose account it is; empty: the tenant's.
+    pub owner: String,
+    /// The label; empty for the account without.
+    pub label: String,
+    /// The access token; empty where there is a refresh token alone.
+    pub access_token: String,
+    /// The refresh token.
+    pub refresh_token: Option<String>,
+    /// The scope; empty: all that the connection offers.
+    pub scopes: Vec<String>,
+    /// When the access token expires, in seconds since the epoch.
+    pub expires_at: i64,
+}
+
+/// Stores the tokens of an account.
+pub async fn upload(cx: &Cx<'_>, upload: Upload, by: &str) -> Result<()> {
+    let invalid = |why: &str| Reason::InvalidField.because(why);
+    let Upload { connection, owner, label, access_token, refresh_token, scopes, expires_at } = upload;
+    let Found { settings, .. } = connect::find(cx, &connection).await?;
+    if (settings.owner == Owner::Tenant) != owner.is_empty() {
+        return Err(invalid("the connection has accounts of users alone, or of the tenant alone"));
+    }
+    if !owner.is_empty() {
+        users::find(cx, &owner).await?;
+    }
+    if !label.is_empty() && !is_slug(&label) {
+        return Err(invalid("`externalIdentifier` is no label"));
+    }
+    let has_one = !access_token.is_empty() || refresh_token.is_some();
+    if !has_one
+        || ![Some(&access_token), refresh_token.as_ref()]
+            .into_iter()
+            .flatten()
+            .all(|text| text.is_empty() || is_token(text))
+    {
+        return Err(invalid("`accessToken` or `refreshToken` has to be there, and visible text"));
+    }
+    if !scopes.iter().all(|scope| settings.scopes.contains(scope)) {
+        return Err(invalid("`scopes` has more than the connection offers"));
+    }
+    let now = cx.now.seconds();
+    let expires_at = if access_token.is_empty() { 0 } else { expires_at };
+    let scope = if scopes.is_empty() { &settings.scopes } else { &scopes }.join(" ");
+    let account = ConnectedAccount {
+        id: cx.new_id(),
+        connection,
+        owner,
+        label,
+        name: settings.service()?.name,
+        subject: String::new(),
+        scope: scope.clone(),
+        scope_asked: scope,
+        status: AccountStatus::Active,
+        wrapped_key: String::new(),
+        sealed: String::new(),
+        expires_at,
+        generation: 1,
+        claim: None,
+        claimed_until: 0,
+        attempted_at: 0,
+        retried: false,
+        created_at: now,
+        updated_at: now,
+    };
+    let tokens = Tokens { access_token, refresh_token };
+    let account = accounts::seal_new(cx, account, &tokens)?;
+    let place = Place { connection: &account.connection, owner: &account.owner, label: &account.label };
+    let present = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
+    let others = |kept: &Tokens| {
+        kept.access_token != tokens.access_token
+            && (kept.refresh_token != tokens.refresh_token || kept.refresh_token.is_none())
+    };
+    let revocation = match &present {
+        Some(present) if accounts::open(cx, present).is_ok_and(|kept| others(&kept)) => {
+            Revocation::default().and(cx, present.clone()).await
+        }
+        _ => Revocation::default(),
+    };
+    let replaced = present.as_ref().map(|present| present.id.as_str()).unwrap_or_default();
+    let change = accounts::change(store::accounts::put(&cx.tenant.id, &account, replaced), &account);
+    let mut event = accounts::event(cx, EventType::AccountConnected, &account, None, Some("uploaded".to_owned()));
+    event.client = Some(by.to_owned());
+    match cx.commit(change.event(event)).await? {
+        true => revocation.run(cx).await,
+        false => return Err(Reason::Conflict.because("another request has just changed this account")),
+    }
+    Ok(())
+}
