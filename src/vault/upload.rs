@@ -2,19 +2,19 @@
 //!
 //! 1. The connection is one that people connect accounts with, and has accounts of such an owner. The scope is within what it offers.
 //! 2. An upload takes the place of the account that was there. Tokens that are not in it are revoked at the service.
-//! 3. Nobody has asked the service whose account it is: a person who connects one in its place is asked (`connect`).
+//! 3. A refresh token that is to be verified is used once; what the service gives for it is stored, or nothing.
+//! 4. Nobody has asked the service whose account it is: a person who connects one in its place is asked (`connect`).
 
 use super::accounts::{self, Revocation};
 use super::connect::{self, Found};
 use super::provider::is_token;
-use super::provider::oauth2::{Owner, Tokens};
+use super::provider::oauth2::{self, Owner, Tokens, Ungiven};
 use crate::context::Cx;
 use crate::directory::users;
 use crate::error::{Reason, Result};
 use crate::model::id::is_slug;
 use crate::model::{AccountStatus, ConnectedAccount, EventType};
-use crate::store;
-use crate::store::accounts::Place;
+use crate::store::accounts::{self as rows, Place};
 
 /// Tokens of an account.
 pub struct Upload {
@@ -32,13 +32,21 @@ pub struct Upload {
     pub scopes: Vec<String>,
     /// When the access token expires, in seconds since the epoch.
     pub expires_at: i64,
+    /// Whether the service has to take the refresh token first.
+    pub is_verified: bool,
 }
 
-/// Stores the tokens of an account.
-pub async fn upload(cx: &Cx<'_>, upload: Upload, by: &str) -> Result<()> {
+/// An account that was found sound, with its tokens.
+pub struct Prepared {
+    account: ConnectedAccount,
+    tokens: Tokens,
+}
+
+/// Checks what is uploaded. Nothing is stored yet.
+pub async fn prepare(cx: &Cx<'_>, upload: Upload) -> Result<Prepared> {
     let invalid = |why: &str| Reason::InvalidField.because(why);
-    let Upload { connection, owner, label, access_token, refresh_token, scopes, expires_at } = upload;
-    let Found { settings, .. } = connect::find(cx, &connection).await?;
+    let Upload { connection, owner, label, access_token, refresh_token, scopes, expires_at, is_verified } = upload;
+    let Found { settings, connection: found } = connect::find(cx, &connection).await?;
     if (settings.owner == Owner::Tenant) != owner.is_empty() {
         return Err(invalid("the connection has accounts of users alone, or of the tenant alone"));
     }
@@ -63,7 +71,8 @@ pub async fn upload(cx: &Cx<'_>, upload: Upload, by: &str) -> Result<()> {
     let now = cx.now.seconds();
     let expires_at = if access_token.is_empty() { 0 } else { expires_at };
     let scope = if scopes.is_empty() { &settings.scopes } else { &scopes }.join(" ");
-    let account = ConnectedAccount {
+    let mut tokens = Tokens { access_token, refresh_token };
+    let mut account = ConnectedAccount {
         id: cx.new_id(),
         connection,
         owner,
@@ -84,10 +93,25 @@ pub async fn upload(cx: &Cx<'_>, upload: Upload, by: &str) -> Result<()> {
         created_at: now,
         updated_at: now,
     };
-    let tokens = Tokens { access_token, refresh_token };
+    if let Some(refresh_token) = tokens.refresh_token.clone().filter(|_| is_verified) {
+        let _held = cx.world.lifetime.hold();
+        let client = accounts::own_client(cx, &found, &settings).await?;
+        let given = oauth2::refresh(cx, &settings.oauth2()?, &client, &refresh_token).await;
+        let given = given.map_err(|why| match why {
+            Ungiven::Refused(..) => invalid("the service refuses `refreshToken`"),
+            Ungiven::Trouble(why) | Ungiven::Lost(why) => Reason::ProviderFailed.because(why),
+        })?;
+        (tokens, account.expires_at) = (given.tokens, given.expires_at);
+    }
+    Ok(Prepared { account, tokens })
+}
+
+/// Stores the tokens of an account.
+pub async fn store(cx: &Cx<'_>, Prepared { account, tokens }: Prepared, by: &str) -> Result<()> {
     let account = accounts::seal_new(cx, account, &tokens)?;
+    let _held = cx.world.lifetime.hold();
     let place = Place { connection: &account.connection, owner: &account.owner, label: &account.label };
-    let present = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
+    let present = cx.one(rows::at(&cx.tenant.id, place)).await?;
     let others = |kept: &Tokens| {
         kept.access_token != tokens.access_token
             && (kept.refresh_token != tokens.refresh_token || kept.refresh_token.is_none())
@@ -99,7 +123,7 @@ pub async fn upload(cx: &Cx<'_>, upload: Upload, by: &str) -> Result<()> {
         _ => Revocation::default(),
     };
     let replaced = present.as_ref().map(|present| present.id.as_str()).unwrap_or_default();
-    let change = accounts::change(store::accounts::put(&cx.tenant.id, &account, replaced), &account);
+    let change = accounts::change(rows::put(&cx.tenant.id, &account, replaced), &account);
     let mut event = accounts::event(cx, EventType::AccountConnected, &account, None, Some("uploaded".to_owned()));
     event.client = Some(by.to_owned());
     match cx.commit(change.event(event)).await? {

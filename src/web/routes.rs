@@ -141,6 +141,8 @@ pub static ROUTES: &[Row] = routes! {
     Post "/v1/mgmt/outbound/app/user/apikey/upload" Broker Compat(outbound::upload_key_of_user), Json(&compat::API_KEY) => 200 One(&EMPTY), [], "Refused: an API key belongs to the tenant (Descope-compatible)";
     Post "/v1/mgmt/outbound/app/tenant/apikey/upload" Broker Compat(outbound::upload_key), Json(&compat::API_KEY) => 200 One(&EMPTY), [409], "Give a connection another API key (Descope-compatible)";
     Post "/v1/mgmt/outbound/app/user/oauthtoken/upload" Broker Compat(outbound::upload_of_user), Json(&compat::OAUTH_TOKEN) => 200 One(&EMPTY), [409], "Store the tokens of a user's account that was connected elsewhere (Descope-compatible)";
+    Post "/v1/mgmt/outbound/app/user/oauthtoken/batch/upload" Broker Compat(outbound::upload_all_of_users), Json(&compat::OAUTH_TOKENS) => 200 One(&compat::FAILURES), [409], "Store those of several, or of none (Descope-compatible)";
+    Post "/v1/mgmt/outbound/app/tenant/oauthtoken/batch/upload" Broker Compat(outbound::upload_all_of_tenant), Json(&compat::OAUTH_TOKENS) => 200 One(&compat::FAILURES), [409], "The same for several of the tenant's accounts (Descope-compatible)";
     Post "/v1/mgmt/outbound/app/tenant/oauthtoken/upload" Broker Compat(outbound::upload_of_tenant), Json(&compat::OAUTH_TOKEN) => 200 One(&EMPTY), [409], "The same for the tenant's account (Descope-compatible)";
 
     Get "/t/{tenant}/admin/tenants" Admin Admin(list::<Tenants>), Page(Tenants::FILTERS) => 200 Many(&tenants::TENANT), [], "List tenants: all of them in `main`, elsewhere one's own";

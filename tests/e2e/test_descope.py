@@ -14,6 +14,7 @@ from connect import CONNECTIONS
 from descope import AuthException, DescopeClient, RateLimitException
 from fastmcp import Client as McpClient
 from fastmcp.client.auth import BearerAuth
+from jwt import InvalidAudienceError
 from hub import AT_HOME, READ, WRITE, Client, Process, eventually, free_port
 from test_clients import javascript
 
@@ -48,9 +49,9 @@ def project(writ, google, accounts):
     for name, owner in ((f"calendar-{tag}", "user"), (f"team-{tag}", "tenant")):
         body = {"kind": "oauth2", "config": config | {"owner": owner}, "secret": {"client_secret": "of the connection"}}
         writ.put(f"connections/{name}", body)
-    search = {"name": "Search", "proxy": {"base_url": "https://api.search.example", "header": {"name": "authorization", "value": "Bearer {token}"}}}
+    search = {"name": "Search", "proxy": {"base_url": "https://api.search.example", "header": "x-api-key"}}
     handed_out = {"service": search, "may_be_leased": True}
-    writ.put(f"connections/search-{tag}", {"kind": "api_key", "config": handed_out, "secret": {"api_key": "first key"}})
+    writ.put(f"connections/search-{tag}", {"kind": "api_key", "config": handed_out, "secret": {"api_key": "first-key"}})
     # One mints access tokens of Google; the other hands a key of a service account out, as the article has it.
     writ.connect("bigquery-read-cert", accounts["bigquery-read"], CONNECTIONS["bigquery-read"])
     account = json.dumps(accounts["bigquery-readwrite"])
@@ -119,15 +120,6 @@ def code(project, app: str, call, about: str = "main") -> str:
     return ""
 
 
-def upload(project, app: str, **more) -> None:
-    """What the Python SDK has no method for."""
-    level = "user" if "userId" in more else "tenant"
-    body = {"appId": f"{app}-{project.tag}", "accessTokenExpiry": int(time.time()) + 3600, **more}
-    headers = {"Authorization": f"Bearer {project.id}:{project.key}"}
-    url = f"{project.base}/v1/mgmt/outbound/app/{level}/oauthtoken/upload"
-    httpx.post(url, json=body, headers=headers).raise_for_status()
-
-
 def node(project, call: str, *arguments, key: str | None = None):
     answer = javascript("descope.mjs", base=project.base, project=project.id, key=key, call=call, arguments=arguments)
     assert "error" not in answer, answer
@@ -137,7 +129,8 @@ def node(project, call: str, *arguments, key: str | None = None):
 def test_the_python_sdk_fetches_and_deletes_connection_tokens(project):
     outbound, user, app = project.sdk.mgmt.outbound_application, project.user, f"calendar-{project.tag}"
     assert code(project, "calendar", outbound.fetch_token, user) == MISSING
-    upload(project, "calendar", userId=user, accessToken="token-of-ada", scopes=["events.read"])
+    expiry = int(time.time()) + 3600
+    outbound.upload_user_token(app, user, access_token="token-of-ada", access_token_expiry=expiry, scopes=["events.read"])
     latest = outbound.fetch_token(app, user)["token"]
     assert latest["accessToken"] == "token-of-ada" and latest["scopes"] == ["events.read"]
     assert int(latest["accessTokenExpiry"]) > time.time()
@@ -150,16 +143,20 @@ def test_the_python_sdk_fetches_and_deletes_connection_tokens(project):
         outbound.fetch_token(app, "user_nobody")
     assert refused.value.status_code == 403
 
-    upload(project, "team", tenantId="main", accessToken="token-of-the-team")
+    outbound.upload_tenant_token(f"team-{project.tag}", "main", access_token="token-of-the-team", access_token_expiry=expiry)
     for fetched in (
         outbound.fetch_tenant_token(f"team-{project.tag}", "main"),
         outbound.fetch_tenant_token_by_scopes(f"team-{project.tag}", "main", ["events.read"]),
     ):
         assert fetched["token"]["accessToken"] == "token-of-the-team"
 
-    outbound.delete_token_by_id(latest["id"])
+    assert outbound.list_apps_with_user_token(user) == {"appIds": [app]}
+    outbound.delete_token(latest["id"])
     eventually(lambda: code(project, "calendar", outbound.fetch_token, user) == MISSING)
-    upload(project, "calendar", userId=user, accessToken="another-token-of-ada")
+    wrong = {"appId": app, "userId": "user_nobody", "accessToken": "x"}
+    assert len(outbound.batch_upload_user_tokens([wrong])["failures"]) == 1
+    another = {"appId": app, "userId": user, "accessToken": "another-token-of-ada"}
+    assert outbound.batch_upload_user_tokens([another]) == {"failures": []}
     eventually(lambda: code(project, "calendar", outbound.fetch_token, user) == "")
     outbound.delete_user_tokens(app_id=app, user_id=user)
     eventually(lambda: code(project, "calendar", outbound.fetch_token, user) == MISSING)
@@ -178,7 +175,7 @@ def test_the_python_sdk_loads_connections_exchanges_a_key_and_validates_the_sess
     assert validated["sub"] == project.reader.client_id and validated["scopes"] == [READ]
     with pytest.raises(AuthException):
         plain.exchange_access_key(f"{project.reader.client_id}:wrong")
-    with pytest.raises(AuthException):
+    with pytest.raises(InvalidAudienceError):
         plain.validate_session(session["sessionToken"]["jwt"], audience="https://elsewhere.example")
 
 

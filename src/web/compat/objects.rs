@@ -5,6 +5,8 @@ use crate::web::schema::objects::SLUG;
 use crate::web::schema::{ANY, Kind, Object, members, object};
 
 const NAME: Kind = Kind::Note(512);
+/// How many accounts a request may upload.
+const MOST_TOKENS: usize = 20;
 const SCOPES: Kind = Kind::List(&Kind::Text(256), MAX_TOKENS);
 /// A token or a key of a service, in characters.
 const SECRET: Kind = Kind::Text(16 * 1024);
@@ -105,7 +107,29 @@ open!(
         may "accessTokenExpiry" Kind::Time,
         may "scopes" SCOPES,
         may "externalIdentifier" NAME,
+        may "verifyRefresh" Kind::Boolean,
     ]]
+);
+
+open!(
+    /// The tokens of several accounts.
+    OAUTH_TOKENS = "DescopeOAuthTokens" [members![must "tokens" Kind::List(&Kind::Object(&OAUTH_TOKEN), MOST_TOKENS)]]
+);
+
+object!(
+    /// What is wrong with one of several uploads.
+    FAILURE = "DescopeUploadFailure" [members![
+        must "appId" Kind::Word,
+        must "userId" Kind::Word,
+        must "tenantId" Kind::Word,
+        must "errorCode" Kind::Word,
+        must "reason" Kind::Word,
+    ]]
+);
+
+object!(
+    /// What is wrong with several uploads; nothing is stored where it is not empty.
+    FAILURES = "DescopeUploadFailures" [members![must "failures" Kind::List(&Kind::Object(&FAILURE), ANY)]]
 );
 
 object!(

@@ -4,15 +4,15 @@
 //! 2. A deletion disconnects: the tokens are revoked at the service.
 
 use super::credential::{CHANGE, READ, managed};
-use super::objects::{API_KEY, OAUTH_TOKEN};
+use super::objects::{API_KEY, OAUTH_TOKEN, OAUTH_TOKENS};
 use super::tokens::is_of_tenant;
 use crate::context::Cx;
 use crate::directory::connections::NEVER;
-use crate::error::{Reason, Result};
+use crate::error::{Error, Reason, Refusal, Result};
 use crate::model::Connection;
 use crate::oauth::Form;
 use crate::store;
-use crate::vault::upload::{Upload, upload as store_account};
+use crate::vault::upload::{self, Prepared, Upload};
 use crate::vault::{self, Draft, accounts};
 use crate::web::schema::sent;
 use crate::web::{Call, Response};
@@ -129,6 +129,12 @@ struct Body {
     access_token_expiry: Option<i64>,
     scopes: Vec<String>,
     external_identifier: String,
+    verify_refresh: bool,
+}
+
+#[derive(Deserialize)]
+struct Bodies {
+    tokens: Vec<Body>,
 }
 
 fn own_tenant(cx: &Cx<'_>, body: &Body) -> Result<()> {
@@ -169,36 +175,79 @@ pub async fn upload_key_of_user(call: Call<'_>) -> Result<Response> {
 
 /// Stores the tokens of a user's account.
 pub async fn upload_of_user(call: Call<'_>) -> Result<Response> {
-    upload(call, false).await
+    upload_one(call, false).await
 }
 
 /// Stores the tokens of the tenant's account.
 pub async fn upload_of_tenant(call: Call<'_>) -> Result<Response> {
-    upload(call, true).await
+    upload_one(call, true).await
 }
 
-async fn upload(call: Call<'_>, is_tenants: bool) -> Result<Response> {
+/// Stores the tokens of several users' accounts.
+pub async fn upload_all_of_users(call: Call<'_>) -> Result<Response> {
+    upload_all(call, false).await
+}
+
+/// Stores the tokens of several of the tenant's accounts.
+pub async fn upload_all_of_tenant(call: Call<'_>) -> Result<Response> {
+    upload_all(call, true).await
+}
+
+async fn upload_one(call: Call<'_>, is_tenants: bool) -> Result<Response> {
     let cx = call.cx;
     managed(call, CHANGE, async |by| {
         let body: Body = sent(call.request)?.read_plain(&OAUTH_TOKEN).await?;
-        own_tenant(cx, &body)?;
-        if body.user_id.is_empty() != is_tenants {
-            return Err(Reason::InvalidField.because("`userId` has to be there for a user, and only there"));
-        }
-        let has_refresh_token = !body.refresh_token.is_empty();
-        // Without an end, a token that can be refreshed is refreshed at once.
-        let expires_at = body.access_token_expiry.unwrap_or(if has_refresh_token { 0 } else { NEVER });
-        let upload = Upload {
-            connection: body.app_id,
-            owner: body.user_id,
-            label: body.external_identifier,
-            access_token: body.access_token,
-            refresh_token: has_refresh_token.then_some(body.refresh_token),
-            scopes: body.scopes,
-            expires_at,
-        };
-        store_account(cx, upload, by).await?;
+        upload::store(cx, prepare(cx, body, is_tenants).await?, by).await?;
         Ok(done())
     })
     .await
+}
+
+/// Nothing is stored where one of them is wrong: the answer says which, and why.
+async fn upload_all(call: Call<'_>, is_tenants: bool) -> Result<Response> {
+    let cx = call.cx;
+    managed(call, CHANGE, async |by| {
+        let Bodies { tokens } = sent(call.request)?.read_plain(&OAUTH_TOKENS).await?;
+        let (mut prepared, mut failures) = (Vec::new(), Vec::new());
+        for body in tokens {
+            let (app, user, tenant) = (body.app_id.clone(), body.user_id.clone(), body.tenant_id.clone());
+            // A verification would have used a refresh token although another item is wrong.
+            match prepare(cx, Body { verify_refresh: false, ..body }, is_tenants).await {
+                Ok(one) => prepared.push(one),
+                Err(Error::Refused(Refusal { reason, detail, .. })) => failures.push(json!({
+                    "appId": app, "userId": user, "tenantId": tenant,
+                    "errorCode": reason.as_str(), "reason": detail.unwrap_or_else(|| reason.wire().description.to_owned()),
+                })),
+                Err(fault) => return Err(fault),
+            }
+        }
+        if failures.is_empty() {
+            for one in prepared {
+                upload::store(cx, one, by).await?;
+            }
+        }
+        Ok(Response::json(200, &json!({"failures": failures})))
+    })
+    .await
+}
+
+async fn prepare(cx: &Cx<'_>, body: Body, is_tenants: bool) -> Result<Prepared> {
+    own_tenant(cx, &body)?;
+    if body.user_id.is_empty() != is_tenants {
+        return Err(Reason::InvalidField.because("`userId` has to be there for a user, and only there"));
+    }
+    let has_refresh_token = !body.refresh_token.is_empty();
+    // Without an end, a token that can be refreshed is refreshed at once.
+    let expires_at = body.access_token_expiry.unwrap_or(if has_refresh_token { 0 } else { NEVER });
+    let upload = Upload {
+        connection: body.app_id,
+        owner: body.user_id,
+        label: body.external_identifier,
+        access_token: body.access_token,
+        refresh_token: has_refresh_token.then_some(body.refresh_token),
+        scopes: body.scopes,
+        expires_at,
+        is_verified: body.verify_refresh,
+    };
+    upload::prepare(cx, upload).await
 }

@@ -14,7 +14,7 @@ const FILES: &str = "/v1/apps/agentic/PmainZZZZZZZZZZZZZZZZZZZZZZZ/RSfiles";
 /// Lets the compatible routes of a tenant answer.
 pub fn open(hub: &Setup, tenant: &str) {
     let path = format!("tenants/{tenant}");
-    let mut body = hub.admin(&"GET", &path).send().expect(200).json();
+    let mut body = hub.admin("GET", &path).send().expect(200).json();
     body["settings"]["descope"] = json!(true);
     hub.admin("PUT", &path).header("if-match", "*").json(&body).send().expect(200);
 }

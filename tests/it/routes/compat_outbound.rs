@@ -227,6 +227,38 @@ fn tokens_that_were_connected_elsewhere_are_uploaded_listed_and_deleted() {
 }
 
 #[test]
+fn several_uploads_are_all_sound_or_none_is_stored_and_a_refresh_token_is_verified_where_that_is_asked() {
+    let scene = scene();
+    let (hub, browser) = (&scene.hub, Browser::new(&scene.hub));
+    let manager = key(&manager(hub));
+    let (_, user) = agents_token(&scene, &browser);
+    let other = hub.admin("POST", "users").json(&json!({"name": "Eve"})).send().expect(201).json()["id"].clone();
+    let one = |user: &Value, token: &str| json!({"appId": "chat", "userId": user, "accessToken": token});
+    let batch = |tokens: Value| {
+        let path = "/v1/mgmt/outbound/app/user/oauthtoken/batch/upload";
+        fetch(hub, path, &manager, json!({"tokens": tokens}))
+    };
+    let got = |user: &Value| fetch(hub, USER, &key(&scene.server), json!({"appId": "chat", "userId": user}));
+    let user = json!(user);
+    let told = batch(json!([one(&user, "canary-a"), one(&json!("user_nobody"), "canary-b")])).expect(200).json();
+    assert_eq!(told["failures"][0]["userId"], "user_nobody");
+    assert_eq!((told["failures"].as_array().unwrap().len(), got(&user).status), (1, 404));
+    let told = batch(json!([one(&user, "canary-a"), one(&other, "canary-b")])).expect(200).json();
+    assert_eq!(told, json!({"failures": []}));
+    assert_eq!(got(&other).expect(200).json()["token"]["accessToken"], "canary-b");
+    batch(json!(vec![one(&user, "canary-a"); 21])).expect(400);
+    // A refresh token that the service does not take leaves what is there.
+    let path = "/v1/mgmt/outbound/app/user/oauthtoken/upload";
+    let body = json!({"appId": "chat", "userId": user, "refreshToken": "canary-r", "verifyRefresh": true});
+    fetch(hub, path, &manager, body).expect(400);
+    assert_eq!(
+        (scene.service.refreshes.get(), &got(&user).expect(200).json()["token"]["accessToken"]),
+        (1, &json!("canary-a"))
+    );
+    assert!(!hub.dump_at_rest().contains("canary-"));
+}
+
+#[test]
 fn an_api_key_is_uploaded_and_handed_out_where_the_connection_says_so() {
     let scene = scene();
     let hub = &scene.hub;
