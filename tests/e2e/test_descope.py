@@ -14,8 +14,9 @@ from connect import CONNECTIONS
 from descope import AuthException, DescopeClient, RateLimitException
 from fastmcp import Client as McpClient
 from fastmcp.client.auth import BearerAuth
-from jwt import InvalidAudienceError
+from guides import GUIDES, Shell, follow
 from hub import AT_HOME, READ, WRITE, Client, Process, eventually, free_port
+from jwt import InvalidAudienceError
 from test_clients import javascript
 
 FOLDER = Path(__file__).parent
@@ -251,3 +252,22 @@ def test_the_worked_example_runs_with_its_one_environment_variable_changed(proje
         refused = asyncio.run(call(project.reader, READ, "bigquery_write", rows=[]))
         assert refused.is_error
     assert httpx.get(f"{project.base}/v2/keys/{project.id}").is_success
+
+
+def test_the_guide_for_those_who_come_from_descope_is_as_it_says(writ, project, tmp_path):
+    tag = project.tag
+    names = {
+        "policies/": f"policies/guide-{tag}-",
+        ".writ/dev.json": str(writ.state / "dev.json"),
+        "http://localhost:8787/t/main": writ.issuer,
+        "http://localhost:8787": writ.dev["origin"],
+        "files.example.com": f"files-{tag}.example.com",
+        '"id": "files"': f'"id": "files-{tag}"',
+        "RSfiles": f"RSfiles-{tag}",
+        "connections/calendar": f"connections/guide-{tag}",
+        'Connection::\\"calendar': f'Connection::\\"guide-{tag}',
+        '"calendar"': f'"guide-{tag}"',
+    }
+    with Shell(tmp_path) as shell:
+        follow(shell, (GUIDES / "README.md").read_text(), names)
+        follow(shell, (GUIDES / "coming-from-descope.md").read_text(), names)
