@@ -1,7 +1,7 @@
 //! Names of the Descope-compatible routes: a tenant is a project there, and a resource has a prefix.
 //!
 //! 1. A project id is `P` and the name of its tenant, filled up with `Z` to 28 characters. No name of a tenant has a capital letter, so the id is
-//!    read back without a look-up, and each tenant has one (docs/decisions.md 132).
+//!    read back without a look-up, and each tenant has one (docs/decisions.md 134).
 //! 2. The id of a resource has `RS` or `MS` before it.
 
 use super::id::is_slug;

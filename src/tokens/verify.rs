@@ -2,7 +2,7 @@
 //!
 //! 1. Signature by a key of this tenant that is still honoured, `typ` `at+jwt`, our issuer, our tenant, the wanted
 //!    audience, live times. The issuer of a compatible route goes with the audience of one, and never with an API of the tenant itself
-//!    (docs/decisions.md 133).
+//!    (docs/decisions.md 135).
 //! 2. No party of it is stopped: see [`crate::revocation::check`].
 //! 3. The refusal is the same for every fault of a token. The log and the event have the fault.
 

@@ -30,6 +30,6 @@ pub mod upload;
 
 pub use connections::{Draft, create, kill, remove, update};
 pub use envelope::kv_prefix;
-pub use lease::{Asked, Granted, Request, grant, is_tool, lease};
+pub use lease::{Asked, Granted, READS as LEASE_READS, Request, grant, is_tool, lease};
 pub use permit::Trail;
 pub use provider::oauth2::Owner;

@@ -2,7 +2,7 @@
 //!
 //! 1. A resource server uses it for the agent whose token it presents, which was issued for a resource that it serves (RFC 8693 §2.1). An
 //!    agent uses it itself with a token for [`API`]. At compatible routes, whoever bears a token that names the project uses it for the token's
-//!    agent, and a client for itself; for a user whom it names, a resource server alone (docs/decisions.md 134).
+//!    agent, and a client for itself; for a user whom it names, a resource server alone (docs/decisions.md 136).
 //! 2. Policy decides each time, with the agent as principal (docs/requirements.md R53). An unknown connection is asked about like any other
 //!    and refused like a forbidden one, so names cannot be probed (R54).
 //! 3. A permit with `@require` denies, for nothing can meet it.

@@ -68,6 +68,10 @@ pub async fn prepare(cx: &Cx<'_>, upload: Upload) -> Result<Prepared> {
     if !scopes.iter().all(|scope| settings.scopes.contains(scope)) {
         return Err(invalid("`scopes` has more than the connection offers"));
     }
+    let place = Place { connection: &connection, owner: &owner, label: &label };
+    if cx.one(rows::is_full(&cx.tenant.id, place)).await? == Some(true) {
+        return Err(Reason::TooManyAccounts.into());
+    }
     let now = cx.now.seconds();
     let expires_at = if access_token.is_empty() { 0 } else { expires_at };
     let scope = if scopes.is_empty() { &settings.scopes } else { &scopes }.join(" ");

@@ -4,8 +4,8 @@
 //! access key. Out of scope: users, flows, SSO, changes of connections, clients, resources and policies, which the admin API has.
 //!
 //! 1. They answer where the tenant has set `descope`, and nowhere else: what bears a token may use connections here, and a resource server may name a
-//!    user without any (docs/decisions.md 134).
-//! 2. The tenant is found from the project, in the path or in `Authorization` (docs/decisions.md 132).
+//!    user without any (docs/decisions.md 136).
+//! 2. The tenant is found from the project, in the path or in `Authorization` (docs/decisions.md 134).
 //! 3. A credential is a token of the compatible routes, or `client_id:client_secret`: client authentication, decisions and issuance are those of the
 //!    other routes. No key passes by policy.
 

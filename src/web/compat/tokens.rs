@@ -97,7 +97,7 @@ async fn grant(
         true => None,
         false => Some(Scope::parse(&scope).ok_or(Reason::MalformedScope)?),
     };
-    let asked = Asked { scope: asked, label: &body.external_identifier, is_tenants };
+    let asked = Asked { scope: asked, label: &body.external_identifier, is_tenants, needs_access_token: false };
     if !is_of_tenant(cx, &body.tenant_id) {
         // It is asked about first, so that nothing is told to whoever may not use the connection.
         wanted.permitted(cx, trail).await?;

@@ -1,6 +1,6 @@
 //! Descope-compatible connection tokens: who gets which, and that policy decides about each.
 
-use super::accounts::Scene;
+use super::accounts::{Scene, url};
 use super::compat::{PROJECT, open};
 use crate::support::browser::{Browser, CALLBACK, VERIFIER, authorization};
 use crate::support::hub::{RESOURCE, decode};
@@ -100,6 +100,13 @@ fn a_bearer_gets_nothing_about_somebody_else_nor_with_a_token_that_does_not_name
     scene.hub.put_policy("lease", r#"forbid(principal, action == Action::"lease", resource);"#);
     let refused = fetch(&scene.hub, USER, &token, about(&json!(user))).expect(403);
     assert!(refused.json()["decision"].is_string(), "{refused:?}");
+    // A tenant that wants the resource server to prove itself, as its own routes do, says so.
+    scene.hub.put_policy("lease", r#"permit(principal, action == Action::"lease", resource);"#);
+    let own = r#"forbid(principal, action == Action::"lease", resource) unless { context has resource_server || context has method };"#;
+    scene.hub.put_policy("own", own);
+    fetch(&scene.hub, USER, &token, about(&json!(user))).expect(403);
+    url(&scene.lease(&native));
+    scene.hub.admin("DELETE", "policies/own").send().expect(204);
     // So does a stop.
     scene.hub.put_policy("lease", r#"permit(principal, action == Action::"lease", resource);"#);
     fetch(&scene.hub, USER, &token, about(&json!(user))).expect(404);
