@@ -1,5 +1,7 @@
-//! SHA-256 and the comparison of digests.
+//! SHA-256, the comparison of digests, and HMAC.
 
+use super::Secret;
+use hmac::{Hmac, Mac};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq;
 
@@ -16,6 +18,11 @@ impl Digest {
     /// Reads stored text back.
     pub fn from_text(text: &str) -> Option<Self> {
         super::unb64(text)?.try_into().ok().map(Self)
+    }
+
+    /// Hexadecimal text in small letters.
+    pub fn to_hex(self) -> String {
+        super::hex(self.0)
     }
 
     /// The 32 bytes.
@@ -35,4 +42,11 @@ impl Eq for Digest {}
 /// SHA-256 over `bytes`.
 pub fn sha256(bytes: impl AsRef<[u8]>) -> Digest {
     Digest(Sha256::digest(bytes.as_ref()).into())
+}
+
+/// HMAC-SHA256 (RFC 2104); nothing where the key cannot be one, and every key can.
+pub fn hmac_sha256(key: &[u8], message: impl AsRef<[u8]>) -> Option<Secret<[u8; 32]>> {
+    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    mac.update(message.as_ref());
+    Some(Secret::new(mac.finalize().into_bytes().into()))
 }

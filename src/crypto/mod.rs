@@ -13,7 +13,7 @@ mod opaque;
 mod secret;
 
 pub use aead::{Key, Opened, open, seal};
-pub use digest::{Digest, sha256};
+pub use digest::{Digest, hmac_sha256, sha256};
 pub use keyring::Keyring;
 pub use opaque::{Kind, is_nonce, is_well_formed, mint, nonce};
 pub use secret::Secret;
@@ -29,4 +29,10 @@ pub fn b64(bytes: impl AsRef<[u8]>) -> String {
 /// The bytes of base64url text without padding; anything else is refused.
 pub fn unb64(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// Hexadecimal text in small letters.
+pub fn hex(bytes: impl AsRef<[u8]>) -> String {
+    let digit = |nibble: u8| char::from_digit(nibble.into(), 16).unwrap_or_default();
+    bytes.as_ref().iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
 }

@@ -3,6 +3,7 @@
 //! 1. The role trusts the tenant's issuer as an OpenID Connect provider; `sub` of the token is `connection:{name}`.
 //! 2. The session is named after the agent, so each agent gets credentials of its own, and CloudTrail tells them apart.
 //! 3. `scopes` of the config are statements of session policies by name, the ceiling of what a lease gets. A lease narrows it by their names.
+//! 4. A call through the proxy is signed for `service` and `region` (`vault::proxy::sigv4`), and goes to AWS alone.
 
 use super::{ExchangeRequest, Provider, Token, Tokens, USUAL, answer, fields, xml};
 use crate::config::Config;
@@ -13,6 +14,10 @@ use crate::oauth::scope;
 use crate::outbound;
 use crate::ports::Answer;
 use crate::vault::own_token;
+use crate::vault::proxy::inject::Injection;
+use crate::vault::proxy::rules::AllowList;
+use crate::vault::proxy::sigv4::Signing;
+use crate::vault::service::Proxy;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -25,9 +30,14 @@ pub const PROVIDER: Provider = Provider {
     gives_access_tokens: false,
     tokens: Tokens::OfAgent,
     exchange: Some(|cx, request| Box::pin(exchange(cx, request))),
+    inject: Some(inject),
     ..USUAL
 };
 
+/// What the hosts of AWS end with.
+const HOSTS: &[&str] = &[".amazonaws.com", ".amazonaws.com.cn", ".api.aws", ".on.aws"];
+/// The longest name of a region, and of a service.
+const MAX_NAME: usize = 32;
 const VERSION: &str = "2011-06-15";
 /// The longest session policy, in characters.
 const MAX_POLICY: usize = 2048;
@@ -56,11 +66,23 @@ struct Settings {
     audience: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     region: Option<String>,
+    /// The endpoint of the security token service, where it is not the usual one of the region.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sts_url: Option<String>,
     #[serde(default = "duration")]
     duration_seconds: u32,
     /// Statements of session policies, by the name of a scope.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     scopes: BTreeMap<String, Vec<Value>>,
+    /// Where calls through the proxy go, such as `https://s3.eu-central-1.amazonaws.com`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    base_url: Option<String>,
+    /// The service that calls are signed for, such as `s3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    service: Option<String>,
+    /// The calls that may go through the proxy.
+    #[serde(default, skip_serializing_if = "AllowList::is_empty")]
+    allow: AllowList,
 }
 
 fn audience() -> String {
@@ -72,8 +94,19 @@ fn duration() -> u32 {
 }
 
 impl Settings {
+    /// Whether its endpoint may be called: the one of the region with FIPS 140, or one that development may call.
+    fn has_endpoint(&self, config: &Config) -> bool {
+        self.sts_url.as_ref().is_none_or(|url| {
+            let region = self.region.as_deref().unwrap_or_default();
+            *url == format!("https://sts-fips.{region}.amazonaws.com/") || outbound::is_development(config, url)
+        })
+    }
+
     /// The endpoint of the region, in the partition of the role.
     fn endpoint(&self) -> String {
+        if let Some(url) = &self.sts_url {
+            return url.clone();
+        }
         let ending = if self.role_arn.starts_with("arn:aws-cn:") { "amazonaws.com.cn" } else { "amazonaws.com" };
         match &self.region {
             Some(region) => format!("https://sts.{region}.{ending}/"),
@@ -104,16 +137,33 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
     if !is_role || !is_text {
         return Err(fields::invalid("`config.role_arn` must look like arn:aws:iam::123456789012:role/name"));
     }
-    let is_region = |text: &String| {
-        (1..=32).contains(&text.len())
+    let is_name = |text: &String| {
+        (1..=MAX_NAME).contains(&text.len())
             && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     };
+    // `sts.s3.amazonaws.com` is a bucket.
+    let is_region = |text: &String| is_name(text) && !text.starts_with("s3");
     if !settings.region.as_ref().is_none_or(is_region) {
         return Err(fields::invalid("`config.region` must look like eu-central-1"));
     }
     if settings.region.is_none() && !settings.role_arn.starts_with("arn:aws:") {
         return Err(fields::invalid("`config.region` is missing: this partition has no global endpoint"));
     }
+    if !settings.has_endpoint(config) {
+        let example = "https://sts-fips.us-east-1.amazonaws.com/";
+        return Err(fields::invalid(format!("`config.sts_url` must be the endpoint of the region such as {example}")));
+    }
+    if settings.base_url.as_deref().is_some_and(|url| !fields::is_api(config, url, HOSTS)) {
+        let example = "https://s3.eu-central-1.amazonaws.com";
+        return Err(fields::invalid(format!("`config.base_url` must be an endpoint of AWS such as {example}")));
+    }
+    if !settings.service.as_ref().is_none_or(is_name) {
+        return Err(fields::invalid("`config.service` must be the name that AWS signs for, such as s3"));
+    }
+    if settings.base_url.is_some() && (settings.service.is_none() || settings.region.is_none()) {
+        return Err(fields::invalid("`config.base_url` needs `service` and `region`, for which calls are signed"));
+    }
+    settings.allow.check(settings.base_url.is_some())?;
     if !(900..=43_200).contains(&settings.duration_seconds) {
         return Err(fields::invalid("`config.duration_seconds` must be 900 to 43200"));
     }
@@ -131,6 +181,15 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
         return Err(fields::invalid(format!("`config.scopes` may have {MAX_POLICY} characters as one session policy")));
     }
     fields::store(&settings)
+}
+
+fn inject(config: &Value) -> Result<Injection> {
+    let Settings { base_url, service, region, allow, .. } = fields::stored(config)?;
+    let (Some(base_url), Some(service), Some(region)) = (base_url, service, region) else {
+        return Err(Reason::CallNotAllowed.because("it has no `base_url`"));
+    };
+    let signing = Some(Signing { service, region });
+    Ok(Injection { proxy: Proxy { base_url, ..Proxy::default() }, allow, signing })
 }
 
 /// The name of a session of an agent: its id, or, where AWS does not take that, what is like it and a digest of it.

@@ -70,6 +70,14 @@ pub fn expect_url(config: &Config, name: &str, url: &str) -> Result<()> {
     }
 }
 
+/// Whether calls through the proxy may go to a URL: a host with one of these endings, or one that development may call.
+pub fn is_api(config: &Config, text: &str, hosts: &[&str]) -> bool {
+    let Ok(url) = Url::parse(text) else { return false };
+    let is_known = url.host_str().is_some_and(|host| hosts.iter().any(|ending| host.ends_with(ending)));
+    let is_plain = text.len() <= MAX_TEXT && url.query().is_none() && url.fragment().is_none() && !text.ends_with('/');
+    is_plain && outbound::admit(config, text).is_some() && (is_known || outbound::is_development(config, text))
+}
+
 /// Checks that a member is the origin of a service: a URL that may be called, without a path and without a slash at the end.
 pub fn expect_origin(config: &Config, name: &str, url: &str) -> Result<()> {
     expect_url(config, name, url)?;

@@ -66,7 +66,8 @@ pub fn read_config(config: &Config, value: Value) -> Result<Value> {
 pub fn inject(config: &Value) -> Result<Injection> {
     let settings = Settings::of(config)?;
     let broken = || Fault::Broken("a stored service has no `proxy`");
-    Ok(Injection { proxy: settings.service()?.proxy.ok_or_else(broken)?, allow: settings.allow })
+    let proxy = settings.service()?.proxy.ok_or_else(broken)?;
+    Ok(Injection { proxy, allow: settings.allow, signing: None })
 }
 
 /// Reads a secret of one text that goes into a header (RFC 9110 §5.5).

@@ -35,6 +35,8 @@ pub const PROVIDER: Provider = Provider {
     ..USUAL
 };
 
+/// What the hosts of Google's APIs end with: a token of Google is for Google.
+const HOSTS: &[&str] = &[".googleapis.com"];
 const TOKEN_URI: &str = "https://oauth2.googleapis.com/token";
 /// Google's longest, in seconds.
 const ASSERTION_LIFETIME: i64 = 3600;
@@ -120,26 +122,17 @@ fn read_config(server: &Config, config: Value) -> Result<Value> {
     if settings.subject.is_some() && settings.target_audience.is_some() {
         return Err(invalid("`config.subject` and `config.target_audience` exclude each other"));
     }
-    if settings.base_url.as_deref().is_some_and(|url| !is_api(server, url)) {
+    if settings.base_url.as_deref().is_some_and(|url| !fields::is_api(server, url, HOSTS)) {
         return Err(invalid("`config.base_url` must be an API of Google such as https://bigquery.googleapis.com"));
     }
     settings.allow.check(settings.base_url.is_some())?;
     fields::store(&settings)
 }
 
-/// Whether calls may go there: a token of Google is for Google.
-fn is_api(config: &Config, text: &str) -> bool {
-    let Ok(url) = Url::parse(text) else { return false };
-    let is_google = url.host_str().is_some_and(|host| host.ends_with(".googleapis.com"));
-    let is_plain =
-        text.len() <= MAX_MEMBER && url.query().is_none() && url.fragment().is_none() && !text.ends_with('/');
-    is_plain && outbound::admit(config, text).is_some() && (is_google || outbound::is_development(config, text))
-}
-
 fn inject(config: &Value) -> Result<Injection> {
     let settings: Settings = fields::stored(config)?;
     let base_url = settings.base_url.ok_or_else(|| Reason::CallNotAllowed.because("it has no `base_url`"))?;
-    Ok(Injection { proxy: Proxy { base_url, ..Proxy::default() }, allow: settings.allow })
+    Ok(Injection { proxy: Proxy { base_url, ..Proxy::default() }, allow: settings.allow, signing: None })
 }
 
 fn is_scope_uri(text: &str) -> bool {

@@ -113,7 +113,7 @@ fn inject(config: &Value) -> Result<Injection> {
     let settings = Settings::of(config)?;
     let proxy =
         settings.service()?.proxy.ok_or_else(|| Reason::CallNotAllowed.because("its service has no `proxy`"))?;
-    Ok(Injection { proxy, allow: settings.allow })
+    Ok(Injection { proxy, allow: settings.allow, signing: None })
 }
 
 #[derive(Deserialize)]

@@ -2,14 +2,17 @@
 //!
 //! 1. Order: the line of the call, the decision, the allow-list, the credential, the event, the call. Nothing leaves before the event.
 //! 2. A wait for the credential or for the service is followed, or accompanied, by another decision.
-//! 3. Once the call has left, a refusal is a `proxy.called`; before, a `proxy.refused`.
+//! 3. A body whose digest is signed is read first, within [`MAX_HELD`] and [`HOLD_MILLIS`].
+//! 4. Once the call has left, a refusal is a `proxy.called`; before, a `proxy.refused`.
 
-use super::inject::Injected;
+use super::inject::{self, Injected, Injection};
 use super::scrub::Scrubber;
+use super::sigv4::{self, Unsigned};
 use super::stream::{MAX_BYTES, Proxied, Started, injection, interval_millis};
 use super::{headers, rules};
 use crate::audit;
 use crate::context::Cx;
+use crate::directory::connections::Downstream;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::EventType;
 use crate::model::id::is_slug;
@@ -22,6 +25,11 @@ use futures_util::stream::StreamExt;
 use serde_json::Value;
 use std::cell::Cell;
 use std::rc::Rc;
+
+/// How large a body is at most that is read before it is sent.
+const MAX_HELD: usize = 1_048_576;
+/// How long it may take to come, in milliseconds.
+const HOLD_MILLIS: u64 = 30_000;
 
 /// A call that is to go through a connection.
 pub struct Request<'a> {
@@ -95,19 +103,26 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
         return Err(Reason::CallNotAllowed.into());
     }
     let mut passed = headers::of_request(sent, &injection, &own).ok_or_else(|| malformed("it has too many headers"))?;
+    let (bytes_sent, overrun) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
+    let mut payload = counted(payload, own, bytes_sent.clone(), overrun.clone());
+    let claimed = sent.iter().find(|(name, _)| name == sigv4::CONTENT_SHA256).map(|(_, value)| &**value);
+    if injection.signing.as_ref().is_some_and(|signing| signing.digest(&payload, claimed).is_none()) {
+        payload = held(cx, payload).await?;
+    }
     let Granted { token, account, .. } = lease::obtain(cx, (&party, &connection), None, label).await?;
     if let Some(fresh) = cx.refreshed_after_wait().await? {
         wanted.permitted(&fresh, trail).await?;
     }
-    // A fixed credential has members of its own, whatever they are called.
-    let members = token.members();
-    let member = |name: &str| members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
-    let single = member("api_key").or_else(|| member("value")).unwrap_or_else(|| token.access_token.expose().as_str());
-    let filling = match (member("username"), member("password")) {
-        (Some(username), password) => vec![("username", username), ("password", password.unwrap_or_default())],
-        _ => vec![("token", single)],
+    let Injected { url, headers: own_headers, secrets } = match &injection.signing {
+        Some(signing) => {
+            let url = injection.url((&path, &sigv4::query(&query)))?;
+            let digest =
+                signing.digest(&payload, claimed).ok_or(Fault::Broken("a body that was read has no digest"))?;
+            let unsigned = Unsigned { method: &method, url: &url, headers: &passed, digest: &digest };
+            inject::signed(signing, &unsigned, &token.members(), cx.now)?
+        }
+        None => filled(&injection, (&path, &query), &token)?,
     };
-    let Injected { url, headers: own_headers, secrets } = injection.fill((&path, &query), &filling)?;
     passed.extend(own_headers);
     passed.push(("accept-encoding".to_owned(), "identity".to_owned()));
     if !passed.iter().any(|(name, _)| name == "user-agent") {
@@ -116,8 +131,6 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
 
     let event = audit::event(cx, EventType::ProxyStarted, trail.agent.as_deref(), trail.facts.clone());
     audit::record(cx, &event).await?;
-    let (bytes_sent, overrun) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
-    let payload = counted(payload, own, bytes_sent.clone(), overrun.clone());
     let started = started.insert(Started { event, sent: bytes_sent, millis: 0 });
     let mut proxied = Proxied::new(cx, wanted, query, account);
     let opening = outbound::open(cx, Passed { method: method.clone(), url: url.clone(), headers: passed, payload });
@@ -141,15 +154,54 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
     }
     let scrubber = Scrubber::new(secrets.iter().map(|secret| secret.expose().as_str()));
     let mut shown = headers::of_answer(&answered, &scrubber).ok_or_else(|| failed("it has too many headers"))?;
-    if (300..=399).contains(&status) && answered.iter().any(|(name, _)| name == "location") {
-        let prefix = ["/t/", &*cx.tenant.id, "/connections/", &*connection.name, "/proxy"].concat();
-        let to = headers::location(&answered, (&url, &injection.proxy.base_url), &prefix);
-        let to = to.ok_or_else(|| failed("it redirects to where the connection does not lead"))?;
-        shown.push(("location".to_owned(), scrubber.text(&to)));
+    let here = ["/connections/", &*connection.name, "/proxy"].concat();
+    let urls = (&*url, &*injection.proxy.base_url);
+    let to = headers::location(&answered, urls, &["/t/", &*cx.tenant.id, &here].concat());
+    if to.is_none() && (300..=399).contains(&status) && answered.iter().any(|(name, _)| name == "location") {
+        return Err(failed("it redirects to where the connection does not lead"));
     }
+    shown.extend(to.map(|to| ("location".to_owned(), scrubber.text(&to))));
+    // Some clients take a link that is no whole URL for the rest of their own base URL.
+    let links = headers::links(&answered, urls, &[&*cx.issuer(), &*here].concat());
+    shown.extend(links.map(|links| ("link".to_owned(), scrubber.text(&links))));
     let has_body = method != "HEAD" && !matches!(status, 204 | 205 | 304);
     proxied.answered(started, (status, shown, length), has_body.then_some((chunks, scrubber)));
     Ok(proxied)
+}
+
+/// A call with the credential in its header or its query.
+fn filled(injection: &Injection, line: (&str, &str), token: &Downstream) -> Result<Injected> {
+    // A fixed credential has members of its own, whatever they are called.
+    let members = token.members();
+    let member = |name: &str| members.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
+    let single = member("api_key").or_else(|| member("value")).unwrap_or_else(|| token.access_token.expose().as_str());
+    let filling = match (member("username"), member("password")) {
+        (Some(username), password) => vec![("username", username), ("password", password.unwrap_or_default())],
+        _ => vec![("token", single)],
+    };
+    injection.fill(line, &filling)
+}
+
+/// The same body, read to its end.
+async fn held(cx: &Cx<'_>, payload: Payload) -> Result<Payload> {
+    let Payload::Chunks(mut chunks, _) = payload else { return Ok(payload) };
+    let read = Box::pin(async {
+        let mut bytes = Vec::new();
+        while let Some(piece) = chunks.next().await {
+            let piece = piece.map_err(|_| Reason::MalformedCall.because("its body broke off"))?;
+            if bytes.len().saturating_add(piece.len()) > MAX_HELD {
+                return Err(
+                    Reason::BodyTooLarge.because("this service wants its digest: say it in `x-amz-content-sha256`")
+                );
+            }
+            bytes.extend(piece);
+        }
+        Ok(Payload::Bytes(bytes))
+    });
+    match select(read, Box::pin(cx.sleep(HOLD_MILLIS))).await {
+        Either::Left((payload, _)) => payload,
+        Either::Right(_) => Err(Reason::MalformedCall.because("its body did not come in time")),
+    }
 }
 
 /// Waits for an answer, and decides again meanwhile.

@@ -3,6 +3,7 @@
 //! 1. What belongs to one hop stays there (RFC 9110 §7.6.1), and so does what belongs to the caller's own credential or tells of the caller.
 //! 2. Of an answer nothing passes that would speak for this origin: cookies, challenges, policies of its pages.
 //! 3. A redirect leads back through the same connection, or nowhere.
+//! 4. So does a link (RFC 8288): a client that follows it sends its own token there. One that leads elsewhere does not pass.
 
 use super::inject::Injection;
 use super::scrub::Scrubber;
@@ -71,6 +72,7 @@ const OF_ANSWER: &[&str] = &[
     "content-security-policy-report-only",
     "dpop-nonce",
     "expect-ct",
+    "link",
     "location",
     "nel",
     "proxy-authentication-info",
@@ -146,16 +148,55 @@ pub fn length(headers: &[(String, String)]) -> Option<u64> {
 }
 
 /// Where a redirect leads through the connection, if it stays below its base URL. `prefix` is what stands for the base URL here.
-pub fn location(headers: &[(String, String)], (url, base): (&str, &str), prefix: &str) -> Option<String> {
+pub fn location(headers: &[(String, String)], urls: (&str, &str), prefix: &str) -> Option<String> {
     let (_, value) = headers.iter().find(|(name, _)| name == "location")?;
+    through(value, urls, prefix)
+}
+
+/// The links that lead through the connection (RFC 8288 §3), as one header. The place behind the proxy takes the place of their target.
+pub fn links(headers: &[(String, String)], urls: (&str, &str), prefix: &str) -> Option<String> {
+    let values = headers.iter().filter(|(name, value)| name == "link" && !value.contains(['\r', '\n', '\0']));
+    let links = values.flat_map(|(_, value)| link_values(value));
+    let links = links
+        .filter_map(|(target, parameters)| Some(["<", &through(target, urls, prefix)?, ">", parameters].concat()))
+        .collect::<Vec<_>>()
+        .join(", ");
+    (!links.is_empty() && links.len() <= MAX_BYTES).then_some(links)
+}
+
+/// The place behind the proxy for a reference in an answer, if it leads below the base URL.
+fn through(reference: &str, (url, base): (&str, &str), prefix: &str) -> Option<String> {
     let (url, base) = (Url::parse(url).ok()?, Url::parse(base).ok()?);
-    let target = url.join(value).ok().filter(|target| target.username().is_empty() && target.password().is_none())?;
+    let target = url.join(reference).ok().filter(|url| url.username().is_empty() && url.password().is_none())?;
     if target.origin() != base.origin() {
         return None;
     }
     let rest = target.path().strip_prefix(base.path().trim_end_matches('/')).filter(|rest| rest.starts_with('/'))?;
     let query = target.query().map(|query| ["?", query].concat()).unwrap_or_default();
     Some([prefix, rest, &query].concat())
+}
+
+/// The targets of a `Link` header, each with its parameters, as far as it can be read.
+fn link_values(value: &str) -> Vec<(&str, &str)> {
+    let (mut found, mut rest) = (Vec::new(), value);
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        let Some((target, after)) = rest.strip_prefix('<').and_then(|link| link.split_once('>')) else { return found };
+        let (mut is_quoted, mut is_escaped) = (false, false);
+        let end = after.find(|sign: char| {
+            match sign {
+                _ if is_escaped => is_escaped = false,
+                '\\' => is_escaped = is_quoted,
+                '"' => is_quoted = !is_quoted,
+                ',' => return !is_quoted,
+                _ => {}
+            }
+            false
+        });
+        let (parameters, next) = after.split_at_checked(end.unwrap_or(after.len())).unwrap_or((after, ""));
+        found.push((target.trim(), parameters.trim_end()));
+        rest = next;
+    }
 }
 
 #[cfg(test)]
@@ -174,7 +215,7 @@ mod tests {
     #[test]
     fn a_request_passes_without_what_is_the_callers_own() {
         let proxy = Proxy { header: Some("X-Figma-Token".into()), ..Proxy::default() };
-        let injection = Injection { proxy, allow: Default::default() };
+        let injection = Injection { proxy, allow: Default::default(), signing: None };
         let mut all = headers(&[
             ("accept", "a"),
             ("content-type", "b"),
@@ -253,5 +294,45 @@ mod tests {
         ] {
             assert_eq!(to(value), None, "{value}");
         }
+    }
+
+    #[test]
+    fn a_link_leads_through_the_connection_or_does_not_pass() {
+        let links = |value: &str| {
+            let urls = ("https://api.example/v1/a?page=1", "https://api.example/v1");
+            links(&headers(&[("link", value)]), urls, "https://id.example/p")
+        };
+        for (value, expected) in [
+            (r#"<https://api.example/v1/a?page=2>; rel="next""#, r#"<https://id.example/p/a?page=2>; rel="next""#),
+            (
+                r#"<https://api.example/v1/a?page=2>; rel="next", <https://api.example/v1/a?page=9>; rel="last""#,
+                r#"<https://id.example/p/a?page=2>; rel="next", <https://id.example/p/a?page=9>; rel="last""#,
+            ),
+            (r#"<?page=2>;rel=next"#, r#"<https://id.example/p/a?page=2>;rel=next"#),
+            (
+                r#"< /v1/b >; title="a, \"b\" <c>"; rel=next,</v2/x>"#,
+                r#"<https://id.example/p/b>; title="a, \"b\" <c>"; rel=next"#,
+            ),
+            (
+                r#"<https://docs.example/>; rel=help, <b,c>, , <d>"#,
+                "<https://id.example/p/b,c>, <https://id.example/p/d>",
+            ),
+            (r#"<b>; rel="unended, <c>"#, r#"<https://id.example/p/b>; rel="unended, <c>"#),
+        ] {
+            assert_eq!(links(value).as_deref(), Some(expected), "{value}");
+        }
+        for value in [
+            "",
+            "https://api.example/v1/a; rel=next",
+            "<https://evil.example/v1/a>; rel=next",
+            "<https://api.example/v2/a>; rel=next",
+            "<https://user@api.example/v1/a>; rel=next",
+            "<//evil.example/v1/a>; rel=next",
+            "<b; rel=next",
+            "<b>\r\nset-cookie: a=b",
+        ] {
+            assert_eq!(links(value), None, "{value}");
+        }
+        assert_eq!(links(&format!("<{}>", "a".repeat(MAX_BYTES))), None);
     }
 }

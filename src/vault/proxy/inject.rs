@@ -1,15 +1,18 @@
 //! What is sent in place of the caller's credential: the URL, the header or the query parameter with the secret, and what has to be looked for
 //! in the answer.
 //!
-//! 1. A provider says how ([`Injection`]); what fills it is obtained for each call.
+//! 1. A provider says how ([`Injection`]); what fills it is obtained for each call. Where the service wants a signature, [`super::sigv4`] makes it.
 //! 2. The path is the one that was matched: a URL whose parser reads another one is not called.
 
 use super::rules::AllowList;
+use super::sigv4::{self, Session, Signed, Signing, Unsigned};
 use crate::crypto::Secret;
-use crate::error::{Fault, Result};
+use crate::error::{Error, Fault, Result};
+use crate::ports::Now;
 use crate::vault::service::Proxy;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
 use url::Url;
 
 /// How calls through a connection go to its service.
@@ -18,6 +21,8 @@ pub struct Injection {
     pub proxy: Proxy,
     /// Which calls there may be.
     pub allow: AllowList,
+    /// How calls are signed, where a signature is the credential.
+    pub signing: Option<Signing>,
 }
 
 /// A value that a format names, and what it stands for: `token`, or `username` and `password`.
@@ -51,26 +56,32 @@ impl Injection {
     /// Whether this says a header itself, so that a caller may not.
     pub fn sets(&self, name: &str) -> bool {
         self.header().is_some_and(|header| header == name)
+            || self.signing.is_some() && sigv4::HEADERS.contains(&name)
             || self.proxy.headers.keys().any(|known| known.eq_ignore_ascii_case(name))
     }
 
-    /// A call with its credential. Path and query are those that [`super::rules`] gives.
-    pub fn fill(&self, (path, query): (&str, &str), filling: &[Filling<'_>]) -> Result<Injected> {
-        let broken = || Fault::Broken("a credential does not fit what its connection says");
-        let value = self.value(filling);
-        if value.contains(char::is_control) || filling.is_empty() {
-            return Err(broken().into());
-        }
-        let mut headers: Vec<(String, String)> =
-            self.proxy.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
-        headers.extend(self.header().map(|header| (header, value.clone())));
+    /// The URL of a call. Path and query are those that [`super::rules`] gives.
+    pub fn url(&self, (path, query): (&str, &str)) -> Result<Url> {
         let base = Url::parse(&self.proxy.base_url).map_err(|_| broken())?;
         let mut url = Url::parse(&[self.proxy.base_url.trim_end_matches('/'), path].concat()).map_err(|_| broken())?;
         let expected = [base.path().trim_end_matches('/'), path].concat();
         if !path.starts_with('/') || url.path() != expected || url.origin() != base.origin() {
-            return Err(broken().into());
+            return Err(broken());
         }
         url.set_query(Some(query).filter(|query| !query.is_empty()));
+        Ok(url)
+    }
+
+    /// A call with its credential.
+    pub fn fill(&self, (path, query): (&str, &str), filling: &[Filling<'_>]) -> Result<Injected> {
+        let value = self.value(filling);
+        if value.contains(char::is_control) || filling.is_empty() {
+            return Err(broken());
+        }
+        let mut headers: Vec<(String, String)> =
+            self.proxy.headers.iter().map(|(name, value)| (name.to_ascii_lowercase(), value.clone())).collect();
+        headers.extend(self.header().map(|header| (header, value.clone())));
+        let mut url = self.url((path, query))?;
         if let (None, Some(name)) = (self.header(), &self.proxy.query) {
             url.query_pairs_mut().append_pair(name, &value);
         }
@@ -99,6 +110,23 @@ impl Injection {
     }
 }
 
+fn broken() -> Error {
+    Fault::Broken("a credential does not fit what its connection says").into()
+}
+
+/// A call with a signature by the keys of a session, which are members of a lease.
+pub fn signed(signing: &Signing, call: &Unsigned<'_>, session: &Map<String, Value>, now: Now) -> Result<Injected> {
+    let member = |name: &str| session.get(name).and_then(Value::as_str).ok_or_else(broken);
+    let session = Session {
+        access_key_id: member("access_key_id")?,
+        secret_access_key: member("secret_access_key")?,
+        session_token: member("session_token")?,
+    };
+    let Signed { headers, signature } = signing.sign(call, &session, now).ok_or_else(broken)?;
+    let secrets = [session.secret_access_key.to_owned(), session.session_token.to_owned(), signature];
+    Ok(Injected { url: call.url.as_str().to_owned(), headers, secrets: secrets.map(Secret::new).into() })
+}
+
 /// The credentials of RFC 7617, where there are such.
 fn pair(filling: &[Filling<'_>]) -> Option<String> {
     let find = |wanted: &str| filling.iter().find(|(name, _)| *name == wanted).map(|(_, secret)| *secret);
@@ -110,7 +138,8 @@ mod tests {
     use super::*;
 
     fn injection(proxy: Proxy) -> Injection {
-        Injection { proxy: Proxy { base_url: "https://api.example/v1".into(), ..proxy }, allow: AllowList::default() }
+        let proxy = Proxy { base_url: "https://api.example/v1".into(), ..proxy };
+        Injection { proxy, allow: AllowList::default(), signing: None }
     }
 
     fn filled(proxy: Proxy, filling: &[Filling<'_>]) -> (String, Vec<(String, String)>) {

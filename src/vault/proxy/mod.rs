@@ -12,6 +12,7 @@ pub mod headers;
 pub mod inject;
 pub mod rules;
 pub mod scrub;
+pub mod sigv4;
 mod stream;
 
 pub use call::{Request, call};

@@ -44,6 +44,7 @@ pub mod registration;
 mod revocation;
 pub mod sign_in;
 mod signals;
+mod signing;
 mod status_list;
 mod stops;
 mod strictness;

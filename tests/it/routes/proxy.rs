@@ -445,6 +445,26 @@ fn no_redirect_is_followed_and_none_leads_elsewhere() {
 }
 
 #[test]
+fn links_and_the_place_of_what_was_made_lead_through_the_connection_or_do_not_pass() {
+    let scene = Scene::new();
+    let here = format!("{}/connections/chat/proxy", scene.hub().issuer("main"));
+    let secret = scene.secret();
+    let links = format!(
+        "<{SERVICE}/api/messages/2?page=2>; rel=\"next\", <https://evil.example/api/3>; rel=\"last\", <?t={secret}>; rel=\"self\""
+    );
+    let answer = Flowing::new(201, b"{}").header("link", &links).header("location", "/api/messages/9");
+    let reply = scene.answered(answer).expect(201);
+    let stars = "*".repeat(secret.len());
+    let expected = format!("<{here}/messages/2?page=2>; rel=\"next\", <{here}/messages/1?t={stars}>; rel=\"self\"");
+    assert_eq!(reply.header("link"), Some(expected.as_str()));
+    assert_eq!(reply.header("location"), Some("/t/main/connections/chat/proxy/messages/9"));
+    let answer =
+        Flowing::new(201, b"{}").header("link", "<https://evil.example/>").header("location", "https://evil.example/");
+    let reply = scene.answered(answer).expect(201);
+    assert_eq!((reply.header("link"), reply.header("location")), (None, None));
+}
+
+#[test]
 fn an_answer_that_cannot_be_looked_through_does_not_pass() {
     let scene = Scene::new();
     let ok = || Flowing::new(200, b"{}");
