@@ -11,6 +11,7 @@
 //!    that the service does not identify is another one.
 
 use super::accounts::{self, Revocation};
+use super::canary;
 use super::provider::oauth2::{self, Given, Owner, Settings, Ungiven};
 use crate::authn::people::{Person, browser};
 use crate::context::{Change, Cx};
@@ -155,6 +156,7 @@ pub async fn begin(
     if found.settings.owner == Owner::User && wanted.owner != person.user.id {
         return Err(Reason::OtherPerson.into());
     }
+    canary::ring(cx).await?;
     let verifier = [nonce(&*cx.world.entropy), nonce(&*cx.world.entropy)].concat();
     let scopes = scopes(cx, found, &wanted).await?;
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
@@ -179,6 +181,7 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
     if person.session.id.to_text() != *session || found.settings.binding()? != *binding {
         return Err(Reason::ConnectExpired.into());
     }
+    canary::ring(cx).await?;
     // What the service gives is stored or revoked, though the person has gone.
     let _held = cx.world.lifetime.hold();
     if !cx.redeem("connect", &wanted.connection, state, cx.now.seconds().saturating_add(SECONDS)).await? {

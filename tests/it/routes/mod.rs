@@ -23,6 +23,7 @@ mod id_jag;
 mod identities;
 mod introspection;
 mod jwt_bearer;
+pub mod keeping;
 mod keys;
 mod kill;
 mod kinds;
