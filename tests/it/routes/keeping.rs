@@ -240,6 +240,31 @@ fn a_suspended_connection_is_leased_and_called_no_more_and_what_was_suspended_by
     vault.lease(&isolate, 1).expect(403);
 }
 
+#[test]
+fn a_sealed_backup_opens_in_another_deployment_with_its_own_key_and_with_no_other() {
+    let (lost, new) = (Vault::with(2), Vault::with(0));
+    for table in ["connections", "credentials"] {
+        for row in lost.hub.db.query(&format!("SELECT * FROM {table} WHERE tenant = 'main'")) {
+            let names: Vec<&str> = row.keys().map(String::as_str).collect();
+            let values = row.values().map(|value| match value {
+                Value::String(text) => format!("'{}'", text.replace('\'', "''")),
+                value => value.to_string(),
+            });
+            let values = values.collect::<Vec<_>>().join(", ");
+            new.hub.db.execute(&format!("INSERT INTO {table} ({}) VALUES ({values})", names.join(", ")));
+        }
+    }
+    for key in lost.hub.kv.keys().into_iter().filter(|key| key.starts_with("credential/")) {
+        let value = lost.hub.kv.value(&key);
+        assert!(!value.as_deref().unwrap_or_default().contains("key-"));
+        new.hub.kv.set(&key, value);
+    }
+    for n in 0..2 {
+        assert_eq!(new.lease(&new.hub.isolate(), n).expect(200).json()["api_key"], format!("key-{n}"));
+        new.lease(&new.hub.isolate_with(&[("VAULT_KEK", OTHER)]), n).expect(500);
+    }
+}
+
 /// A request that is refused because the key of the vault is wrong.
 pub fn provoke() -> Reply {
     let vault = Vault::with(1);
