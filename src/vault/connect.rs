@@ -157,6 +157,10 @@ pub async fn begin(
         return Err(Reason::OtherPerson.into());
     }
     canary::ring(cx).await?;
+    let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
+    if cx.one(store::accounts::is_full(&cx.tenant.id, place)).await? == Some(true) {
+        return Err(Reason::TooManyAccounts.into());
+    }
     let verifier = [nonce(&*cx.world.entropy), nonce(&*cx.world.entropy)].concat();
     let scopes = scopes(cx, found, &wanted).await?;
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
