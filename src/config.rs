@@ -80,9 +80,9 @@ impl Config {
         let keyring = |name: &str, role: Role, needed: bool| match (setting(name), needed && roles.contains(&role)) {
             (None, true) => Err(format!("the role `{}` needs the secret `{name}`", role.as_str())),
             (None, false) => Ok(None),
-            (Some(text), _) => Keyring::parse(&Secret::new(text))
-                .map(Some)
-                .ok_or_else(|| format!("`{name}` must be `VERSION:KEY …`, KEY being 32 bytes in base64url")),
+            (Some(text), _) => Keyring::parse(&Secret::new(text)).map(Some).ok_or_else(|| {
+                format!("`{name}` must be `VERSION:KEY …`, KEY being 32 bytes in base64url, or `lost` after the first")
+            }),
         };
         let signing = keyring("SIGNING_KEK", Role::Token, true)?;
         let vault = keyring("VAULT_KEK", Role::Broker, true)?;

@@ -17,6 +17,7 @@ use crate::error::{Error, Reason, Result};
 use crate::jose::JwkSet;
 use crate::ports::{Answer, FetchError, Forward, Opened, Outbound, Payload};
 use futures_util::future::{Either, select};
+use std::borrow::Cow;
 use url::{Host, Url};
 
 const TIMEOUT_MILLIS: u64 = 10_000;
@@ -107,13 +108,14 @@ pub enum Failure {
 }
 
 /// Sends a request once, and gives the answer whatever its status, unless that is a redirect.
-pub async fn send(
+pub async fn send<N: Into<Cow<'static, str>>>(
     cx: &Cx<'_>,
     (method, url): (&'static str, &str),
-    headers: Vec<(&'static str, String)>,
+    headers: Vec<(N, String)>,
     body: Option<String>,
 ) -> Result<Answer, Failure> {
     let Admitted(url) = admit(cx.config, url).ok_or(Failure::NotAdmitted)?;
+    let headers = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
     let request =
         Outbound { method, url: url.into(), headers, body, timeout_millis: TIMEOUT_MILLIS, max_bytes: MAX_BYTES };
     match fetch(cx, request).await {
@@ -218,7 +220,7 @@ async fn get_answer(cx: &Cx<'_>, url: &str, document: &Document) -> Result<Answe
     let request = Outbound {
         method: "GET",
         url: url.into(),
-        headers: vec![("accept", document.accept.to_owned())],
+        headers: vec![("accept".into(), document.accept.to_owned())],
         body: None,
         timeout_millis: TIMEOUT_MILLIS,
         max_bytes: document.max_bytes,
@@ -257,9 +259,11 @@ async fn fetch_idempotent(cx: &Cx<'_>, request: Outbound) -> std::result::Result
 /// Posts a security event token (RFC 8935 §2.1). True if its receiver took it; why not does not matter, for it comes again.
 pub async fn post_event(cx: &Cx<'_>, url: &str, token: String, authorization: Option<String>) -> bool {
     let Some(Admitted(url)) = admit(cx.config, url) else { return false };
-    let mut headers =
-        vec![("content-type", "application/secevent+jwt".to_owned()), ("accept", "application/json".to_owned())];
-    headers.extend(authorization.map(|header| ("authorization", header)));
+    let mut headers = vec![
+        ("content-type".into(), "application/secevent+jwt".to_owned()),
+        ("accept".into(), "application/json".to_owned()),
+    ];
+    headers.extend(authorization.map(|header| ("authorization".into(), header)));
     let request = Outbound {
         method: "POST",
         url: url.into(),

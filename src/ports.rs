@@ -9,6 +9,7 @@ mod forward;
 pub use forward::{Chunks, FetchError, Forward, Opened, Payload};
 
 use std::any::Any;
+use std::borrow::Cow;
 use std::cell::LazyCell;
 use std::fmt;
 use std::future::Future;
@@ -183,7 +184,7 @@ pub struct Outbound {
     /// An absolute URL that `outbound` has admitted.
     pub url: String,
     /// Header names and values.
-    pub headers: Vec<(&'static str, String)>,
+    pub headers: Vec<(Cow<'static, str>, String)>,
     /// The body, if any.
     pub body: Option<String>,
     /// How long the whole exchange may take, in milliseconds.

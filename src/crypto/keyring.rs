@@ -6,19 +6,33 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+/// What stands in the place of a key that nobody has any more.
+const LOST: &str = "lost";
+
 /// Key-encryption keys by version.
-pub struct Keyring(Vec<(u32, Key)>);
+pub struct Keyring {
+    keys: Vec<(u32, Key)>,
+    lost: Vec<u32>,
+}
 
 impl Keyring {
-    /// Reads `VERSION:KEY` pairs separated by spaces, KEY being 32 bytes in base64url; the first is the current one.
+    /// Reads `VERSION:KEY` pairs separated by spaces, KEY being 32 bytes in base64url, or `lost`; the first is the current one.
     pub fn parse(text: &Secret<String>) -> Option<Self> {
-        let keys: Option<Vec<_>> = text.expose().split_whitespace().map(parse_key).collect();
-        keys.filter(|keys| !keys.is_empty()).map(Self)
+        let mut ring = Self { keys: Vec::new(), lost: Vec::new() };
+        for pair in text.expose().split_whitespace() {
+            let (version, key) = pair.split_once(':')?;
+            let version = version.parse().ok()?;
+            match key {
+                LOST if !ring.keys.is_empty() => ring.lost.push(version),
+                key => ring.keys.push((version, parse_key(key)?)),
+            }
+        }
+        Some(ring).filter(|ring| !ring.keys.is_empty())
     }
 
     /// Seals under the current key; the version stands in front: `1.BASE64URL`.
     pub fn seal(&self, associated: &str, plain: &[u8], entropy: &dyn Entropy) -> Option<String> {
-        let (version, key) = self.0.first()?;
+        let (version, key) = self.keys.first()?;
         Some(format!("{version}.{}", seal(key, associated, plain, entropy)?))
     }
 
@@ -26,7 +40,7 @@ impl Keyring {
     pub fn open(&self, associated: &str, sealed: &str) -> Option<Opened> {
         let (version, sealed) = sealed.split_once('.')?;
         let version: u32 = version.parse().ok()?;
-        let (_, key) = self.0.iter().find(|(known, _)| *known == version)?;
+        let (_, key) = self.keys.iter().find(|(known, _)| *known == version)?;
         open(key, associated, sealed)
     }
 }
@@ -34,13 +48,27 @@ impl Keyring {
 impl Keyring {
     /// The version of the current key.
     pub fn version(&self) -> Option<u32> {
-        self.0.first().map(|(version, _)| *version)
+        self.keys.first().map(|(version, _)| *version)
+    }
+
+    /// The version under which a text is sealed.
+    pub fn version_of(sealed: &str) -> Option<u32> {
+        sealed.split_once('.').and_then(|(version, _)| version.parse().ok())
+    }
+
+    /// Whether there is a key of that version.
+    pub fn has(&self, version: u32) -> bool {
+        self.keys.iter().any(|(known, _)| *known == version)
+    }
+
+    /// Whether nobody has the key of that version any more.
+    pub fn has_lost(&self, version: u32) -> bool {
+        self.lost.contains(&version)
     }
 
     /// Whether a text is sealed under the current key.
     pub fn is_current(&self, sealed: &str) -> bool {
-        let version = sealed.split_once('.').and_then(|(version, _)| version.parse().ok());
-        self.0.first().is_some_and(|(current, _)| Some(*current) == version)
+        self.version().is_some() && self.version() == Self::version_of(sealed)
     }
 
     /// Seals anew, under the current key, what an older one has sealed; nothing if it does not open.
@@ -50,13 +78,13 @@ impl Keyring {
 
     /// Authenticates a message: HMAC-SHA256 under a key that is derived for `purpose` from the current one.
     pub fn tag(&self, purpose: &str, message: &[u8]) -> Option<Vec<u8>> {
-        let (_, key) = self.0.first()?;
+        let (_, key) = self.keys.first()?;
         Some(mac(key, purpose, message)?.finalize().into_bytes().to_vec())
     }
 
     /// Whether one of the keys has made the tag; compared in constant time.
     pub fn has_tagged(&self, purpose: &str, message: &[u8], tag: &[u8]) -> bool {
-        self.0.iter().any(|(_, key)| mac(key, purpose, message).is_some_and(|mac| mac.verify_slice(tag).is_ok()))
+        self.keys.iter().any(|(_, key)| mac(key, purpose, message).is_some_and(|mac| mac.verify_slice(tag).is_ok()))
     }
 }
 
@@ -69,10 +97,9 @@ fn mac(key: &Key, purpose: &str, message: &[u8]) -> Option<Hmac<Sha256>> {
     Some(mac)
 }
 
-fn parse_key(pair: &str) -> Option<(u32, Key)> {
-    let (version, key) = pair.split_once(':')?;
-    let bytes = Zeroizing::new(unb64(key)?);
-    Some((version.parse().ok()?, Secret::new(bytes.as_slice().try_into().ok()?)))
+fn parse_key(text: &str) -> Option<Key> {
+    let bytes = Zeroizing::new(unb64(text)?);
+    Some(Secret::new(bytes.as_slice().try_into().ok()?))
 }
 
 #[cfg(test)]
@@ -123,8 +150,24 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_is_lost_is_none_and_does_not_seal() {
+        let two = "2:HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+        let ring = ring(&format!("{two} 1:lost")).unwrap();
+        assert!(ring.has(2) && !ring.has(1) && ring.has_lost(1) && !ring.has_lost(2));
+        assert_eq!((ring.version(), Keyring::version_of("1.x"), Keyring::version_of("x")), (Some(2), Some(1), None));
+    }
+
+    #[test]
     fn malformed_keyrings_are_refused() {
-        for bad in ["", "1", "1:", "1:AAEC", "x:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8"] {
+        for bad in [
+            "1:lost",
+            "1:lost 2:HwECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+            "",
+            "1",
+            "1:",
+            "1:AAEC",
+            "x:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8",
+        ] {
             assert!(ring(bad).is_none(), "{bad}");
         }
     }

@@ -315,6 +315,8 @@ reasons! {
     ConnectDeclined => 403 "access_denied" "the service has connected nothing: try again, and allow it there" ["RFC 6749 §4.1.2.1"];
     /// The service answered what cannot be used.
     ConnectFailed => 502 "temporarily_unavailable" "the service gives no usable answer: try again, or tell an administrator" ["RFC 9110 §15.6.3"];
+    /// The key of the vault is not what has sealed what is there.
+    VaultKeyWrong => 500 "server_error" "nothing can be sealed: `VAULT_KEK` is not what has sealed the credentials that are there" ["docs/requirements.md R299"];
     /// The provider could not be reached, broke off, or answered what cannot be used.
     ProviderFailed => 502 "temporarily_unavailable" "the provider gave no usable answer" ["RFC 9110 §15.6.3"];
     /// The provider refused the stored credential.

@@ -167,6 +167,8 @@ event_types! {
     ConnectionPut = "connection.put",
     /// A connection was removed.
     ConnectionDeleted = "connection.deleted",
+    /// Data keys of the vault were wrapped anew, as an administrator asked.
+    VaultRewrapped = "vault.rewrapped",
     /// Signing keys were made or moved on.
     KeyRotated = "key.rotated",
     /// A signing key was withdrawn at once.

@@ -315,28 +315,6 @@ pub fn forget_ended(tenant: &str, id: &str) -> Sql {
     sql!("DELETE FROM ended_accounts WHERE tenant = ?1 AND id = ?2", tenant, id)
 }
 
-/// Accounts of a tenant whose data keys are not wrapped under that version.
-pub fn wrapped_otherwise(tenant: &str, version: u32, limit: i64) -> Query<ConnectedAccount> {
-    query!(
-        read,
-        concat!(columns!(" INDEXED BY connected_accounts_by_version"), "CAST(wrapped_key AS INTEGER) < ?2 LIMIT ?3"),
-        tenant,
-        i64::from(version),
-        limit
-    )
-}
-
-/// Keeps a data key that was wrapped anew, if it still is as it was.
-pub fn rewrap(tenant: &str, account: &ConnectedAccount, wrapped_key: &str) -> Sql {
-    sql!(
-        "UPDATE connected_accounts SET wrapped_key = ?4 WHERE tenant = ?1 AND id = ?2 AND wrapped_key = ?3",
-        tenant,
-        account.id.as_str(),
-        account.wrapped_key.as_str(),
-        wrapped_key
-    )
-}
-
 fn read(row: &Reader<'_>) -> Result<ConnectedAccount> {
     Ok(ConnectedAccount {
         id: row.text("id")?,

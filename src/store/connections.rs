@@ -73,6 +73,17 @@ pub fn point(tenant: &str, name: &str, credential: &CredentialPointer) -> Sql {
     )
 }
 
+/// Suspends those of the connections that are active; the guard of a chain. `names` is a JSON array.
+pub fn suspend(tenant: &str, names: String, now: i64) -> Sql {
+    sql!(
+        "UPDATE connections SET status = 'suspended', updated_at = ?3, version = version + 1 \
+         WHERE tenant = ?1 AND name IN (SELECT value FROM json_each(?2)) AND status = 'active'",
+        tenant,
+        names,
+        now
+    )
+}
+
 /// Removes a connection that still has `version`; the guard of a chain.
 pub fn delete(tenant: &str, name: &str, version: i64) -> Sql {
     sql!("DELETE FROM connections WHERE tenant = ?1 AND name = ?2 AND version = ?3", tenant, name, version)
@@ -85,42 +96,6 @@ pub fn erase_credential(tenant: &str, name: &str) -> Sql {
          AND NOT EXISTS (SELECT 1 FROM connections WHERE tenant = ?1 AND name = ?2)",
         tenant,
         name
-    )
-}
-
-/// A data key that lies under another version of the key-encryption key.
-pub struct Wrapped {
-    /// The connection.
-    pub connection: String,
-    /// The credential's id.
-    pub credential: String,
-    /// The key as it is wrapped.
-    pub wrapped_key: String,
-}
-
-/// Data keys of a tenant that are not wrapped under that version.
-pub fn wrapped_otherwise(tenant: &str, version: u32, limit: i64) -> Query<Wrapped> {
-    query!(
-        |row| Ok(Wrapped {
-            connection: row.text("connection")?,
-            credential: row.text("id")?,
-            wrapped_key: row.text("wrapped_key")?,
-        }),
-        "SELECT connection, id, wrapped_key FROM credentials WHERE tenant = ?1 AND CAST(wrapped_key AS INTEGER) < ?2 LIMIT ?3",
-        tenant,
-        i64::from(version),
-        limit
-    )
-}
-
-/// Keeps a data key that was wrapped anew, if it still is as it was.
-pub fn rewrap(tenant: &str, old: &Wrapped, wrapped_key: &str) -> Sql {
-    sql!(
-        "UPDATE credentials SET wrapped_key = ?4 WHERE tenant = ?1 AND connection = ?2 AND wrapped_key = ?3",
-        tenant,
-        old.connection.as_str(),
-        old.wrapped_key.as_str(),
-        wrapped_key
     )
 }
 

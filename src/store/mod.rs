@@ -14,6 +14,7 @@ pub mod clients;
 pub mod codes;
 pub mod connections;
 pub mod consents;
+pub mod data_keys;
 pub mod deletion;
 pub mod device_codes;
 pub mod events;

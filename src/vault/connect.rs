@@ -11,6 +11,7 @@
 //!    that the service does not identify is another one.
 
 use super::accounts::{self, Revocation};
+use super::canary;
 use super::provider::oauth2::{self, Given, Owner, Settings, Ungiven};
 use crate::authn::people::{Person, browser};
 use crate::context::{Change, Cx};
@@ -155,6 +156,7 @@ pub async fn begin(
     if found.settings.owner == Owner::User && wanted.owner != person.user.id {
         return Err(Reason::OtherPerson.into());
     }
+    canary::ring(cx).await?;
     let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
     if cx.one(store::accounts::is_full(&cx.tenant.id, place)).await? == Some(true) {
         return Err(Reason::TooManyAccounts.into());
@@ -183,6 +185,7 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
     if person.session.id.to_text() != *session || found.settings.binding()? != *binding {
         return Err(Reason::ConnectExpired.into());
     }
+    canary::ring(cx).await?;
     // What the service gives is stored or revoked, though the person has gone.
     let _held = cx.world.lifetime.hold();
     if !cx.redeem("connect", &wanted.connection, state, cx.now.seconds().saturating_add(SECONDS)).await? {

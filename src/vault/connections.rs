@@ -6,7 +6,8 @@
 //! 3. Replacing or removing a credential erases its data key; removing the ciphertext is tidiness.
 
 use super::accounts::{self, Revocation};
-use super::envelope::{self, CredentialPath};
+use super::canary;
+use super::envelope::CredentialPath;
 use super::provider::oauth2::{self, Settings as OAuthSettings};
 use super::provider::{self, Credential, Provider};
 use crate::audit;
@@ -210,7 +211,7 @@ fn expected(provider: &Provider, config: &Value, secret: Option<Value>) -> Resul
 
 /// Parses, seals and stores a credential under a new name.
 async fn lodge(cx: &Cx<'_>, name: &str, provider: &Provider, secret: Option<Value>) -> Result<Lodged> {
-    let ring = envelope::ring(cx)?;
+    let ring = canary::ring(cx).await?;
     let credential =
         secret.map_or_else(|| Ok(Credential::none()), |secret| (provider.read_secret)(cx.config, secret))?;
     let id = cx.new_id();

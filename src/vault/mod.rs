@@ -14,9 +14,11 @@
 //! 6. An agent's token never goes to a provider, and a provider's token is never accepted here (R55).
 
 pub mod accounts;
+mod canary;
 pub mod connect;
 mod connections;
 mod downstream;
+pub mod drill;
 mod envelope;
 mod lease;
 mod own_token;

@@ -251,7 +251,7 @@ impl Acquisition<'_> {
 
     /// Whether the service answers nothing of use: then nothing is sent that could be lost.
     async fn is_down(&self) -> bool {
-        match outbound::send(self.cx, ("GET", &self.oauth2.token_endpoint), vec![], None).await {
+        match outbound::send(self.cx, ("GET", &self.oauth2.token_endpoint), Vec::<(&str, String)>::new(), None).await {
             Ok(answer) => answer.status >= 500,
             Err(failure) => matches!(failure, outbound::Failure::Unreachable | outbound::Failure::Timeout),
         }

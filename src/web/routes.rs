@@ -11,7 +11,9 @@ use super::admin::policies::{self, Policies};
 use super::admin::resources::{self, Resources};
 use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
-use super::admin::{accounts, consents, events, identities, keys, kill, metrics, passkeys, registration_tokens};
+use super::admin::{
+    accounts, consents, events, identities, keys, kill, metrics, passkeys, registration_tokens, vault as keeping,
+};
 use super::compat::{
     discovery as project, oauth as project_oauth, objects as compat, outbound, tokens as connection_tokens,
 };
@@ -216,6 +218,9 @@ pub static ROUTES: &[Row] = routes! {
     Get "/t/{tenant}/admin/connections/{name}/accounts" Broker Admin(accounts::list), Page(&[]) => 200 Many(&accounts::ACCOUNT), [], "List the accounts that people have connected; never their tokens";
     Delete "/t/{tenant}/admin/connections/{name}/accounts/{id}" Broker Admin(accounts::delete), Takes::Nothing => 204 Gives::Nothing, [], "Disconnect an account; its tokens are revoked at the service";
     Post "/t/{tenant}/admin/connections/{name}/connect" Broker Admin(accounts::link), Json(&accounts::CONNECT) => 200 One(&accounts::LINK), [], "Make a link on which a person connects an account";
+
+    Post "/t/{tenant}/admin/suspend" Admin Admin(keeping::suspend), Json(&keeping::SUSPEND) => 200 One(&keeping::SUSPENDED), [], "Suspend every connection to a service";
+    Post "/t/{tenant}/admin/vault/rewrap" Broker Admin(keeping::rewrap), Takes::Nothing => 200 One(&keeping::REWRAPPED), [500], "Wrap data keys anew that lie under an older key-encryption key";
 
     Get "/t/{tenant}/admin/keys" Token Admin(keys::list), Takes::Nothing => 200 Many(&keys::KEY), [], "List the signing keys that are published";
     Post "/t/{tenant}/admin/keys/rotate" Token Admin(keys::rotate), Takes::Nothing => 200 Many(&keys::KEY), [409], "Let the next keys sign";

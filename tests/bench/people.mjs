@@ -17,7 +17,7 @@ const CHALLENGE = createHash("sha256").update(VERIFIER).digest("base64url");
 export const NOTES = "http://localhost:8010/mcp";
 
 /** One exchange; the answer with its text. */
-function ask(agent, url, { method = "GET", headers = {}, form, body = form && new URLSearchParams(form).toString() } = {}) {
+export function ask(agent, url, { method = "GET", headers = {}, form, body = form && new URLSearchParams(form).toString() } = {}) {
   const type = body && { "content-length": Buffer.byteLength(body), ...(form && { "content-type": "application/x-www-form-urlencoded" }) };
   return new Promise((done, failed) => {
     const call = send(url, { method, agent, headers: { ...headers, ...type } }, (answer) => {
@@ -29,7 +29,7 @@ function ask(agent, url, { method = "GET", headers = {}, form, body = form && ne
   });
 }
 
-function expect(answer, status) {
+export function expect(answer, status) {
   if (answer.status !== status) throw new Error(`${answer.status} instead of ${status}: ${answer.text.slice(0, 500)}`);
   return answer;
 }
@@ -37,9 +37,9 @@ function expect(answer, status) {
 const percentile = (numbers, share) => numbers.toSorted((a, b) => a - b)[Math.ceil(numbers.length * share) - 1];
 
 /** Runs `step(loop)` in every loop until the time is over, or until it answers false; how fast, and what it cost. */
-async function measure(pid, seconds, step) {
+export async function timed(pid, seconds, step, loops = LOOPS) {
   const [times, end, before, begun] = [[], performance.now() + seconds * 1000, cpuMillis(pid), performance.now()];
-  await Promise.all(Array.from({ length: LOOPS }, async (_, loop) => {
+  await Promise.all(Array.from({ length: loops }, async (_, loop) => {
     while (performance.now() < end) {
       const asked = performance.now();
       if (await step(loop) === false) return;
@@ -90,6 +90,27 @@ class Contestant {
   }
 }
 
+/** What a browser does: `page(path, form)` with the cookies of the pages before. */
+export function browser(origin) {
+  const agent = new Agent({ keepAlive: true });
+  const cookies = new Map();
+  const page = async (path, form) => {
+    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join("; ");
+    const headers = { cookie, ...(form && { origin }) };
+    const answer = await ask(agent, new URL(path, origin), { method: form ? "POST" : "GET", headers, form });
+    for (const line of answer.headers["set-cookie"] ?? []) {
+      const [, name, value, rest] = /^([^=]+)=([^;]*);(.*)$/.exec(line);
+      if (rest.includes("Max-Age=0")) cookies.delete(name);
+      else cookies.set(name, value);
+    }
+    return answer;
+  };
+  return Object.assign(page, { cookies });
+}
+
+/** The value of a field of a form. */
+export const field = (text, name) => new RegExp(`name="${name}" value="([^"]*)"`).exec(text)[1];
+
 /** Ours: the demonstration person has signed in and allowed the client, so that a request is answered with a code at once. */
 export async function ours({ running: { issuer, origin }, pid, admin }, stand) {
   await admin("POST", "resources", { resource: NOTES, name: "Notes", scopes: [{ name: "notes:read", description: "Read your notes" }] });
@@ -104,26 +125,13 @@ export async function ours({ running: { issuer, origin }, pid, admin }, stand) {
     token_endpoint_auth_method: "none",
     redirect_uris: [CALLBACK],
   });
-  const agent = new Agent({ keepAlive: true });
-  const cookies = new Map();
-  const page = async (path, form) => {
-    const cookie = [...cookies].map(([name, value]) => `${name}=${value}`).join("; ");
-    const headers = { cookie, ...(form && { origin }) };
-    const answer = await ask(agent, new URL(path, origin), { method: form ? "POST" : "GET", headers, form });
-    for (const line of answer.headers["set-cookie"] ?? []) {
-      const [, name, value, rest] = /^([^=]+)=([^;]*);(.*)$/.exec(line);
-      if (rest.includes("Max-Age=0")) cookies.delete(name);
-      else cookies.set(name, value);
-    }
-    return answer;
-  };
-  const field = (text, name) => new RegExp(`name="${name}" value="([^"]*)"`).exec(text)[1];
+  const page = browser(origin);
   const first = expect(await page(`${issuer}/authorize?${query(client, { resource: NOTES })}`), 200);
   const back = expect(await page(`${issuer}/sign-in`, { provider: "demo", request: field(first.text, "request") }), 303);
   const asked = expect(await page(back.headers.location), 200);
   const form = { tag: field(asked.text, "tag"), scope: "notes:read", duration: "open", decision: "allow" };
   expect(await page(back.headers.location, form), 303);
-  const session = [...cookies].filter(([, value]) => value.startsWith("writ_ss_")).map(([name, value]) => `${name}=${value}`).join();
+  const session = [...page.cookies].filter(([, value]) => value.startsWith("writ_ss_")).map(([name, value]) => `${name}=${value}`).join();
   const code = async (keeper) => {
     const answer = await ask(keeper, `${issuer}/authorize?${query(client, { resource: NOTES })}`, { headers: { cookie: session } });
     return new URL(expect(answer, 303).headers.location).searchParams.get("code");
@@ -204,7 +212,7 @@ export async function comparison({ origin, pid }) {
   return new Contestant({ key: "other", name: "workers-oauth-provider", pid, token: `${origin}/token`, client, code });
 }
 
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
+export const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
 /** Medians over the rounds, the contestants taking turns. */
 export async function people({ contestants, consent, document, rounds, seconds, codes: count }) {
@@ -213,19 +221,19 @@ export async function people({ contestants, consent, document, rounds, seconds, 
   for (let round = 1; round <= rounds; round += 1) {
     for (const contestant of contestants) {
       const codes = await contestant.codes(count);
-      const redeemed = await measure(contestant.pid, 60, () => codes.length > 0 && contestant.redeem(codes.pop()));
+      const redeemed = await timed(contestant.pid, 60, () => codes.length > 0 && contestant.redeem(codes.pop()));
       note(`${contestant.key} code`, `${contestant.name}: code redemption`, redeemed);
       const tokens = (await contestant.codes(LOOPS)).slice(0, LOOPS);
       for (const [loop, code] of tokens.entries()) tokens[loop] = (await contestant.redeem(code)).refresh_token;
-      const refreshed = await measure(contestant.pid, seconds, async (loop) => {
+      const refreshed = await timed(contestant.pid, seconds, async (loop) => {
         tokens[loop] = (await contestant.refresh(tokens[loop])).refresh_token;
       });
       note(`${contestant.key} refresh`, `${contestant.name}: refresh`, refreshed);
     }
     const [{ pid }] = contestants;
-    note("writ consent", "Writ: authorize, consent page", await measure(pid, seconds, async () => { expect(await consent(), 200); }));
+    note("writ consent", "Writ: authorize, consent page", await timed(pid, seconds, async () => { expect(await consent(), 200); }));
     const page = "Writ: authorize, consent page, client known by its document";
-    note("writ document", page, await measure(pid, seconds, async () => { expect(await document(), 200); }));
+    note("writ document", page, await timed(pid, seconds, async () => { expect(await document(), 200); }));
   }
   return Object.fromEntries([...seen].map(([key, { name, results }]) => {
     const pick = (figure) => median(results.map((result) => result[figure]));

@@ -1,16 +1,17 @@
-// Where the CPU time of a token goes: V8's CPU profile of the isolate while it is under load, by function. The build must have
-// kept the names of functions: `WRIT_NAMES=1 scripts/build`.
+// Where the CPU time of a token goes, or of a call through the proxy: V8's CPU profile of the isolate while it is under load, by function. The
+// build must have kept the names of functions: `WRIT_NAMES=1 scripts/build`.
 //
-//   node tests/bench/profile.mjs [--seconds N] [--top N]
+//   node tests/bench/profile.mjs [--what token|proxy] [--seconds N] [--top N]
 
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { freePort, root, start } from "../../scripts/lib/miniflare.mjs";
 import { form, load } from "./load.mjs";
-import { google, grant, populate } from "./setup.mjs";
+import { google, grant, populate, token } from "./setup.mjs";
+import { connections, service } from "./vault.mjs";
 
-const { values } = parseArgs({ options: { seconds: { type: "string", default: "5" }, top: { type: "string", default: "60" } } });
+const { values } = parseArgs({ options: { what: { type: "string", default: "token" }, seconds: { type: "string", default: "5" }, top: { type: "string", default: "60" } } });
 const seconds = Number(values.seconds);
 
 /** A session with the inspector of the Worker: `call(method, params)`. */
@@ -50,15 +51,19 @@ function times({ nodes, samples, timeDeltas }) {
 
 const state = join(root, "target/bench/profile");
 await rm(state, { recursive: true, force: true });
-const stand = await google();
+const [stand, api] = [await google(), await service()];
 const inspectorPort = await freePort();
 const running = await start({
-  port: await freePort(), state, consume: false, inspectorPort, vars: { DEV_OUTBOUND: stand.origin },
+  port: await freePort(), state, consume: false, inspectorPort, vars: { DEV_OUTBOUND: [stand.origin, api.origin].join() },
 });
 try {
-  const { agents } = await populate(running, { clients: 10, policies: 10 }, stand);
-  const requests = agents.map((agent) => form(agent, grant));
-  const url = `${running.issuer}/token`;
+  const { agents, admin } = await populate(running, { clients: 10, policies: 10 }, stand);
+  let [url, requests] = [`${running.issuer}/token`, agents.map((agent) => form(agent, grant))];
+  if (values.what === "proxy") {
+    const { caller, api: resource, proxied } = await connections({ running, admin }, api);
+    const bearer = await token(url, caller, { ...grant, resource, scope: "connections:use" });
+    [url, requests] = [`${proxied}/small`, [{ method: "GET", headers: { authorization: `Bearer ${bearer}` }, body: "" }]];
+  }
   await load(url, requests, 3);
   const call = await inspector(inspectorPort);
   await call("Profiler.enable");
@@ -67,11 +72,12 @@ try {
   const { requests: answered } = await load(url, requests, seconds);
   const { profile } = await call("Profiler.stop");
   const micros = (ms) => ((ms * 1000) / answered).toFixed(1).padStart(8);
-  console.log(`${answered} tokens; microseconds a token of its own, and with what it calls:`);
+  console.log(`${answered} requests; microseconds a request of its own, and with what it calls:`);
   for (const { name, own, all } of times(profile).slice(0, Number(values.top))) console.log(`${micros(own)} ${micros(all)}  ${name}`);
 } finally {
   await running.stop();
   stand.close();
+  await api.close();
   await rm(state, { recursive: true, force: true });
 }
 process.exit();

@@ -14,7 +14,7 @@ const count = (number) => Math.round(number).toLocaleString("en");
 const ms = (number) => `${number.toFixed(1)} ms`;
 
 /** Each: what, the value in words, the target in words, reached or not. */
-function targets({ results, half, persons, changing, crowded, list, first, storage, runtime, killed, sizes: { SMALL, LARGE, HUGE } }) {
+function targets({ results, half, persons, leased, changing, crowded, list, first, storage, runtime, killed, sizes: { SMALL, LARGE, HUGE } }) {
   const ours = [results, changing, crowded].flatMap((some) => Object.entries(some))
     .filter(([key, { failed }]) => failed !== undefined && !["limit", "other", "empty"].includes(key));
   const failed = ours.reduce((sum, [, { failed }]) => sum + failed, half.writ.failed);
@@ -27,10 +27,16 @@ function targets({ results, half, persons, changing, crowded, list, first, stora
   const tail = ({ p50, p99 }) => `${(p99 / p50).toFixed(1)} (${ms(p99)} / ${ms(p50)})`;
   const tails = `${tail(half.writ)}; of (a): ${tail(half.limit)}; of an empty Worker: ${tail(half.empty)}`;
   const beside = `${SMALL.clients} and ${SMALL.policies}`;
+  const { calls: { direct, passage, proxied }, larger, flows, megabytes: [few, most] } = leased;
+  const times = (proxied.p50 / passage.p50).toFixed(1);
+  const passed = `${times} (${ms(proxied.p50)} / ${ms(passage.p50)}; the service itself: ${ms(direct.p50)})`;
   return [
     atLeast("(b) / (a)", share(writ, limit), 0.85),
     atMost("CPU per token of (b), beyond (a)", writ.cpu - limit.cpu, 0.18, " ms", 2),
     atLeast("Introspection / (a)", share(introspected, limit), 0.6),
+    atLeast("Lease of a cached token / (a)", share(results.lease, limit), 0.75),
+    ["Call of 1 KB through the proxy / through a Worker that only passes it on, p50", passed, "≤ 3.0", proxied.p50 <= 3 * passage.p50],
+    atMost(`Growth of the process while ${flows} answers of ${most} MB flow at once, after ${flows} of ${few} MB`, larger.grown / 2 ** 20, (flows * most) / 4, " MB", 0),
     atLeast("Token exchange / (a)", share(exchanged, limit), 0.7),
     atLeast("`private_key_jwt` / (a)", share(signed, limit), 0.4),
     atLeast(`(b), ${count(LARGE.clients)} clients and ${count(LARGE.policies)} policies / ${beside}`, share(large, writ), 0.95),
@@ -79,6 +85,12 @@ function persons({ persons }) {
   return table(["what", "requests/s", "p50", "p99", "CPU per request"], rows);
 }
 
+function vault({ leased: { calls } }) {
+  const rows = Object.values(calls).map(({ name, rate, p50, p99, cpu }) =>
+    [name, count(rate), ms(p50), ms(p99), cpu === undefined ? "" : `${cpu.toFixed(2)} ms`]);
+  return table(["what", "requests/s", "p50", "p99", "CPU per request"], rows);
+}
+
 function bare({ runtime }) {
   const rows = Object.values(runtime).map(({ name, rate, p50, p99, cpu }) =>
     [name, count(rate), ms(p50), ms(p99), `${cpu.toFixed(2)} ms`, (rate / runtime.other.rate).toFixed(2)]);
@@ -86,7 +98,7 @@ function bare({ runtime }) {
 }
 
 function markdown(measured) {
-  const { half, changing, first, written, storage, audit, killed } = measured;
+  const { half, changing, first, written, storage, audit, killed, leased } = measured;
   const { sizes: { LARGE, HUGE }, method: { ROUNDS, SECONDS, STARTS, PACED_SECONDS } } = measured;
   const verdicts = targets(measured).map(([what, value, target, reached]) => [what, value, target, reached ? "yes" : "**no**"]);
   return `${facts().map((fact) => `- ${fact}`).join("\n")}
@@ -108,6 +120,16 @@ What people's clients ask for, next to \`@cloudflare/workers-oauth-provider\` in
 the next time once it is answered. Ours decides by policy, writes to D1, and records an event; theirs writes to KV:
 
 ${persons(measured)}
+
+The vault, one call after another but where it says otherwise, with a stand-in for the service on the same machine. A call through the proxy is decided by
+policy and leaves two events. A lease with a refresh asks the service twice, as its refresh tokens rotate, and writes twice to D1; each of the other two writes to
+D1 and reads or writes KV:
+
+${vault(measured)}
+
+${leased.flows} answers of ${leased.megabytes[0]} MB at once, three times over, come through the proxy with ${count(leased.large.rate / 2 ** 20)} MB/s together. Meanwhile the resident memory of
+the whole \`workerd\` process, as the kernel counts it every 10 ms, grows by ${count(leased.large.grown / 2 ** 20)} MB at the most: what V8 has not collected yet, Miniflare's own Workers, and
+buffers of sockets are in it. Answers that were held would make it grow with their size: with ${leased.flows} answers of ${leased.megabytes[1]} MB it grows by ${count(leased.larger.grown / 2 ** 20)} MB more.
 
 In workerd alone, without Miniflare, queue and storage do nothing and stand in the same process:
 

@@ -14,11 +14,12 @@ import { bare, entry as bareEntry, storage as bareStorage } from "./bare.mjs";
 import { kills } from "./kill.mjs";
 import { cpuMillis, form, load, workerds } from "./load.mjs";
 import { paced } from "./paced.mjs";
-import { comparison as otherServer, crowd, ours, people, theirs } from "./people.mjs";
+import { comparison as otherServer, crowd, median, ours, people, theirs } from "./people.mjs";
 import { assertion, proof } from "./proofs.mjs";
 import { print, save } from "./report.mjs";
 import { addIdentities, addPolicies, changes, statusList } from "./scale.mjs";
 import { exchange, google, grant, populate, token } from "./setup.mjs";
+import { connections, passage, service, vault } from "./vault.mjs";
 
 const here = join(root, "tests/bench");
 const { values: { quick } } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
@@ -46,8 +47,6 @@ const DRAIN_MS = 120_000;
 let oidc;
 /** What to undo at the end, last first. */
 const undo = [];
-
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 
 /** Some Worker in a Miniflare of its own. */
 async function worker(options) {
@@ -86,7 +85,7 @@ async function writ(size, stand) {
   const state = join(root, "target/bench", String(size.clients));
   await rm(state, { recursive: true, force: true });
   undo.push(() => rm(state, { recursive: true }));
-  const how = { port: await freePort(), state, consume: false, vars: { DEV_OUTBOUND: stand.origin } };
+  const how = { port: await freePort(), state, consume: false, vars: { DEV_OUTBOUND: [stand.origin, ...stand.others].join() } };
   const { result: running, pid } = await spawning(() => start(how));
   undo.push(() => running.stop());
   console.log(`making ${size.clients} clients and ${size.policies} policies`);
@@ -307,11 +306,22 @@ async function peoplesClients(small, stand) {
   return people({ contestants: [contestant, other], consent, document, rounds: ROUNDS, seconds: SECONDS, codes: quick ? 200 : 1_000 });
 }
 
+/** What the vault costs. */
+async function vaults(small, api) {
+  console.log("the vault");
+  const other = await worker({ modules: true, script: passage(api.origin) });
+  const made = await connections(small, api);
+  return vault({ writ: small, service: api, passage: other, made, rounds: Math.min(ROUNDS, 3), seconds: SECONDS / 2 });
+}
+
 async function run() {
   if (loadavg()[0] > 0.5) console.warn("this machine is busy with something else: the figures will be worse than they should");
 
   const stand = await google();
   undo.push(() => stand.close());
+  const api = await service();
+  undo.push(() => api.close());
+  stand.others = [api.origin];
   const small = await writ(SMALL, stand);
   const large = await writ(LARGE, stand);
   const comparison = { client_id: "bench", client_secret: "bench-secret" };
@@ -341,6 +351,7 @@ async function run() {
     half[key] = await paced(url, await prepare(), results.writ.rate / 2, PACED_SECONDS);
   }
   const persons = await peoplesClients(small, stand);
+  const leased = await vaults(small, api);
   const changing = await whileChanging(small, large, contestant);
   const crowded = await amongPeople(small, large, contestant);
   console.log("a status list");
@@ -358,7 +369,7 @@ async function run() {
   console.log("kills, about two minutes");
   const killed = await kills(large);
   const [sizes, method] = [{ SMALL, LARGE, HUGE }, { ROUNDS, SECONDS, STARTS, PACED_SECONDS }];
-  return { results, half, persons, changing, crowded, list, first, written, storage, audit, runtime, killed, sizes, method };
+  return { results, half, persons, leased, changing, crowded, list, first, written, storage, audit, runtime, killed, sizes, method };
 }
 
 try {

@@ -44,6 +44,8 @@ export async function google() {
   const stand = {
     origin: `http://127.0.0.1:${server.address().port}`,
     exchanges: 0,
+    /** What else may be called on this machine. */
+    others: [],
     document: {},
     close: () => server.close(),
   };

@@ -309,6 +309,7 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         }
         Reason::ProviderFailed => scene.provider(Scripted::answer(200, "text/html", "<p>")),
         Reason::ProviderRefused => scene.provider(Scripted::json(400, json!({"error": "invalid_grant"}))),
+        Reason::VaultKeyWrong => crate::routes::keeping::provoke(),
         Reason::ProviderTimeout => scene.provider(Scripted::failure(FetchError::Timeout)),
         Reason::NoReceiver => scene.streams(json!({"kind": "autonomous"})),
         Reason::TooManySignals => {

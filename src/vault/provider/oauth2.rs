@@ -16,12 +16,14 @@ use crate::error::{Fault, Reason, Result};
 use crate::model::AccountStatus;
 use crate::oauth::Scope;
 use crate::outbound::{self, Failure};
-use crate::vault::proxy::{inject::Injection, rules::AllowList};
+use crate::vault::proxy::inject::{Injected, Injection};
+use crate::vault::proxy::rules::AllowList;
 use crate::vault::service::{self, Body, ClientAuth, OAuth2, Service};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use url::Url;
 
@@ -297,19 +299,18 @@ fn request<'a>(
 /// What a service says of the account that an access token reaches: its name, and what identifies it.
 pub async fn account(cx: &Cx<'_>, service: &Service, access_token: &str) -> (Option<String>, Option<String>) {
     let (Some(check), Some(proxy)) = (&service.check, &service.proxy) else { return (None, None) };
-    // A service that wants its token elsewhere says nothing here.
-    if proxy.header.is_some() || proxy.query.is_some() {
+    // As a call through the proxy has it: the token where the service wants it, and the headers that every call needs.
+    let injection = Injection { proxy: proxy.clone(), allow: AllowList::default() };
+    let call = check.path.split_once('?').unwrap_or((&check.path, ""));
+    let Ok(Injected { url, headers, .. }) = injection.fill(call, &[("token", access_token)]) else {
         return (None, None);
-    }
-    let authorization = proxy.format.as_deref().unwrap_or("Bearer {token}").replace("{token}", access_token);
-    let url = [&*proxy.base_url, &*check.path].concat();
-    let mut headers = vec![
-        ("accept", "application/json".to_owned()),
-        ("authorization", authorization),
-        ("user-agent", "writ".to_owned()),
-    ];
-    if check.body.is_some() {
-        headers.push(("content-type", "application/json".to_owned()));
+    };
+    let mut headers: Vec<_> = headers.into_iter().map(|(name, value)| (name.into(), value)).collect();
+    let usual = [("accept", "application/json"), ("user-agent", "writ"), ("content-type", "application/json")];
+    for (name, value) in usual.into_iter().filter(|(name, _)| *name != "content-type" || check.body.is_some()) {
+        if !headers.iter().any(|(known, _)| *known == name) {
+            headers.push((Cow::Borrowed(name), value.to_owned()));
+        }
     }
     let method = if check.method.as_deref() == Some("POST") { "POST" } else { "GET" };
     let answer = outbound::send(cx, (method, &url), headers, check.body.clone()).await;

@@ -591,6 +591,70 @@ fn an_administrator_makes_a_link_for_a_user_or_for_the_account_of_the_tenant() {
 }
 
 #[test]
+fn who_the_account_is_is_asked_with_the_headers_of_the_proxy_wherever_the_service_wants_its_token() {
+    let base = format!("{}/api", crate::support::service::ORIGIN);
+    for (proxy, path) in [
+        (
+            json!({"base_url": base, "header": "X-Chat-Token", "format": "{token}", "headers": {"Chat-Version": "3"}}),
+            "/me?fields=all",
+        ),
+        (
+            json!({"base_url": base, "query": "key", "headers": {"chat-version": "3", "accept": "application/vnd.chat+json"}}),
+            "/me",
+        ),
+        (
+            json!({"base_url": base, "format": "Token {token}", "headers": {"chat-version": "3", "user-agent": "bot"}}),
+            "/me",
+        ),
+    ] {
+        let scene = Scene::new(true, 0);
+        let mut described = scene.service.described();
+        described["proxy"] = proxy.clone();
+        described["check"]["path"] = path.into();
+        scene.put(json!({"service": described})).expect(428);
+        let body = scene.body(json!({"service": described}));
+        scene.hub.admin("PUT", "connections/chat").header("if-match", "*").json(&body).send().expect(200);
+        scene.hub.restart();
+        let asked: Rc<std::cell::RefCell<Vec<writ::ports::Outbound>>> = Rc::default();
+        let (service, noted) = (scene.service.clone(), asked.clone());
+        scene.hub.fetch.answer(move |request| match request.url.contains("/api/me") {
+            true => {
+                noted.borrow_mut().push(request.clone());
+                Scripted::json(200, json!({"id": 7, "name": "Ada"}))
+            }
+            false => service.answer(request),
+        });
+        scene.connected();
+        assert_eq!((&scene.row()["name"], &scene.row()["subject"]), (&json!("Ada"), &json!("7")));
+        let asked = asked.borrow();
+        let header = |name: &str| {
+            let mut found =
+                asked[0].headers.iter().filter(|(known, _)| *known == name).map(|(_, value)| value.as_str());
+            let value = found.next();
+            assert!(found.next().is_none(), "{name} twice: {proxy}");
+            value
+        };
+        let token = scene.service.access_tokens().pop().unwrap();
+        assert_eq!(header("chat-version"), Some("3"));
+        match (proxy["header"].as_str(), proxy["query"].as_str()) {
+            (Some(_), _) => {
+                assert_eq!((header("x-chat-token"), header("authorization")), (Some(&*token), None));
+                assert!(asked[0].url.ends_with("/api/me?fields=all"), "{}", asked[0].url);
+                assert_eq!((header("accept"), header("user-agent")), (Some("application/json"), Some("writ")));
+            }
+            (None, Some(_)) => {
+                assert!(asked[0].url.ends_with(&format!("/api/me?key={token}")) && header("authorization").is_none());
+                assert_eq!(header("accept"), Some("application/vnd.chat+json"));
+            }
+            (None, None) => {
+                assert_eq!(header("authorization"), Some(&*format!("Token {token}")));
+                assert_eq!(header("user-agent"), Some("bot"));
+            }
+        }
+    }
+}
+
+#[test]
 fn an_owner_has_a_bounded_number_of_accounts_at_a_connection() {
     let scene = Scene::new(true, 0);
     let (browser, token) = scene.connected();

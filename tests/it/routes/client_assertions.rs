@@ -844,7 +844,7 @@ fn a_key_set_is_asked_for_by_its_own_type_and_by_the_usual_one() {
         move || Scripted::answer(200, "application/jwk-set+json", set.to_string())
     });
     scene.try_claims(json!({})).expect(200);
-    let accept = ("accept", "application/jwk-set+json, application/json".to_owned());
+    let accept = ("accept".into(), "application/jwk-set+json, application/json".to_owned());
     assert_eq!(scene.hub.fetch.requests()[0].headers, [accept]);
 }
 

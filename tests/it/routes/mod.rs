@@ -26,6 +26,7 @@ mod id_jag_leases;
 mod identities;
 mod introspection;
 mod jwt_bearer;
+pub mod keeping;
 mod keys;
 mod kill;
 mod kinds;

@@ -411,7 +411,7 @@ fn the_cron_seals_the_header_of_a_stream_anew_under_the_newest_key() {
     let before = scene.pushes().len();
     hub.clock.block_on(alone.app().relay(hub.clock.now())).unwrap();
     let push = scene.pushes().split_off(before).pop().unwrap();
-    assert!(push.headers.contains(&("authorization", "Bearer canary".to_owned())), "{push:?}");
+    assert!(push.headers.contains(&("authorization".into(), "Bearer canary".to_owned())), "{push:?}");
 }
 
 /// The gate is asked at each push, whatever it said when the stream was made.

@@ -112,6 +112,22 @@ const WALKS: &[(&str, &str, &str)] = &[
     ("UPDATE signing_keys", "SEARCH signing_keys", "a handful"),
     ("DELETE FROM signing_keys", "SEARCH signing_keys", "a handful"),
     (
+        "SELECT tenant, connection, id, wrapped_key FROM (",
+        "SEARCH credentials USING INDEX credentials_by_version",
+        "the first few from each end",
+    ),
+    (
+        "SELECT tenant, connection, id, wrapped_key FROM (",
+        "SEARCH connected_accounts USING INDEX connected_accounts_by_version",
+        "the first few from each end",
+    ),
+    ("SELECT tenant, connection, id, wrapped_key FROM credentials LIMIT", "SCAN credentials", "the first few"),
+    (
+        "SELECT (SELECT count(*) FROM credentials WHERE",
+        "SEARCH ended_accounts",
+        "those of a day, when an administrator asks",
+    ),
+    (
         "SELECT jti FROM stopped_chains",
         "SEARCH stopped_chains",
         "all are wanted; those whose tokens have died are removed",

@@ -195,6 +195,9 @@ fn every_answer_has_the_shape_that_the_document_says() {
     ] {
         check("GET", one, call(&hub, &things, ("GET", one)));
     }
+    check("POST", "vault/rewrap", call(&hub, &things, ("POST", "vault/rewrap")));
+    let nothing = json!({"service": "slack"});
+    check("POST", "suspend", call(&hub, &things, ("POST", "suspend")).json(&nothing));
     check("POST", "keys/rotate", call(&hub, &things, ("POST", "keys/rotate")));
     let keys = hub.admin("GET", "keys").send().json();
     let retired = keys["items"].as_array().unwrap().iter().find(|key| key["state"] == "retired").unwrap();
