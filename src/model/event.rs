@@ -35,12 +35,32 @@ event_types! {
     ProxyCalled = "proxy.called",
     /// A call with the credential of a connection was refused.
     ProxyRefused = "proxy.refused",
+    /// A resource server reports that a tool was called with a token that was issued for it.
+    ToolCalled = "tool.called",
+    /// A report of tool calls was refused.
+    ToolReportRefused = "tool.report_refused",
     /// An account at a service was connected.
     AccountConnected = "account.connected",
     /// The state of a connected account has changed.
     AccountChanged = "account.changed",
     /// An account was disconnected.
     AccountDisconnected = "account.disconnected",
+    /// A webhook was made.
+    WebhookCreated = "webhook.created",
+    /// A webhook was changed.
+    WebhookUpdated = "webhook.updated",
+    /// A webhook was removed, with what it had not taken.
+    WebhookDeleted = "webhook.deleted",
+    /// A webhook got another secret; the one before signs too for a day.
+    WebhookSecretRotated = "webhook.secret_rotated",
+    /// A webhook was tried.
+    WebhookTested = "webhook.tested",
+    /// A webhook has answered 410 and is told nothing more.
+    WebhookDisabled = "webhook.disabled",
+    /// A webhook has not taken a message for a day. `detail` has its id and what came of the last attempt.
+    WebhookFailed = "webhook.failed",
+    /// Messages that a webhook had not taken are sent again.
+    WebhookResent = "webhook.resent",
     /// An admin request was refused.
     AdminRefused = "admin.refused",
     /// An answer of the admin API was given again, to a retry.
@@ -318,7 +338,13 @@ pub struct Facts {
     /// The tool.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tool: Option<String>,
-    /// The resource server that leased.
+    /// What came of the call of a tool, as the resource server says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub outcome: Option<String>,
+    /// SHA-256 over the arguments of that call, as the resource server says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub arguments_sha256: Option<String>,
+    /// The resource server that leased, or that reports.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub resource_server: Option<String>,
     /// What it was called then.

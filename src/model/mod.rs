@@ -23,6 +23,7 @@ pub mod stop;
 pub mod stream;
 pub mod tenant;
 pub mod user;
+pub mod webhook;
 
 pub use account::{AccountStatus, ConnectedAccount};
 pub use client::{AuthMethod, Client, ClientKind, ClientMetadata, StoredSecret};

@@ -30,6 +30,7 @@ pub mod registration_tokens;
 pub mod resources;
 pub mod tenants;
 pub mod users;
+pub mod webhooks;
 
 pub use page::{Page, items, page, parameters};
 

@@ -43,6 +43,7 @@ struct Things {
     resource: String,
     user: String,
     identity: String,
+    webhook: String,
 }
 
 impl Things {
@@ -57,7 +58,10 @@ impl Things {
         hub.access_token(&client, "mcp:read");
         let identities = hub.admin("GET", &format!("identities?client={}", client.client_id)).send().expect(200).json();
         let identity = identities["items"][0]["id"].as_str().unwrap().to_owned();
-        Self { client, secret, resource, user: user["id"].as_str().unwrap().to_owned(), identity }
+        let webhook = json!({"url": "https://backend.example/", "events": ["account.changed"]});
+        let webhook = hub.admin("POST", "webhooks").json(&webhook).send().expect(201).json();
+        let text = |value: &Value| value["id"].as_str().unwrap().to_owned();
+        Self { client, secret, resource, user: text(&user), identity, webhook: text(&webhook) }
     }
 
     fn fill(&self, path: &str) -> String {
@@ -66,6 +70,7 @@ impl Things {
             Some("resources") => self.resource.as_str(),
             Some("users") => self.user.as_str(),
             Some("identities") => self.identity.as_str(),
+            Some("webhooks") => self.webhook.as_str(),
             Some("tenants") => "main",
             _ => "agent",
         };

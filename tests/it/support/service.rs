@@ -139,7 +139,7 @@ impl Service {
         format!("{}?code={code}&state={}", get("redirect_uri"), get("state"))
     }
 
-    fn answer(&self, request: &Outbound) -> Scripted {
+    pub fn answer(&self, request: &Outbound) -> Scripted {
         if let Some(instead) = self.instead.borrow().clone() {
             return instead;
         }
