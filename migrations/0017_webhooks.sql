@@ -25,7 +25,7 @@ CREATE TABLE webhook_messages (
   PRIMARY KEY (tenant, webhook, id)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX webhook_messages_by_time ON webhook_messages (not_before) WHERE failed_at IS NULL;
-CREATE INDEX webhook_messages_due ON webhook_messages (tenant, not_before) WHERE failed_at IS NULL;
+CREATE INDEX webhook_messages_due ON webhook_messages (tenant, not_before, id) WHERE failed_at IS NULL;
 CREATE INDEX webhook_messages_failed ON webhook_messages (failed_at) WHERE failed_at IS NOT NULL;
 
 -- When it was last a tenant's turn to have its webhooks called, in milliseconds.

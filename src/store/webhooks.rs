@@ -118,7 +118,7 @@ pub fn leave(tenant: &str, kind: &str, NewMessage { id, body, now, until, most }
     sql!(
         "INSERT INTO webhook_messages (tenant, webhook, id, body, not_before, until, created_at) \
          SELECT ?1, w.id, ?2, ?4, ?5, ?6, ?5 FROM webhooks w WHERE w.tenant = ?1 AND w.body ->> '$.enabled' = 1 \
-         AND EXISTS (SELECT 1 FROM outbox WHERE id = ?2) \
+         AND EXISTS (SELECT 1 FROM outbox WHERE id = ?8) \
          AND EXISTS (SELECT 1 FROM json_each(w.body, '$.events') WHERE value = ?3) \
          AND (SELECT count(*) FROM webhook_messages m WHERE m.tenant = ?1 AND m.webhook = w.id) < ?7 ON CONFLICT DO NOTHING",
         tenant,
@@ -127,7 +127,8 @@ pub fn leave(tenant: &str, kind: &str, NewMessage { id, body, now, until, most }
         body,
         now,
         until,
-        most
+        most,
+        id
     )
 }
 
@@ -184,7 +185,7 @@ pub fn due(tenant: &str, now: i64, limit: i64) -> Query<(Webhook, Message)> {
         "SELECT m.id AS message, m.body AS payload, m.attempts, m.not_before, m.until, m.outcome, m.created_at AS left_at, \
          w.id, w.body, w.secrets, w.version, w.created_at, w.updated_at \
          FROM webhook_messages m INDEXED BY webhook_messages_due CROSS JOIN webhooks w ON w.tenant = m.tenant AND w.id = m.webhook \
-         WHERE m.tenant = ?1 AND m.failed_at IS NULL AND m.not_before <= ?2 ORDER BY m.not_before LIMIT ?3",
+         WHERE m.tenant = ?1 AND m.failed_at IS NULL AND m.not_before <= ?2 ORDER BY m.not_before, m.id LIMIT ?3",
         tenant,
         now,
         limit

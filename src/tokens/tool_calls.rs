@@ -29,7 +29,7 @@ pub const MAX_CALLS: usize = 50;
 /// How long after a call it may be reported, in seconds.
 pub const LATE_SECONDS: i64 = 3_600;
 /// How many reports of a resource server are taken in a minute.
-const REPORTS: i64 = 300;
+const REPORTS: i64 = 100;
 /// How many faults a refusal names.
 const MAX_FAULTS: usize = 20;
 

@@ -1,7 +1,7 @@
 //! `events`: what resource servers report of tool calls, whom they may report, and that no call is lost or recorded twice.
 
-use super::chain::Chain;
-use crate::support::hub::{Call, ISSUER, RESOURCE, with_claims};
+use super::chain::{Chain, TASKS};
+use crate::support::hub::{Call, ISSUER, RESOURCE, decode, with_claims};
 use crate::support::{Credentials, Effect, Port, Reply, Setup};
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -74,7 +74,7 @@ fn report_token(hub: &Setup, server: &Credentials) -> String {
 pub fn provoke() -> Reply {
     let scene = Scene::new();
     let request = || scene.request(&[]);
-    (0..300).for_each(|_| drop(request().send().expect(204)));
+    (0..100).for_each(|_| drop(request().send().expect(204)));
     assert_eq!(Reason::TooManyReports.wire().status, 429);
     request().send()
 }
@@ -120,20 +120,19 @@ fn a_reported_call_is_in_the_trail_with_agent_token_tool_outcome_and_reporter() 
 fn a_call_by_several_hands_names_all_of_them_as_the_token_does() {
     let chain = Chain::new();
     let hub = &chain.hub;
-    let agent = hub.create_client(json!({
-        "grant_types": ["client_credentials", super::chain::EXCHANGE], "allowed_resources": [RESOURCE], "serves": [RESOURCE],
-    }));
-    hub.put_policy("chain", "permit(principal, action, resource);");
-    let own = hub.token(&agent, &[("resource", RESOURCE)]).access_token();
-    let exchanged = chain.delegate(&agent, &own, &[("resource", RESOURCE)]).send().expect(200).access_token();
+    let asked = chain.user_token(&chain.planner, TASKS, "mcp:read");
+    let delegated = chain.delegated(&chain.worker, &asked, RESOURCE);
     let server = reporter(hub, json!({"kind": "resource_server"}));
     let call = json!({
-        "id": "1", "subject_token": exchanged, "tool": "read", "outcome": "succeeded", "at_millis": hub.clock.seconds() * 1_000,
+        "id": "1", "subject_token": delegated, "tool": "read", "outcome": "succeeded", "at_millis": hub.clock.seconds() * 1_000,
     });
     let token = report_token(hub, &server);
     hub.call("POST", "/t/main/events").bearer(&token).json(&json!({"calls": [call]})).send().expect(204);
     let [event] = hub.events_of("tool.called").try_into().unwrap();
-    assert_eq!(event["chain"], json!([agent.client_id, agent.client_id]));
+    let claims = decode(&delegated).1;
+    assert_eq!(event["chain"], json!([claims["act"]["sub"], claims["act"]["act"]["sub"]]));
+    assert_eq!(event["chain"], json!([chain.worker.client_id, chain.planner.client_id]));
+    assert_eq!((&event["subject"], &event["subject_name"]), (&json!(chain.user), &json!("Alice")));
 }
 
 #[test]
@@ -201,7 +200,7 @@ fn a_resource_server_reports_only_what_was_done_with_tokens_for_what_it_serves()
     hub.put_policy("elsewhere", "permit(principal, action == Action::\"issue\", resource);");
     let foreign = hub.token(&elsewhere, &[("resource", OTHER)]).access_token();
     let token = scene.token();
-    let mut claims = crate::support::hub::decode(&token).1;
+    let mut claims = decode(&token).1;
     claims["client_id"] = json!(elsewhere.client_id);
     let forged = with_claims(&token, &claims);
     hub.create_tenant("second");
@@ -319,12 +318,12 @@ fn a_report_has_fifty_calls_at_the_most_and_all_of_them_go_to_the_queue_at_once(
 fn reports_of_a_resource_server_are_limited_in_a_minute_and_those_of_others_are_not() {
     let scene = Scene::new();
     let request = || scene.request(&[]);
-    (0..300).for_each(|_| drop(request().send().expect(204)));
+    (0..100).for_each(|_| drop(request().send().expect(204)));
     let refused = request().send().expect(429);
     assert!(refused.header("retry-after").unwrap().parse::<u64>().unwrap() <= 60);
     let other = reporter(&scene.hub, json!({"kind": "resource_server"}));
     let bearer = report_token(&scene.hub, &other);
     scene.hub.call("POST", "/t/main/events").bearer(&bearer).json(&json!({"calls": []})).send().expect(204);
-    scene.hub.clock.advance(60);
+    scene.hub.clock.advance(61);
     request().send().expect(204);
 }
