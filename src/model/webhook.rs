@@ -1,7 +1,8 @@
 //! Webhooks: where an operator's backend hears of connections and accounts (Standard Webhooks).
 
 use super::account::AccountStatus;
-use super::event::{Event, EventType};
+use super::event::Event;
+use super::event_type::EventType;
 use chrono::{DateTime, Datelike, Timelike};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
