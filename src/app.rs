@@ -210,7 +210,7 @@ async fn run(call: Call<'_>, endpoint: Endpoint) -> Result<Response> {
     match endpoint {
         Endpoint::Public(run) | Endpoint::Client(run) | Endpoint::Page(run) => run(call).await,
         Endpoint::Compat(run) => web::compat::answer(call, run).await,
-        Endpoint::Receiver(scopes, run) => web::ssf::answer(call, scopes, run).await,
+        Endpoint::Receiver(access, run) => web::guard::serve(call, access, run).await,
         Endpoint::Admin(run) => web::admin::answer(call, run).await,
         Endpoint::Site(_) => Err(Fault::Broken("an endpoint of no tenant was asked for one").into()),
     }

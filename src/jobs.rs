@@ -1,6 +1,6 @@
 //! The cron: what runs every minute, per role.
 //!
-//! 1. Events in the outbox and signals come first, whatever is wrong with a tenant.
+//! 1. Events in the outbox, signals and the messages of webhooks come first, whatever is wrong with a tenant.
 //! 2. Tenants are looked after by their last visit, the longest ago first, and a run visits a bounded number: with many tenants each has
 //!    its turn. A tenant that fails is logged and passed over.
 //! 3. Every clean-up is bounded per run; the next run goes on.
@@ -25,6 +25,7 @@ use crate::store;
 use crate::store::deletion::{self, Former};
 use crate::store::tenants::{Visited, Visitor};
 use crate::vault;
+use crate::webhooks;
 
 /// How many accounts of a tenant that have ended one run revokes at their services: a call each.
 const REVOKED: i64 = 5;
@@ -65,9 +66,15 @@ impl Jobs<'_> {
         relayed.and(visited).and(cleaned).and(deleted)
     }
 
-    /// Sends the events in the outbox, and the signals where this Worker can sign them.
+    /// Sends the events in the outbox, the signals and the messages of webhooks, each where this Worker can sign them.
     pub async fn relay(self, now: Now) -> Result<()> {
         audit::relay(self.world, now).await?;
+        let signals = self.push_all(now).await;
+        let webhooks = self.notify_all(now).await;
+        signals.and(webhooks)
+    }
+
+    async fn push_all(self, now: Now) -> Result<()> {
         if !self.config.mounts(Role::Token) {
             return Ok(());
         }
@@ -82,12 +89,34 @@ impl Jobs<'_> {
     }
 
     async fn push(self, tenant: &str, now: Now) -> Result<()> {
+        signals::push(&self.take_turn(tenant, now, store::signals::take_turn).await?).await
+    }
+
+    async fn notify_all(self, now: Now) -> Result<()> {
+        if !self.config.mounts(Role::Broker) || self.config.vault().is_none() {
+            return Ok(());
+        }
+        let mut outcome = Ok(());
+        for tenant in Database(&*self.world.db).all(webhooks::tenants_due(now)).await? {
+            if let Err(error) = self.notify(&tenant, now).await {
+                self.log("webhooks", &tenant, &error);
+                outcome = outcome.and(Err(error));
+            }
+        }
+        outcome
+    }
+
+    async fn notify(self, tenant: &str, now: Now) -> Result<()> {
+        webhooks::deliver(&self.take_turn(tenant, now, store::webhooks::take_turn).await?).await
+    }
+
+    /// Opens a tenant whose turn it is.
+    async fn take_turn(&self, tenant: &str, now: Now, note: fn(&str, i64) -> Sql) -> Result<Cx<'_>> {
         // Before anything can go wrong: a tenant that fails has had its turn.
         let millis = i64::try_from(now.millis()).unwrap_or(i64::MAX);
-        Database(&*self.world.db).run(vec![store::signals::take_turn(tenant, millis)]).await?;
+        Database(&*self.world.db).run(vec![note(tenant, millis)]).await?;
         let arrival = Arrival { now, peer: Peer::default() };
-        let cx = Cx::open_even_suspended(self.world, self.config, self.memory, tenant, arrival).await?;
-        signals::push(&cx).await
+        Cx::open_even_suspended(self.world, self.config, self.memory, tenant, arrival).await
     }
 
     async fn visit(self, now: Now) -> Result<()> {
@@ -141,6 +170,7 @@ impl Jobs<'_> {
         }
         if self.config.mounts(Role::Broker) && self.config.vault().is_some() {
             vault::rewrap::tick(&cx).await?;
+            webhooks::rewrap(&cx).await?;
             vault::accounts::revoke_ended(&cx, REVOKED).await?;
         }
         if self.config.mounts(Role::Admin) {
@@ -213,6 +243,7 @@ impl Jobs<'_> {
             store::device_codes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
             store::refresh::forget(now, REMOVED),
             store::invitations::forget(now, REMOVED),
+            store::webhooks::forget(now.saturating_sub(webhooks::KEPT_SECONDS), REMOVED),
         ];
         let statements = store::stops::forget(now, REMOVED).into_iter().chain(others).collect();
         remove(Database(&*self.world.db), statements).await.map(drop)

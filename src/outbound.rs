@@ -11,6 +11,8 @@
 //! 6. A `GET` whose connection broke is sent once more (RFC 9110 §9.2.2): the server may have closed one that was kept. Both share
 //!    the time of one.
 
+pub mod retry;
+
 use crate::config::Config;
 use crate::context::Cx;
 use crate::error::{Error, Reason, Result};

@@ -174,7 +174,15 @@ pub trait Kv {
 pub trait Queue {
     /// Resolves when the queue has taken the message for good.
     fn send(&self, message: String) -> Pending<'_, Result<(), Unavailable>>;
+
+    /// The same for several messages at once, [`QUEUED_TOGETHER`] and [`QUEUED_BYTES`] at the most. An error says nothing about which it took.
+    fn send_all(&self, messages: Vec<String>) -> Pending<'_, Result<(), Unavailable>>;
 }
+
+/// How many messages a queue takes at once, and of how many bytes together: less than the platform's 256 KB.
+pub const QUEUED_TOGETHER: usize = 100;
+/// See [`QUEUED_TOGETHER`].
+pub const QUEUED_BYTES: usize = 200_000;
 
 /// A call to another service. Redirects are never followed.
 #[derive(Clone, Debug)]

@@ -1,11 +1,12 @@
 """An MCP server that Writ protects: a list of notes for each user, with a scope for each tool.
 
 A call that lacks a scope is answered 403 with the scopes that it needs, so that the client can ask the user for more. Nothing
-here calls Writ but for its key set.
+here calls Writ but for its key set, and where WRIT_CLIENT_ID is set, to report the calls.
 """
 
 import json
 import os
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -18,6 +19,8 @@ from fastmcp.server.auth.providers.jwt import JWTVerifier
 from fastmcp.server.dependencies import get_access_token
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse
+
+from reports import Reports
 
 DEV = Path(os.environ.get("WRIT_STATE") or Path(__file__).parent / "../../.writ") / "dev.json"
 
@@ -50,7 +53,19 @@ auth = RemoteAuthProvider(
     scopes_supported=[READ, WRITE, DELETE],
     resource_name="Notes",
 )
-mcp = FastMCP("notes", auth=auth)
+reports = None
+if "WRIT_CLIENT_ID" in os.environ:
+    reports = Reports(ISSUER, os.environ["WRIT_CLIENT_ID"], os.environ["WRIT_CLIENT_SECRET"])
+
+
+@asynccontextmanager
+async def lifespan(_):
+    yield
+    if reports:
+        await reports.close()
+
+
+mcp = FastMCP("notes", auth=auth, middleware=[reports] if reports else [], lifespan=lifespan)
 notes: dict[str, dict[int, str]] = {}
 ids = count(1)
 

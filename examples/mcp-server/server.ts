@@ -10,6 +10,7 @@ import { requireBearerAuth } from "@modelcontextprotocol/sdk/server/auth/middlew
 import express, { type RequestHandler } from "express";
 import { createRemoteJWKSet, errors, jwtVerify } from "jose";
 import { z } from "zod";
+import { Reports } from "./reports.ts";
 
 const dev = join(process.env.WRIT_STATE || fileURLToPath(new URL("../../.writ", import.meta.url)), "dev.json");
 
@@ -52,21 +53,29 @@ function neededBy(body: unknown): string[] {
   return [...new Set([read, ...calls.flatMap((message: any) => scopes.get(message.params?.name) ?? [])])];
 }
 
+const { WRIT_CLIENT_ID, WRIT_CLIENT_SECRET } = process.env;
+const reports = WRIT_CLIENT_ID ? new Reports(issuer, WRIT_CLIENT_ID, WRIT_CLIENT_SECRET!) : undefined;
+process.on("SIGTERM", async () => {
+  await reports?.close();
+  process.exit();
+});
+
 const notes = new Map<string, Map<number, string>>();
 let last = 0;
 
-/** The tools, for one user. */
-function tools(user: string): McpServer {
+/** The tools, for the user of one token. */
+function tools(token: string, user: string): McpServer {
   const mine = notes.get(user) ?? notes.set(user, new Map()).get(user)!;
   const answer = (value: unknown) => ({ content: [{ type: "text" as const, text: JSON.stringify(value) }] });
   const server = new McpServer({ name: "notes", version: "1.0.0" });
-  server.registerTool("list_notes", { description: "All notes, by their numbers." }, () => answer(Object.fromEntries(mine)));
-  server.registerTool("add_note", { description: "Adds a note, and answers its number.", inputSchema: { text: z.string() } }, ({ text }) => {
+  const tool = (name: string, description: string, inputSchema: Record<string, z.ZodType> | undefined, handler: (given: any) => any) =>
+    server.registerTool(name, { description, inputSchema }, (reports ? reports.reported(token, name, handler) : handler) as any);
+  tool("list_notes", "All notes, by their numbers.", undefined, () => answer(Object.fromEntries(mine)));
+  tool("add_note", "Adds a note, and answers its number.", { text: z.string() }, ({ text }) => {
     mine.set(++last, text);
     return answer(last);
   });
-  const number = z.number().int();
-  server.registerTool("delete_note", { description: "Deletes a note.", inputSchema: { number } }, ({ number }) => answer(mine.delete(number)));
+  tool("delete_note", "Deletes a note.", { number: z.number().int() }, ({ number }) => answer(mine.delete(number)));
   return server;
 }
 
@@ -75,7 +84,8 @@ app.get(metadataPath, (_, res) => void res.set("access-control-allow-origin", "*
 const stepUp: RequestHandler = (req, res, next) => bearer(neededBy(req.body))(req, res, next);
 app.all(pathname, bearer([read]), express.json(), stepUp, async (req, res) => {
   // Stateless: a server and a transport for each request.
-  const server = tools((req as any).auth.extra.user);
+  const { token, extra } = (req as any).auth;
+  const server = tools(token, extra.user);
   const transport = new StreamableHTTPServerTransport({ sessionIdGenerator: undefined, enableJsonResponse: true });
   res.on("close", () => server.close());
   await server.connect(transport);

@@ -10,4 +10,4 @@ pub mod query;
 mod record;
 
 pub use deliver::{bury, consume, relay};
-pub use record::{event, keep, record};
+pub use record::{event, keep, record, record_all};

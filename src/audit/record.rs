@@ -9,7 +9,7 @@ use crate::context::database::Database;
 use crate::error::{Fault, Result};
 use crate::model::event::{Facts, RefusedScope};
 use crate::model::{Event, EventType};
-use crate::ports::World;
+use crate::ports::{QUEUED_BYTES, QUEUED_TOGETHER, World};
 use crate::store;
 
 /// An event of this request: id, tenant, moment, request and address are filled in.
@@ -68,6 +68,8 @@ fn bound(facts: &mut Facts) {
         scope_refused_more: _,
         connection,
         tool,
+        outcome,
+        arguments_sha256,
         resource_server,
         resource_server_name,
         method,
@@ -99,7 +101,9 @@ fn bound(facts: &mut Facts) {
     for text in [policy_version, jti_hash, reason, target, path] {
         cut_optional(text, TEXT);
     }
-    cut_optional(method, NAME);
+    for text in [method, outcome, arguments_sha256] {
+        cut_optional(text, NAME);
+    }
     cut_optional(host, LONG_NAME);
     for text in [resource, detail] {
         cut_optional(text, LONG_TEXT);
@@ -172,6 +176,36 @@ pub async fn keep(world: &World, event: &Event) -> Result<()> {
     Database(&*world.db).run(vec![store::events::stage(&event.id, body)]).await.map(drop)
 }
 
+/// Returns when the events of a request are durable. A fault if the queue and the outbox have not taken all of them: the request may then be sent
+/// again with the same ids.
+pub async fn record_all(cx: &Cx<'_>, events: &[Event]) -> Result<()> {
+    let json = |event: &Event| serde_json::to_string(event).map_err(|_| Fault::Broken("an event has no JSON"));
+    let (mut batches, mut bytes): (Vec<Vec<(&str, String)>>, usize) = (vec![vec![]], 0);
+    for event in events {
+        let body = json(event)?;
+        let together = bytes.saturating_add(body.len());
+        let is_full = batches.last().is_some_and(|batch| batch.len() >= QUEUED_TOGETHER) || together > QUEUED_BYTES;
+        bytes = if is_full { body.len() } else { together };
+        if is_full {
+            batches.push(vec![]);
+        }
+        if let Some(batch) = batches.last_mut() {
+            batch.push((&event.id, body));
+        }
+    }
+    let mut refused = Vec::new();
+    for batch in batches {
+        let bodies: Vec<String> = batch.iter().map(|(_, body)| body.clone()).collect();
+        if !bodies.is_empty() && cx.world.queue.send_all(bodies).await.is_err() {
+            refused.extend(batch.into_iter().map(|(id, body)| store::events::stage(id, body)));
+        }
+    }
+    if !refused.is_empty() {
+        cx.world.log.line("audit: the queue refused events; using the outbox");
+    }
+    cx.run(refused).await.map(drop)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +230,8 @@ mod tests {
             authorization_details: Some(text()),
             connection: Some(text()),
             tool: Some(text()),
+            outcome: Some(text()),
+            arguments_sha256: Some(text()),
             resource_server: Some(text()),
             resource_server_name: Some(text()),
             method: Some(text()),

@@ -1,11 +1,14 @@
-//! A guarded change: one transaction in which the event, the signals and the change log hold only if the guard changed a row.
+//! A guarded change: one transaction in which the event, the signals and the change log hold only if the guard changed a row. What webhooks are told
+//! of an event lies there with it.
 
 use super::Cx;
 use super::cache::Key;
 use crate::error::{Fault, Result};
 use crate::model::Event;
+use crate::model::webhook::{self, MAX_MESSAGES, TRIED_SECONDS};
 use crate::ports::Sql;
 use crate::store;
+use crate::store::webhooks::NewMessage;
 
 /// A change on its way. What must stand where in the transaction is known here alone: the guard, its links, the sequence number and
 /// the log of keys, the event, the signals; then what holds in any case.
@@ -104,6 +107,8 @@ impl Cx<'_> {
         }
         statements.extend(signals);
         statements.extend(always);
+        let messages = events.iter().filter_map(|event| self.message(event));
+        statements.extend(messages);
         let outcome = self.db().run(statements).await;
         let changed = outcome.map(|changes| changes.get(guard).is_some_and(|rows| *rows > 0));
         if changed != Ok(false) {
@@ -114,6 +119,16 @@ impl Cx<'_> {
             self.memory.set_staged();
         }
         changed
+    }
+}
+
+impl Cx<'_> {
+    /// Leaves what webhooks are told of an event, if they are told of it.
+    fn message(&self, event: &Event) -> Option<Sql> {
+        let (body, now) = (webhook::message(event)?, self.now.seconds());
+        let until = now.saturating_add(TRIED_SECONDS);
+        let message = NewMessage { id: &event.id, body, now, until, most: MAX_MESSAGES };
+        Some(store::webhooks::leave(&event.tenant, event.kind.as_str(), message))
     }
 }
 

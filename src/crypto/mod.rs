@@ -11,12 +11,14 @@ mod digest;
 mod keyring;
 mod opaque;
 mod secret;
+mod webhook;
 
 pub use aead::{Key, Opened, open, seal};
 pub use digest::{Digest, hmac_sha256, sha256};
 pub use keyring::Keyring;
 pub use opaque::{Kind, is_nonce, is_well_formed, mint, nonce};
 pub use secret::Secret;
+pub use webhook::{mint_webhook_secret, sign_webhook};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -19,5 +19,5 @@ pub mod tenants;
 mod told;
 pub mod users;
 
-pub use creation::Creation;
-use creation::{LOOKED_FOR, changes, unreferenced};
+pub use creation::{Creation, changes};
+use creation::{LOOKED_FOR, unreferenced};

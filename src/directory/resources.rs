@@ -160,9 +160,8 @@ fn json(body: &ResourceBody) -> Result<String> {
 fn not_built_in(cx: &Cx<'_>, body: &ResourceBody) -> Result<()> {
     let built_in = Resource::built_in(&cx.issuer()).ok_or(Fault::Broken("an issuer is no URI"))?;
     match built_in.iter().any(|own| own.body.resource.is_same(&body.resource)) {
-        true => {
-            Err(Reason::Conflict.because("`resource` is the URI of the admin API, of event streams or of connections"))
-        }
+        true => Err(Reason::Conflict
+            .because("`resource` is the URI of the admin API, of event streams, of connections or of reports")),
         false => Ok(()),
     }
 }

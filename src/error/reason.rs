@@ -282,7 +282,7 @@ reasons! {
     /// The subject token is malformed, forged, expired, for someone else, or revoked: one answer.
     InvalidSubjectToken => 400 "invalid_request" "`subject_token` is not a valid access token for this resource server" ["RFC 8693 §2.2.2"];
     /// The caller is a client, but not a resource server.
-    NotAResourceServer => 403 "unauthorized_client" "only a client of the kind `resource_server` may lease" ["docs/requirements.md R52"];
+    NotAResourceServer => 403 "unauthorized_client" "only a client of the kind `resource_server` may do this" ["docs/requirements.md R52"];
     /// No such connection, or policy forbids the lease: one answer, so that names cannot be probed.
     LeaseDenied => 403 "access_denied" "this lease is not permitted; an administrator can look `decision` up" ["docs/requirements.md R53"];
     /// The requested scope is more than the connection may give.
@@ -328,6 +328,9 @@ reasons! {
     NoReceiver => 403 "access_denied" "only a resource server may have an event stream" ["docs/requirements.md R92"];
     /// A stream whose receiver takes nothing is asked for a verification event.
     TooManySignals => 429 "invalid_request" "too many signals wait in this stream; take them first" ["RFC 6585 §4"];
+
+    /// A resource server sends more reports of tool calls in a minute than are taken.
+    TooManyReports => 429 "too_many_requests" "too many reports of tool calls in this minute; gather more calls in each, and wait as `Retry-After` says" ["RFC 6585 §4"];
 
     /// Not `application/json`.
     NotJson => 415 "invalid_request" "the body must be `application/json`" ["RFC 9110 §15.5.16"];

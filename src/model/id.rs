@@ -1,5 +1,6 @@
 //! Ids and names of records.
 
+use crate::crypto::Digest;
 use crate::oauth::client_url::is_client_url;
 use crate::ports::{Entropy, Now};
 use ulid::Ulid;
@@ -20,6 +21,14 @@ pub fn ulid(now: Now, entropy: &dyn Entropy) -> String {
     let mut random = [0; 16];
     entropy.fill(&mut random);
     Ulid::from_parts(now.millis(), u128::from_be_bytes(random)).to_string().to_ascii_lowercase()
+}
+
+/// A name of the same form for what happened at a moment, in milliseconds since the epoch. The digest says what it was: the same, and no other, has
+/// the same name.
+pub fn ulid_of(millis: u64, digest: &Digest) -> String {
+    let (random, _) = digest.bytes().split_at(16);
+    let random = random.iter().fold(0_u128, |all, byte| all << 8 | u128::from(*byte));
+    Ulid::from_parts(millis, random).to_string().to_ascii_lowercase()
 }
 
 /// The first name that [`ulid()`] may give at a moment, in milliseconds since the epoch.

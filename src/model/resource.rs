@@ -210,9 +210,9 @@ impl Resource {
         self.version == 0
     }
 
-    /// What every tenant has without registering it: its admin API, its event streams, and calls through its connections.
-    pub fn built_in(issuer: &str) -> Option<[Self; 3]> {
-        Some([Self::admin(issuer)?, Self::streams(issuer)?, Self::connections(issuer)?])
+    /// What every tenant has without registering it: its admin API, its event streams, calls through its connections, and reports of tool calls.
+    pub fn built_in(issuer: &str) -> Option<[Self; 4]> {
+        Some([Self::admin(issuer)?, Self::streams(issuer)?, Self::connections(issuer)?, Self::reports(issuer)?])
     }
 
     /// The admin API of a tenant: `{issuer}/admin`.
@@ -231,6 +231,12 @@ impl Resource {
     fn connections(issuer: &str) -> Option<Self> {
         let scopes = [("connections:use", "Call services through the connections that policy permits")];
         Self::of_ours(issuer, "connections", "Writ connections", &scopes)
+    }
+
+    /// Reports of tool calls: `{issuer}/events`.
+    fn reports(issuer: &str) -> Option<Self> {
+        let scopes = [("events:report", "Report which tools were called with tokens for one's resources")];
+        Self::of_ours(issuer, "events", "Writ reports of tool calls", &scopes)
     }
 
     fn of_ours(issuer: &str, id: &str, name: &str, scopes: &[(&str, &str)]) -> Option<Self> {

@@ -34,6 +34,8 @@ pub const ADMIN: &str = "writ:admin";
 pub const STREAMS: &str = "writ:ssf";
 /// As [`ADMIN`], for calls through connections. What may be called is for the policies of `lease` to say.
 pub const CONNECTIONS: &str = "writ:connections";
+/// As [`ADMIN`], for reports of tool calls.
+pub const REPORTS: &str = "writ:events";
 
 /// The engine and the built-in policies of a tenant.
 pub struct Base {
@@ -57,7 +59,7 @@ async fn bundle(cx: &Cx<'_>, client: &str, targets: &[Target]) -> Result<Bundle>
     let base = async || {
         let engine = Engine::new().map_err(|_| Fault::Broken("the schema's names do not parse"))?;
         let issuer = cx.issuer();
-        let sources = [(ADMIN, "admin"), (STREAMS, "ssf"), (CONNECTIONS, "connections")];
+        let sources = [(ADMIN, "admin"), (STREAMS, "ssf"), (CONNECTIONS, "connections"), (REPORTS, "events")];
         let sources = sources.map(|(id, api)| built_in(id, &issuer, api));
         Ok(Base { engine: Rc::new(engine), built_in: Rc::new(Shard::read("built-in", &sources)) })
     };

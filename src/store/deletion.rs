@@ -73,6 +73,8 @@ const TABLES: &[&str] = pieces! {
     "signing_keys" by "kid",
     "streams" by "id",
     "signals" by "stream, id",
+    "webhooks" by "id",
+    "webhook_messages" by "webhook, id",
     "clients" by "id",
     "users" by "id",
     "accounts" by "issuer, subject",

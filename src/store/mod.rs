@@ -40,6 +40,7 @@ mod statement;
 pub mod stops;
 pub mod tenants;
 pub mod users;
+pub mod webhooks;
 
 pub use row::Reader;
 pub use statement::{Query, Read, Statement};

@@ -6,10 +6,11 @@ pub mod mint;
 pub mod quota;
 pub mod refresh;
 pub mod target;
+pub mod tool_calls;
 pub mod verify;
 
 pub use decide::{Issuance, Origin, decide};
 pub use id_token::id_token;
 pub use mint::{TokenResponse, finish, issue, prepare};
 pub use target::{Requested, Target, serves, target};
-pub use verify::{Accepted, is_own_issuer, read_to_revoke, verify, verify_begun};
+pub use verify::{Accepted, Used, is_own_issuer, read_to_revoke, verify, verify_begun, verify_used};

@@ -9,7 +9,7 @@
 use crate::context::Cx;
 use crate::crypto::sha256;
 use crate::error::{Checked, Rejection, Result};
-use crate::jose::{AccessToken, Audience, Problem, Unverified, Verified};
+use crate::jose::{AccessToken, Audience, LEEWAY_SECONDS, Problem, Unverified, Verified};
 use crate::keys;
 use crate::model::project::{Route, project_id};
 use crate::model::{Client, User};
@@ -52,6 +52,47 @@ pub async fn verify_begun(cx: &Cx<'_>, text: &str, began: Now, wanted: impl Fn(&
     if !wanted(claims.aud.resource()) {
         return Err(Rejection::Because("another audience"));
     }
+    let Standing { client, user } = standing(cx, &claims, iat).await?;
+    Ok(Accepted { claims, client, user, iat, exp })
+}
+
+/// A token that was used, as it is reported afterwards: it may have expired since, and a party of it may be stopped by now.
+pub struct Used {
+    /// Its claims.
+    pub claims: AccessToken,
+    /// When it was issued, in seconds.
+    pub iat: i64,
+    /// When it expires, in seconds.
+    pub exp: i64,
+    /// The party of it that is stopped by now.
+    pub stopped: Option<&'static str>,
+}
+
+impl Used {
+    /// Whether its times hold at a moment.
+    pub fn holds_at(&self, at: Now) -> bool {
+        let leeway = |seconds: i64| seconds.saturating_add(LEEWAY_SECONDS);
+        at.seconds() <= leeway(self.exp) && self.iat <= leeway(at.seconds())
+    }
+}
+
+/// Verifies a token that was used at an earlier moment for an audience that `wanted` accepts. What is stopped meanwhile is told, and refuses nothing.
+pub async fn verify_used(cx: &Cx<'_>, text: &str, at: Now, wanted: impl Fn(&str) -> bool) -> Checked<Used> {
+    let Verified { claims, iat, exp, .. } = read(cx, text, at).await?;
+    let iat = iat.ok_or(Problem::BadClaims)?;
+    if !wanted(claims.aud.resource()) {
+        return Err(Rejection::Because("another audience"));
+    }
+    let stopped = match standing(cx, &claims, iat).await {
+        Ok(_) => None,
+        Err(Rejection::Because(why)) => Some(why),
+        Err(rejection) => return Err(rejection),
+    };
+    Ok(Used { claims, iat, exp, stopped })
+}
+
+/// The parties of a token, if none is stopped.
+async fn standing(cx: &Cx<'_>, claims: &AccessToken, iat: i64) -> Checked<Standing> {
     let jti = sha256(&claims.jti).to_text();
     let chain: Vec<&str> = std::iter::once(jti.as_str()).chain(claims.lineage.iter().map(String::as_str)).collect();
     let parties = Parties {
@@ -61,8 +102,7 @@ pub async fn verify_begun(cx: &Cx<'_>, text: &str, began: Now, wanted: impl Fn(&
         chain: &chain,
         issued_at: Some(iat),
     };
-    let Standing { client, user } = check::check(cx, &parties).await?;
-    Ok(Accepted { claims, client, user, iat, exp })
+    check::check(cx, &parties).await
 }
 
 /// The claims of a live token of ours, although a party of it may be stopped.

@@ -6,7 +6,7 @@
 //!    A bound token is refused as a bearer token, and an unbound one as a bound one (RFC 9449 §7.1, §7.2).
 //! 3. An API of the tenant asks policy and the client's registration at each call: what a token was issued for is no promise.
 
-use super::Request;
+use super::{Answer, Call, ReceiverCall, Request, Response};
 use crate::audit;
 use crate::authn::client::{Authenticated, Callers, Claim, Unproved};
 use crate::authn::dpop;
@@ -15,7 +15,7 @@ use crate::context::Cx;
 use crate::directory::{identities, resources};
 use crate::error::{Error, Fault, Reason, Refusal, Result};
 use crate::model::event::Facts;
-use crate::model::{AuthMethod, Client, EventType};
+use crate::model::{AuthMethod, Client, ClientKind, EventType};
 use crate::oauth::basic::Basic;
 use crate::oauth::{Form, ResourceUri, Scope};
 use crate::policy::{self, Inquiry};
@@ -149,6 +149,43 @@ impl Bearer {
     /// The client that acts.
     pub fn client(&self) -> &Client {
         &self.0.client
+    }
+}
+
+/// What an API of the tenant asks of resource servers.
+pub struct Access {
+    /// Its path below the issuer.
+    pub api: &'static str,
+    /// The scopes of which one is enough.
+    pub scopes: &'static [&'static str],
+    /// The event of a refusal.
+    pub refused: EventType,
+    /// The reason for a client that is no resource server.
+    pub other: Reason,
+    /// Whether a refusal of the endpoint says which member of the body is wrong, and is an event.
+    pub explains: bool,
+}
+
+/// Answers a request of a resource server if its bearer may make it. A refusal of a known client is one event; any other is counted under its
+/// address.
+pub async fn serve(
+    call: Call<'_>,
+    access: &Access,
+    run: for<'a> fn(ReceiverCall<'a>) -> Answer<'a>,
+) -> Result<Response> {
+    let kind = access.refused;
+    let unproved = Unproved { kind, client: None, facts: Facts::default() };
+    let bearer = Bearer::of(call.cx, call.request, access.api, unproved).await?;
+    let client = bearer.client();
+    let answer = match (bearer.may(call.cx, access.scopes).await, client.metadata.kind) {
+        (Ok(()), ClientKind::Autonomous | ClientKind::Delegated) => Err(access.other.into()),
+        (Ok(()), ClientKind::ResourceServer) if access.explains => run(ReceiverCall { call, client }).await,
+        (Ok(()), ClientKind::ResourceServer) => return run(ReceiverCall { call, client }).await,
+        (Err(refused), _) => Err(refused),
+    };
+    match answer {
+        Err(Error::Refused(refusal)) => Err(refused(call.cx, refusal, kind, Some(&client.id), Facts::default()).await?),
+        answer => answer,
     }
 }
 

@@ -18,6 +18,7 @@ pub mod router;
 mod routes;
 pub mod schema;
 pub mod ssf;
+pub mod tool_calls;
 pub mod vault;
 
 pub use http::{Method, Request, Response};

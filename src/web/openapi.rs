@@ -4,6 +4,7 @@
 //! schema, so the document is what the code does.
 
 use super::admin::idempotency;
+use super::guard::Access;
 use super::oauth::token;
 use super::router::{Endpoint, Gives, Row, Takes, rows};
 use super::schema::Components;
@@ -32,6 +33,7 @@ fn document(origin: &str) -> Value {
     }
     let token_url = format!("{}/token", issuer(origin, FIRST_TENANT));
     let of_streams = json!({"ssf.manage": "Manage one's event stream", "ssf.read": "Read one's event stream"});
+    let of_reports = json!({"events:report": "Report which tools were called with tokens for one's resources"});
     let scopes = json!({"admin": "Change anything in this tenant", "admin:read": "Read everything but secrets"});
     json!({
         "openapi": "3.1.0",
@@ -46,12 +48,17 @@ fn document(origin: &str) -> Value {
                     "description": "A token of the same tenant for the resource `{issuer}/admin`.",
                     "flows": {"clientCredentials": {"tokenUrl": token_url, "scopes": scopes}},
                 },
-                "streams": {
+                "ssf": {
                     "type": "oauth2",
                     "description": "A resource server's token of the same tenant for the resource `{issuer}/ssf`.",
                     "flows": {"clientCredentials": {"tokenUrl": token_url, "scopes": of_streams}},
                 },
                 "project": {"type": "http", "scheme": "bearer", "description": "A project id, a colon, and a token; or a project id, a client id and its secret, with colons between."},
+                "events": {
+                    "type": "oauth2",
+                    "description": "A resource server's token of the same tenant for the resource `{issuer}/events`.",
+                    "flows": {"clientCredentials": {"tokenUrl": token_url, "scopes": of_reports}},
+                },
                 "client": {"type": "http", "scheme": "basic", "description": "`client_secret_basic`; `client_secret_post` works too."},
             },
         },
@@ -99,7 +106,7 @@ fn token_request(components: &mut Components) -> Value {
 fn security(row: &Row) -> Value {
     match row.endpoint {
         Endpoint::Admin(_) => json!([{"admin": [if row.method == Method::Get { "admin:read" } else { "admin" }]}]),
-        Endpoint::Receiver(scopes, _) => json!([{"streams": scopes.first()}]),
+        Endpoint::Receiver(access, _) => json!([{access.api: access.scopes.first().into_iter().collect::<Vec<_>>()}]),
         Endpoint::Client(_) => json!([{"client": []}]),
         Endpoint::Compat(_) => json!([{"project": []}]),
         Endpoint::Site(_) | Endpoint::Public(_) | Endpoint::Page(_) => json!([]),
@@ -194,7 +201,9 @@ fn responses(row: &Row, components: &mut Components) -> Value {
     }
     responses.insert(status.to_string(), done);
     let (media, error) = match row.endpoint {
-        Endpoint::Admin(_) => ("application/problem+json", &PROBLEM),
+        Endpoint::Admin(_) | Endpoint::Receiver(Access { explains: true, .. }, _) => {
+            ("application/problem+json", &PROBLEM)
+        }
         Endpoint::Compat(_) => ("application/json", &descope::ERROR),
         _ => ("application/json", &OAUTH_ERROR),
     };

@@ -4,6 +4,7 @@
 //! 1. Rows of one path stand together, and the first path that fits is the one.
 //! 2. Administrators alone learn what is below the admin API, also that a path is not there (see [`Route::endpoint`]).
 
+use super::guard::Access;
 use super::pages::Next;
 use super::render::Style;
 use super::routes::ROUTES;
@@ -27,8 +28,8 @@ pub enum Endpoint {
     Compat(for<'a> fn(Call<'a>) -> Answer<'a>),
     /// A browser goes there; no script may read it.
     Page(for<'a> fn(Call<'a>) -> Answer<'a>),
-    /// A resource server with a token for its event stream that has one of these scopes.
-    Receiver(&'static [&'static str], for<'a> fn(ReceiverCall<'a>) -> Answer<'a>),
+    /// A resource server with a token for an API that is for resource servers.
+    Receiver(&'static Access, for<'a> fn(ReceiverCall<'a>) -> Answer<'a>),
     /// A bearer of a token for the admin API.
     Admin(for<'a> fn(AdminCall<'a>) -> Answer<'a>),
 }
@@ -125,7 +126,7 @@ impl Route {
     pub fn style(&self, request: &Request) -> Style {
         match self.guard() {
             Endpoint::Page(_) => Style::Page { language: pages::language(request), next: self.next() },
-            Endpoint::Admin(_) => Style::Problem,
+            Endpoint::Admin(_) | Endpoint::Receiver(Access { explains: true, .. }, _) => Style::Problem,
             Endpoint::Compat(_) => Style::Descope,
             _ => Style::OAuth,
         }
@@ -151,7 +152,7 @@ impl Route {
     pub fn scope(&self, method: Method) -> Option<&'static str> {
         match self.endpoint(method).ok()? {
             Endpoint::Admin(_) => Some(if method == Method::Get { "admin:read" } else { "admin" }),
-            Endpoint::Receiver(scopes, _) => scopes.first().copied(),
+            Endpoint::Receiver(access, _) => access.scopes.first().copied(),
             Endpoint::Site(_) | Endpoint::Public(_) | Endpoint::Client(_) | Endpoint::Compat(_) | Endpoint::Page(_) => {
                 None
             }

@@ -11,6 +11,7 @@ use super::admin::policies::{self, Policies};
 use super::admin::resources::{self, Resources};
 use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
+use super::admin::webhooks::{self, Webhooks};
 use super::admin::{
     accounts, consents, events, identities, keys, kill, metrics, passkeys, registration_tokens, vault as keeping,
 };
@@ -29,7 +30,7 @@ use super::schema::objects::{
 };
 use super::ssf::{self, MANAGE, READ};
 use super::vault::{lease, proxy};
-use super::{Method, Response, health, openapi};
+use super::{Method, Response, health, openapi, tool_calls};
 use crate::authorize::PARAMETERS as AUTHORIZATION;
 use crate::config::Role;
 use crate::model::Stoppable;
@@ -51,7 +52,7 @@ macro_rules! routes {
     };
     (@role Any) => { None };
     (@role $role:ident) => { Some(Role::$role) };
-    (@endpoint Receiver $scopes:expr, $run:expr) => { Endpoint::Receiver($scopes, |call| Box::pin($run(call))) };
+    (@endpoint Receiver $access:expr, $run:expr) => { Endpoint::Receiver(&$access, |call| Box::pin($run(call))) };
     (@endpoint $guard:ident $run:expr) => { Endpoint::$guard(|call| Box::pin(($run)(call))) };
 }
 
@@ -65,6 +66,7 @@ pub static ROUTES: &[Row] = routes! {
     Put "/t/{tenant}/connections/{name}/proxy/{path}" Broker Client(proxy::any), Takes::Nothing => 200 Gives::Nothing, [400, 401, 403, 413, 429, 502, 504], "The same by PUT";
     Patch "/t/{tenant}/connections/{name}/proxy/{path}" Broker Client(proxy::any), Takes::Nothing => 200 Gives::Nothing, [400, 401, 403, 413, 429, 502, 504], "The same by PATCH";
     Delete "/t/{tenant}/connections/{name}/proxy/{path}" Broker Client(proxy::any), Takes::Nothing => 200 Gives::Nothing, [400, 401, 403, 413, 429, 502, 504], "The same by DELETE";
+    Post "/t/{tenant}/events" Audit Receiver(tool_calls::REPORT, tool_calls::post), Json(&tool_calls::CALLS) => 204 Gives::Nothing, [], "Report which tools were called, up to 50 calls at once";
     Post "/t/{tenant}/revoke" Token Client(revoke::post), Form(&TOKEN_QUERY) => 200 One(&EMPTY), [400, 401, 413, 429], "Revoke one's own token and what was made from it (RFC 7009)";
     Get "/t/{tenant}/userinfo" Token Client(userinfo::get), Takes::Nothing => 200 One(&USER_INFO), [401, 403], "Read about the user of a token (OpenID Connect Core §5.3)";
     Post "/t/{tenant}/userinfo" Token Client(userinfo::get), Takes::Nothing => 200 One(&USER_INFO), [401, 403], "The same by POST";
@@ -221,6 +223,16 @@ pub static ROUTES: &[Row] = routes! {
 
     Post "/t/{tenant}/admin/suspend" Admin Admin(keeping::suspend), Json(&keeping::SUSPEND) => 200 One(&keeping::SUSPENDED), [], "Suspend every connection to a service";
     Post "/t/{tenant}/admin/vault/rewrap" Broker Admin(keeping::rewrap), Takes::Nothing => 200 One(&keeping::REWRAPPED), [500], "Wrap data keys anew that lie under an older key-encryption key";
+    Get "/t/{tenant}/admin/webhooks" Broker Admin(list::<Webhooks>), Page(Webhooks::FILTERS) => 200 Many(&webhooks::WEBHOOK), [], "List webhooks by id";
+    Post "/t/{tenant}/admin/webhooks" Broker Admin(post::<Webhooks>), Json(&Webhooks::NEW) => 201 Tagged(&webhooks::MADE), [409], "Make a webhook (Standard Webhooks), one of ten at most; the only answer with its secret";
+    Get "/t/{tenant}/admin/webhooks/{id}" Broker Admin(get::<Webhooks>), Takes::Nothing => 200 Tagged(&webhooks::WEBHOOK), [], "Show a webhook; never its secret";
+    Put "/t/{tenant}/admin/webhooks/{id}" Broker Admin(put::<Webhooks>), Json(&Webhooks::BODY) => 200 Tagged(&webhooks::WEBHOOK), [409, 412, 428], "Change a webhook; its secret stays";
+    Delete "/t/{tenant}/admin/webhooks/{id}" Broker Admin(delete::<Webhooks>), Takes::Nothing => 204 Gives::Nothing, [412], "Remove a webhook with what it has not taken";
+    Post "/t/{tenant}/admin/webhooks/{id}/secrets" Broker Admin(webhooks::rotate), Takes::Nothing => 201 One(&webhooks::SECRET), [409], "Give a webhook another secret; the only answer with it. For a day the one before signs too";
+    Post "/t/{tenant}/admin/webhooks/{id}/test" Broker Admin(webhooks::test), Takes::Nothing => 200 One(&webhooks::SENT), [409], "Send a message of the type `webhook.test`";
+    Get "/t/{tenant}/admin/webhooks/{id}/messages" Broker Admin(webhooks::messages), Page(&["state"]) => 200 Many(&webhooks::MESSAGE), [], "List the messages that a webhook has not taken";
+    Post "/t/{tenant}/admin/webhooks/{id}/messages/{message}/resend" Broker Admin(webhooks::resend_one), Takes::Nothing => 204 Gives::Nothing, [409], "Send again a message that has failed";
+    Post "/t/{tenant}/admin/webhooks/{id}/resend" Broker Admin(webhooks::resend), Takes::Nothing => 204 Gives::Nothing, [409], "Send again all messages that have failed";
 
     Get "/t/{tenant}/admin/keys" Token Admin(keys::list), Takes::Nothing => 200 Many(&keys::KEY), [], "List the signing keys that are published";
     Post "/t/{tenant}/admin/keys/rotate" Token Admin(keys::rotate), Takes::Nothing => 200 Many(&keys::KEY), [409], "Let the next keys sign";

@@ -140,6 +140,13 @@ def test_an_agent_keeps_no_key_of_a_service(shell, names):
     follow(shell, guide("replace-your-env"), names)
 
 
+def test_a_backend_hears_of_connections_with_the_published_library(shell, names, outbound):
+    origin = outbound[3]
+    names |= {"http://127.0.0.1:9100": origin, '"127.0.0.1", 9100': f'"127.0.0.1", {urlsplit(origin).port}'}
+    as_administrator(shell, names)
+    follow(shell, guide("hear-of-connections"), names)
+
+
 def test_a_person_is_invited_once_at_a_time(shell, names):
     as_administrator(shell, names)
     follow(shell, guide("invite-people"), names)

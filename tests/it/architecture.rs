@@ -19,7 +19,7 @@ const ROWS: &[&[&str]] = &[
     &["directory"],
     &["policy"],
     &["keys"],
-    &["revocation"],
+    &["revocation", "webhooks"],
     &["federation"],
     &["authn"],
     &["registration"],

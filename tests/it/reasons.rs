@@ -325,6 +325,7 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
             let token = hub.token(&Credentials { client_id: server, client_secret }, &[]).access_token();
             hub.call("POST", "/t/main/ssf/verify").bearer(&token).json(&json!({"stream_id": stream["id"]})).send()
         }
+        Reason::TooManyReports => crate::routes::tool_calls::provoke(),
         Reason::NotJson => hub.admin("POST", "clients").form(&[("a", "b")]).send(),
         Reason::MalformedJson => hub.admin("POST", "clients").json(&json!([])).send(),
         Reason::UnknownField => scene.create(json!({"client_name": "x", "unknown": 1})),

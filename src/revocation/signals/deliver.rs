@@ -9,22 +9,17 @@ use crate::keys;
 use crate::model::EventType;
 use crate::model::event::Facts;
 use crate::model::stream::{Delivery, Stream, StreamStatus};
-use crate::outbound;
-use crate::ports::{Alg, Now, Pending};
+use crate::outbound::{self, retry};
+use crate::ports::{Alg, Now};
 use crate::store::signals::Signal;
 use crate::store::{self, Query};
 use serde_json::{Map, Value};
-use std::cell::RefCell;
-use std::future::poll_fn;
-use std::task::Poll;
 
 /// The signals of how many tenants are pushed at a time, and how many of each: stays below a free plan's 50 subrequests.
 const TENANTS: i64 = 2;
 const PUSHED: i64 = 6;
-/// How often one is pushed, and how long after the first attempt the second one is; the pause doubles, up to an hour.
+/// How often one is pushed.
 const ATTEMPTS: i64 = 12;
-const PAUSE_SECONDS: i64 = 60;
-const LONGEST_PAUSE_SECONDS: i64 = 3_600;
 /// How long a signal waits at most: 7 days.
 const KEPT_SECONDS: i64 = 7 * 24 * 60 * 60;
 /// How many signals one answer to a poll holds at most.
@@ -38,54 +33,26 @@ pub fn tenants_due(now: Now) -> Query<String> {
     store::signals::tenants_due(now.seconds(), ATTEMPTS, TENANTS)
 }
 
-/// Pushes what is due (RFC 8935). Of two isolates that push at once one claims each signal; should its receiver have taken
-/// it without our hearing so, it comes again with the same `jti`.
+/// Pushes what is due (RFC 8935); see [`retry`]. What comes again has the same `jti`.
 pub async fn push(cx: &Cx<'_>) -> Result<()> {
     let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
     let due = cx.all(store::signals::due(tenant, now, ATTEMPTS, PUSHED)).await?;
-    if due.is_empty() {
-        return Ok(());
-    }
-    let claims = due.iter().map(|(stream, signal)| {
-        let next = now.saturating_add(pause(signal.attempts));
+    let claim = |(stream, signal): &(Stream, Signal)| {
+        let next = now.saturating_add(retry::pause(signal.attempts));
         store::signals::claim(tenant, (&stream.id, &signal.id), signal.attempts, next)
-    });
-    let claimed = cx.run(claims.collect()).await?;
-    let taken = RefCell::new(Vec::new());
-    let mine = due.iter().zip(claimed).filter(|(_, rows)| *rows > 0).map(|(one, _)| one);
-    let attempts = mine.map(|(stream, signal)| {
-        let attempt: Pending<'_, ()> = Box::pin(async {
-            match push_one(cx, stream, signal).await {
-                Ok(true) => taken.borrow_mut().push((&stream.id, &signal.id)),
-                Ok(false) => cx.world.log.line("signals: a receiver did not take a push; it is tried again"),
-                Err(error) => cx.world.log.line(&format!("signals: {error}")),
+    };
+    let send = async |(stream, signal): &(Stream, Signal)| push_one(cx, stream, signal).await;
+    let mut taken = Vec::new();
+    for ((stream, signal), outcome) in retry::attempt(cx, due, claim, send).await? {
+        match outcome {
+            Ok(true) => {
+                taken.push(store::signals::remove(tenant, &stream.id, Value::from(vec![signal.id]).to_string()))
             }
-        });
-        attempt
-    });
-    all(attempts.collect()).await;
-    let done = taken.into_inner();
-    if !done.is_empty() {
-        let remove = |(stream, id): (&String, &String)| {
-            store::signals::remove(tenant, stream, Value::from(vec![id.as_str()]).to_string())
-        };
-        cx.run(done.into_iter().map(remove).collect()).await?;
+            Ok(false) => cx.world.log.line("signals: a receiver did not take a push; it is tried again"),
+            Err(error) => cx.world.log.line(&format!("signals: {error}")),
+        }
     }
-    Ok(())
-}
-
-/// Drives futures until all are done.
-async fn all(mut futures: Vec<Pending<'_, ()>>) {
-    poll_fn(|cx| {
-        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
-        if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-}
-
-fn pause(attempts: i64) -> i64 {
-    let doubled = u32::try_from(attempts).ok().and_then(|n| PAUSE_SECONDS.checked_shl(n.min(10)));
-    doubled.unwrap_or(LONGEST_PAUSE_SECONDS).min(LONGEST_PAUSE_SECONDS)
+    cx.run(taken).await.map(drop)
 }
 
 async fn push_one(cx: &Cx<'_>, stream: &Stream, signal: &Signal) -> Result<bool> {
@@ -165,14 +132,4 @@ pub async fn sweep(cx: &Cx<'_>) -> Result<()> {
     let orphans =
         vec![store::signals::delete_orphaned_streams(tenant), store::signals::delete_orphaned_signals(tenant)];
     cx.run(orphans).await.map(drop)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{LONGEST_PAUSE_SECONDS, pause};
-
-    #[test]
-    fn the_pause_doubles_up_to_an_hour() {
-        assert_eq!([0, 1, 2, 5, 6, 60, i64::MAX].map(pause), [60, 120, 240, 1920, 3600, 3600, LONGEST_PAUSE_SECONDS]);
-    }
 }

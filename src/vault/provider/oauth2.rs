@@ -300,7 +300,7 @@ fn request<'a>(
 pub async fn account(cx: &Cx<'_>, service: &Service, access_token: &str) -> (Option<String>, Option<String>) {
     let (Some(check), Some(proxy)) = (&service.check, &service.proxy) else { return (None, None) };
     // As a call through the proxy has it: the token where the service wants it, and the headers that every call needs.
-    let injection = Injection { proxy: proxy.clone(), allow: AllowList::default() };
+    let injection = Injection { proxy: proxy.clone(), allow: AllowList::default(), signing: None };
     let call = check.path.split_once('?').unwrap_or((&check.path, ""));
     let Ok(Injected { url, headers, .. }) = injection.fill(call, &[("token", access_token)]) else {
         return (None, None);

@@ -43,6 +43,8 @@ object!(
         may "scope_refused_more" Kind::Count,
         may "connection" Kind::Word,
         may "tool" Kind::Word,
+        may "outcome" Kind::Word,
+        may "arguments_sha256" Kind::Word,
         may "resource_server" Kind::Word,
         may "resource_server_name" Kind::Word,
         may "method" Kind::Word,

@@ -31,6 +31,7 @@ pub mod resources;
 pub mod tenants;
 pub mod users;
 pub mod vault;
+pub mod webhooks;
 
 pub use page::{Page, items, page, parameters};
 

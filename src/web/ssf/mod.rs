@@ -21,17 +21,16 @@ pub use objects::{
     TRANSMITTER_METADATA, VERIFICATION_REQUEST,
 };
 
-use super::guard::{Bearer, refused};
+use super::guard::Access;
 use super::oauth::discovery;
 use super::schema::{sent, sent_or_empty};
-use super::{Answer, Call, ReceiverCall, Response};
+use super::{Call, ReceiverCall, Response};
 use crate::audit;
-use crate::authn::client::Unproved;
 use crate::context::Change;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::stream::{DELIVERY_METHODS, Delivery, SESSION_REVOKED, Stream, StreamBody, StreamStatus};
-use crate::model::{Client, ClientKind, Event, EventType};
+use crate::model::{Client, Event, EventType};
 use crate::outbound;
 use crate::revocation::signals::{self, PollRequest};
 use crate::store;
@@ -39,31 +38,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use std::borrow::Cow;
 
-/// The scopes that are enough to change a stream.
-pub const MANAGE: &[&str] = &["ssf.manage"];
-/// The scopes that are enough to read and to poll.
-pub const READ: &[&str] = &["ssf.read", "ssf.manage"];
+/// Who may change a stream.
+pub static MANAGE: Access = access(&["ssf.manage"]);
+/// Who may read it, and poll.
+pub static READ: Access = access(&["ssf.read", "ssf.manage"]);
 
-/// Answers a request of a resource server if its bearer may make it, with one of the scopes that are `enough`. A refusal of a known
-/// client is one event; any other is counted under its address.
-pub async fn answer(
-    call: Call<'_>,
-    enough: &[&'static str],
-    run: for<'a> fn(ReceiverCall<'a>) -> Answer<'a>,
-) -> Result<Response> {
-    let kind = EventType::StreamRefused;
-    let unproved = Unproved { kind, client: None, facts: Facts::default() };
-    let bearer = Bearer::of(call.cx, call.request, "ssf", unproved).await?;
-    let client = bearer.client();
-    let may = match (bearer.may(call.cx, enough).await, client.metadata.kind) {
-        (Ok(()), ClientKind::Autonomous | ClientKind::Delegated) => Err(Reason::NoReceiver.into()),
-        (may, _) => may,
-    };
-    match may {
-        Ok(()) => run(ReceiverCall { call, client }).await,
-        Err(Error::Refused(refusal)) => Err(refused(call.cx, refusal, kind, Some(&client.id), Facts::default()).await?),
-        Err(fault) => Err(fault),
-    }
+const fn access(scopes: &'static [&'static str]) -> Access {
+    Access { api: "ssf", scopes, refused: EventType::StreamRefused, other: Reason::NoReceiver, explains: false }
 }
 
 const MAX_TEXT: usize = 1_000;

@@ -92,7 +92,7 @@ impl Scene {
         browser.get(&back)
     }
 
-    fn connected(&self) -> (Browser<'_>, String) {
+    pub fn connected(&self) -> (Browser<'_>, String) {
         let browser = Browser::new(&self.hub);
         let token = self.agents_token(&browser);
         self.connect(&browser, &url(&self.lease(&token)), "ada@chat").expect(200);
@@ -110,7 +110,7 @@ impl Scene {
     }
 
     /// The access token is due, and lives no longer.
-    fn due(&self) {
+    pub fn due(&self) {
         self.hub.clock.advance(3_600);
     }
 }

@@ -43,6 +43,7 @@ struct Things {
     resource: String,
     user: String,
     identity: String,
+    webhook: String,
 }
 
 impl Things {
@@ -57,7 +58,10 @@ impl Things {
         hub.access_token(&client, "mcp:read");
         let identities = hub.admin("GET", &format!("identities?client={}", client.client_id)).send().expect(200).json();
         let identity = identities["items"][0]["id"].as_str().unwrap().to_owned();
-        Self { client, secret, resource, user: user["id"].as_str().unwrap().to_owned(), identity }
+        let webhook = json!({"url": "https://backend.example/", "events": ["account.changed"]});
+        let webhook = hub.admin("POST", "webhooks").json(&webhook).send().expect(201).json();
+        let text = |value: &Value| value["id"].as_str().unwrap().to_owned();
+        Self { client, secret, resource, user: text(&user), identity, webhook: text(&webhook) }
     }
 
     fn fill(&self, path: &str) -> String {
@@ -66,6 +70,7 @@ impl Things {
             Some("resources") => self.resource.as_str(),
             Some("users") => self.user.as_str(),
             Some("identities") => self.identity.as_str(),
+            Some("webhooks") => self.webhook.as_str(),
             Some("tenants") => "main",
             _ => "agent",
         };
@@ -249,11 +254,11 @@ fn bodies_that_are_not_one_strict_json_object_are_refused_everywhere_and_change_
     let things = Things::make(&hub);
     let token = hub.admin_token();
     let before = state(&hub);
-    let made = ["tenants", "clients", "resources", "users", "issuers", "clients/{id}/secrets", "kill"];
+    let made = ["tenants", "clients", "resources", "users", "issuers", "webhooks", "clients/{id}/secrets", "kill"];
     let takes_json =
         |(method, path): &(String, String)| method == "PUT" || (method == "POST" && made.contains(&path.as_str()));
     let takes_json: Vec<_> = operations(&hub).into_iter().filter(takes_json).collect();
-    assert_eq!(takes_json.len(), 14);
+    assert_eq!(takes_json.len(), 16);
     for (method, path) in takes_json {
         let call = || with(&hub, &token, &method, &things.fill(&path)).header("if-match", "*");
         for bad in ["{", "[]", "1", "\"x\"", "null", "{} {}", "{\"a\":1,\"a\":2}", "\u{0}"] {

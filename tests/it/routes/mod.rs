@@ -50,5 +50,7 @@ mod status_list;
 mod stops;
 mod strictness;
 mod token;
+pub mod tool_calls;
 mod waits;
+mod webhooks;
 mod workloads;

@@ -1,4 +1,4 @@
-//! The APIs of a tenant itself, `admin`, `ssf` and `connections`: reached only by the clients whose registration names them.
+//! The APIs of a tenant itself, `admin`, `ssf`, `connections` and `events`: reached only by the clients whose registration names them.
 
 use super::chain::{Chain, JWT};
 use super::introspection::Server;
@@ -6,7 +6,7 @@ use crate::support::Setup;
 use crate::support::hub::{ISSUER, RESOURCE};
 use serde_json::json;
 
-const APIS: [&str; 3] = ["admin", "ssf", "connections"];
+const APIS: [&str; 4] = ["admin", "ssf", "connections", "events"];
 const EVERYTHING_PERMITTED: &str = "permit(principal, action, resource);";
 
 #[test]

@@ -132,6 +132,27 @@ impl Queue for RecordedQueue {
             self.faults.pass(Port::Queue, message.clone(), act).await
         })
     }
+
+    fn send_all(&self, messages: Vec<String>) -> Pending<'_, Result<(), Unavailable>> {
+        let bytes: usize = messages.iter().map(String::len).sum();
+        assert!(
+            messages.len() <= 100 && bytes <= 256_000,
+            "a queue takes no {} messages of {bytes} bytes",
+            messages.len()
+        );
+        Box::pin(async move {
+            let act = || {
+                for message in &messages {
+                    if let Ok(event) = serde_json::from_str::<Value>(message) {
+                        event["id"].as_str().into_iter().for_each(|id| self.faults.record(id));
+                    }
+                    self.sent.borrow_mut().push(message.clone());
+                    self.waiting.borrow_mut().push(message.clone());
+                }
+            };
+            self.faults.pass(Port::Queue, messages.join("\n"), act).await
+        })
+    }
 }
 
 /// What another service does with a request.

@@ -52,6 +52,8 @@ const WALKS: &[(&str, &str, &str)] = &[
     ),
     ("DELETE FROM streams", "SEARCH streams", "one of each resource server"),
     ("INSERT INTO signals", "SEARCH t", "every stream gets the signal; one of each resource server"),
+    ("INSERT INTO webhooks", "SEARCH webhooks", "ten at the most"),
+    ("INSERT INTO webhook_messages", "SEARCH w", "every webhook gets the message; ten at the most"),
     ("SELECT place, CASE max(retired)", "SEARCH c USING INDEX clients_stopped", "those that are stopped are wanted"),
     ("SELECT place, CASE max(retired)", "SEARCH u USING INDEX users_stopped", "those that are stopped are wanted"),
     (

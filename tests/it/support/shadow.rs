@@ -33,6 +33,8 @@ const OF_ALL_TENANTS: &[(&str, &str)] = &[
     ("SELECT id, deleted_at, visited_at FROM former_tenants", "the cron"),
     ("SELECT count(*) AS n FROM (SELECT 1 FROM former_tenants", "deletions are counted over all tenants"),
     ("SELECT id FROM tenants WHERE EXISTS (SELECT 1 FROM signals", "the cron finds whose signals are due"),
+    ("SELECT id FROM tenants WHERE EXISTS (SELECT 1 FROM webhook_messages", "the cron finds whose messages are due"),
+    ("DELETE FROM webhook_messages WHERE (tenant, webhook, id) IN", "the clean-up"),
     ("DELETE FROM changes WHERE (tenant, seq, key) IN", "the clean-up"),
     ("DELETE FROM spent WHERE (tenant, kind, key) IN", "the clean-up"),
     ("DELETE FROM failures WHERE (tenant, key) IN", "the clean-up"),
@@ -228,7 +230,12 @@ fn of_twin(one: &Sql) -> Sql {
         arg => arg.clone(),
     };
     let mut twin = Sql { text: one.text, args: one.args.iter().map(rename).collect() };
-    if let (true, Some(Value::Text(id))) = (one.text.contains("outbox"), twin.args.first_mut()) {
+    // The name in the outbox is the first value of what writes there, and the last one of what only looks.
+    let name = match one.text.contains("EXISTS (SELECT 1 FROM outbox WHERE id = ?") {
+        true => twin.args.last_mut(),
+        false => twin.args.first_mut(),
+    };
+    if let (true, Some(Value::Text(id))) = (one.text.contains("outbox"), name) {
         id.push_str("~twin");
     }
     twin

@@ -41,7 +41,12 @@ fn every_call_that_makes_something_answers_its_retry_alike_and_makes_nothing_twi
     let scopes = json!([{"name": "s", "description": "d"}]);
     let user = hub.admin("POST", "users").json(&json!({"name": "Bob"})).send().expect(201).json();
     let invitations = format!("users/{}/invitations", user["id"].as_str().unwrap());
+    let webhook = json!({"url": "https://backend.example/", "events": ["account.changed"]});
+    let made = hub.admin("POST", "webhooks").json(&webhook).send().expect(201).json();
+    let webhook_secrets = format!("webhooks/{}/secrets", made["id"].as_str().unwrap());
     let bodies = [
+        ("webhooks", "webhooks", webhook),
+        ("webhooks/{id}/secrets", &webhook_secrets, json!({})),
         ("tenants", "tenants", json!({"id": "acme", "name": "Acme"})),
         ("clients", "clients", json!({"client_name": "agent"})),
         ("clients/{id}/secrets", &secrets, json!({"expires_in": 60})),
@@ -69,12 +74,13 @@ fn every_call_that_makes_something_answers_its_retry_alike_and_makes_nothing_twi
             (hub.events().len(), repeated.last().unwrap()["target"].as_str()),
             (events + 1, Some(&*format!("POST {path}")))
         );
-        let (body, names) = (first.json(), ["client_secret", "registration_token", "url"]);
+        let link = if path.ends_with("invitations") { "url" } else { "secret" };
+        let (body, names) = (first.json(), ["client_secret", "registration_token", link]);
         for secret in names.iter().filter_map(|name| body[*name].as_str()) {
             assert!(!hub.dump_at_rest().contains(secret), "{path}");
         }
     }
-    assert_eq!(hub.events_of("admin.repeated").len(), 8);
+    assert_eq!(hub.events_of("admin.repeated").len(), 10);
 }
 
 #[test]

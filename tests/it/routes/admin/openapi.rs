@@ -141,6 +141,8 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
     let mut replaced = resource.clone();
     replaced.as_object_mut().unwrap().remove("id");
     replaced["resource"] = json!("https://replaced.example/");
+    let webhook =
+        |events: Value| json!({"url": "https://new.example/", "description": "d", "events": events, "enabled": true});
     vec![
         ("POST", "tenants", json!({"id": "acme", "name": "Acme", "zone": "UTC", "settings": {"max_actors": 3}})),
         ("PUT", "tenants/{id}", json!({"name": "Main", "zone": "UTC", "status": "active", "settings": settings})),
@@ -154,6 +156,8 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
         ("POST", "registration-tokens", json!({"name": "t", "expires_in": 60})),
         ("POST", "users", user.clone()),
         ("PUT", "users/{id}", other),
+        ("POST", "webhooks", webhook(json!(["account.changed"]))),
+        ("PUT", "webhooks/{id}", webhook(json!(["connection.killed"]))),
         ("PUT", "policies/{id}", json!({"description": "d", "cedar": FORBID, "mode": "shadow"})),
         ("PUT", "connections/{name}", crate::routes::connections::body(0, &[crate::routes::connections::READ])),
     ]
@@ -189,6 +193,7 @@ fn every_answer_has_the_shape_that_the_document_says() {
         "users/{id}",
         "issuers/{id}",
         "policies/{id}",
+        "webhooks/{id}",
         "connections/{name}",
         "dead-letters",
         "metrics",
@@ -198,6 +203,19 @@ fn every_answer_has_the_shape_that_the_document_says() {
     check("POST", "vault/rewrap", call(&hub, &things, ("POST", "vault/rewrap")));
     let nothing = json!({"service": "slack"});
     check("POST", "suspend", call(&hub, &things, ("POST", "suspend")).json(&nothing));
+    hub.db.execute(&format!(
+        "INSERT INTO webhook_messages (tenant, webhook, id, body, not_before, until, outcome, failed_at, created_at) \
+         VALUES ('main', '{}', 'm', '{{}}', 1, 1, 'it answered 500', 2, 1)",
+        things.webhook
+    ));
+    let test = call(&hub, &things, ("POST", "webhooks/{id}/test"));
+    check("POST", "webhooks/{id}/test", test);
+    check("GET", "webhooks/{id}/messages", call(&hub, &things, ("GET", "webhooks/{id}/messages")));
+    let resend = things.fill("webhooks/{id}/messages/m/resend");
+    check("POST", "webhooks/{id}/messages/{message}/resend", call(&hub, &things, ("POST", &resend)));
+    for path in ["webhooks/{id}/resend", "webhooks/{id}/secrets"] {
+        check("POST", path, call(&hub, &things, ("POST", path)));
+    }
     check("POST", "keys/rotate", call(&hub, &things, ("POST", "keys/rotate")));
     let keys = hub.admin("GET", "keys").send().json();
     let retired = keys["items"].as_array().unwrap().iter().find(|key| key["state"] == "retired").unwrap();
@@ -252,6 +270,7 @@ fn every_answer_has_the_shape_that_the_document_says() {
         "issuers",
         "policies",
         "connections",
+        "webhooks",
         "keys",
         "events",
         "identities",
@@ -266,6 +285,7 @@ fn every_answer_has_the_shape_that_the_document_says() {
         "users/{id}",
         "issuers/{id}",
         "policies/{id}",
+        "webhooks/{id}",
         "connections/{name}",
     ] {
         check("DELETE", one, call(&hub, &things, ("DELETE", one)));
