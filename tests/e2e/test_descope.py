@@ -29,7 +29,8 @@ def project(writ, google, accounts):
     tenant = writ.admin("GET", "tenants/main", 200)
     settings = tenant.json()["settings"]
     body = tenant.json() | {"settings": settings | {"descope": True}}
-    project_id = writ.admin("PUT", "tenants/main", 200, json=body, headers={"If-Match": tenant.headers["etag"]}).json()["project_id"]
+    headers = {"If-Match": tenant.headers["etag"]}
+    project_id = writ.admin("PUT", "tenants/main", 200, json=body, headers=headers).json()["project_id"]
 
     tag = os.urandom(4).hex()
     server_url = f"http://localhost:{free_port()}"
@@ -44,7 +45,10 @@ def project(writ, google, accounts):
 
     described = {
         "name": "Calendar",
-        "oauth2": {"authorization_endpoint": "https://as.example/authorize", "token_endpoint": "https://as.example/token"},
+        "oauth2": {
+            "authorization_endpoint": "https://as.example/authorize",
+            "token_endpoint": "https://as.example/token",
+        },
     }
     config = {"service": described, "client_id": "writ", "scopes": ["events.read", "events.write"]}
     for name, owner in ((f"calendar-{tag}", "user"), (f"team-{tag}", "tenant")):
@@ -199,7 +203,8 @@ def test_the_node_sdk_does_the_same(project):
     assert missing["code"] == 404 and missing["error"]["errorCode"] == MISSING
     tokens = {"appId": app, "userId": user, "accessToken": "token-by-node", "accessTokenExpiry": int(time.time()) + 3600}
     assert node(project, f"{outbound}.uploadUserToken", tokens, key=key)["ok"]
-    assert node(project, f"{outbound}.uploadTenantToken", {**tokens, "appId": team, "userId": None, "tenantId": "main"}, key=key)["ok"]
+    of_team = {**tokens, "appId": team, "userId": None, "tenantId": "main"}
+    assert node(project, f"{outbound}.uploadTenantToken", of_team, key=key)["ok"]
     for call, arguments in {
         "fetchToken": [app, user],
         "fetchTokenByScopes": [app, user, ["events.read"], {"withRefreshToken": False}],
@@ -211,10 +216,8 @@ def test_the_node_sdk_does_the_same(project):
     assert node(project, f"{outbound}.listAppsWithUserToken", user, key=key)["data"] == [app]
     search = f"search-{project.tag}"
     assert node(project, f"{outbound}.uploadTenantApiKey", search, "main", "second-key", key=key)["ok"]
-    fetched = eventually(
-        lambda: (one := node(project, f"{outbound}.fetchTenantToken", search, "main", key=key))["data"]["accessToken"] == "second-key" and one
-    )
-    assert fetched["ok"]
+    asked = f"{outbound}.fetchTenantToken", search, "main"
+    eventually(lambda: node(project, *asked, key=key)["data"]["accessToken"] == "second-key")
     assert node(project, f"{outbound}.loadApplication", app, key=key)["data"]["id"] == app
     assert app in [one["id"] for one in node(project, f"{outbound}.loadAllApplications", key=key)["data"]]
     assert node(project, f"{outbound}.deleteUserTokens", app, user, key=key)["ok"]
@@ -239,12 +242,13 @@ def test_the_worked_example_runs_with_its_one_environment_variable_changed(proje
             auth = BearerAuth(token(project, client, scope))
             where = {"project_id": "demo-project", "dataset_id": "warehouse", "table_id": "stock"}
             async with McpClient(f"{project.server_url}/mcp", auth=auth) as mcp:
-                return (await mcp.call_tool(tool, where | arguments, raise_on_error=False))
+                return await mcp.call_tool(tool, where | arguments, raise_on_error=False)
 
         before = google.seen()
         read = asyncio.run(call(project.reader, READ, "bigquery_read", limit=10))
         assert not read.is_error and len(read.structured_content["rows"]) >= 3
-        wrote = asyncio.run(call(project.writer, WRITE, "bigquery_write", rows=[{"sku": "C-1", "warehouse": "Oslo", "quantity": 1}]))
+        rows = [{"sku": "C-1", "warehouse": "Oslo", "quantity": 1}]
+        wrote = asyncio.run(call(project.writer, WRITE, "bigquery_write", rows=rows))
         assert not wrote.is_error, wrote
         assert google.seen() != before
         # A workflow gets no scope that its client may not have, and a tool runs for none that lacks it.

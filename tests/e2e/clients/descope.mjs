@@ -12,7 +12,8 @@ const owner = path.reduce((part, name) => part[name], client);
 try {
   const result = await owner[method](...wanted.arguments);
   // What is no answer of HTTP, such as a session, has no `ok`.
-  console.log(JSON.stringify({ result: result.ok === undefined ? result : { ok: result.ok, code: result.code, data: result.data, error: result.error } }));
+  const { ok, code, data, error } = result;
+  console.log(JSON.stringify({ result: ok === undefined ? result : { ok, code, data, error } }));
 } catch (error) {
   console.log(JSON.stringify({ error: String(error) }));
 }
