@@ -35,6 +35,8 @@ pub struct Request<'a> {
     pub account: &'a str,
     /// The body.
     pub payload: Payload,
+    /// Whether the caller calls the service by its own URL: then a redirect names that one, too.
+    pub by_own_url: bool,
 }
 
 /// Makes a call, and answers once the head of the service's answer is there. A refusal is one event.
@@ -66,7 +68,7 @@ pub async fn call(cx: &Cx<'_>, request: Request<'_>, mut trail: Trail) -> Result
 }
 
 async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut Option<Started>) -> Result<Proxied> {
-    let Request { mut wanted, query, headers: sent, account: label, payload } = request;
+    let Request { mut wanted, query, headers: sent, account: label, payload, by_own_url } = request;
     let own = Scrubber::new([wanted.token.as_str()]);
     let line = wanted.call.as_mut().ok_or(Fault::Broken("a call through the proxy has no line"))?;
     trail.facts.method = Some(line.method.clone());
@@ -142,7 +144,10 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
     let scrubber = Scrubber::new(secrets.iter().map(|secret| secret.expose().as_str()));
     let mut shown = headers::of_answer(&answered, &scrubber).ok_or_else(|| failed("it has too many headers"))?;
     if (300..=399).contains(&status) && answered.iter().any(|(name, _)| name == "location") {
-        let prefix = ["/t/", &*cx.tenant.id, "/connections/", &*connection.name, "/proxy"].concat();
+        let prefix = match by_own_url {
+            true => injection.proxy.base_url.trim_end_matches('/').to_owned(),
+            false => ["/t/", &*cx.tenant.id, "/connections/", &*connection.name, "/proxy"].concat(),
+        };
         let to = headers::location(&answered, (&url, &injection.proxy.base_url), &prefix);
         let to = to.ok_or_else(|| failed("it redirects to where the connection does not lead"))?;
         shown.push(("location".to_owned(), scrubber.text(&to)));
