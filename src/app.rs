@@ -97,6 +97,15 @@ impl App {
         }
     }
 
+    /// Answers a request of code whose outbound Worker this is (see [`web::vault::outbound`]). `url` is where the code has sent it, `props` what
+    /// the binding says, as JSON.
+    pub async fn handle_outbound(&self, request: Request, url: &str, props: &str, now: Now) -> Response {
+        match web::vault::outbound::addressed(request, url, props) {
+            Ok(request) => self.handle(&request, now).await,
+            Err(error) => render::error(&error, Style::OAuth, None),
+        }
+    }
+
     async fn route(&self, route: &Route, request: &Request, now: Now) -> Response {
         let method = Method::parse(&request.method);
         let is_readable = matches!(

@@ -35,6 +35,7 @@ async function main() {
     port,
     state,
     split,
+    beside: neighbours(process.env.WRIT_DEV_WITH),
     vars: { DEV_OUTBOUND: process.env.WRIT_DEV_OUTBOUND || "http://127.0.0.1:9010,http://127.0.0.1:9020" },
   });
   // Miniflare's own handlers would end the process before anything is tidied up.
@@ -47,6 +48,17 @@ async function main() {
   } finally {
     await writ.stop();
   }
+}
+
+/** `FOLDER=PORT`, comma-separated: other Workers, with a wrangler.toml each, that name Writ among their services. */
+function neighbours(text) {
+  return (text || "").split(",").filter(Boolean).map((one) => {
+    const [, folder, port] = /^(.+)=(\d{1,5})$/.exec(one) ?? [];
+    if (!folder || !existsSync(join(resolve(root, folder), "wrangler.toml"))) {
+      throw new Error(`WRIT_DEV_WITH has ${one}: it takes FOLDER=PORT, and a wrangler.toml in the folder`);
+    }
+    return { folder: resolve(root, folder), port: Number(port) };
+  });
 }
 
 async function prepare(writ, known) {

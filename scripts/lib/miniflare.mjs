@@ -47,9 +47,9 @@ export async function freePort() {
 /**
  * Starts Writ over `state`, a directory. `consume: false` leaves the queue without a consumer; `vars` override wrangler.toml's;
  * `entry` names another entry module, which stands beside the build's and imports it as `./index.js`; `inspectorPort` is where V8's
- * inspector listens.
+ * inspector listens; `beside` are other Workers that name Writ among their services: where their wrangler.toml is, and their port.
  */
-export async function start({ port, state, split = false, vars = {}, consume = true, entry, inspectorPort }) {
+export async function start({ port, state, split = false, vars = {}, consume = true, entry, inspectorPort, beside = [] }) {
   if (!existsSync(join(build, "index.js"))) throw new Error(`there is no ${build}/index.js: run scripts/build first`);
   const origin = `http://localhost:${port}`;
   await mkdir(state, { recursive: true });
@@ -62,7 +62,10 @@ export async function start({ port, state, split = false, vars = {}, consume = t
     inspectorPort,
     d1Persist: join(state, "d1"),
     kvPersist: join(state, "kv"),
-    workers: configs.map((config) => options(config, { vars: { ...vars, ORIGIN: origin }, secrets, consume, entry })),
+    workers: [
+      ...configs.map((config) => options(config, { vars: { ...vars, ORIGIN: origin }, secrets, consume, entry })),
+      ...beside.map((other) => neighbour(other, { issuer: `${origin}/t/main`, writ: split ? "writ-broker" : "writ" })),
+    ],
   });
   await mf.ready;
   let stopped;
@@ -116,6 +119,26 @@ function options(config, { vars, secrets, consume, entry }) {
       retryDelay: consumer.retry_delay,
       deadLetterQueue: consumer.dead_letter_queue,
     }]),
+  };
+}
+
+/** A Worker beside Writ, which is the service `writ` to it. Its variable `ISSUER` is the issuer of this Writ. */
+function neighbour({ folder, port }, { issuer, writ }) {
+  const config = readConfig({ config: join(folder, "wrangler.toml") }, { hideWarnings: true });
+  const services = (config.services ?? []).map(({ binding, service, entrypoint, props }) =>
+    [binding, { name: service === "writ" ? writ : service, entrypoint, props }]);
+  return {
+    modules: true,
+    modulesRoot: folder,
+    scriptPath: config.main,
+    modulesRules: [{ type: "ESModule", include: ["**/*.js"] }],
+    name: config.name,
+    compatibilityDate: config.compatibility_date,
+    compatibilityFlags: config.compatibility_flags,
+    bindings: { ...config.vars, ISSUER: issuer },
+    serviceBindings: Object.fromEntries(services),
+    workerLoaders: Object.fromEntries((config.worker_loaders ?? []).map(({ binding }) => [binding, {}])),
+    unsafeDirectSockets: [{ host: "127.0.0.1", port }],
   };
 }
 

@@ -26,7 +26,7 @@ const MICROTASK = join(import.meta.dirname, "microtask.js");
 const WASM_IMPORT = /import source (\w+) from "\.\/index_bg\.wasm";/;
 
 /** The Worker's entry. After a panic the memory of the instance is not to be trusted: the next event gets a new one. */
-const entry = (handlers) => `
+const entry = (handlers, hasOutbound) => `${hasOutbound ? 'import { WorkerEntrypoint } from "cloudflare:workers";' : ""}
 import * as wasm from "./index.js";
 
 Error.stackTraceLimit = 100;
@@ -59,6 +59,21 @@ export default {${handlers.map((name) => `
     }
   },`).join("")}
 };
+${hasOutbound ? OUTBOUND : ""}`;
+
+/** What other Workers name as the outbound Worker of code that they run: it has one method and nothing else to call. */
+const OUTBOUND = `
+export class Outbound extends WorkerEntrypoint {
+  async fetch(request) {
+    ready();
+    try {
+      return await wasm.outbound(request, this.env, this.ctx, JSON.stringify(this.ctx.props ?? {}));
+    } catch (error) {
+      failed(error);
+      throw error;
+    }
+  }
+}
 `;
 
 /** The same WebAssembly for Node, which reads it from beside itself. */
@@ -101,7 +116,7 @@ async function main() {
     if (has("cli")) {
       await bundle((_, name) => ON_NODE(name), 'export { cli } from "./index.js";', "cli.mjs", ABSENT);
     }
-    await bundle('import $1 from "./index_bg.wasm";', entry(HANDLERS.filter(has)), "worker.js", PRESENT);
+    await bundle('import $1 from "./index_bg.wasm";', entry(HANDLERS.filter(has), has("outbound")), "worker.js", PRESENT);
     await rename(join(work, "worker.js"), join(work, "index.js"));
     await rm(join(work, "snippets"), { recursive: true, force: true });
 

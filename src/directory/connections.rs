@@ -17,6 +17,24 @@ key!(
     ConnectionKey(name) -> Connection = "connection", weighs |_| 4_096
 );
 
+/// The base URL of a connection.
+pub struct Base {
+    /// The connection.
+    pub connection: String,
+    /// What the paths of calls follow.
+    pub url: String,
+}
+
+/// The base URLs of a tenant's connections; nothing where there are too many to look through.
+pub struct Bases(pub Option<Vec<Base>>);
+
+key!(
+    /// The base URLs of a tenant's connections.
+    BasesKey -> Bases = "connection-bases", weighs |Bases(bases)| {
+        bases.iter().flatten().map(|base| base.connection.len().saturating_add(base.url.len()).saturating_add(64)).sum()
+    }
+);
+
 /// What a provider gave for a lease.
 pub struct Downstream {
     /// The bearer token; empty where the lease is something else.

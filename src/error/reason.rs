@@ -297,6 +297,10 @@ reasons! {
     MalformedCall => 400 "invalid_request" "this call cannot be passed on: its path, query or headers are malformed, too long, or hold what only Writ may send" ["docs/requirements.md R227"];
     /// A call through the proxy that wants another protocol.
     UpgradeRefused => 400 "invalid_request" "`Upgrade` is not passed on: use requests, or server-sent events" ["docs/requirements.md R231"];
+    /// Code whose outbound Worker this is calls a URL to which no connection leads that its agent may use: one answer.
+    NoConnection => 403 "access_denied" "no connection that this agent may use leads to this URL; an administrator finds why in the event `proxy.refused`" ["docs/requirements.md R290"];
+    /// The props of a binding of the entrypoint `Outbound` are not as it reads them.
+    MalformedProps => 400 "invalid_request" "the props of the binding must be `tenant`, and may be `connections` (names) and `token`" ["docs/requirements.md R289"];
     /// A resource server calls through the proxy without the agent's token.
     MissingAgentToken => 400 "invalid_request" "send the agent's token in the header `Writ-Subject-Token`" ["docs/requirements.md R224"];
     /// The user, or the tenant, has no account connected that can be used.

@@ -17,7 +17,7 @@ use crate::audit;
 use crate::context::{Change, Cx, TenantKey};
 use crate::crypto::{Digest, is_nonce, sha256};
 use crate::directory::clients::ClientKey;
-use crate::directory::connections::{self, ConnectionKey, KeptTokensKey};
+use crate::directory::connections::{self, BasesKey, ConnectionKey, KeptTokensKey};
 use crate::directory::identities::{IdentityKey, StatusListKey};
 use crate::directory::{tenants, users};
 use crate::error::{Fault, Reason, Result};
@@ -148,7 +148,9 @@ async fn invalidates(cx: &Cx<'_>, change: Change, target: StopTarget<'_>) -> Res
             None => change,
         },
         Stoppable::Chain => change.invalidates(&StoppedChainsKey),
-        Stoppable::Connection => change.invalidates(&ConnectionKey(id)).invalidates(&KeptTokensKey(id)),
+        Stoppable::Connection => {
+            change.invalidates(&ConnectionKey(id)).invalidates(&KeptTokensKey(id)).invalidates(&BasesKey)
+        }
         Stoppable::Tenant => change.of_tenant(id).invalidates(&TenantKey),
     }
     .invalidates(&StatusListKey))

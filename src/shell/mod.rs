@@ -13,14 +13,17 @@ mod queue;
 mod streams;
 mod zones;
 
-use crate::app::{App, Proxied, Pulled, Source};
+use crate::app::{App, Proxied, Pulled, Response, Source};
 use crate::cli;
 use crate::config::{Config, Role};
 use crate::ports::{Now, World};
+use js_sys::Promise;
 use std::cell::OnceCell;
 use std::rc::Rc;
+use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
-use worker::{Context, Env, MessageBatch, ScheduleContext, ScheduledEvent, console_error, event, web_sys};
+use worker::wasm_bindgen_futures::future_to_promise;
+use worker::{Context, Env, MessageBatch, ScheduleContext, ScheduledEvent, console_error, event, web_sys, worker_sys};
 
 #[global_allocator]
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
@@ -92,7 +95,31 @@ async fn fetch(request: web_sys::Request, env: Env, ctx: Context) -> worker::Res
         true => http::read_passage(&request, length, &mut message).await?,
         false => message.body = http::read_body(&request, length).await?,
     }
-    let mut response = app.handle(&message, now).await;
+    let response = app.handle(&message, now).await;
+    answer(&app, response, &ctx, now)
+}
+
+/// `fetch` of the entrypoint `Outbound`: for code whose outbound Worker this is. `props` are those of the binding, as JSON.
+#[wasm_bindgen]
+pub fn outbound(request: web_sys::Request, env: Env, ctx: worker_sys::Context, props: String) -> Promise {
+    future_to_promise(async move {
+        let run = async {
+            let (app, ctx, now) = (app(&env)?, Context::new(ctx), now());
+            let (mut message, length) = http::read_head(&request);
+            http::read_passage(&request, length, &mut message).await?;
+            let response = app.handle_outbound(message, &request.url(), &props, now).await;
+            answer(&app, response, &ctx, now)
+        };
+        run.await.map(JsValue::from).map_err(|error: worker::Error| {
+            // What went wrong here is nothing that such code may read.
+            console_error!("outbound: {error}");
+            JsError::new("the outbound Worker has failed").into()
+        })
+    })
+}
+
+/// Hands an answer to the platform, and sees to what comes after it.
+fn answer(app: &Rc<App>, mut response: Response, ctx: &Context, now: Now) -> worker::Result<web_sys::Response> {
     let (is_staged, ageing) = (app.take_staged(), app.take_ageing());
     if is_staged || !ageing.is_empty() {
         let app = app.clone();
@@ -108,7 +135,7 @@ async fn fetch(request: web_sys::Request, env: Env, ctx: Context) -> worker::Res
     }
     let (head, writer) = http::open(&response)?;
     if let Some(answer) = response.proxied.take() {
-        ctx.wait_until(relay_answer(app, answer, writer));
+        ctx.wait_until(relay_answer(app.clone(), answer, writer));
     }
     Ok(head)
 }

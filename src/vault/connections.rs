@@ -12,7 +12,7 @@ use super::provider::oauth2::{self, Settings as OAuthSettings};
 use super::provider::{self, Credential, Provider};
 use crate::audit;
 use crate::context::{Change, Cx};
-use crate::directory::connections::{ConnectionKey, KeptTokensKey};
+use crate::directory::connections::{BasesKey, ConnectionKey, KeptTokensKey};
 use crate::directory::quotas;
 use crate::error::{Fault, Reason, Result};
 use crate::model::connection::{CredentialPointer, Settings};
@@ -55,6 +55,7 @@ pub async fn create(cx: &Cx<'_>, admin: &str, name: &str, draft: Draft) -> Resul
     let change = Change::guard(store::connections::insert(&cx.tenant.id, name, made, now, quota))
         .then(store::connections::point(&cx.tenant.id, name, &pointer))
         .invalidates(&ConnectionKey(name))
+        .invalidates(&BasesKey)
         .event(event(cx, EventType::ConnectionPut, admin, name, "created"));
     if !cx.commit(change).await? {
         discard(cx, name, &pointer).await;
@@ -108,6 +109,7 @@ pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft)
     let what = if lodged.is_some() { "updated, with another credential" } else { "updated" };
     let change = change
         .invalidates(&ConnectionKey(&present.name))
+        .invalidates(&BasesKey)
         .event(event(cx, EventType::ConnectionPut, admin, &present.name, what))
         .invalidates(&KeptTokensKey(&present.name))
         .always(store::leases::forget(tenant, &present.name))
@@ -149,6 +151,7 @@ pub async fn remove(cx: &Cx<'_>, admin: &str, present: &Connection) -> Result<()
     let revocation = Revocation::of_connection(cx, present).await?;
     let change = Change::guard(store::connections::delete(tenant, name, present.version))
         .invalidates(&ConnectionKey(name))
+        .invalidates(&BasesKey)
         .invalidates(&KeptTokensKey(name))
         .event(event(cx, EventType::ConnectionDeleted, admin, name, &present.kind))
         .always(store::connections::erase_credential(tenant, name))

@@ -172,7 +172,9 @@ impl Use {
             Caller::Agent | Caller::Bearer { .. } => (party.client.metadata.token_endpoint_auth_method, None, is_bound),
         };
         let host = connection.as_ref().filter(|_| self.call.is_some()).and_then(|connection| host(connection));
-        facts.host.clone_from(&host);
+        if host.is_some() {
+            facts.host.clone_from(&host);
+        }
         let circumstance = Circumstance {
             auth_method: Some(auth_method.as_str().to_owned()),
             dpop,

@@ -1,7 +1,7 @@
 //! A request and a response, as little of HTTP as the endpoints need.
 
 use crate::ports::{Chunks, Payload};
-use crate::vault::proxy::Proxied;
+use crate::vault::proxy::{Destination, Proxied};
 use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
@@ -81,6 +81,8 @@ pub struct Passage {
     pub headers: Vec<(String, String)>,
     /// The body, where it is too large to be read first.
     pub body: Rc<RefCell<Option<Upload>>>,
+    /// Where code has sent it whose outbound Worker this is; nothing of any other request.
+    pub destination: Option<Destination>,
 }
 
 impl fmt::Debug for Passage {

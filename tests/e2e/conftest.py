@@ -1,7 +1,7 @@
 """One Writ, one stand-in for Google and one MCP server for all tests.
 
 With WRIT_SPLIT=1 Writ is four Workers side by side instead of one. With WRIT_DEV_JSON=PATH it is the one that runs
-already, started with the same WRIT_DEV_OUTBOUND, five origins, that is set here.
+already, started with the same WRIT_DEV_OUTBOUND, five origins, and WRIT_DEV_WITH (examples/sandbox) that are set here.
 """
 
 import json
@@ -10,6 +10,7 @@ import sys
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 import httpx2 as httpx
@@ -38,12 +39,19 @@ def outbound() -> list[str]:
 
 
 @pytest.fixture(scope="session")
+def sandbox() -> str:
+    """Where examples/sandbox listens, beside Writ."""
+    given = os.environ.get("WRIT_DEV_WITH", "")
+    return f"http://127.0.0.1:{given.rpartition('=')[2] if RUNNING else free_port()}"
+
+
+@pytest.fixture(scope="session")
 def folder(tmp_path_factory) -> Path:
     return tmp_path_factory.mktemp("e2e")
 
 
 @pytest.fixture(scope="session")
-def writ(outbound, folder, pytestconfig):
+def writ(outbound, sandbox, folder, pytestconfig):
     if RUNNING:
         path = Path(RUNNING)
         with Writ(json.loads(path.read_text()), path.parent, None) as writ:
@@ -55,6 +63,7 @@ def writ(outbound, folder, pytestconfig):
         "WRIT_PORT": port,
         "WRIT_STATE": str(state),
         "WRIT_DEV_OUTBOUND": ",".join(outbound),
+        "WRIT_DEV_WITH": f"examples/sandbox={urlsplit(sandbox).port}",
     }
     with Process(command, log, env=environment) as process:
         with pytestconfig.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():

@@ -163,6 +163,7 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::CallNotAllowed | Reason::MalformedCall | Reason::UpgradeRefused | Reason::MissingAgentToken => {
             crate::routes::proxy::provoke(reason)
         }
+        Reason::NoConnection | Reason::MalformedProps => crate::routes::outbound::provoke(reason),
         Reason::MalformedBasic => scene.form(&[]).header("authorization", "Basic !").send(),
         Reason::SeveralMechanisms => scene.token(&[("client_secret", "x")]),
         Reason::ClientAuthenticationFailed => {

@@ -43,6 +43,8 @@ pub struct Request<'a> {
     pub account: &'a str,
     /// The body.
     pub payload: Payload,
+    /// Whether the caller calls the service by its own URL: then a redirect names that one, too.
+    pub by_own_url: bool,
 }
 
 /// Makes a call, and answers once the head of the service's answer is there. A refusal is one event.
@@ -74,7 +76,7 @@ pub async fn call(cx: &Cx<'_>, request: Request<'_>, mut trail: Trail) -> Result
 }
 
 async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut Option<Started>) -> Result<Proxied> {
-    let Request { mut wanted, query, headers: sent, account: label, payload } = request;
+    let Request { mut wanted, query, headers: sent, account: label, payload, by_own_url } = request;
     let own = Scrubber::new([wanted.token.as_str()]);
     let line = wanted.call.as_mut().ok_or(Fault::Broken("a call through the proxy has no line"))?;
     trail.facts.method = Some(line.method.clone());
@@ -156,13 +158,18 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
     let mut shown = headers::of_answer(&answered, &scrubber).ok_or_else(|| failed("it has too many headers"))?;
     let here = ["/connections/", &*connection.name, "/proxy"].concat();
     let urls = (&*url, &*injection.proxy.base_url);
-    let to = headers::location(&answered, urls, &["/t/", &*cx.tenant.id, &here].concat());
+    let base = injection.proxy.base_url.trim_end_matches('/');
+    let (path_here, url_here) = match by_own_url {
+        true => (base.to_owned(), base.to_owned()),
+        false => (["/t/", &*cx.tenant.id, &here].concat(), [&*cx.issuer(), &*here].concat()),
+    };
+    let to = headers::location(&answered, urls, &path_here);
     if to.is_none() && (300..=399).contains(&status) && answered.iter().any(|(name, _)| name == "location") {
         return Err(failed("it redirects to where the connection does not lead"));
     }
     shown.extend(to.map(|to| ("location".to_owned(), scrubber.text(&to))));
     // Some clients take a link that is no whole URL for the rest of their own base URL.
-    let links = headers::links(&answered, urls, &[&*cx.issuer(), &*here].concat());
+    let links = headers::links(&answered, urls, &url_here);
     shown.extend(links.map(|links| ("link".to_owned(), scrubber.text(&links))));
     let has_body = method != "HEAD" && !matches!(status, 204 | 205 | 304);
     proxied.answered(started, (status, shown, length), has_body.then_some((chunks, scrubber)));

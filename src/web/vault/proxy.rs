@@ -4,15 +4,17 @@
 //!    authenticates by `Basic` and sends the agent's token in `Writ-Subject-Token`.
 //!    `Writ-Tool` counts from a resource server alone, as at a lease.
 //! 2. What follows `proxy` is passed on as it was sent, or not at all.
+//! 3. Of a request that code has sent to the service's own URL ([`super::outbound`]) the URL says which connection is meant. Whether there is none or
+//!    policy forbids it looks alike.
 
 use crate::authn::client::Unproved;
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Reason, Refusal, Result};
 use crate::model::EventType;
 use crate::model::event::Facts;
 use crate::oauth::basic::Basic;
 use crate::vault::is_tool;
 use crate::vault::permit::{API, CallLine, Caller, Trail, Use};
-use crate::vault::proxy::{self, Request};
+use crate::vault::proxy::{self, Destination, Request};
 use crate::web::guard::{Bearer, ClientCall, refused};
 use crate::web::{Call, Response};
 
@@ -24,20 +26,43 @@ pub async fn any(call: Call<'_>) -> Result<Response> {
     let (cx, request) = (call.cx, call.request);
     let mut trail = Trail::default();
     let server = request.header("authorization").is_some_and(Basic::is);
-    let (caller, token) = if server { of_server(call, &mut trail).await? } else { of_agent(call).await? };
+    let (caller, token) = if server { of_server(call, &mut trail).await? } else { of_agent(call, &mut trail).await? };
     let headers = request.passage.as_ref().map(|passage| passage.headers.as_slice()).unwrap_or_default();
     let header = |name: &str| headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str());
     // What the tool is, a resource server says: of itself an agent could say anything.
     let tool = header("writ-tool").filter(|tool| server && is_tool(tool)).map(str::to_owned);
     trail.facts.tool.clone_from(&tool);
+    let destination = request.passage.as_ref().and_then(|passage| passage.destination.as_ref());
+    let meant = match destination {
+        Some(destination) => meant(call, destination, &mut trail).await?,
+        None => None,
+    };
     // `/t/{tenant}/connections/{name}/proxy/` and the rest.
-    let path = request.path.splitn(7, '/').nth(6).unwrap_or_default();
-    let line = CallLine { method: request.method.clone(), path: ["/", path].concat() };
-    let connection = call.id(0)?.to_owned();
+    let path = || ["/", request.path.splitn(7, '/').nth(6).unwrap_or_default()].concat();
+    let (connection, path) = meant.map_or_else(|| Ok((call.id(0)?.to_owned(), path())), Ok::<_, Error>)?;
+    let line = CallLine { method: request.method.clone(), path };
     let wanted = Use { connection, token, caller, tool, call: Some(line), began: cx.now };
     let account = header("writ-account").unwrap_or_default();
-    let passed = Request { wanted, query: &request.query, headers, account, payload: request.payload() };
-    proxy::call(cx, passed, trail).await.map(Response::proxied)
+    let by_own_url = destination.is_some();
+    let passed = Request { wanted, query: &request.query, headers, account, payload: request.payload(), by_own_url };
+    match proxy::call(cx, passed, trail).await {
+        Err(Error::Refused(refusal)) if by_own_url && refusal.reason == Reason::LeaseDenied => {
+            Err(Error::Refused(Refusal { reason: Reason::NoConnection, ..refusal }))
+        }
+        answer => answer.map(Response::proxied),
+    }
+}
+
+/// The connection that leads to a URL, with the path of the call; nothing where there is none.
+async fn meant(call: Call<'_>, to: &Destination, trail: &mut Trail) -> Result<Option<(String, String)>> {
+    trail.facts.host = to.host();
+    match to.find(call.cx).await {
+        Err(Error::Refused(refusal)) => {
+            let (agent, facts) = (trail.agent.as_deref(), trail.facts.clone());
+            Err(refused(call.cx, refusal, EventType::ProxyRefused, agent, facts).await?)
+        }
+        found => found,
+    }
 }
 
 /// A resource server, and the token of the agent for which it calls.
@@ -57,12 +82,13 @@ async fn of_server(call: Call<'_>, trail: &mut Trail) -> Result<(Caller, String)
 }
 
 /// An agent with a token for connections.
-async fn of_agent(call: Call<'_>) -> Result<(Caller, String)> {
+async fn of_agent(call: Call<'_>, trail: &mut Trail) -> Result<(Caller, String)> {
     let kind = EventType::ProxyRefused;
     let unproved = Unproved { kind, client: None, facts: Facts::default() };
     let bearer = Bearer::of(call.cx, call.request, API, unproved).await?;
     match bearer.may(call.cx, &[SCOPE]).await {
         Ok(()) => {
+            trail.agent = Some(bearer.client().id.clone());
             let header = call.request.header("authorization").unwrap_or_default();
             let token = header.split_once(' ').map(|(_, token)| token.trim()).unwrap_or_default();
             Ok((Caller::Agent, token.to_owned()))

@@ -33,6 +33,7 @@ mod kinds;
 mod leases;
 mod lifecycle;
 mod me;
+pub mod outbound;
 mod own_apis;
 mod parameters;
 pub mod passkeys;

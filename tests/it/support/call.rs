@@ -65,6 +65,8 @@ pub struct Call<'a> {
     streamed: Option<(Chunks, Option<u64>)>,
     /// After how many pieces of an answer the client hangs up.
     hangs_up: Option<usize>,
+    /// The URL and the props of the binding, of code whose outbound Worker the hub is.
+    outbound: Option<(String, String)>,
 }
 
 impl<'a> Call<'a> {
@@ -78,7 +80,7 @@ impl<'a> Call<'a> {
             body: Some(Vec::new()),
             ..Request::default()
         };
-        Self { hub, isolate, request, headers: Vec::new(), streamed: None, hangs_up: None }
+        Self { hub, isolate, request, headers: Vec::new(), streamed: None, hangs_up: None, outbound: None }
     }
 
     /// Sends it to that isolate.
@@ -117,6 +119,14 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// It is code that sends it, to that URL; the hub is its outbound Worker, by a binding with these props.
+    pub fn outbound(mut self, url: &str, props: &str) -> Self {
+        let (_, query) = url.split_once('?').unwrap_or((url, ""));
+        self.request.query = query.to_owned();
+        self.outbound = Some((url.to_owned(), props.to_owned()));
+        self
+    }
+
     /// A form; names may repeat.
     pub fn form(self, fields: &[(&str, &str)]) -> Self {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
@@ -149,15 +159,18 @@ impl<'a> Call<'a> {
     /// The reply, for [`Setup::together`]. Who drops it unfinished is a client that hangs up: see `run`. The moment of the request is when it is polled first.
     pub fn future(self) -> Pending<'a, Reply> {
         Box::pin(async move {
-            let Self { hub, isolate, mut request, headers, streamed, hangs_up } = self;
-            if isolate.app().passes_on(&request.path) {
+            let Self { hub, isolate, mut request, headers, streamed, hangs_up, outbound } = self;
+            if outbound.is_some() || isolate.app().passes_on(&request.path) {
                 let body = std::rc::Rc::new(std::cell::RefCell::new(streamed));
-                request.passage = Some(Passage { headers, body });
+                request.passage = Some(Passage { headers, body, destination: None });
             }
             let (now, clock) = (hub.clock.now(), hub.clock.clone());
             let answer = Box::pin(async move {
                 let app = isolate.app();
-                let mut response = app.handle(&request, now).await;
+                let mut response = match outbound {
+                    Some((url, props)) => app.handle_outbound(request, &url, &props, now).await,
+                    None => app.handle(&request, now).await,
+                };
                 let mut headers: Vec<(String, String)> =
                     response.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
                 let Some(mut answer) = response.proxied.take() else {
