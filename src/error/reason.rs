@@ -298,9 +298,9 @@ reasons! {
     /// A call through the proxy that wants another protocol.
     UpgradeRefused => 400 "invalid_request" "`Upgrade` is not passed on: use requests, or server-sent events" ["docs/requirements.md R231"];
     /// Code whose outbound Worker this is calls a URL to which no connection leads that its agent may use: one answer.
-    NoConnection => 403 "access_denied" "no connection that this agent may use leads to this URL; an administrator finds why in the event `proxy.refused`" ["docs/requirements.md R290"];
+    NoConnection => 403 "access_denied" "no connection that this agent may use leads to this URL; an administrator finds why in the event `proxy.refused`" ["docs/requirements.md R286"];
     /// The props of a binding of the entrypoint `Outbound` are not as it reads them.
-    MalformedProps => 400 "invalid_request" "the props of the binding must be `tenant`, and may be `connections` (names) and `token`" ["docs/requirements.md R289"];
+    MalformedProps => 400 "invalid_request" "the props of the binding must be `tenant`, and may be `connections` (names) and `token`" ["docs/requirements.md R285"];
     /// A resource server calls through the proxy without the agent's token.
     MissingAgentToken => 400 "invalid_request" "send the agent's token in the header `Writ-Subject-Token`" ["docs/requirements.md R224"];
     /// The user, or the tenant, has no account connected that can be used.
@@ -320,7 +320,7 @@ reasons! {
     /// The service answered what cannot be used.
     ConnectFailed => 502 "temporarily_unavailable" "the service gives no usable answer: try again, or tell an administrator" ["RFC 9110 §15.6.3"];
     /// The key of the vault is not what has sealed what is there.
-    VaultKeyWrong => 500 "server_error" "nothing can be sealed: `VAULT_KEK` is not what has sealed the credentials that are there" ["docs/requirements.md R299"];
+    VaultKeyWrong => 500 "server_error" "nothing can be sealed: `VAULT_KEK` is not what has sealed the credentials that are there" ["docs/requirements.md R292"];
     /// The provider could not be reached, broke off, or answered what cannot be used.
     ProviderFailed => 502 "temporarily_unavailable" "the provider gave no usable answer" ["RFC 9110 §15.6.3"];
     /// The provider refused the stored credential.

@@ -3,7 +3,7 @@
 //! 1. The canaries are data keys that lie in D1: the first few of the tenant under the oldest and under the newest version, or some of
 //!    others where it has none. None has to be made or kept, and a restored database brings its own.
 //! 2. Under each version of theirs one has to open. A version that the setting lacks, or whose key opens none, stops what would be sealed
-//!    (docs/requirements.md R299); what is sealed stays as it is.
+//!    (docs/requirements.md R292); what is sealed stays as it is.
 //! 3. A key that is lost for good is written `VERSION:lost`: then what lies under it stops nothing.
 
 use super::envelope::{self, CredentialPath};

@@ -1,7 +1,7 @@
 //! Stopping everything that reaches a service: all connections to it are suspended by one request.
 //!
 //! 1. A connection is meant by its service in the catalogue, by its kind, or by a host that stands in a URL of its own or of its service
-//!    (docs/requirements.md R301). A host stands for all below it.
+//!    (docs/requirements.md R294). A host stands for all below it.
 //! 2. Connections are suspended a page at a time, each page in one transaction with an event for each; what is stopped already stays as it
 //!    is. A request that was lost is sent again.
 //! 3. What stops leases, calls and streams is the check that they make anyway (`permit`): within the freshness bound.

@@ -2,7 +2,7 @@
 //! asks for it.
 //!
 //! 1. A run takes a bounded number, a page and a transaction at a time; the next run goes on, wherever the one before has ended
-//!    (docs/requirements.md R300). An older key can be removed from `VAULT_KEK` once none is left under it.
+//!    (docs/requirements.md R293). An older key can be removed from `VAULT_KEK` once none is left under it.
 //! 2. The credential itself stays as it is: its data key is the same. So leases and calls go on, and nobody's memory has to forget anything.
 //! 3. A data key that does not open is passed over, and keeps no other from its turn.
 

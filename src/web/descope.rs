@@ -1,6 +1,6 @@
 //! Errors as the SDKs of Descope read them: `errorCode`, `errorDescription` and `errorMessage`, beside the members of OAuth.
 //!
-//! 1. A missing connection token is 404 `E111504`: its SDKs and agents tell it from others by that (docs/decisions.md 166). The other codes say no
+//! 1. A missing connection token is 404 `E111504`: its SDKs and agents tell it from others by that (docs/decisions.md 137). The other codes say no
 //!    more than the status.
 
 use crate::error::{Reason, Wire};
