@@ -289,6 +289,8 @@ reasons! {
     LeaseScope => 400 "invalid_scope" "`scope` names what the connection does not offer; leave it out for all that it offers" ["RFC 6749 §5.2"];
     /// The credential of the connection is used through the proxy alone.
     LeaseNotOffered => 403 "access_denied" "this connection hands nothing out: send the call through its proxy, or let an administrator set `may_be_leased`" ["docs/requirements.md R235"];
+    /// The token endpoint cannot lease from the connection.
+    LeaseElsewhere => 400 "invalid_target" "this connection is leased from at `{issuer}/connections/{name}/token` alone" ["RFC 8693 §2.2.2"];
     /// The allow-list of the connection does not have the call.
     CallNotAllowed => 403 "access_denied" "the connection does not allow this method, path or query: an administrator can add it to `allow`" ["docs/requirements.md R226"];
     /// A call through the proxy that services could read in several ways, or that has the caller's own token in its line.
@@ -305,6 +307,8 @@ reasons! {
     OtherPerson => 403 "access_denied" "this link was made for somebody else: sign in as the person whose agent has shown it" ["docs/requirements.md R215"];
     /// The connection is not there, is stopped, or is none that people connect accounts with.
     NoSuchService => 404 "not_found" "no account can be connected here: look at the link again, or ask an administrator" ["docs/requirements.md R215"];
+    /// The owner has as many accounts at the connection as there may be.
+    TooManyAccounts => 409 "conflict" "there are as many accounts here as there may be: disconnect one first" ["docs/requirements.md R249"];
     /// The response of a service does not belong to what this browser has begun, or is over.
     ConnectExpired => 403 "access_denied" "this page is over, or was opened in another browser: connect again" ["docs/requirements.md R215"];
     /// The service did not grant anything.

@@ -16,19 +16,18 @@ use crate::context::Cx;
 use crate::crypto::{nonce, sha256};
 use crate::directory::{identities, resources};
 use crate::error::{Error, Reason, Result};
-use crate::jose::IdJag;
+use crate::jose::{ID_JAG, IdJag};
 use crate::model::event::Facts;
 use crate::model::{Issuer, id};
 use crate::oauth::ResourceUri;
 use crate::tokens::decide::{Decision, decide};
 use crate::tokens::mint::{confirmation, mint};
 use crate::tokens::{Issuance, Requested, TokenResponse, target};
+use serde_json::Map;
 
 /// How long an ID-JAG lives at most, in seconds (draft-ietf-oauth-identity-assertion-authz-grant: minutes).
 const ID_JAG_SECONDS: u32 = 300;
 
-/// Its `typ`.
-pub const TYPE: &str = "oauth-id-jag+jwt";
 /// Its token type, for `requested_token_type` and metadata.
 pub const TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:id-jag";
 /// The profile of the JWT bearer grant that takes one, for metadata.
@@ -83,7 +82,7 @@ async fn issue_id_jag(cx: &Cx<'_>, issuance: Issuance<'_>, audience: &str, facts
         aud: audience.to_owned(),
         client_id: client.id.clone(),
         jti: nonce(&*cx.world.entropy),
-        resource: target.resource.body.resource.to_string(),
+        resource: Some(target.resource.body.resource.to_string()),
         scope: scope.to_string(),
         act: origin.act.clone(),
         cnf: jkt.map(confirmation),
@@ -93,17 +92,18 @@ async fn issue_id_jag(cx: &Cx<'_>, issuance: Issuance<'_>, audience: &str, facts
     facts.scope_given = Some(claims.scope.clone());
     facts.jti_hash = Some(sha256(&claims.jti).to_text());
     facts.target = Some(audience.to_owned());
-    let access_token = mint(cx, &issuance, (TYPE, &claims), lifetime, facts).await?;
+    let access_token = mint(cx, &issuance, (ID_JAG, &claims), lifetime, facts).await?;
     let issued_token_type = origin.issued_token_type;
     Ok(TokenResponse {
         access_token,
         issued_token_type,
         token_type: "N_A",
-        expires_in: lifetime,
+        expires_in: Some(lifetime),
         scope: claims.scope,
         authorization_details: vec![],
         refresh_token: None,
         id_token: None,
+        members: Map::new(),
     })
 }
 
@@ -116,7 +116,7 @@ pub async fn redeem(
     facts: &mut Facts,
 ) -> Result<TokenResponse> {
     let caller = request.caller()?;
-    let (types, audience, reason) = (&[TYPE], [cx.issuer()], Reason::InvalidAssertion);
+    let (types, audience, reason) = (&[ID_JAG], [cx.issuer()], Reason::InvalidAssertion);
     let taken = Taken { issuer, types, audience: &audience, single_use: true, needs_iat: true, reason };
     let outside = outside::verify(cx, request, text, &taken).await?;
     let assertion = &outside.assertion;

@@ -19,7 +19,7 @@ use super::request::{TokenRequest, instead_of_stopped};
 use crate::authn::client;
 use crate::context::Cx;
 use crate::error::{Reason, Result};
-use crate::jose::Unverified;
+use crate::jose::{ID_JAG, Unverified};
 use crate::model::Issuer;
 use crate::model::event::Facts;
 use crate::model::issuer::Use;
@@ -35,7 +35,7 @@ async fn redeem(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> R
     let text = request.form.get("assertion").ok_or(Reason::MissingAssertion)?;
     let issuer = outside::issuer(cx, text).await?.ok_or_else(|| invalid_assertion("its issuer is not registered"))?;
     let is_for = |wanted: Use| issuer.body.uses.contains(&wanted);
-    let is_id_jag = Unverified::parse(text).is_ok_and(|token| token.typ() == id_jag::TYPE);
+    let is_id_jag = Unverified::parse(text).is_ok_and(|token| token.typ() == ID_JAG);
     if is_id_jag && is_for(Use::IdJag) {
         return id_jag::redeem(cx, request, text, &issuer, facts).await;
     }

@@ -8,6 +8,7 @@ mod client_credentials;
 mod device_code;
 pub mod id_jag;
 mod jwt_bearer;
+mod lease;
 mod outside;
 mod refresh_token;
 mod request;
@@ -77,6 +78,8 @@ const GRANTS: &[Grant] = &[
             "resource",
             "audience",
             "scope",
+            "tool",
+            "account",
         ],
         run: |cx, request, facts| Box::pin(token_exchange::run(cx, request, facts)),
     },

@@ -17,7 +17,7 @@ pub struct TokenRequest<'a> {
     pub caller: Option<&'a Authenticated>,
     /// The proof of a key (RFC 9449 §5).
     pub proof: Option<&'a Proof>,
-    /// The client that an assertion has shown, where the request names none.
+    /// The client that an assertion has shown, where the request names none; at a lease the agent, of whom its events tell.
     pub shown: &'a OnceCell<String>,
 }
 

@@ -1,8 +1,8 @@
 //! Token exchange (RFC 8693): from a token for one client to a token for the next, with the whole chain in it.
 //!
 //! In scope: our own access tokens and the tokens of registered outside issuers as subject tokens; our own access tokens as
-//! actor tokens. Out of scope: tokens about anything but identities, refresh tokens, which are neither taken nor issued
-//! (§2.2.1).
+//! actor tokens; leases, where a connection is the `resource` (`lease`). Out of scope: tokens about anything but identities, refresh tokens,
+//! which are neither taken nor issued (§2.2.1).
 //!
 //! 1. Subject and actor token are verified in full; every fault of them is one answer (§2.2.2). An access token
 //!    counts if it was issued to the caller, or for a resource that the caller serves.
@@ -15,6 +15,7 @@
 //! 6. A token that is bound to a key takes the proof of that key, and what comes out is bound to it (RFC 9449 §6).
 
 use super::id_jag;
+use super::lease;
 use super::outside::{self, AsWorkload, Outside, Subject, Taken};
 use super::request::{TokenRequest, instead_of_stopped};
 use crate::authn::client::{self, Authenticated};
@@ -26,7 +27,7 @@ use crate::federation;
 use crate::jose::{AccessToken, Actor};
 use crate::model::event::Facts;
 use crate::model::issuer::Use;
-use crate::oauth::{Parameters, Scope};
+use crate::oauth::{ACCESS_TOKEN, JWT, Parameters, Scope};
 use crate::tokens::{self, Accepted, Issuance, Origin, Requested, TokenResponse, issue, target};
 
 pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -34,12 +35,13 @@ pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// How many tokens a token may be made from: a bound on exchanges that add no actor.
 const MAX_LINEAGE: usize = 20;
 
-/// Token types (RFC 8693 §3).
-const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
-const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
+/// The token type of ID tokens (RFC 8693 §3).
 const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
 
 pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> Result<TokenResponse> {
+    if let Some(connection) = lease::connection(cx, request.form)? {
+        return lease::run(cx, request, connection, facts).await;
+    }
     exchange(cx, request, facts).await.map_err(|error| instead_of_stopped(error, Reason::InvalidExchangedToken))
 }
 

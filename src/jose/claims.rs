@@ -80,6 +80,9 @@ impl MayAct {
     }
 }
 
+/// The `typ` of an ID-JAG.
+pub const ID_JAG: &str = "oauth-id-jag+jwt";
+
 /// The claims of an Identity Assertion Authorization Grant besides its times
 /// (draft-ietf-oauth-identity-assertion-authz-grant).
 #[derive(Serialize)]
@@ -94,9 +97,11 @@ pub struct IdJag {
     pub client_id: String,
     /// Its own name.
     pub jti: String,
-    /// The resource, as it is registered.
-    pub resource: String,
+    /// The resource, where it is for one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resource: Option<String>,
     /// Space-separated scope.
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub scope: String,
     /// Who acts for the user.
     #[serde(skip_serializing_if = "Option::is_none")]

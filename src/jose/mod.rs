@@ -19,7 +19,7 @@ mod point;
 mod set;
 mod strict;
 
-pub use claims::{AccessToken, Actor, Confirmation, IdJag, MayAct, StatusClaim, StatusReference};
+pub use claims::{AccessToken, Actor, Confirmation, ID_JAG, IdJag, MayAct, StatusClaim, StatusReference};
 pub use dpop::{PROOF_SECONDS, Proof, UnverifiedProof};
 pub use jwk::PublicJwk;
 pub use jws::{Jws, MAX_TOKEN, Problem, Unsigned};

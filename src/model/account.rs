@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+/// How many accounts an owner has connected with one connection, one for each label.
+pub const MAX_OF_OWNER: i64 = 20;
+
 /// An account at a service, with the tokens that reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConnectedAccount {

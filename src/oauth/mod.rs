@@ -22,3 +22,9 @@ pub use scope::Scope;
 
 /// The grant type of devices (RFC 8628 §3.4).
 pub const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+
+/// The token type of access tokens (RFC 8693 §3).
+pub const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
+
+/// The token type of JWTs (RFC 8693 §3).
+pub const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";

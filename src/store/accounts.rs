@@ -5,7 +5,7 @@
 
 use super::{Query, Reader, query, sql};
 use crate::error::Result;
-use crate::model::account::{AccountStatus, ConnectedAccount};
+use crate::model::account::{AccountStatus, ConnectedAccount, MAX_OF_OWNER};
 use crate::ports::Sql;
 
 macro_rules! columns {
@@ -69,14 +69,28 @@ pub fn of_user(tenant: &str, user: &str, limit: i64) -> Query<ConnectedAccount> 
     )
 }
 
-/// Connects an account, in place of one whose id is `replaces`; the guard of a chain. Nothing happens if another one is there, or if the connection
-/// or the user is not there and active.
+/// Whether an owner may have no other label at a connection: they have as many accounts there as there may be, and none at this place.
+pub fn is_full(tenant: &str, Place { connection, owner, label }: Place<'_>) -> Query<bool> {
+    query!(
+        |row| Ok(row.int("n")? >= MAX_OF_OWNER && row.int("there")? == 0),
+        "SELECT count(*) AS n, coalesce(sum(label = ?4), 0) AS there FROM connected_accounts \
+         WHERE tenant = ?1 AND connection = ?2 AND owner = ?3",
+        tenant,
+        connection,
+        owner,
+        label
+    )
+}
+
+/// Connects an account, in place of one whose id is `replaces`; the guard of a chain. Nothing happens if another one is there, if the connection
+/// or the user is not there and active, or if the owner has as many there as there may be.
 pub fn put(tenant: &str, account: &ConnectedAccount, replaces: &str) -> Sql {
     sql!(
         "INSERT INTO connected_accounts (tenant, id, connection, owner, label, name, subject, scope_asked, scope, status, wrapped_key, sealed, expires_at, \
          created_at, updated_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'active', ?10, ?11, ?12, ?13, ?13 \
          WHERE EXISTS (SELECT 1 FROM connections WHERE tenant = ?1 AND name = ?3 AND status = 'active') \
          AND (?4 = '' OR EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND id = ?4 AND status = 'active')) \
+         AND (SELECT count(*) FROM connected_accounts WHERE tenant = ?1 AND connection = ?3 AND owner = ?4 AND label <> ?5) < ?15 \
          ON CONFLICT (tenant, connection, owner, label) DO UPDATE SET id = excluded.id, name = excluded.name, subject = excluded.subject, \
          scope_asked = excluded.scope_asked, scope = excluded.scope, status = excluded.status, wrapped_key = excluded.wrapped_key, \
          sealed = excluded.sealed, expires_at = excluded.expires_at, generation = 1, claim = NULL, claimed_until = 0, attempted_at = 0, retried = 0, \
@@ -94,7 +108,8 @@ pub fn put(tenant: &str, account: &ConnectedAccount, replaces: &str) -> Sql {
         account.sealed.as_str(),
         account.expires_at,
         account.created_at,
-        replaces
+        replaces,
+        MAX_OF_OWNER
     )
 }
 

@@ -18,6 +18,7 @@ use crate::model::event::Facts;
 use crate::oauth::{AuthorizationDetail, Scope};
 use futures_util::future::join;
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 /// A successful token response (RFC 6749 §5.1, RFC 8693 §2.2.1).
 #[derive(Serialize)]
@@ -29,8 +30,9 @@ pub struct TokenResponse {
     pub issued_token_type: Option<&'static str>,
     /// `Bearer`, `DPoP`, or `N_A`.
     pub token_type: &'static str,
-    /// The lifetime, in seconds.
-    pub expires_in: u32,
+    /// The lifetime, in seconds; nothing where a service says of its token that it does not end.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_in: Option<u32>,
     /// The scope that was given.
     pub scope: String,
     /// The authorization details that were given (RFC 9396 §7).
@@ -42,6 +44,9 @@ pub struct TokenResponse {
     /// The ID token (OpenID Connect Core §3.1.3.3), where `openid` was allowed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub id_token: Option<String>,
+    /// What a service says beside its token, at a lease.
+    #[serde(flatten)]
+    pub members: Map<String, Value>,
 }
 
 /// Issues an access token, if no party of the issuance is stopped and policy permits it.
@@ -92,11 +97,12 @@ pub async fn finish(
         access_token,
         issued_token_type: origin.issued_token_type,
         token_type: if jkt.is_some() { "DPoP" } else { "Bearer" },
-        expires_in: lifetime,
+        expires_in: Some(lifetime),
         scope: claims.scope,
         authorization_details: origin.authorization_details.clone(),
         refresh_token: None,
         id_token: None,
+        members: Map::new(),
     })
 }
 

@@ -155,6 +155,10 @@ pub async fn begin(
     if found.settings.owner == Owner::User && wanted.owner != person.user.id {
         return Err(Reason::OtherPerson.into());
     }
+    let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
+    if cx.one(store::accounts::is_full(&cx.tenant.id, place)).await? == Some(true) {
+        return Err(Reason::TooManyAccounts.into());
+    }
     let verifier = [nonce(&*cx.world.entropy), nonce(&*cx.world.entropy)].concat();
     let scopes = scopes(cx, found, &wanted).await?;
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();

@@ -7,7 +7,7 @@
 //!    The request that holds the claim is held until the claim has ended, although its client may have gone.
 //! 3. A claim runs out after [`CLAIM_SECONDS`], so a holder that is gone blocks nobody for long; the nonce keeps it from
 //!    storing anything later. What it fetched for a connection that has changed meanwhile is dropped.
-//! 4. A token is kept for its scope, the version of its connection, and its agent where each gets one of its own: what was fetched under another
+//! 4. A token is kept for its scope, the version of its connection, and the agent or the user whose it is: what was fetched under another
 //!    config is handed out no more.
 
 use super::envelope::{self, CredentialPath};
@@ -48,23 +48,22 @@ struct Acquisition<'a> {
     pointer: &'a CredentialPointer,
     provider: &'static Provider,
     scope: &'a str,
-    /// The agent, where each gets a token of its own.
-    client: &'a str,
+    /// The agent or the user whose token it is; empty where all share it.
+    party: &'a str,
     /// What the token is kept under.
     slot: String,
     kept: Rc<KeptTokens>,
     waited_millis: Cell<u64>,
 }
 
-/// A token for the connection with exactly this scope, for that agent.
-pub async fn obtain(cx: &Cx<'_>, connection: &Connection, scope: &str, client: &str) -> Result<Obtained> {
+/// A token for the connection with exactly this scope, of that agent or user; `party` is empty where all share it.
+pub async fn obtain(cx: &Cx<'_>, connection: &Connection, scope: &str, party: &str) -> Result<Obtained> {
     let pointer = connection.credential.as_ref().ok_or(Fault::Broken("a connection has no credential"))?;
     let kept = connections::kept_tokens(cx, &connection.name).await?;
     let provider = provider::find(&connection.kind).ok_or(Fault::Broken("a stored kind is unknown"))?;
-    let client = if provider.is_per_client { client } else { "" };
-    let slot = format!("{scope}\n{}\n{client}", connection.version);
+    let slot = format!("{scope}\n{}\n{party}", connection.version);
     let waited_millis = Cell::new(0);
-    let acquisition = Acquisition { cx, connection, pointer, provider, scope, client, slot, kept, waited_millis };
+    let acquisition = Acquisition { cx, connection, pointer, provider, scope, party, slot, kept, waited_millis };
     let token = acquisition.run().await?;
     let expires_in = token.expires_at.saturating_sub(acquisition.now());
     Ok(Obtained { token, expires_in })
@@ -152,7 +151,7 @@ impl Acquisition<'_> {
             credential: &self.pointer.id,
             plain: &plain,
             scope: self.scope,
-            client: self.client,
+            party: self.party,
             now,
         };
         let exchange = self.provider.exchange.ok_or(Fault::Broken("this kind of connection has no exchange"))?;

@@ -11,7 +11,7 @@ use super::connect::{self, Wanted};
 use super::downstream;
 use super::permit::{Caller, Trail, Use};
 use super::provider::{
-    self,
+    self, Tokens,
     oauth2::{self, Owner, Settings},
 };
 use super::refresh::{self, Missing, Obtained};
@@ -20,10 +20,10 @@ use crate::authn::client::Authenticated;
 use crate::context::Cx;
 use crate::context::cache::key;
 use crate::directory::connections::Downstream;
-use crate::error::{Fault, Reason, Result};
+use crate::error::{Error, Fault, Reason, Result};
 use crate::model::id::is_slug;
 use crate::model::{ClientKind, ConnectedAccount, Connection, EventType};
-use crate::oauth::{Form, Scope};
+use crate::oauth::{Parameters, Scope};
 use crate::store;
 use crate::store::accounts::Place;
 use crate::tokens::Accepted;
@@ -34,6 +34,9 @@ key!(
     LeaseUseKey(client, subject, connection) -> i64 = "lease-use", weighs |_| 64
 );
 
+/// What a lease reads of a form.
+pub const READS: &[&str] = &["subject_token", "scope", "tool", "account"];
+
 const MAX_TOOL: usize = 200;
 const MAX_ASKED: usize = 1024;
 
@@ -41,10 +44,12 @@ const MAX_ASKED: usize = 1024;
 pub struct Request<'a> {
     /// The connection that the path names.
     pub connection: &'a str,
-    /// The form.
-    pub form: &'a Form,
+    /// The parameters.
+    pub form: Parameters<'a>,
     /// The resource server.
     pub caller: &'a Authenticated,
+    /// Whether the answer has to have an access token (RFC 8693 §2.2.1).
+    pub is_exchange: bool,
 }
 
 /// A lease that has been granted and recorded.
@@ -61,7 +66,7 @@ pub struct Granted {
 
 /// Decides, obtains the token and records the lease. `trail` gathers what the event of a refusal has.
 pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Result<Granted> {
-    let Request { connection: name, form, caller } = request;
+    let Request { connection: name, form, caller, is_exchange } = request;
     if is_slug(name) {
         trail.facts.connection = Some((*name).to_owned());
     }
@@ -90,6 +95,9 @@ pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Res
     let provider = provider::find(&connection.kind).ok_or(Fault::Broken("a stored kind is unknown"))?;
     if !(provider.may_be_leased)(&connection.settings.config) {
         return Err(Reason::LeaseNotOffered.into());
+    }
+    if *is_exchange && !provider.gives_access_tokens {
+        return Err(Reason::LeaseElsewhere.because("what this connection leases is no access token"));
     }
     let granted = obtain(cx, (&accepted, &connection), asked.as_ref(), label).await?;
     note_use(cx, &accepted, &connection, granted.token.expires_at).await?;
@@ -120,11 +128,22 @@ pub(super) async fn obtain(
     if connection.kind == oauth2::PROVIDER.kind {
         return of_account(cx, parties, asked, label).await;
     }
-    let (scope, client) = (scope.to_string(), &accepted.claims.client_id);
-    let downstream::Obtained { token, expires_in } = downstream::obtain(cx, connection, &scope, client).await?;
+    let scope = scope.to_string();
+    let provider = provider::find(&connection.kind).ok_or(Fault::Broken("a stored kind is unknown"))?;
+    let party = match (provider.tokens, &accepted.user) {
+        (Tokens::Shared, _) => "",
+        (Tokens::OfAgent, _) => &accepted.claims.client_id,
+        (Tokens::OfUser, Some(user)) => &user.id,
+        (Tokens::OfUser, None) => return Err(acts_for_nobody("the connection has tokens of users")),
+    };
+    let downstream::Obtained { token, expires_in } = downstream::obtain(cx, connection, &scope, party).await?;
     // The service says it where it has given another one (RFC 6749 §5.1).
     let given = token.members().get("scope").and_then(|scope| Some(scope.as_str()?.to_owned()));
     Ok(Granted { token, expires_in, scope: given.unwrap_or(scope), account: None })
+}
+
+fn acts_for_nobody(why: &str) -> Error {
+    Reason::LeaseDenied.because([why, ", and the agent acts for none"].concat())
 }
 
 /// A token of the account that is connected for the agent's user, or for the tenant.
@@ -143,9 +162,7 @@ async fn of_account(
         (Owner::Tenant, _) => "",
         (Owner::User, Some(user)) => user,
         (Owner::User, None) => {
-            return Err(
-                Reason::LeaseDenied.because("the connection has accounts of users, and the agent acts for none")
-            );
+            return Err(acts_for_nobody("the connection has accounts of users"));
         }
     };
     let place = Place { connection: &connection.name, owner, label };

@@ -29,6 +29,6 @@ pub mod service;
 
 pub use connections::{Draft, create, kill, remove, update};
 pub use envelope::kv_prefix;
-pub use lease::{Granted, Request, is_tool, lease};
+pub use lease::{Granted, READS as LEASE_READS, Request, is_tool, lease};
 pub use permit::Trail;
 pub use provider::oauth2::Owner;

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from connect import CONNECTIONS
 from google_standin import new_service_account
-from hub import READ, Client, denied, eventually, within_the_bound
+from hub import AT_HOME, READ, Client, denied, eventually, within_the_bound
 
 
 @pytest.fixture
@@ -29,6 +29,27 @@ def test_a_lease_is_a_short_lived_token_with_its_expiry(writ, shop, connection, 
     assert 0 < lease["expires_in"] <= 3600
     assert abs(lease["expires_at"] - time.time() - lease["expires_in"]) < 10
     assert lease["scope"] == CONNECTIONS["bigquery-read"][0]
+
+
+def test_a_token_exchange_for_a_connection_is_a_lease(writ, shop, connection, subject_token):
+    exchange = "urn:ietf:params:oauth:grant-type:token-exchange"
+    access_token = "urn:ietf:params:oauth:token-type:access_token"
+    server = writ.register(
+        "exchanging server", "resource_server", allowed_resources=[shop.resource], grant_types=[exchange]
+    )
+    form = {
+        "grant_type": exchange,
+        "subject_token": subject_token,
+        "subject_token_type": access_token,
+        "resource": f"{writ.issuer}/connections/{connection}",
+    }
+    answer = writ.http.post(f"{writ.issuer}/token", headers={"CF-Connecting-IP": AT_HOME}, **server.authenticate(form))
+    assert answer.status_code == 200, answer.text
+    token = answer.json()
+    assert token["access_token"].startswith("ya29.")
+    assert (token["issued_token_type"], token["token_type"]) == (access_token, "Bearer")
+    leased = writ.event(client=shop.lessee.client_id, type="lease.granted", resource_server=server.client_id)
+    assert leased["connection"] == connection
 
 
 def test_the_read_agents_token_leases_nothing_from_the_readwrite_connection(writ, shop, google):

@@ -156,6 +156,7 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         | Reason::TenantAccountNeeded
         | Reason::OtherPerson
         | Reason::NoSuchService
+        | Reason::TooManyAccounts
         | Reason::ConnectExpired
         | Reason::ConnectDeclined
         | Reason::ConnectFailed => crate::routes::accounts::provoke(reason),
@@ -287,6 +288,24 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
             let etag = hub.admin("GET", "connections/warehouse").send().header("etag").unwrap().to_owned();
             hub.admin("PUT", "connections/warehouse").header("if-match", &etag).json(&body).send().expect(200);
             scene.lease(&[])
+        }
+        Reason::LeaseElsewhere => {
+            let service = json!({"name": "Search", "proxy": {"base_url": "https://api.search.example"}});
+            let config = json!({"service": service, "may_be_leased": true});
+            let body = json!({"kind": "api_key", "config": config, "secret": {"api_key": "sk-1"}});
+            let etag = hub.admin("GET", "connections/warehouse").send().header("etag").unwrap().to_owned();
+            hub.admin("PUT", "connections/warehouse").header("if-match", &etag).json(&body).send().expect(200);
+            let server = hub.create_client(json!({
+                "kind": "resource_server", "allowed_resources": [RESOURCE], "grant_types": [EXCHANGE],
+            }));
+            let (token, uri) = (hub.access_token(agent, "mcp:read"), format!("{ISSUER}/connections/warehouse"));
+            let form = [
+                ("grant_type", EXCHANGE),
+                ("subject_token", &*token),
+                ("subject_token_type", ACCESS_TOKEN),
+                ("resource", &*uri),
+            ];
+            hub.call("POST", "/t/main/token").basic(&server).form(&form).send()
         }
         Reason::ProviderFailed => scene.provider(Scripted::answer(200, "text/html", "<p>")),
         Reason::ProviderRefused => scene.provider(Scripted::json(400, json!({"error": "invalid_grant"}))),

@@ -4,7 +4,7 @@
 //! 2. The session is named after the agent, so each agent gets credentials of its own, and CloudTrail tells them apart.
 //! 3. `scopes` of the config are statements of session policies by name, the ceiling of what a lease gets. A lease narrows it by their names.
 
-use super::{ExchangeRequest, Provider, Token, USUAL, answer, fields, xml};
+use super::{ExchangeRequest, Provider, Token, Tokens, USUAL, answer, fields, xml};
 use crate::config::Config;
 use crate::context::Cx;
 use crate::crypto::{Secret, sha256};
@@ -22,7 +22,8 @@ pub const PROVIDER: Provider = Provider {
     read_config,
     has_secret: |_| false,
     offers: |config| Some(fields::stored::<Settings>(config).ok()?.scopes.into_keys().collect()),
-    is_per_client: true,
+    gives_access_tokens: false,
+    tokens: Tokens::OfAgent,
     exchange: Some(|cx, request| Box::pin(exchange(cx, request))),
     ..USUAL
 };
@@ -145,7 +146,7 @@ fn session(client: &str) -> String {
 async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
     let settings: Settings = fields::stored(request.config)?;
     let token = own_token::issue(cx, request.connection, &settings.audience).await?;
-    let (session, policy) = (session(request.client), settings.policy(request.scope));
+    let (session, policy) = (session(request.party), settings.policy(request.scope));
     let duration = settings.duration_seconds.to_string();
     let mut parameters = vec![
         ("Action", "AssumeRoleWithWebIdentity"),

@@ -14,7 +14,8 @@ use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 
 /// What kinds with a fixed credential have in common.
-pub const FIXED: Provider = Provider { read_config, may_be_leased, inject: Some(inject), ..USUAL };
+pub const FIXED: Provider =
+    Provider { read_config, may_be_leased, gives_access_tokens: false, inject: Some(inject), ..USUAL };
 
 /// The settings of a connection with a fixed credential.
 #[derive(Serialize, Deserialize)]

@@ -4,10 +4,11 @@
 //! 1. The key file is parsed, never echoed: a refusal names the member and holds no value.
 //! 2. The token endpoint is Google's own, or one that development may call.
 //! 3. A lease is an access token for scopes, of the account or, `subject`, of a user whose domain has delegated it; or else an identity token for
-//!    `target_audience`.
+//!    `target_audience`. `access_boundary` says what an access token reaches at the most.
 
 use super::assertion::{self, Head, StoredKey};
 use super::fields::{broken, invalid};
+use super::google_boundary::AccessBoundary;
 use super::jwt_bearer::GRANT_TYPE;
 use super::{Credential, ExchangeRequest, Provider, Token, USUAL, answer, fields};
 use crate::config::Config;
@@ -52,6 +53,9 @@ struct Settings {
     /// For whom identity tokens are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target_audience: Option<String>,
+    /// What the tokens reach at the most.
+    #[serde(default, skip_serializing_if = "AccessBoundary::is_empty")]
+    access_boundary: AccessBoundary,
     /// Where calls through the proxy go, such as `https://bigquery.googleapis.com`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     base_url: Option<String>,
@@ -108,6 +112,7 @@ fn read_config(server: &Config, config: Value) -> Result<Value> {
     }
     let mut settings: Settings = fields::config(config)?;
     settings.scopes = settings.wanted().checked()?;
+    settings.access_boundary.check(settings.target_audience.is_none())?;
     let is_subject = |subject: &String| subject.len() <= MAX_MEMBER && is_address(subject);
     if !settings.subject.as_ref().is_none_or(is_subject) {
         return Err(invalid("`config.subject` must be the e-mail address of a user"));
@@ -237,6 +242,6 @@ async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
     let success = answer::success(outbound::post_form(cx, &account.token_uri, &parameters).await?)?;
     match target_audience {
         Some(_) => success.identity(request.now),
-        None => success.bearer_within(60..=86_400),
+        None => settings.access_boundary.narrow(cx, success.bearer_within(60..=86_400)?).await,
     }
 }

@@ -3,13 +3,15 @@
 //! 1. Writ issues a token for the provider of a workload identity pool. Google's security token service exchanges it (RFC 8693).
 //! 2. The token that it gives impersonates the service account, whose access token or identity token is the lease.
 
+use super::google_boundary::{AccessBoundary, STS};
 use super::google_service_account::{Wanted, is_address};
-use super::token_exchange::{ACCESS_TOKEN, GRANT_TYPE};
+use super::token_exchange::GRANT_TYPE;
 use super::{ExchangeRequest, Provider, Token, USUAL, answer, fields};
 use crate::config::Config;
 use crate::context::Cx;
 use crate::crypto::Secret;
 use crate::error::Result;
+use crate::oauth::{ACCESS_TOKEN, JWT};
 use crate::outbound;
 use crate::vault::own_token;
 use serde::{Deserialize, Serialize};
@@ -24,11 +26,9 @@ pub const PROVIDER: Provider = Provider {
     ..USUAL
 };
 
-const STS: &str = "https://sts.googleapis.com/v1/token";
 const CREDENTIALS: &str = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts";
 /// What the exchanged token needs to impersonate a service account.
 const SCOPE: &str = "https://www.googleapis.com/auth/cloud-platform";
-const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 const RESOURCE: &str = "//iam.googleapis.com/projects/";
 
 #[derive(Serialize, Deserialize)]
@@ -41,6 +41,9 @@ struct Settings {
     scopes: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     target_audience: Option<String>,
+    /// What the tokens reach at the most.
+    #[serde(default, skip_serializing_if = "AccessBoundary::is_empty")]
+    access_boundary: AccessBoundary,
 }
 
 impl Settings {
@@ -71,6 +74,7 @@ fn read_config(_: &Config, value: Value) -> Result<Value> {
         return Err(fields::invalid("`config.service_account` must be an e-mail address"));
     }
     settings.scopes = settings.wanted().checked()?;
+    settings.access_boundary.check(settings.target_audience.is_none())?;
     fields::store(&settings)
 }
 
@@ -127,5 +131,5 @@ async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
             (Secret::new(access_token), answer::seconds_until(&expire_time, request.now))
         }
     };
-    answer::bearer(token, lifetime)
+    settings.access_boundary.narrow(cx, answer::bearer(token, lifetime)?).await
 }

@@ -6,6 +6,7 @@
 //! | `oauth2_client_credentials` | an access token for the connection's own client (RFC 6749 §4.4) |
 //! | `jwt_bearer` | an access token for an assertion signed with a stored key (RFC 7523 §2.1) |
 //! | `token_exchange` | an access token for a stored one (RFC 8693) |
+//! | `id_jag` | an access token of the agent's user at another authorization server, for an ID-JAG of Writ |
 //! | `google_service_account`, `google_workload_identity` | an access token or an identity token of a service account |
 //! | `github_app` | the token of an installation |
 //! | `aws` | temporary credentials of a role |
@@ -23,8 +24,10 @@ mod custom_header;
 mod fields;
 pub mod fixed;
 mod github_app;
+mod google_boundary;
 mod google_service_account;
 mod google_workload_identity;
+mod id_jag;
 mod jwt_bearer;
 pub mod oauth2;
 mod oauth2_answer;
@@ -59,12 +62,25 @@ pub struct Provider {
     pub narrow: fn(&Scope, &Scope) -> Scope,
     /// Whether a connection with that stored config hands anything out. Otherwise the proxy alone uses its credential.
     pub may_be_leased: fn(&Value) -> bool,
-    /// Whether each agent gets a token of its own, which names it at the service.
-    pub is_per_client: bool,
+    /// Whether what it leases is an access token.
+    pub gives_access_tokens: bool,
+    /// Whose its tokens are.
+    pub tokens: Tokens,
     /// Exchanges the connection's credential for a short-lived token; nothing where people connect accounts.
     pub exchange: Option<Exchange>,
     /// How calls through the proxy go, as a stored config says; nothing where they cannot.
     pub inject: Option<fn(&Value) -> Result<Injection>>,
+}
+
+/// Whose the tokens of a connection are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Tokens {
+    /// All agents share them.
+    Shared,
+    /// Each agent has its own, which names it at the service.
+    OfAgent,
+    /// Each user has their own; an agent that acts for none gets none.
+    OfUser,
 }
 
 /// What most kinds have in common.
@@ -76,7 +92,8 @@ const USUAL: Provider = Provider {
     offers: |_| Some(Scope::default()),
     narrow: |offered, asked| offered.narrowed(|one| asked.contains(one)),
     may_be_leased: |_| true,
-    is_per_client: false,
+    gives_access_tokens: true,
+    tokens: Tokens::Shared,
     exchange: None,
     inject: None,
 };
@@ -117,8 +134,8 @@ pub struct ExchangeRequest<'a> {
     pub plain: &'a [u8],
     /// The scope, in the order of the config.
     pub scope: &'a str,
-    /// The agent, where each gets a token of its own; otherwise empty.
-    pub client: &'a str,
+    /// The agent or the user whose token it is; empty where all share it.
+    pub party: &'a str,
     /// Seconds since the epoch.
     pub now: i64,
 }
@@ -160,6 +177,7 @@ const PROVIDERS: &[Provider] = &[
     oauth2_client_credentials::PROVIDER,
     jwt_bearer::PROVIDER,
     token_exchange::PROVIDER,
+    id_jag::PROVIDER,
     google_service_account::PROVIDER,
     google_workload_identity::PROVIDER,
     github_app::PROVIDER,

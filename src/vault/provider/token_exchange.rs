@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::context::Cx;
 use crate::crypto::Secret;
 use crate::error::Result;
+use crate::oauth::ACCESS_TOKEN;
 use crate::vault::service::{ClientAuth, OAuth2};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,8 +26,6 @@ pub const PROVIDER: Provider = Provider {
 
 /// The grant type.
 pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
-/// The type of access tokens (RFC 8693 §3).
-pub const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -42,7 +42,15 @@ pub async fn post(Call { cx, request, .. }: Call<'_>) -> Result<Response> {
         }
         Err(Error::Refused(refusal)) => {
             let lacks_nonce = refusal.reason == Reason::NonceRequired;
-            let error = sender.refuse(cx, refusal, EventType::TokenRefused, facts).await?;
+            let kind = match &facts.resource_server {
+                None => EventType::TokenRefused,
+                // The event of a lease is the agent's.
+                server => {
+                    sender.client = sender.client.filter(|client| Some(client) != server.as_ref());
+                    EventType::LeaseRefused
+                }
+            };
+            let error = sender.refuse(cx, refusal, kind, facts).await?;
             if !lacks_nonce {
                 return Err(error);
             }

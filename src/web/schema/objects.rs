@@ -140,7 +140,7 @@ object!(
         must "access_token" Kind::Word,
         may "issued_token_type" Kind::Word,
         must "token_type" Kind::Word,
-        must "expires_in" Kind::Count,
+        may "expires_in" Kind::Count,
         must "scope" Kind::Word,
         may "authorization_details" Kind::List(&Kind::Json, ANY),
     ]]
@@ -292,19 +292,20 @@ object!(
         must "subject_token" Kind::Word,
         may "scope" SCOPE,
         may "tool" Kind::Word,
+        may "account" SLUG,
         may "client_id" Kind::Word,
         may "client_secret" Kind::Word,
     ]]
 );
 
 object!(
-    /// A downstream token for one use.
+    /// A downstream token for one use; what is no access token has members of its own.
     LEASE = "Lease" [members![
-        must "access_token" Kind::Word,
+        may "access_token" Kind::Word,
         must "token_type" Kind::Word,
-        must "expires_in" Kind::Count,
-        must "expires_at" Kind::Time,
-        must "scope" Kind::Word,
+        may "expires_in" Kind::Count,
+        may "expires_at" Kind::Time,
+        may "scope" Kind::Word,
     ]]
 );
 

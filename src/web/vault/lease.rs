@@ -35,7 +35,8 @@ pub async fn lease(call: Call<'_>) -> Result<Response> {
     let mut trail = Trail::default();
     trail.facts.resource_server = Some(caller.client.id.clone());
     trail.facts.auth_method = Some(caller.method.as_str().to_owned());
-    let request = vault::Request { connection: call.id(0)?, form: &form, caller: &caller };
+    let form = form.only(vault::LEASE_READS);
+    let request = vault::Request { connection: call.id(0)?, form, caller: &caller, is_exchange: false };
     match vault::lease(call.cx, &request, &mut trail).await {
         Ok(Granted { token, expires_in, scope, .. }) => {
             let access_token = token.access_token.expose();

@@ -61,12 +61,28 @@ impl Scene {
         self.call(token, &[]).send()
     }
 
-    /// The person opens a link and goes on: where the browser goes.
-    fn leave(&self, browser: &Browser<'_>, link: &str) -> String {
+    /// The person opens a link and goes on.
+    fn going(&self, browser: &Browser<'_>, link: &str) -> Reply {
         let page = browser.get(link).expect(200);
         let fields = [("tag", field(&page, "tag")), ("request", field(&page, "request"))];
         let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let going = browser.post("/t/main/connect/chat", &fields).expect(200);
+        browser.post("/t/main/connect/chat", &fields)
+    }
+
+    /// As many accounts under other labels as there may be beside the first one.
+    fn fill(&self) {
+        let columns = "connection, owner, name, subject, scope_asked, scope, status, wrapped_key, sealed, expires_at, created_at, updated_at";
+        self.hub.db.execute(&format!(
+            "WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 20) \
+             INSERT INTO connected_accounts (tenant, id, label, {columns}) \
+             SELECT 'main', id || i, 'label-' || i, {columns} FROM connected_accounts, n WHERE tenant = 'main' AND label = ''"
+        ));
+        self.hub.restart();
+    }
+
+    /// Where the browser goes then.
+    fn leave(&self, browser: &Browser<'_>, link: &str) -> String {
+        let going = self.going(browser, link).expect(200);
         going.header("refresh").and_then(|refresh| refresh.strip_prefix("0;url=")).unwrap().to_owned()
     }
 
@@ -574,6 +590,28 @@ fn an_administrator_makes_a_link_for_a_user_or_for_the_account_of_the_tenant() {
     scene.lease(&token).expect(200);
 }
 
+#[test]
+fn an_owner_has_a_bounded_number_of_accounts_at_a_connection() {
+    let scene = Scene::new(true, 0);
+    let (browser, token) = scene.connected();
+    scene.fill();
+    let count = || scene.hub.db.query("SELECT id FROM connected_accounts").len();
+    let link = |label: &str| url(&scene.call(&token, &[("account", label)]).send());
+    let refused = scene.going(&browser, &link("another"));
+    assert_eq!((refused.status, count()), (409, 20));
+    assert!(refused.text.contains("disconnect one first"), "{}", refused.text);
+    // What is there can be connected again; what goes makes room; two that came at once do not get past the bound.
+    scene.hub.db.execute("UPDATE connected_accounts SET status = 'revoked' WHERE label = 'label-2'");
+    scene.hub.restart();
+    scene.connect(&browser, &link("label-2"), "ada@chat").expect(200);
+    scene.hub.db.execute("DELETE FROM connected_accounts WHERE label = 'label-3'");
+    scene.hub.restart();
+    let backs = ["third", "fourth"].map(|label| scene.service.allow(&scene.leave(&browser, &link(label)), "ada@chat"));
+    let statuses = backs.map(|back| browser.get(&back).status);
+    assert_eq!((statuses, count()), ([200, 409], 20));
+    assert_eq!(scene.service.revoked.borrow().len(), 1, "what was not stored is revoked");
+}
+
 /// A request that is refused for that reason.
 pub fn provoke(reason: writ::error::Reason) -> Reply {
     use writ::error::Reason;
@@ -597,6 +635,11 @@ pub fn provoke(reason: writ::error::Reason) -> Reply {
             browser.get(&link)
         }
         Reason::NoSuchService => browser.get("/t/main/connect/nothing"),
+        Reason::TooManyAccounts => {
+            scene.connect(&browser, &link, "ada@chat").expect(200);
+            scene.fill();
+            scene.going(&browser, &url(&scene.call(&token, &[("account", "another")]).send()))
+        }
         Reason::ConnectExpired => browser.get("/t/main/connect/chat/callback?code=x&state=x"),
         Reason::ConnectDeclined => {
             let back = scene.service.allow(&scene.leave(&browser, &link), "ada@chat");

@@ -435,6 +435,46 @@ fn a_fixed_credential_is_leased_only_where_the_config_says_so_and_has_no_end() {
     }
 }
 
+/// RFC 8693 §2.2.1: the answer to a token exchange has an access token.
+#[test]
+fn what_is_no_access_token_is_leased_at_the_connection_alone() {
+    let resource = format!("{ISSUER}/connections/downstream");
+    for kind in every_kind() {
+        let scene = Scene::bare();
+        let metadata = json!({
+            "kind": "resource_server", "allowed_resources": [RESOURCE], "grant_types": [super::chain::EXCHANGE],
+        });
+        let server = scene.hub.create_client(metadata);
+        scene.put(&kind).expect(201);
+        let token = scene.hub.access_token(&scene.agent, "mcp:read");
+        let form = [
+            ("grant_type", super::chain::EXCHANGE),
+            ("subject_token", &*token),
+            ("subject_token_type", super::chain::ACCESS_TOKEN),
+            ("resource", &*resource),
+        ];
+        let exchanged = scene.hub.call("POST", "/t/main/token").basic(&server).form(&form).send();
+        let leased = scene.leased(&[]);
+        match leased["token_type"] == "N_A" {
+            true => {
+                assert_eq!((exchanged.status, exchanged.error().as_str()), (400, "invalid_target"), "{}", kind.name);
+                assert_eq!(scene.refusal()["reason"], "LeaseElsewhere");
+            }
+            false => {
+                let mut answer = exchanged.expect(200).json();
+                let members = answer.as_object_mut().unwrap();
+                members.insert("access_token".to_owned(), leased["access_token"].clone());
+                members.remove("issued_token_type");
+                members.insert("expires_at".to_owned(), leased["expires_at"].clone());
+                if answer["scope"] == "" {
+                    answer.as_object_mut().unwrap().remove("scope");
+                }
+                assert_eq!(answer, leased, "{}", kind.name);
+            }
+        }
+    }
+}
+
 #[test]
 fn a_user_name_has_no_colon() {
     let scene = Scene::bare();
@@ -715,6 +755,36 @@ fn a_service_account_acts_for_a_user_of_its_domain_or_gives_identity_tokens() {
     assert_eq!(scene.lease(&[("scope", STORAGE)]).error(), "invalid_scope");
     let both = json!({"target_audience": "https://run.example"});
     assert_eq!(scene.change("google_service_account", both).status, 400);
+}
+
+#[test]
+fn a_token_of_google_within_a_boundary_is_the_only_one_that_is_leased() {
+    let rule = json!({
+        "availableResource": "//storage.googleapis.com/projects/_/buckets/reports",
+        "availablePermissions": ["inRole:roles/storage.objectViewer"],
+        "availabilityCondition": {"expression": "resource.name.startsWith('projects/_/buckets/reports/objects/2026')"},
+    });
+    for name in ["google_service_account", "google_workload_identity"] {
+        let wide = Scene::new(name).leased(&[]);
+        let scene = Scene::with(name, json!({"access_boundary": [rule]}));
+        let lease = scene.leased(&[]);
+        assert!(lease["access_token"].as_str().unwrap().starts_with("bounded."), "{name}: {lease}");
+        assert!(lease["expires_in"].as_i64() <= wide["expires_in"].as_i64(), "{name}: {lease}");
+        let options: Value = serde_json::from_str(&scene.last("options").unwrap()).unwrap();
+        assert_eq!(options, json!({"accessBoundary": {"accessBoundaryRules": [rule]}}));
+        for broken in [
+            json!([{"availableResource": "//storage.googleapis.com/x"}]),
+            json!([{"availableResource": "storage", "availablePermissions": ["inRole:x"]}]),
+            json!([{"availableResource": "//x", "availablePermissions": ["x"]}]),
+            json!([{"availableResource": "//x", "availablePermissions": []}]),
+            json!(vec![rule.clone(); 11]),
+            json!("x"),
+        ] {
+            assert_eq!(scene.change(name, json!({"access_boundary": broken})).status, 400, "{name}: {broken}");
+        }
+        let identity = json!({"access_boundary": [rule], "scopes": [], "target_audience": "https://api.example"});
+        assert_eq!(scene.change(name, identity).status, 400, "{name}");
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! `connections/{name}/token`: who gets a downstream token, how often the provider is asked, and what its trouble breaks.
 
+use super::chain::{ACCESS_TOKEN, EXCHANGE, ID_TOKEN};
 use super::connections::{self, CANARY, READ, TOKEN_URI, WRITE, service_account};
-use crate::support::hub::{Call, Isolate, RESOURCE, decode, with_claims};
+use crate::support::hub::{Call, ISSUER, Isolate, RESOURCE, decode, with_claims};
 use crate::support::keys::{rsa_jwk, verifies};
 use crate::support::run::Clock;
 use crate::support::{Credentials, Effect, Port, Reply, Scripted, Setup};
@@ -129,7 +130,9 @@ fn shop() -> Shop {
     let hub = Setup::new();
     let google = Google::open(&hub);
     let agent = hub.agent("reader", "mcp:read mcp:write");
-    let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
+    let server = hub.create_client(json!({
+        "kind": "resource_server", "allowed_resources": [RESOURCE], "grant_types": ["client_credentials", EXCHANGE],
+    }));
     let shop = Shop { hub, google, agent, server };
     shop.google.add(8);
     shop.connect("warehouse", 8, &[READ]);
@@ -172,6 +175,20 @@ impl Shop {
 
     fn lease(&self) -> Reply {
         self.call(&[]).send()
+    }
+
+    /// The same at the token endpoint, for the connection of that name.
+    fn exchange(&self, connection: &str, more: &[(&str, &str)]) -> Reply {
+        let (token, resource) = (self.subject_token(), format!("{ISSUER}/connections/{connection}"));
+        let usual = [
+            ("grant_type", EXCHANGE),
+            ("subject_token", &*token),
+            ("subject_token_type", ACCESS_TOKEN),
+            ("resource", &*resource),
+        ];
+        let kept = usual.iter().filter(|(name, _)| !more.iter().any(|(other, _)| other == name));
+        let form: Vec<_> = kept.chain(more).filter(|(_, value)| !value.is_empty()).copied().collect();
+        self.hub.call("POST", "/t/main/token").basic(&self.server).form(&form).send()
     }
 
     fn granted(&self) -> usize {
@@ -239,6 +256,103 @@ fn a_lease_is_a_short_lived_token_with_its_expiry_and_one_event_that_tells_all()
     assert_eq!(event["decision"], event["id"]);
     assert!(event["policy_version"].as_str().is_some_and(|version| !version.is_empty()));
     assert!(event.get("scope_asked").is_none());
+}
+
+/// RFC 8693, with the connection as the `resource`.
+#[test]
+fn a_token_exchange_for_a_connection_is_a_lease() {
+    let shop = shop();
+    let at_connection = shop.call(&[("scope", READ), ("tool", "query")]).send().expect(200).json();
+    let exchanged = shop.exchange("warehouse", &[("scope", READ), ("tool", "query")]).expect(200);
+    let answer = exchanged.json();
+    assert_eq!(answer["issued_token_type"], ACCESS_TOKEN);
+    for same in ["access_token", "token_type", "expires_in", "scope"] {
+        assert_eq!(answer[same], at_connection[same], "{same}");
+    }
+    assert!(answer.get("refresh_token").is_none() && exchanged.header("cache-control") == Some("no-store"));
+    let events = shop.sent("lease.granted");
+    let [one, other] = events.as_slice() else { panic!("{events:?}") };
+    for same in ["client", "subject", "connection", "resource_server", "tool", "scope_given", "auth_method"] {
+        assert!(one.get(same).is_some() && one[same] == other[same], "{same}: {one} {other}");
+    }
+    assert_eq!(shop.google.asked(), 1);
+    // `audience` names it as well, and both may name the same.
+    let uri = format!("{ISSUER}/connections/warehouse");
+    shop.exchange("warehouse", &[("audience", &uri)]).expect(200);
+    shop.exchange("warehouse", &[("resource", ""), ("audience", &uri)]).expect(200);
+}
+
+#[test]
+fn an_exchange_for_a_connection_is_refused_as_a_lease_is() {
+    let shop = shop();
+    shop.connect("secret-plans", 8, &[READ]);
+    let forbidden = shop.exchange("secret-plans", &[]);
+    assert_eq!(refused(&forbidden), (403, "access_denied".to_owned()));
+    let event = shop.last_refusal();
+    assert_eq!((&event["id"], &event["reason"]), (&forbidden.json()["decision"], &json!("LeaseDenied")));
+    assert_eq!(
+        (&event["client"], &event["resource_server"]),
+        (&json!(shop.agent.client_id), &json!(shop.server.client_id))
+    );
+    let mut unknown = shop.exchange("no-such-plan", &[]).json();
+    unknown["decision"] = forbidden.json()["decision"].clone();
+    assert_eq!(unknown, forbidden.json());
+    let other = format!("{ISSUER}/connections/other");
+    for (more, code, reason) in [
+        (("scope", WRITE), "invalid_scope", "LeaseScope"),
+        (("subject_token", "x"), "invalid_request", "InvalidSubjectToken"),
+        (("subject_token", ""), "invalid_request", "MissingSubjectToken"),
+        (("subject_token_type", ID_TOKEN), "invalid_request", "UnsupportedTokenType"),
+        (("subject_token_type", ""), "invalid_request", "UnsupportedTokenType"),
+        (("requested_token_type", ID_TOKEN), "invalid_request", "UnsupportedRequestedTokenType"),
+        (("actor_token", "x"), "invalid_request", "MalformedForm"),
+    ] {
+        let reply = shop.exchange("warehouse", &[more]);
+        assert_eq!(refused(&reply).1, code, "{more:?}");
+        let event = shop.last_refusal();
+        assert_eq!((&event["reason"], &event["resource_server"]), (&json!(reason), &json!(shop.server.client_id)));
+        assert!(event.get("client").is_none_or(|client| *client == shop.agent.client_id), "{event}");
+    }
+    for second in [RESOURCE, &other] {
+        assert_eq!(refused(&shop.exchange("warehouse", &[("audience", second)])).1, "invalid_target");
+    }
+    // A client that serves nothing, and one that may not exchange.
+    let form = |token: &str| {
+        [
+            ("grant_type", EXCHANGE.to_owned()),
+            ("subject_token", token.to_owned()),
+            ("subject_token_type", ACCESS_TOKEN.to_owned()),
+            ("resource", format!("{ISSUER}/connections/warehouse")),
+        ]
+    };
+    for (metadata, code) in [
+        (json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}), "unauthorized_client"),
+        (json!({"grant_types": ["client_credentials", EXCHANGE]}), "unauthorized_client"),
+    ] {
+        let client = shop.hub.create_client(metadata);
+        let token = shop.subject_token();
+        let form = form(&token);
+        let form: Vec<_> = form.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let reply = shop.hub.call("POST", "/t/main/token").basic(&client).form(&form).send();
+        assert_eq!(refused(&reply).1, code);
+    }
+    assert_eq!(shop.granted(), 0);
+}
+
+#[test]
+fn a_worker_without_the_vault_key_says_where_leases_are() {
+    let shop = shop();
+    let token = shop.hub.isolate_with(&[("ROLES", "token"), ("VAULT_KEK", "")]);
+    let (subject, resource) = (shop.subject_token(), format!("{ISSUER}/connections/warehouse"));
+    let form = [
+        ("grant_type", EXCHANGE),
+        ("subject_token", &*subject),
+        ("subject_token_type", ACCESS_TOKEN),
+        ("resource", &*resource),
+    ];
+    let reply = shop.hub.call("POST", "/t/main/token").basic(&shop.server).form(&form).on(&token).send();
+    assert_eq!(refused(&reply), (400, "invalid_target".to_owned()));
+    assert!(reply.text.contains("{issuer}/connections/{name}/token"), "{}", reply.text);
 }
 
 #[test]

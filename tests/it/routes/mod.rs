@@ -20,6 +20,7 @@ mod exchange;
 mod failures;
 mod hostile;
 mod id_jag;
+mod id_jag_leases;
 mod identities;
 mod introspection;
 mod jwt_bearer;

@@ -53,7 +53,9 @@ fn a_grant_reads_the_parameters_that_the_document_lists_for_it_and_leaves_all_ot
             form.retain(|(other, _)| other != name);
             form.push((name, "https://wrong.example/".to_owned()));
             let status = status(&chain, grant, &form);
-            assert_eq!(status == 400, readers.contains(&grant), "{grant}: {name}: {status}");
+            // Of an exchange, a lease alone reads them (`routes::leases`).
+            let reads = readers.contains(&grant) && !["tool", "account"].contains(name);
+            assert_eq!(status == 400, reads, "{grant}: {name}: {status}");
         }
         let mut form = good(&chain, grant);
         form.push(("colour", "red".to_owned()));

@@ -1,6 +1,8 @@
 //! Services that give tokens for credentials of the vault, as strict as real ones: GitHub, AWS, Microsoft, Google, Salesforce, and an authorization
 //! server of nobody in particular. Each verifies signature, claims, times and parameters, and refuses as its documentation says.
 
+mod google;
+
 use super::doubles::Scripted;
 use super::hub::{ISSUER, Setup, decode};
 use super::run::Clock;
@@ -118,16 +120,21 @@ impl Services {
     }
 
     /// The claims of an assertion, if it is signed by that key and lives within bounds.
-    fn assertion(
+    fn assertion(&self, token: &str, alg: Alg, jwk: &str, bounds: (u64, u64)) -> Result<(Value, Value), &'static str> {
+        self.typed(token, "JWT", alg, jwk, bounds)
+    }
+
+    fn typed(
         &self,
         token: &str,
+        typ: &str,
         alg: Alg,
         jwk: &str,
         (longest, back): (u64, u64),
     ) -> Result<(Value, Value), &'static str> {
         let (header, claims) = decode(token);
         let (input, signature) = token.rsplit_once('.').unwrap();
-        if header["alg"] != alg.as_str() || header["typ"] != "JWT" || header.as_object().unwrap().contains_key("crit") {
+        if header["alg"] != alg.as_str() || header["typ"] != typ || header.as_object().unwrap().contains_key("crit") {
             return Err("header");
         }
         if !verifies(alg, jwk, input.as_bytes(), &unb64(signature).unwrap()) {
@@ -143,12 +150,17 @@ impl Services {
     /// The claims of a token of Writ, if a key of the tenant has signed it.
     fn own_token(&self, token: &str, aud: &str) -> Result<(), &'static str> {
         self.own_tokens.borrow_mut().push(token.to_owned());
+        let (_, claims) = self.of_writ(token, "JWT")?;
+        let is_right = claims["iss"] == ISSUER && claims["aud"] == aud && claims["sub"] == "connection:downstream";
+        is_right.then_some(()).ok_or("claims of the token of Writ")
+    }
+
+    /// Header and claims of a token of that type, if a key of the tenant has signed it.
+    fn of_writ(&self, token: &str, typ: &str) -> Result<(Value, Value), &'static str> {
         let (header, _) = decode(token);
         let keys = self.jwks["keys"].as_array().unwrap();
         let jwk = keys.iter().find(|key| key["kid"] == header["kid"]).ok_or("unknown kid")?;
-        let (_, claims) = self.assertion(token, Alg::Rs256, &jwk.to_string(), (300, 0))?;
-        let is_right = claims["iss"] == ISSUER && claims["aud"] == aud && claims["sub"] == "connection:downstream";
-        is_right.then_some(()).ok_or("claims of the token of Writ")
+        self.typed(token, typ, Alg::Rs256, &jwk.to_string(), (300, 0))
     }
 
     fn authorization_server(&self, request: &Outbound, form: &Form) -> Checked {
@@ -161,6 +173,21 @@ impl Services {
                 // It grants no more than reading.
                 let given = if scope.contains("files.admin") { "files.read" } else { scope };
                 self.bearer(json!({"scope": given}))
+            }
+            JWT_BEARER if decode(get("assertion")).0["typ"] == "oauth-id-jag+jwt" => {
+                self.own_tokens.borrow_mut().push(get("assertion").to_owned());
+                let (header, claims) = self.of_writ(get("assertion"), "oauth-id-jag+jwt")?;
+                let wanted = json!({
+                    "iss": ISSUER, "aud": "https://as.example", "client_id": "client-at-as", "resource": "https://api.example",
+                    "sub": claims["sub"], "scope": claims["scope"], "iat": claims["iat"], "exp": claims["exp"],
+                    "jti": claims["jti"],
+                });
+                let is_user = claims["sub"].as_str().unwrap().starts_with("user_");
+                if claims != wanted || !is_user || !is_client || form.contains_key("scope") || header["alg"] != "RS256"
+                {
+                    return Err("the ID-JAG or its client");
+                }
+                self.bearer(json!({"scope": claims["scope"]}))
             }
             JWT_BEARER => {
                 let (curve_jwk, rsa) = (curve().1, rsa_jwk(KEY));
@@ -294,64 +321,6 @@ impl Services {
             self.asked.get()
         );
         Ok(Scripted::answer(200, "text/xml", xml))
-    }
-
-    fn google(&self, form: &Form) -> Checked {
-        let assertion = form.get("assertion").ok_or("assertion")?;
-        let (_, claims) = self.assertion(assertion, Alg::Rs256, &rsa_jwk(KEY), (3600, 0))?;
-        match claims.get("target_audience") {
-            Some(aud) if claims.get("scope").is_none() => {
-                Ok(Scripted::json(200, json!({"id_token": self.id_token(aud)})))
-            }
-            None if claims["scope"].is_string() => {
-                self.bearer(json!({"access_token": self.token(claims["sub"].as_str().unwrap_or("robot"))}))
-            }
-            _ => Err("claims"),
-        }
-    }
-
-    /// An identity token of Google.
-    fn id_token(&self, aud: &Value) -> String {
-        let now = self.clock.seconds();
-        let claims = json!({"iss": "https://accounts.google.com", "aud": aud, "iat": now, "exp": now + 3600});
-        Signer::new(Alg::Rs256, 9).jwt(json!({"kid": "google"}), &claims)
-    }
-
-    fn google_sts(&self, request: &Outbound, form: &Form) -> Checked {
-        let wanted = [
-            ("grant_type", TOKEN_EXCHANGE),
-            ("audience", POOL),
-            ("scope", "https://www.googleapis.com/auth/cloud-platform"),
-            ("requested_token_type", "urn:ietf:params:oauth:token-type:access_token"),
-            ("subject_token_type", "urn:ietf:params:oauth:token-type:jwt"),
-        ];
-        if wanted.iter().any(|(name, value)| form.get(*name).map(String::as_str) != Some(value))
-            || header_is_there(request)
-        {
-            return Err("parameters");
-        }
-        self.own_token(form.get("subject_token").ok_or("subject token")?, &format!("https:{POOL}"))?;
-        self.bearer(json!({
-            "access_token": "federated", "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
-        }))
-    }
-
-    fn iam_credentials(&self, request: &Outbound, path: &str, form: &Form) -> Checked {
-        if header(request, "authorization") != Some("Bearer federated") {
-            return Err("bearer");
-        }
-        let body: Value = serde_json::from_str(&form["body"]).map_err(|_| "body")?;
-        let verb = path.strip_prefix(&format!("/v1/projects/-/serviceAccounts/{ROBOT}:")).ok_or("account")?;
-        let at = jiff::Timestamp::from_second(self.clock.seconds() as i64 + 3600).unwrap().to_string();
-        match verb {
-            "generateAccessToken" if body["scope"].is_array() && body["lifetime"] == "3600s" => {
-                Ok(Scripted::json(200, json!({"accessToken": self.token("ya29"), "expireTime": at})))
-            }
-            "generateIdToken" if body["includeEmail"] == true => {
-                Ok(Scripted::json(200, json!({"token": self.id_token(&body["audience"])})))
-            }
-            _ => Err("verb or body"),
-        }
     }
 }
 
