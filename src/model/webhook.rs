@@ -57,7 +57,7 @@ pub struct WebhookBody {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
     /// The events that it is told.
-    pub events: Vec<EventType>,
+    pub events: Vec<String>,
     /// Whether it is told anything.
     #[serde(default = "enabled")]
     pub enabled: bool,

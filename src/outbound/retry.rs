@@ -6,8 +6,10 @@
 
 use crate::context::Cx;
 use crate::error::Result;
-use crate::ports::Sql;
-use futures_util::future::join_all;
+use crate::ports::{Pending, Sql};
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::task::Poll;
 
 /// How long after the first attempt the second one is; the pause doubles, up to an hour.
 const PAUSE_SECONDS: i64 = 60;
@@ -30,9 +32,26 @@ pub async fn attempt<T, O>(
         return Ok(Vec::new());
     }
     let claimed = cx.run(due.iter().map(claim).collect()).await?;
-    let mine: Vec<T> = due.into_iter().zip(claimed).filter(|(_, rows)| *rows > 0).map(|(one, _)| one).collect();
-    let outcomes = join_all(mine.iter().map(|one| send(one))).await;
-    Ok(mine.into_iter().zip(outcomes).collect())
+    let outcomes = RefCell::new(Vec::new());
+    let mine = due.into_iter().zip(claimed).filter(|(_, rows)| *rows > 0).map(|(one, _)| one);
+    let attempts = mine.map(|one| {
+        let attempt: Pending<'_, ()> = Box::pin(async {
+            let outcome = send(&one).await;
+            outcomes.borrow_mut().push((one, outcome));
+        });
+        attempt
+    });
+    all(attempts.collect()).await;
+    Ok(outcomes.into_inner())
+}
+
+/// Drives futures until all are done.
+pub async fn all(mut futures: Vec<Pending<'_, ()>>) {
+    poll_fn(|cx| {
+        futures.retain_mut(|future| future.as_mut().poll(cx).is_pending());
+        if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 #[cfg(test)]

@@ -22,7 +22,6 @@ use crate::model::event::Facts;
 use crate::model::id::ulid_of;
 use crate::model::{Client, Event, EventType};
 use crate::ports::Now;
-use std::collections::{HashMap, HashSet};
 
 /// How many calls a report has at most.
 pub const MAX_CALLS: usize = 50;
@@ -56,10 +55,11 @@ pub async fn report(cx: &Cx<'_>, server: &Client, calls: &[ToolCall]) -> Result<
     limit_attempts(cx, &["reports/", &server.id].concat(), REPORTS, Reason::TooManyReports).await?;
     cx.note_name(&server.id, &server.metadata.client_name);
     let (mut events, mut faults): (Vec<Event>, Vec<String>) = (Vec::new(), Vec::new());
-    let (mut known, mut ids): (HashMap<&str, Used>, HashSet<&str>) = (HashMap::new(), HashSet::new());
+    // A handful: fewer than would be worth a table.
+    let mut known: Vec<(&str, Used)> = Vec::new();
     for (n, call) in calls.iter().enumerate() {
         let mut fault = |member: &str, what: &str| faults.push(format!("`calls[{n}].{member}` {what}"));
-        if !ids.insert(&call.id) {
+        if calls.iter().take(n).any(|before| before.id == call.id) {
             fault("id", "is there a second time");
             continue;
         }
@@ -69,9 +69,10 @@ pub async fn report(cx: &Cx<'_>, server: &Client, calls: &[ToolCall]) -> Result<
             continue;
         }
         let token = call.subject_token.as_str();
-        if !known.get(token).is_some_and(|used| used.holds_at(call.at)) {
+        let is_it = |(other, used): &&(&str, Used)| *other == token && used.holds_at(call.at);
+        if known.iter().find(is_it).is_none() {
             match verify_used(cx, token, call.at, |aud| serves(cx, server, aud)).await {
-                Ok(used) => drop(known.insert(token, used)),
+                Ok(used) => known.push((token, used)),
                 Err(Rejection::Error(error)) => return Err(error),
                 Err(rejection) => {
                     let why = match rejection {
@@ -84,7 +85,7 @@ pub async fn report(cx: &Cx<'_>, server: &Client, calls: &[ToolCall]) -> Result<
                 }
             }
         }
-        if let Some(used) = known.get(token) {
+        if let Some((_, used)) = known.iter().find(is_it) {
             events.push(event(cx, server, call, used));
         }
     }

@@ -16,10 +16,11 @@ use crate::directory::connections::{self, KeptTokensKey};
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::{AccountStatus, ConnectedAccount, Connection, Event, EventType};
-use crate::ports::Sql;
+use crate::outbound::retry;
+use crate::ports::{Pending, Sql};
 use crate::store;
 use crate::store::accounts::{Ended, Place};
-use futures_util::future::join_all;
+use std::cell::Cell;
 use std::rc::Rc;
 
 /// How many accounts are revoked at their services at once: a call each, of which a request has a bounded number.
@@ -208,8 +209,17 @@ impl Revocation {
     /// Revokes them.
     pub async fn run(self, cx: &Cx<'_>) {
         let _held = cx.world.lifetime.hold();
-        let all = self.0.iter().map(|(oauth2, client, tokens)| oauth2::revoke(cx, oauth2, client, tokens));
-        let unrevoked = join_all(all).await.into_iter().filter(|revoked| !revoked).count();
+        let unrevoked = Cell::new(0_usize);
+        let calls = self.0.iter().map(|(oauth2, client, tokens)| {
+            let call: Pending<'_, ()> = Box::pin(async {
+                if !oauth2::revoke(cx, oauth2, client, tokens).await {
+                    unrevoked.set(unrevoked.get().saturating_add(1));
+                }
+            });
+            call
+        });
+        retry::all(calls.collect()).await;
+        let unrevoked = unrevoked.get();
         if unrevoked > 0 {
             cx.world
                 .log
