@@ -5,7 +5,7 @@ use crate::config::{Config, Role};
 use crate::context::{Arrival, Cx, Memory};
 use crate::error::{Fault, Reason, Result};
 use crate::jobs::Jobs;
-use crate::ports::{Now, World};
+use crate::ports::{Now, Socket, World};
 use crate::vault::proxy::interval_millis;
 use crate::web::negotiation::conditional;
 use crate::web::render::{self, Style};
@@ -67,6 +67,17 @@ impl App {
             answer.checked(now);
         }
         answer.next(&self.world, &self.config, now).await
+    }
+
+    /// Passes the next message of a WebSocket on, from whichever end. A host asks again and again until it is over (false), and says what time it is.
+    pub async fn relay_message(&self, answer: &mut Proxied, caller: &dyn Socket, now: Now) -> bool {
+        if answer.is_due(now, &self.config) {
+            if let Err(error) = self.check(answer, now).await {
+                return answer.hang_up(caller, &self.world, &error, now).await;
+            }
+            answer.checked(now);
+        }
+        answer.relay(caller, (&self.world, &self.config), now).await
     }
 
     async fn check(&self, answer: &Proxied, now: Now) -> Result<()> {

@@ -6,7 +6,7 @@
 
 mod forward;
 
-pub use forward::{Chunks, FetchError, Forward, Opened, Payload};
+pub use forward::{Chunks, FetchError, Forward, Message, Opened, Payload, Socket};
 
 use std::any::Any;
 use std::borrow::Cow;

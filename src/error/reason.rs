@@ -295,8 +295,8 @@ reasons! {
     CallNotAllowed => 403 "access_denied" "the connection does not allow this method, path or query: an administrator can add it to `allow`" ["docs/requirements.md R226"];
     /// A call through the proxy that services could read in several ways, or that has the caller's own token in its line.
     MalformedCall => 400 "invalid_request" "this call cannot be passed on: its path, query or headers are malformed, too long, or hold what only Writ may send" ["docs/requirements.md R227"];
-    /// A call through the proxy that wants another protocol.
-    UpgradeRefused => 400 "invalid_request" "`Upgrade` is not passed on: use requests, or server-sent events" ["docs/requirements.md R231"];
+    /// A call through the proxy that wants another protocol than a WebSocket.
+    UpgradeRefused => 400 "invalid_request" "`Upgrade` is passed on for a WebSocket alone, in a `GET` without a body" ["docs/requirements.md R231"];
     /// Code whose outbound Worker this is calls a URL to which no connection leads that its agent may use: one answer.
     NoConnection => 403 "access_denied" "no connection that this agent may use leads to this URL; an administrator finds why in the event `proxy.refused`" ["docs/requirements.md R286"];
     /// The props of a binding of the entrypoint `Outbound` are not as it reads them.

@@ -1,5 +1,6 @@
 //! Requests that are passed on, with bodies that come in pieces.
 
+use super::Pending;
 use futures_util::stream::Stream;
 use std::pin::Pin;
 
@@ -41,6 +42,25 @@ pub struct Forward {
     pub timeout_millis: u64,
 }
 
+/// A message of a WebSocket (RFC 6455 §5.6), or its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Text.
+    Text(String),
+    /// Bytes.
+    Binary(Vec<u8>),
+    /// The end: its code, if there is one, and its reason.
+    Close(Option<u16>, String),
+}
+
+/// One end of a WebSocket. Dropping it closes the connection.
+pub trait Socket {
+    /// Waits for the next message; nothing if the connection broke. One that was waited for and not taken comes with the next wait.
+    fn receive(&self) -> Pending<'_, Option<Message>>;
+    /// Sends a message. After the end nothing is sent any more.
+    fn send(&self, message: Message);
+}
+
 /// The head of an answer whose body is on its way.
 pub struct Opened {
     /// The HTTP status.
@@ -49,4 +69,6 @@ pub struct Opened {
     pub headers: Vec<(String, String)>,
     /// The body as the headers describe it: what the host has decoded has no `content-encoding`.
     pub chunks: Chunks,
+    /// The service's end of a WebSocket, where one was asked for and the service has agreed (status 101).
+    pub socket: Option<Box<dyn Socket>>,
 }

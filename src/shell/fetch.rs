@@ -1,11 +1,12 @@
 //! The platform's `fetch` as the [`Fetch`] port: no redirect is followed, time and size are capped.
 
 use super::http::{capped, read_headers};
+use super::sockets::End;
 use super::streams;
-use crate::ports::{Answer, Chunks, Fetch, FetchError, Forward, Opened, Outbound, Payload, Pending};
+use crate::ports::{Answer, Chunks, Fetch, FetchError, Forward, Opened, Outbound, Payload, Pending, Socket};
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt};
-use js_sys::Uint8Array;
+use js_sys::{Reflect, Uint8Array};
 use std::time::Duration;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
@@ -89,7 +90,15 @@ async fn upload(mut chunks: Chunks, writer: streams::Writer) {
     writer.end().await;
 }
 
-fn head(response: web_sys::Response, abort: AbortOnDrop) -> Result<Opened, FetchError> {
+fn head(response: web_sys::Response, mut abort: AbortOnDrop) -> Result<Opened, FetchError> {
+    let socket = Reflect::get(&response, &JsValue::from_str("webSocket")).ok().filter(JsValue::is_object);
+    if let Some(socket) = socket {
+        // Its end is said in its own protocol.
+        drop(abort.0.take());
+        let (status, headers) = (response.status(), read_headers(&response.headers()));
+        let socket: Box<dyn Socket> = Box::new(End::of_service(&socket));
+        return Ok(Opened { status, headers, chunks: stream::empty().boxed_local(), socket: Some(socket) });
+    }
     let mut headers = read_headers(&response.headers());
     // The platform decodes these as a body is read, and leaves the headers as they were.
     let decoded = |(name, value): &(String, String)| {
@@ -102,7 +111,7 @@ fn head(response: web_sys::Response, abort: AbortOnDrop) -> Result<Opened, Fetch
         Some(body) => streams::chunks(&body, Some(Box::new(abort))),
         None => stream::empty().boxed_local(),
     };
-    Ok(Opened { status: response.status(), headers, chunks })
+    Ok(Opened { status: response.status(), headers, chunks, socket: None })
 }
 
 /// Ends what goes on when its caller stops waiting; what is done is done.

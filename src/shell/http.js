@@ -65,3 +65,74 @@ export function respond(status, lines, body) {
   }
   return new Response(body === "" ? null : body, init);
 }
+
+/** One end of a WebSocket. Its messages wait in line to be taken: a text, bytes, or its end as code and reason; `null` where it broke. */
+class Line {
+  #socket;
+  #waiting = [];
+  #bytes = 0;
+  #wake = () => {};
+
+  constructor(socket, limit) {
+    this.#socket = socket;
+    socket.binaryType = "arraybuffer";
+    const put = (message, bytes = 0) => {
+      this.#bytes += bytes;
+      this.#waiting.push([message, bytes]);
+      if (this.#bytes > limit) {
+        this.#waiting = [[null, 0]];
+        this.end(1009, "");
+      }
+      this.#wake();
+    };
+    socket.addEventListener("message", ({ data }) => put(data, data.byteLength ?? data.length));
+    socket.addEventListener("close", ({ code, reason }) => put(code === 1006 ? null : [code === 1005 ? 0 : code, reason]));
+    socket.addEventListener("error", () => put(null));
+    socket.accept();
+  }
+
+  /** Resolves once something waits. */
+  ready() {
+    return new Promise((done) => {
+      this.#wake = done;
+      if (this.#waiting.length > 0) done();
+    });
+  }
+
+  /** What waits first; nothing if nothing does. */
+  take() {
+    const [message, bytes] = this.#waiting.shift() ?? [undefined, 0];
+    this.#bytes -= bytes;
+    return message;
+  }
+
+  send(data) {
+    try {
+      this.#socket.send(data);
+    } catch {
+      // The other end has gone, which is the next message.
+    }
+  }
+
+  /** Closes it, with that code unless it is 0 or none that may be sent. */
+  end(code, reason) {
+    for (const words of code ? [[code, reason], []] : [[]]) {
+      try {
+        return this.#socket.close(...words);
+      } catch {
+        // It is closed, or the code is none that may be sent.
+      }
+    }
+  }
+}
+
+export function line(socket, limit) {
+  return new Line(socket, limit);
+}
+
+/** A response that opens a WebSocket, and this end of it. */
+export function upgraded(lines, limit) {
+  const [theirs, ours] = Object.values(new WebSocketPair());
+  const response = new Response(null, { status: 101, headers: fill(lines), webSocket: theirs });
+  return [response, new Line(ours, limit)];
+}

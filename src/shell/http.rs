@@ -121,13 +121,20 @@ pub async fn capped(stream: &web_sys::ReadableStream, limit: usize) -> worker::R
     }
 }
 
+/// The headers of an answer that is on its way, in lines: ours and the service's.
+pub fn lines(response: &Response) -> String {
+    let own = response.headers.iter().map(|(name, value)| (*name, value.as_str()));
+    let theirs = response.proxied.iter().flat_map(|answer| &answer.headers);
+    let mut lines = String::new();
+    let all = own.chain(theirs.map(|(name, value)| (name.as_str(), value.as_str())));
+    all.for_each(|(name, value)| lines.extend([name, "\n", value, "\n"]));
+    lines
+}
+
 /// The head of an answer that is on its way, and what its pieces are written to; nothing where it has no body.
 pub fn open(response: &Response) -> worker::Result<(web_sys::Response, Option<streams::Writer>)> {
     let Some(answer) = &response.proxied else { return Ok((write(response)?, None)) };
-    let own = response.headers.iter().map(|(name, value)| (*name, value.as_str()));
-    let theirs = answer.headers.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-    let mut lines = String::new();
-    own.chain(theirs).for_each(|(name, value)| lines.extend([name, "\n", value, "\n"]));
+    let mut lines = lines(response);
     if !answer.has_body() {
         let length = answer.length.map(|length| length.to_string());
         length.iter().for_each(|length| lines.extend(["content-length\n", length.as_str(), "\n"]));

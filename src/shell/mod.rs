@@ -10,6 +10,7 @@ mod keys;
 mod kv;
 mod misc;
 mod queue;
+mod sockets;
 mod streams;
 mod zones;
 
@@ -133,6 +134,13 @@ fn answer(app: &Rc<App>, mut response: Response, ctx: &Context, now: Now) -> wor
     if response.proxied.is_none() {
         return http::write(&response);
     }
+    if response.proxied.as_ref().is_some_and(|answer| answer.is_socket()) {
+        let (head, caller) = sockets::End::opened(&http::lines(&response))?;
+        if let Some(answer) = response.proxied.take() {
+            ctx.wait_until(relay_messages(app.clone(), answer, caller));
+        }
+        return Ok(head);
+    }
     let (head, writer) = http::open(&response)?;
     if let Some(answer) = response.proxied.take() {
         ctx.wait_until(relay_answer(app.clone(), answer, writer));
@@ -155,6 +163,11 @@ async fn relay_answer(app: Rc<App>, mut answer: Box<Proxied>, writer: Option<str
             (Pulled::End | Pulled::Cut, None) => return,
         }
     }
+}
+
+/// Passes the messages of a WebSocket on, and sees to its event.
+async fn relay_messages(app: Rc<App>, mut answer: Box<Proxied>, caller: sockets::End) {
+    while app.relay_message(&mut answer, &caller, now()).await {}
 }
 
 #[event(queue)]

@@ -73,14 +73,15 @@ pub fn reseal(tenant: &str, id: &str, old: String, new: String) -> Sql {
     sql!("UPDATE webhooks SET secrets = ?4 WHERE tenant = ?1 AND id = ?2 AND secrets = ?3", tenant, id, old, new)
 }
 
-/// Tells a webhook nothing more; the guard of a chain.
-pub fn disable(tenant: &str, id: &str, now: i64) -> Sql {
+/// Tells a webhook nothing more that still has its version; the guard of a chain.
+pub fn disable(tenant: &str, (id, version): (&str, i64), now: i64) -> Sql {
     sql!(
         "UPDATE webhooks SET body = json_set(body, '$.enabled', json('false')), version = version + 1, updated_at = ?3 \
-         WHERE tenant = ?1 AND id = ?2 AND body ->> '$.enabled' = 1",
+         WHERE tenant = ?1 AND id = ?2 AND version = ?4 AND body ->> '$.enabled' = 1",
         tenant,
         id,
-        now
+        now,
+        version
     )
 }
 

@@ -50,9 +50,13 @@ pub struct ToolCall {
     pub arguments_sha256: Option<String>,
 }
 
+/// Counts a report, before anything of it is read.
+pub async fn count(cx: &Cx<'_>, server: &Client) -> Result<()> {
+    limit_attempts(cx, &["reports/", &server.id].concat(), REPORTS, Reason::TooManyReports).await
+}
+
 /// Records the calls that a resource server reports.
 pub async fn report(cx: &Cx<'_>, server: &Client, calls: &[ToolCall]) -> Result<()> {
-    limit_attempts(cx, &["reports/", &server.id].concat(), REPORTS, Reason::TooManyReports).await?;
     cx.note_name(&server.id, &server.metadata.client_name);
     let (mut events, mut faults): (Vec<Event>, Vec<String>) = (Vec::new(), Vec::new());
     // A handful: fewer than would be worth a table.

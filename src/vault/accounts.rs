@@ -127,13 +127,18 @@ pub fn change(guard: Sql, account: &ConnectedAccount) -> Change {
 
 /// Ends an account; its tokens are revoked at the service.
 pub async fn disconnect(cx: &Cx<'_>, account: &ConnectedAccount, by: Option<&str>) -> Result<()> {
-    let mut event = event(cx, EventType::AccountDisconnected, account, None, None);
-    event.client = by.map(str::to_owned);
-    let [keep, delete] = store::accounts::end(&cx.tenant.id, &account.id, cx.now.seconds());
-    match cx.commit(change(delete, account).before(keep).event(event)).await? {
+    match end(cx, account, by).await? {
         true => revoke_ended(cx, AT_ONCE).await,
         false => Err(Reason::NotFound.into()),
     }
+}
+
+/// Ends an account, and leaves its tokens for [`revoke_ended`]. False if it has ended already.
+pub async fn end(cx: &Cx<'_>, account: &ConnectedAccount, by: Option<&str>) -> Result<bool> {
+    let mut event = event(cx, EventType::AccountDisconnected, account, None, None);
+    event.client = by.map(str::to_owned);
+    let [keep, delete] = store::accounts::end(&cx.tenant.id, &account.id, cx.now.seconds());
+    cx.commit(change(delete, account).before(keep).event(event)).await
 }
 
 /// Revokes at their services the tokens of accounts that have ended, `limit` of them at the most; where this Worker has no vault key, the cron of one

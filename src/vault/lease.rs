@@ -134,7 +134,7 @@ pub async fn grant(cx: &Cx<'_>, wanted: &Use, asked: &Asked<'_>, trail: &mut Tra
 fn has_accounts_of_users(connection: &Connection) -> Result<bool> {
     match connection.kind == oauth2::PROVIDER.kind {
         true => Ok(Settings::of(&connection.settings.config)?.owner == Owner::User),
-        false => Ok(false),
+        false => Ok(provider::find(&connection.kind).is_some_and(|provider| provider.tokens == Tokens::OfUser)),
     }
 }
 

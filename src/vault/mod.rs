@@ -30,6 +30,7 @@ pub mod rewrap;
 pub mod service;
 pub mod upload;
 
+pub use canary::try_key;
 pub use connections::{Draft, create, kill, remove, update};
 pub use envelope::kv_prefix;
 pub use lease::{Asked, Granted, READS as LEASE_READS, Request, grant, is_tool, lease};

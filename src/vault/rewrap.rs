@@ -15,6 +15,7 @@ use crate::model::EventType;
 use crate::model::event::Facts;
 use crate::ports::Sql;
 use crate::store::data_keys::{self, Sealed};
+use crate::webhooks;
 use serde::Serialize;
 
 /// How many data keys a transaction wraps anew.
@@ -30,7 +31,7 @@ pub struct Rewrapped {
     pub version: u32,
     /// How many data keys were wrapped anew.
     pub rewrapped: usize,
-    /// How many are left under older versions, those of accounts that wait for their revocation too.
+    /// How many are left under older versions, those of accounts that wait for their revocation and secrets of webhooks too.
     pub left: i64,
     /// How many of those that were looked at do not open.
     pub unreadable: i64,
@@ -50,9 +51,11 @@ pub async fn tick(cx: &Cx<'_>) -> Result<()> {
 
 /// Wraps data keys of the tenant anew for an administrator, and says what is left. Each page has an event.
 pub async fn at_once(cx: &Cx<'_>, admin: &str) -> Result<Rewrapped> {
-    canary::ring(cx).await?;
+    canary::ring_of_rotation(cx).await?;
     let mut rewrapped = run(cx, PAGES_OF_REQUEST, Some(admin)).await?;
-    rewrapped.left = cx.one(data_keys::count_older(&cx.tenant.id, rewrapped.version)).await?.unwrap_or_default();
+    webhooks::rewrap(cx).await?;
+    let left = cx.one(data_keys::count_older(&cx.tenant.id, rewrapped.version)).await?.unwrap_or_default();
+    rewrapped.left = left.saturating_add(webhooks::count_older(cx).await?);
     Ok(rewrapped)
 }
 

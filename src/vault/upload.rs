@@ -1,11 +1,14 @@
 //! Accounts that were connected elsewhere: their tokens come in and are kept like those of any account.
 //!
 //! 1. The connection is one that people connect accounts with, and has accounts of such an owner. The scope is within what it offers.
-//! 2. An upload takes the place of the account that was there. Tokens that are not in it are revoked at the service.
-//! 3. A refresh token that is to be verified is used once; what the service gives for it is stored, or nothing.
+//! 2. An upload takes the place of the account that was there. Nothing is revoked at the service: the tokens may be of one grant, and a revocation would
+//!    end what has just come. Who wants it disconnects the account first.
+//! 3. A refresh token that is to be verified is used once; what the service gives for it is stored. Where an account is there already, none is: a lease
+//!    may be using its refresh token at that moment.
 //! 4. Nobody has asked the service whose account it is: a person who connects one in its place is asked (`connect`).
 
-use super::accounts::{self, Revocation};
+use super::accounts;
+use super::canary;
 use super::connect::{self, Found};
 use super::provider::is_token;
 use super::provider::oauth2::{self, Owner, Tokens, Ungiven};
@@ -72,6 +75,12 @@ pub async fn prepare(cx: &Cx<'_>, upload: Upload) -> Result<Prepared> {
     if cx.one(rows::is_full(&cx.tenant.id, place)).await? == Some(true) {
         return Err(Reason::TooManyAccounts.into());
     }
+    if is_verified && cx.one(rows::at(&cx.tenant.id, place)).await?.is_some() {
+        return Err(
+            Reason::Conflict.because("an account is connected there: delete it first, or leave `verifyRefresh` out")
+        );
+    }
+    canary::try_key(cx).await?;
     let now = cx.now.seconds();
     let expires_at = if access_token.is_empty() { 0 } else { expires_at };
     let scope = if scopes.is_empty() { &settings.scopes } else { &scopes }.join(" ");
@@ -116,23 +125,12 @@ pub async fn store(cx: &Cx<'_>, Prepared { account, tokens }: Prepared, by: &str
     let _held = cx.world.lifetime.hold();
     let place = Place { connection: &account.connection, owner: &account.owner, label: &account.label };
     let present = cx.one(rows::at(&cx.tenant.id, place)).await?;
-    let others = |kept: &Tokens| {
-        kept.access_token != tokens.access_token
-            && (kept.refresh_token != tokens.refresh_token || kept.refresh_token.is_none())
-    };
-    let revocation = match &present {
-        Some(present) if accounts::open(cx, present).is_ok_and(|kept| others(&kept)) => {
-            Revocation::default().and(cx, present.clone()).await
-        }
-        _ => Revocation::default(),
-    };
     let replaced = present.as_ref().map(|present| present.id.as_str()).unwrap_or_default();
     let change = accounts::change(rows::put(&cx.tenant.id, &account, replaced), &account);
     let mut event = accounts::event(cx, EventType::AccountConnected, &account, None, Some("uploaded".to_owned()));
     event.client = Some(by.to_owned());
     match cx.commit(change.event(event)).await? {
-        true => revocation.run(cx).await,
-        false => return Err(Reason::Conflict.because("another request has just changed this account")),
+        true => Ok(()),
+        false => Err(Reason::Conflict.because("another request has just changed this account")),
     }
-    Ok(())
 }

@@ -184,6 +184,8 @@ pub async fn serve(
         (Err(refused), _) => Err(refused),
     };
     match answer {
+        // What is refused without an end is no event each time.
+        Err(Error::Refused(refusal)) if refusal.reason == Reason::TooManyReports => Err(Error::Refused(refusal)),
         Err(Error::Refused(refusal)) => Err(refused(call.cx, refusal, kind, Some(&client.id), Facts::default()).await?),
         answer => answer,
     }

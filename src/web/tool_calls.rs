@@ -97,6 +97,7 @@ impl From<Call> for ToolCall {
 
 /// Records a report.
 pub async fn post(call: ReceiverCall<'_>) -> Result<Response> {
+    tool_calls::count(call.cx, call.client).await?;
     let Body { calls } = sent(call.request)?.read_plain(&CALLS).await?;
     let calls: Vec<ToolCall> = calls.into_iter().map(ToolCall::from).collect();
     tool_calls::report(call.cx, call.client, &calls).await?;

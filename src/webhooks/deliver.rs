@@ -80,7 +80,7 @@ fn headers(cx: &Cx<'_>, webhook: &Webhook, message: &Message) -> Result<Vec<(&'s
 async fn end(cx: &Cx<'_>, webhook: &Webhook) -> Result<()> {
     let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
     let event = event(cx, EventType::WebhookDisabled, None, &webhook.id, Some("it answered 410".to_owned()));
-    let change = Change::guard(store::webhooks::disable(tenant, &webhook.id, now))
+    let change = Change::guard(store::webhooks::disable(tenant, (&webhook.id, webhook.version), now))
         .event(event)
         .always(store::webhooks::fail_all(tenant, &webhook.id, "it answered 410", now));
     cx.commit(change).await.map(drop)

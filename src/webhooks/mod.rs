@@ -161,6 +161,16 @@ pub async fn rewrap(cx: &Cx<'_>) -> Result<()> {
     Ok(())
 }
 
+/// How many webhooks have a secret under an older key-encryption key.
+pub async fn count_older(cx: &Cx<'_>) -> Result<i64> {
+    let ring = ring(cx)?;
+    let all = cx.all(store::webhooks::list(&cx.tenant.id, "", MAX_WEBHOOKS)).await?;
+    let is_older = |Secrets { current, previous }: &Secrets| {
+        !ring.is_current(current) || previous.as_ref().is_some_and(|previous| !ring.is_current(&previous.sealed))
+    };
+    Ok(i64::try_from(all.iter().filter(|webhook| is_older(&webhook.secrets)).count()).unwrap_or(i64::MAX))
+}
+
 fn ring<'a>(cx: &Cx<'a>) -> Result<&'a Keyring> {
     cx.config.vault().ok_or_else(|| Fault::Broken("this Worker has no key of the vault").into())
 }
@@ -176,17 +186,18 @@ fn new_secret(cx: &Cx<'_>, id: &str) -> Result<(String, Secret<String>)> {
     Ok((sealed.ok_or(Fault::Broken("the secret of a webhook cannot be sealed"))?, secret))
 }
 
-/// The secrets that sign now, the newest first.
+/// The secrets that sign now, the newest first. One before it that cannot be read any more signs nothing, and keeps the newest from nothing.
 fn signing(cx: &Cx<'_>, webhook: &Webhook) -> Result<Vec<Secret<String>>> {
-    let now = cx.now.seconds();
-    let previous = webhook.secrets.previous.iter().filter(|previous| previous.until > now);
-    let all = std::iter::once(&webhook.secrets.current).chain(previous.map(|previous| &previous.sealed));
+    let (ring, now) = (ring(cx)?, cx.now.seconds());
     let open = |sealed: &String| {
-        let opened = ring(cx)?.open(&associated(cx, &webhook.id), sealed);
-        let text = opened.and_then(|bytes| String::from_utf8(bytes.to_vec()).ok());
-        text.map(Secret::new).ok_or_else(|| Fault::Broken("the secret of a webhook cannot be read").into())
+        let opened = ring.open(&associated(cx, &webhook.id), sealed)?;
+        String::from_utf8(opened.to_vec()).ok().map(Secret::new)
     };
-    all.map(open).collect()
+    let Secrets { current, previous } = &webhook.secrets;
+    let current = open(current).ok_or(Fault::Broken("the secret of a webhook cannot be read"))?;
+    let previous =
+        previous.as_ref().filter(|previous| previous.until > now).and_then(|previous| open(&previous.sealed));
+    Ok(std::iter::once(current).chain(previous).collect())
 }
 
 fn json(value: &impl serde::Serialize) -> Result<String> {

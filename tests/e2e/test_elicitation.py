@@ -37,6 +37,8 @@ def chat(writ, outbound, folder):
     made = [sys.executable, "-c", MAKE, str(writ.state / "dev.json")]
     with Process(made, folder / f"chat-{port}.log", env=services) as making:
         making.ready(lambda: httpx.get(f"{outbound[4]}/chat/api/auth.test").status_code == 401, within=60)
+        # What the user has connected for another test is of another chat.
+        disconnect(writ)
         with Process([sys.executable, str(EXAMPLE / "server.py")], folder / f"chat-tools-{port}.log", env=environment) as process:
             process.ready(lambda: httpx.post(url).status_code == 401, within=60)
             yield url

@@ -55,6 +55,8 @@ class Service:
                     self.send_header("Location", "here?moved=1")
                 body = json.dumps(said).encode()
                 self.send_header("Content-Length", str(len(body)))
+                # Nothing is kept open: other tests have other services at this address.
+                self.send_header("Connection", "close")
                 self.end_headers()
                 self.wfile.write(body)
 

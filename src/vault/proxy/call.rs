@@ -6,6 +6,7 @@
 //! 4. Once the call has left, a refusal is a `proxy.called`; before, a `proxy.refused`.
 
 use super::inject::{self, Injected, Injection};
+use super::link::Link;
 use super::scrub::Scrubber;
 use super::sigv4::{self, Unsigned};
 use super::stream::{MAX_BYTES, Proxied, Started, injection, interval_millis};
@@ -82,12 +83,20 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
     trail.facts.method = Some(line.method.clone());
     let malformed = |why: &str| Reason::MalformedCall.because(why);
     line.path = rules::normal_path(&line.path).ok_or_else(|| malformed("its path can be read in several ways"))?;
-    let (method, path) = (line.method.clone(), line.path.clone());
-    trail.facts.path = Some(path.clone());
-    if headers::asks_to_upgrade(sent) {
-        return Err(Reason::UpgradeRefused.into());
+    trail.facts.path = Some(line.path.clone());
+    let is_socket = match headers::upgrade(sent) {
+        None => false,
+        Some(protocol) if protocol.eq_ignore_ascii_case("websocket") && line.method == "GET" => true,
+        Some(_) => return Err(Reason::UpgradeRefused.into()),
+    };
+    let sent_method = line.method.clone();
+    if is_socket {
+        // Who may read may not therefore send whatever messages: rules and policy have a word of their own for it.
+        rules::WEBSOCKET.clone_into(&mut line.method);
+        trail.facts.method = Some(line.method.clone());
     }
-    if matches!(&*method, "GET" | "HEAD") && !matches!(payload, Payload::Empty) {
+    let (method, path) = (line.method.clone(), line.path.clone());
+    if matches!(&*sent_method, "GET" | "HEAD") && !matches!(payload, Payload::Empty) {
         return Err(malformed("`GET` and `HEAD` have no body here"));
     }
     if own.finds(&path) || own.finds(query) {
@@ -105,6 +114,9 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
         return Err(Reason::CallNotAllowed.into());
     }
     let mut passed = headers::of_request(sent, &injection, &own).ok_or_else(|| malformed("it has too many headers"))?;
+    if is_socket {
+        passed.extend(headers::of_socket(sent, &own));
+    }
     let (bytes_sent, overrun) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(false)));
     let mut payload = counted(payload, own, bytes_sent.clone(), overrun.clone());
     let claimed = sent.iter().find(|(name, _)| name == sigv4::CONTENT_SHA256).map(|(_, value)| &**value);
@@ -120,7 +132,7 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
             let url = injection.url((&path, &sigv4::query(&query)))?;
             let digest =
                 signing.digest(&payload, claimed).ok_or(Fault::Broken("a body that was read has no digest"))?;
-            let unsigned = Unsigned { method: &method, url: &url, headers: &passed, digest: &digest };
+            let unsigned = Unsigned { method: &sent_method, url: &url, headers: &passed, digest: &digest };
             inject::signed(signing, &unsigned, &token.members(), cx.now)?
         }
         None => filled(&injection, (&path, &query), &token)?,
@@ -133,18 +145,20 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
 
     let event = audit::event(cx, EventType::ProxyStarted, trail.agent.as_deref(), trail.facts.clone());
     audit::record(cx, &event).await?;
+    let callers = Scrubber::new([wanted.token.as_str()]);
     let started = started.insert(Started { event, sent: bytes_sent, millis: 0 });
     let mut proxied = Proxied::new(cx, wanted, query, account);
-    let opening = outbound::open(cx, Passed { method: method.clone(), url: url.clone(), headers: passed, payload });
+    let opening = outbound::open(cx, Passed { method: sent_method, url: url.clone(), headers: passed, payload });
     let opened = wait(cx, &proxied, opening, &mut started.millis).await?;
-    let Opened { status, headers: answered, chunks } = opened.map_err(|failure| match failure {
+    let Opened { status, headers: answered, chunks, socket } = opened.map_err(|failure| match failure {
         _ if overrun.get() => Reason::BodyTooLarge.because("more than the proxy passes on"),
         failure => failure.refusal(),
     })?;
 
     started.event.facts.status = Some(status);
     let failed = |why: &str| Reason::ProviderFailed.because(why);
-    if !(200..=599).contains(&status) {
+    let socket = socket.filter(|_| is_socket && status == 101);
+    if !(200..=599).contains(&status) && socket.is_none() {
         return Err(failed("its status is none of an answer"));
     }
     if headers::is_encoded(&answered) {
@@ -171,6 +185,11 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
     // Some clients take a link that is no whole URL for the rest of their own base URL.
     let links = headers::links(&answered, urls, &url_here);
     shown.extend(links.map(|links| ("link".to_owned(), scrubber.text(&links))));
+    if let Some(socket) = socket {
+        proxied.answered(started, (status, shown, None), None);
+        proxied.link = Some(Link::new(socket, scrubber, callers));
+        return Ok(proxied);
+    }
     let has_body = method != "HEAD" && !matches!(status, 204 | 205 | 304);
     proxied.answered(started, (status, shown, length), has_body.then_some((chunks, scrubber)));
     Ok(proxied)

@@ -9,6 +9,7 @@
 //! 3. A connection that is suspended is still the one that is meant, so that its calls go through no other one; one that was stopped for good is
 //!    none any more.
 
+use super::rules;
 use crate::context::Cx;
 use crate::directory::connections::{self, Base, Bases, BasesKey};
 use crate::error::{Reason, Result};
@@ -58,13 +59,16 @@ impl Destination {
     }
 
     /// What follows a base URL; nothing if it does not lead here.
-    fn after(&self, base: &Url) -> Option<&str> {
+    fn after(&self, base: &Url) -> Option<String> {
         let is_https = self.url.scheme() == "http" && self.url.port().is_none() && base.scheme() == "https";
         let scheme = if is_https { "https" } else { self.url.scheme() };
         if (scheme, self.url.host_str(), self.url.port()) != (base.scheme(), base.host_str(), base.port()) {
             return None;
         }
-        self.url.path().strip_prefix(base.path().trim_end_matches('/')).filter(|rest| rest.starts_with('/'))
+        // In the form that is matched and sent: an encoded letter leads to no other connection.
+        let normal = |path: &str| rules::normal_path(path).unwrap_or_else(|| path.to_owned());
+        let (path, base) = (normal(self.url.path()), normal(base.path()));
+        path.strip_prefix(base.trim_end_matches('/')).filter(|rest| rest.starts_with('/')).map(str::to_owned)
     }
 
     /// The connection that leads here, and what follows its base URL.
@@ -79,7 +83,7 @@ impl Destination {
         match (meant.next(), meant.next()) {
             (Some(_), Some(_)) if self.named.is_none() => Err(Reason::NoConnection
                 .because("several connections have the same base URL: name one in the props of the binding")),
-            (first, _) => Ok(first.map(|(_, base, rest)| (base.connection.clone(), rest.to_owned()))),
+            (first, _) => Ok(first.map(|(_, base, rest)| (base.connection.clone(), rest))),
         }
     }
 

@@ -80,6 +80,8 @@ const OF_ANSWER: &[&str] = &[
     "refresh",
     "report-to",
     "reporting-endpoints",
+    "sec-websocket-accept",
+    "sec-websocket-extensions",
     "service-worker-allowed",
     "set-cookie",
     "set-cookie2",
@@ -102,9 +104,15 @@ fn is_one_of(name: &str, names: &[&str], prefixes: &[&str]) -> bool {
     HOP.contains(&name) || names.contains(&name) || prefixes.iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// Whether the caller wants another protocol on the connection.
-pub fn asks_to_upgrade(headers: &[(String, String)]) -> bool {
-    headers.iter().any(|(name, _)| name == "upgrade")
+/// The protocol that the caller wants on the connection (RFC 9110 §7.8).
+pub fn upgrade(headers: &[(String, String)]) -> Option<&str> {
+    headers.iter().find(|(name, _)| name == "upgrade").map(|(_, value)| value.trim())
+}
+
+/// The headers of a request that opens a WebSocket: what the host says itself is not among them (RFC 6455 §4.1).
+pub fn of_socket(headers: &[(String, String)], own: &Scrubber) -> Headers {
+    let protocol = headers.iter().find(|(name, value)| name == "sec-websocket-protocol" && !own.finds(value)).cloned();
+    [("upgrade".to_owned(), "websocket".to_owned())].into_iter().chain(protocol).collect()
 }
 
 /// The headers of a request that pass; nothing if there are too many. None has the caller's token.

@@ -12,11 +12,14 @@ mod call;
 mod destination;
 pub mod headers;
 pub mod inject;
+mod link;
 pub mod rules;
 pub mod scrub;
 pub mod sigv4;
+mod socket;
 mod stream;
 
 pub use call::{Request, call};
 pub use destination::Destination;
+pub use socket::MAX_MESSAGE;
 pub use stream::{MAX_BYTES, MAX_MILLIS, Proxied, Pulled, interval_millis};

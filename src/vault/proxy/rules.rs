@@ -17,8 +17,11 @@ const MAX_QUERY: usize = 8_192;
 /// How many query parameters a rule names at most.
 const MAX_PARAMETERS: usize = 100;
 
-/// The methods that calls may have.
-pub const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"];
+/// The method by which rules, policy and events know a call that opens a WebSocket.
+pub const WEBSOCKET: &str = "WEBSOCKET";
+
+/// The methods that calls may have. A call that opens a WebSocket has one of its own, for a rule about `GET` says nothing of its messages.
+pub const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", WEBSOCKET];
 
 /// Calls that are allowed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -91,9 +91,13 @@ impl Scrubber {
 
     /// A whole text without the secrets.
     pub fn text(&self, text: &str) -> String {
-        let mut bytes = text.as_bytes().to_vec();
+        String::from_utf8_lossy(&self.bytes(text.as_bytes().to_vec())).into_owned()
+    }
+
+    /// Whole bytes without the secrets.
+    pub fn bytes(&self, mut bytes: Vec<u8>) -> Vec<u8> {
         self.find(&bytes).into_iter().for_each(|range| mask(&mut bytes, range));
-        String::from_utf8_lossy(&bytes).into_owned()
+        bytes
     }
 
     /// Whether a text has a secret.

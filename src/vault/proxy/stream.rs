@@ -6,6 +6,7 @@
 //! 3. However it ends, one event tells.
 
 use super::inject::Injection;
+use super::link::Link;
 use super::scrub::Scrubber;
 use crate::audit;
 use crate::config::Config;
@@ -73,9 +74,11 @@ pub struct Proxied {
     event: Option<Event>,
     body: Option<(Chunks, Scrubber)>,
     is_ended: bool,
-    sent: Rc<Cell<u64>>,
-    received: u64,
-    began: Now,
+    /// The service's end of a WebSocket.
+    pub(super) link: Option<Link>,
+    pub(super) sent: Rc<Cell<u64>>,
+    pub(super) received: u64,
+    pub(super) began: Now,
     checked: Now,
 }
 
@@ -107,6 +110,7 @@ impl Proxied {
             event: None,
             body: None,
             is_ended: false,
+            link: None,
             sent: Rc::default(),
             received: 0,
             began: cx.now,
@@ -229,8 +233,8 @@ impl Proxied {
     }
 
     /// Records how it went, once.
-    async fn over(&mut self, world: &World, why: Option<(&str, Option<String>)>, now: Now) -> Result<()> {
-        self.body = None;
+    pub(super) async fn over(&mut self, world: &World, why: Option<(&str, Option<String>)>, now: Now) -> Result<()> {
+        (self.body, self.link) = (None, None);
         let Some(mut event) = self.event.take() else { return Ok(()) };
         (event.id, event.kind, event.at) = (id::ulid(now, &*world.entropy), EventType::ProxyCalled, now.millis());
         event.facts.bytes_sent = Some(self.sent.get());

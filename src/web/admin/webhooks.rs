@@ -8,6 +8,7 @@ use crate::crypto::Secret;
 use crate::error::{Reason, Result};
 use crate::model::webhook::{EVENTS, MAX_TEXT, Message, Webhook, WebhookBody};
 use crate::store;
+use crate::vault;
 use crate::web::schema::{Kind, Member, Object, members, object};
 use crate::web::{AdminCall, Response};
 use crate::webhooks::{self, MAX_URL};
@@ -132,6 +133,7 @@ impl Posted for Webhooks {
     const NEW: Object = BODY;
 
     async fn problems_of_new(cx: &Cx<'_>, body: &WebhookBody) -> Result<Vec<String>> {
+        vault::try_key(cx).await?;
         Self::problems(cx, body).await
     }
 
@@ -148,6 +150,7 @@ fn shown_once(secret: &Secret<String>) -> Map<String, Value> {
 /// Gives a webhook another secret.
 pub async fn rotate(call: AdminCall<'_>) -> Result<Response> {
     once(call, async || {
+        vault::try_key(call.cx).await?;
         let present = webhooks::find(call.cx, call.id(0)?).await?;
         let (creation, secret) = webhooks::rotate(call.cx, &present, call.admin)?;
         let mut members = shown_once(&secret);

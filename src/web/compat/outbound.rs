@@ -20,8 +20,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// How many connections are listed, and how many accounts of a user are looked at.
-const MOST: i64 = 1_000;
-const MOST_ACCOUNTS: i64 = 100;
+const MOST: usize = 1_000;
+const MOST_ACCOUNTS: i64 = 1_000;
+/// How many connections are read at once: each may be as large as a body.
+const PAGE: i64 = 100;
 
 /// A connection, as the SDKs know one.
 fn app(connection: &Connection) -> Value {
@@ -52,8 +54,15 @@ pub async fn load(call: Call<'_>) -> Result<Response> {
 pub async fn load_all(call: Call<'_>) -> Result<Response> {
     let cx = call.cx;
     managed(call, READ, async |_| {
-        let found = cx.all(store::connections::list(&cx.tenant.id, "", MOST)).await?;
-        let apps: Vec<Value> = found.iter().map(app).collect();
+        let (mut apps, mut after): (Vec<Value>, String) = (vec![], String::new());
+        while apps.len() < MOST {
+            let page = cx.all(store::connections::list(&cx.tenant.id, &after, PAGE)).await?;
+            apps.extend(page.iter().map(app));
+            match page.last() {
+                Some(last) => after.clone_from(&last.name),
+                None => break,
+            }
+        }
         Ok(Response::json(200, &json!({"apps": apps})))
     })
     .await
@@ -92,9 +101,11 @@ pub async fn delete_of_user(call: Call<'_>) -> Result<Response> {
         let user = parameter(&form, "userId")?;
         let app = form.get("appId");
         let found = cx.all(store::accounts::of_user(&cx.tenant.id, user, MOST_ACCOUNTS)).await?;
+        // All have ended before a service is asked, which may be down.
         for account in found.iter().filter(|account| app.is_none_or(|app| account.connection == app)) {
-            accounts::disconnect(cx, account, Some(by)).await?;
+            accounts::end(cx, account, Some(by)).await?;
         }
+        accounts::revoke_ended(cx, accounts::AT_ONCE).await?;
         Ok(done())
     })
     .await

@@ -3,15 +3,18 @@
 use super::accounts::{self, Scene as Accounts};
 use super::authorize::text;
 use crate::support::browser::{Browser, CALLBACK, VERIFIER, authorization};
+use crate::support::call::line;
 use crate::support::flowing::Flowing;
 use crate::support::hub::{Call, RESOURCE};
 use crate::support::keys::rsa_pem;
 use crate::support::service::{CLIENT_SECRET, ORIGIN as SERVICE};
+use crate::support::sockets::Script;
 use crate::support::{Port, Reply, Scripted, Setup, Signer};
 use serde_json::{Value, json};
 use writ::crypto::sha256;
 use writ::error::Reason;
-use writ::ports::{Alg, FetchError};
+use writ::ports::{Alg, FetchError, Message, Timer};
+use writ::vault::proxy::MAX_MESSAGE;
 
 const PROXY: &str = "/t/main/connections/chat/proxy";
 
@@ -121,7 +124,7 @@ pub fn provoke(reason: Reason) -> Reply {
     match reason {
         Reason::CallNotAllowed => scene.call("DELETE", "/messages/1").send(),
         Reason::MalformedCall => scene.call("GET", "/messages/%2e%2e").send(),
-        Reason::UpgradeRefused => scene.call("GET", "/messages/1").header("upgrade", "websocket").send(),
+        Reason::UpgradeRefused => scene.call("GET", "/messages/1").header("upgrade", "h2c").send(),
         Reason::MissingAgentToken => {
             scene.hub().call("GET", &format!("{PROXY}/messages/1")).basic(&scene.accounts.server).send()
         }
@@ -727,4 +730,136 @@ fn a_token_of_a_google_service_account_is_injected_too() {
     assert_eq!(passed.len(), 1);
     assert_eq!(passed[0].url, "https://bigquery.googleapis.com/bigquery/v2/projects/p/datasets");
     assert_eq!(passed[0].header("authorization"), Some("Bearer ya29.google-canary"));
+}
+
+/// What a WebSocket says at its moments.
+fn says(messages: &[(u64, Message)]) -> Script {
+    messages.iter().map(|(after, message)| (*after, Some(message.clone()))).collect()
+}
+
+fn worded(message: &str) -> Message {
+    Message::Text(message.to_owned())
+}
+
+/// A connection whose allow-list has a WebSocket.
+fn with_sockets() -> Scene {
+    Scene::allowing(json!([
+        {"methods": ["GET"], "path": "/messages/*"},
+        {"methods": ["WEBSOCKET"], "path": "/live"},
+    ]))
+}
+
+#[test]
+fn a_websocket_passes_messages_both_ways_without_the_credential_and_without_the_callers_token() {
+    let scene = with_sockets();
+    let secret = scene.secret();
+    let service = says(&[
+        (1_000, worded(&format!("hello {secret}"))),
+        (2_000, Message::Binary(format!("\"{secret}\"").into_bytes())),
+        (4_000, Message::Close(Some(4_001), format!("bye {secret}"))),
+    ]);
+    scene.hub().fetch.flow(move |_| Flowing::socket(service.clone()).header("sec-websocket-accept", "x"));
+    let caller = says(&[
+        (500, worded("one")),
+        (1_500, worded(&format!("two {}", scene.token))),
+        (3_000, Message::Binary(vec![7, 8])),
+    ]);
+    let call =
+        scene.call("GET", "/live?v=1").header("sec-websocket-protocol", "chat.v1").header("sec-websocket-key", "k");
+    let reply = call.socket(caller).send().expect(101);
+    let mask = "*".repeat(secret.len());
+    let heard: Vec<&str> = reply.text.lines().collect();
+    assert_eq!(heard, [format!("text hello {mask}"), format!("binary \"{mask}\""), format!("close 4001 bye {mask}")]);
+    assert!(reply.header("sec-websocket-accept").is_none(), "{reply:?}");
+    let sent: Vec<String> = scene.hub().fetch.heard.borrow().iter().map(line).collect();
+    let own = "*".repeat(scene.token.len());
+    assert_eq!(sent, ["text one".to_owned(), format!("text two {own}"), "binary \u{7}\u{8}".to_owned()]);
+    let passed = scene.hub().fetch.passed().pop().unwrap();
+    assert_eq!((&*passed.method, &*passed.url), ("GET", format!("{SERVICE}/api/live?v=1").as_str()));
+    assert_eq!(passed.header("authorization"), Some(format!("Bearer {secret}").as_str()));
+    assert_eq!(
+        (passed.header("upgrade"), passed.header("sec-websocket-protocol")),
+        (Some("websocket"), Some("chat.v1"))
+    );
+    assert!(passed.header("sec-websocket-key").is_none() && !format!("{passed:?}").contains(&scene.token));
+    let called = scene.event("proxy.called");
+    assert_eq!(
+        (&called["method"], &called["status"], &called["millis"]),
+        (&json!("WEBSOCKET"), &json!(101), &json!(4_000))
+    );
+    assert_eq!(called["bytes_sent"], 3 + 4 + scene.token.len() + 2);
+    assert!(called.get("reason").is_none() && scene.hub().events_of("proxy.called").len() == 1, "{called}");
+    assert_eq!(scene.hub().fetch.dropped.get(), 1, "the service's end is let go");
+}
+
+#[test]
+fn a_websocket_has_a_word_of_its_own_in_rules_and_policy() {
+    let scene = with_sockets();
+    scene.hub().fetch.flow(|_| Flowing::socket(says(&[(0, Message::Close(None, String::new()))])));
+    // What may be read may not therefore be spoken to, nor the other way round.
+    scene.call("GET", "/messages/1").socket(vec![]).send().expect(403);
+    scene.call("GET", "/live").send().expect(403);
+    for (method, upgrade) in [("POST", "websocket"), ("GET", "h2c"), ("GET", "websocket, h2c"), ("GET", "")] {
+        let call = scene.call(method, "/live").header("upgrade", upgrade);
+        assert_eq!(call.send().expect(400).error(), "invalid_request", "{method} {upgrade}");
+    }
+    scene.call("GET", "/live").socket(vec![]).body("x").send().expect(400);
+    scene.call("WEBSOCKET", "/live").send().expect(405);
+    assert_eq!(scene.passed(), 0);
+    scene.call("GET", "/live").socket(vec![]).send().expect(101);
+    let policy = |condition: &str| {
+        let rule = r#"permit(principal, action == Action::"lease", resource == Connection::"chat") when"#;
+        scene.hub().put_policy("lease", &format!("{rule} {{ {condition} }};"));
+        scene.hub().clock.advance(5);
+        scene.call("GET", "/live").socket(vec![]).send().status
+    };
+    assert_eq!(policy(r#"context has method && context.method == "GET""#), 403);
+    assert_eq!(policy(r#"context has method && context.method == "WEBSOCKET""#), 101);
+    // A service that does not agree answers as any other, and one that opens what was not asked for gives no answer.
+    scene.flow(Flowing::new(426, b"no"));
+    scene.call("GET", "/live").socket(vec![]).send().expect(426);
+    scene.flow(Flowing::socket(says(&[(0, Message::Close(None, String::new()))])));
+    policy("true");
+    scene.call("GET", "/messages/1").send().expect(502);
+}
+
+#[test]
+fn a_websocket_is_cut_within_the_freshness_bound_of_a_stop_and_is_bounded() {
+    let scene = with_sockets();
+    let ticks: Script = (1..60).map(|n| (n * 1_000, Some(worded(&n.to_string())))).collect();
+    let hub = scene.hub();
+    hub.fetch.flow(move |_| Flowing::socket(ticks.clone()));
+    let calling: writ::ports::Pending<'_, Option<Reply>> = {
+        let call = scene.call("GET", "/live").socket(vec![]).future();
+        Box::pin(async move { Some(call.await) })
+    };
+    let acting: writ::ports::Pending<'_, Option<Reply>> = Box::pin(async {
+        hub.clock.sleep(10_000).await;
+        Some(hub.admin("POST", &format!("clients/{}/suspend", scene.agent)).future().await)
+    });
+    let replies = hub.together(1, vec![calling, acting]);
+    let reply = replies.into_iter().flatten().find(|reply| reply.status == 101).unwrap();
+    let heard: Vec<&str> = reply.text.lines().collect();
+    assert!((10..=17).contains(&heard.len()), "{heard:?}");
+    assert_eq!(heard.last(), Some(&"close 1008 invalid_token"));
+    assert_eq!(scene.event("proxy.called")["reason"], "InvalidToken");
+
+    let ends = |service: Script, caller: Script| {
+        let scene = with_sockets();
+        scene.flow(Flowing::socket(service));
+        let reply = scene.call("GET", "/live").socket(caller).send().expect(101);
+        let reason = scene.event("proxy.called")["reason"].as_str().unwrap_or_default().to_owned();
+        (reply.text.lines().last().unwrap_or_default().to_owned(), reason)
+    };
+    let large = || worded(&"x".repeat(MAX_MESSAGE + 1));
+    let end = |close: &str, reason: &str| (close.to_owned(), reason.to_owned());
+    assert_eq!(ends(says(&[(1, large())]), vec![]), end("close 1011 temporarily_unavailable", "ProviderFailed"));
+    assert_eq!(ends(vec![], says(&[(1, large())])), end("close 1009 invalid_request", "BodyTooLarge"));
+    let full = || (0..33).map(|n| (n, Some(worded(&"x".repeat(MAX_MESSAGE))))).collect();
+    assert_eq!(ends(vec![], full()).1, "BodyTooLarge");
+    assert_eq!(ends(full(), vec![]).1, "ProviderFailed");
+    assert_eq!(ends(vec![(1, None)], vec![]), end("close 1011 temporarily_unavailable", "ProviderFailed"));
+    assert_eq!(ends(vec![], vec![(1, None)]).1, "CallerGone");
+    assert_eq!(ends(vec![], says(&[(1, Message::Close(Some(1_000), String::new()))])).1, "");
+    assert_eq!(ends(vec![], vec![]), end("close 1011 temporarily_unavailable", "ProviderTimeout"));
 }

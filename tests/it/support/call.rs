@@ -1,12 +1,14 @@
 //! Requests, replies, and the tokens in them.
 
 use super::hub::{Isolate, Setup};
+use super::sockets::{Script, ScriptedSocket};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
+use std::rc::Rc;
 use writ::app::{HEADERS, MAX_BODY, Passage, Pulled, Request};
 use writ::crypto::{b64, unb64};
-use writ::ports::{Chunks, Pending};
+use writ::ports::{Chunks, Message, Pending};
 
 /// A client's id and secret.
 #[derive(Clone, Debug)]
@@ -55,6 +57,15 @@ impl Reply {
     }
 }
 
+/// A message in words.
+pub fn line(message: &Message) -> String {
+    match message {
+        Message::Text(text) => format!("text {text}"),
+        Message::Binary(bytes) => format!("binary {}", String::from_utf8_lossy(bytes)),
+        Message::Close(code, reason) => format!("close {} {reason}", code.unwrap_or_default()),
+    }
+}
+
 /// A request in the making.
 pub struct Call<'a> {
     hub: &'a Setup,
@@ -67,6 +78,8 @@ pub struct Call<'a> {
     hangs_up: Option<usize>,
     /// The URL and the props of the binding, of code whose outbound Worker the hub is.
     outbound: Option<(String, String)>,
+    /// What the caller's end of a WebSocket says.
+    socket: Script,
 }
 
 impl<'a> Call<'a> {
@@ -80,7 +93,16 @@ impl<'a> Call<'a> {
             body: Some(Vec::new()),
             ..Request::default()
         };
-        Self { hub, isolate, request, headers: Vec::new(), streamed: None, hangs_up: None, outbound: None }
+        Self {
+            hub,
+            isolate,
+            request,
+            headers: Vec::new(),
+            streamed: None,
+            hangs_up: None,
+            outbound: None,
+            socket: Vec::new(),
+        }
     }
 
     /// Sends it to that isolate.
@@ -127,6 +149,12 @@ impl<'a> Call<'a> {
         self
     }
 
+    /// It opens a WebSocket and says this. The text of the reply is what it hears, a message a line.
+    pub fn socket(mut self, script: Script) -> Self {
+        self.socket = script;
+        self.header("upgrade", "websocket")
+    }
+
     /// A form; names may repeat.
     pub fn form(self, fields: &[(&str, &str)]) -> Self {
         let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
@@ -159,7 +187,7 @@ impl<'a> Call<'a> {
     /// The reply, for [`Setup::together`]. Who drops it unfinished is a client that hangs up: see `run`. The moment of the request is when it is polled first.
     pub fn future(self) -> Pending<'a, Reply> {
         Box::pin(async move {
-            let Self { hub, isolate, mut request, headers, streamed, hangs_up, outbound } = self;
+            let Self { hub, isolate, mut request, headers, streamed, hangs_up, outbound, socket } = self;
             if outbound.is_some() || isolate.app().passes_on(&request.path) {
                 let body = std::rc::Rc::new(std::cell::RefCell::new(streamed));
                 request.passage = Some(Passage { headers, body, destination: None });
@@ -177,6 +205,13 @@ impl<'a> Call<'a> {
                     return Reply { status: response.status, headers, text: response.body, cut: false };
                 };
                 headers.extend(answer.headers.clone());
+                if answer.is_socket() {
+                    let (heard, dropped) = (Rc::default(), Rc::default());
+                    let caller = ScriptedSocket::new(&clock, socket, &heard, &dropped);
+                    while app.relay_message(&mut answer, &caller, clock.now()).await {}
+                    let lines: Vec<_> = heard.borrow().iter().map(line).collect();
+                    return Reply { status: response.status, headers, text: lines.join("\n"), cut: false };
+                }
                 let (mut bytes, mut cut, mut pieces) = (Vec::new(), false, 0);
                 loop {
                     match app.pull(&mut answer, clock.now()).await {

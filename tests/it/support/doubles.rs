@@ -3,6 +3,7 @@
 use super::faults::{Faults, Port};
 use super::flowing::{Flowing, Passed};
 use super::run::{Clock, Random};
+use super::sockets::ScriptedSocket;
 use futures_util::stream::StreamExt;
 use jiff::{Timestamp, tz::TimeZone};
 use serde_json::Value;
@@ -10,8 +11,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use writ::ports::{
-    Answer, Entropy, Fetch, FetchError, Forward, Kv, Log, Now, Opened, Outbound, Payload, Pending, Queue, Timer,
-    Unavailable, Zones,
+    Answer, Entropy, Fetch, FetchError, Forward, Kv, Log, Message, Now, Opened, Outbound, Payload, Pending, Queue,
+    Socket, Timer, Unavailable, Zones,
 };
 
 /// Every value that a key ever had; the last one counts.
@@ -204,6 +205,8 @@ pub struct ScriptedFetch {
     /// How many pieces of answers were taken, and how many answers were dropped before their end.
     pub taken: Rc<Cell<usize>>,
     pub dropped: Rc<Cell<usize>>,
+    /// What services have been sent through WebSockets.
+    pub heard: Rc<RefCell<Vec<Message>>>,
     clock: Clock,
     faults: Rc<Faults>,
 }
@@ -219,6 +222,7 @@ impl ScriptedFetch {
             passed: RefCell::default(),
             taken: Rc::default(),
             dropped: Rc::default(),
+            heard: Rc::default(),
             clock,
             faults,
         }
@@ -296,8 +300,14 @@ impl Fetch for ScriptedFetch {
             if let Some(failure) = flowing.failure {
                 return Err(failure);
             }
-            let pieces = flowing.pieces(&self.clock, (&self.taken, &self.dropped));
-            Ok(Opened { status: flowing.status, headers: flowing.headers, chunks: pieces })
+            let pieces = match &flowing.socket {
+                None => flowing.pieces(&self.clock, (&self.taken, &self.dropped)),
+                Some(_) => futures_util::stream::empty().boxed_local(),
+            };
+            let socket = flowing.socket.map(|script| -> Box<dyn Socket> {
+                Box::new(ScriptedSocket::new(&self.clock, script, &self.heard, &self.dropped))
+            });
+            Ok(Opened { status: flowing.status, headers: flowing.headers, chunks: pieces, socket })
         })
     }
 }

@@ -1,6 +1,7 @@
 //! Requests that are passed on, and answers that come in pieces.
 
 use super::run::Clock;
+use super::sockets::Script;
 use futures_util::stream;
 use std::cell::Cell;
 use std::rc::Rc;
@@ -31,12 +32,14 @@ pub struct Flowing {
     pub pieces: Vec<(u64, Result<Vec<u8>, FetchError>)>,
     pub after_millis: u64,
     pub failure: Option<FetchError>,
+    /// What its end of a WebSocket says.
+    pub socket: Option<Script>,
 }
 
 impl Flowing {
     pub fn new(status: u16, body: &[u8]) -> Self {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Self { status, headers, pieces: vec![(0, Ok(body.to_vec()))], after_millis: 0, failure: None }
+        Self { status, headers, pieces: vec![(0, Ok(body.to_vec()))], after_millis: 0, failure: None, socket: None }
     }
 
     pub fn failure(error: FetchError) -> Self {
@@ -72,6 +75,11 @@ impl Flowing {
             }
         });
         Box::pin(pieces)
+    }
+
+    /// It opens a WebSocket and says this.
+    pub fn socket(script: Script) -> Self {
+        Self { socket: Some(script), headers: Vec::new(), ..Self::new(101, b"") }
     }
 
     /// After its pieces the connection breaks.

@@ -42,6 +42,7 @@ pub mod service;
 pub mod services;
 pub mod shadow;
 pub mod signer;
+pub mod sockets;
 pub mod sqlite;
 
 #[allow(unused_imports, reason = "each test target uses a part of the support")]
