@@ -78,9 +78,12 @@ class Eliciting(Python):
                     mode=self.mode,
                 ) as client,
             ):
-                return await client.call_tool(tool, arguments)
+                try:
+                    return (await client.call_tool(tool, arguments)).content[0].text
+                except MCPError as error:
+                    return error
 
-        return asyncio.run(run()).content[0].text
+        return asyncio.run(run())
 
 
 def connect(person, url: str) -> None:
@@ -105,10 +108,10 @@ def test_a_client_shows_the_page_that_a_tool_needs_and_the_call_goes_on(writ, ch
 
 def test_an_older_client_is_told_the_page_by_an_error_and_calls_again(writ, chat, person):
     with Eliciting(chat, person, connects=True, mode="legacy") as client:
-        with pytest.raises(MCPError) as told:
-            client.call("post_message", text="one")
-        (wanted,) = told.value.error.data["elicitations"]
-        assert (told.value.error.code, wanted["mode"]) == (-32042, "url")
+        told = client.call("post_message", text="one")
+        assert isinstance(told, MCPError), told
+        (wanted,) = told.error.data["elicitations"]
+        assert (told.error.code, wanted["mode"]) == (-32042, "url")
         connect(person, wanted["url"])
         assert client.call("post_message", text="two") == "posted as ada"
     disconnect(writ)

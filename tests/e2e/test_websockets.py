@@ -81,7 +81,8 @@ def test_messages_pass_both_ways_and_the_credential_is_on_one_side_alone(writ, c
 
 
 def test_a_path_that_the_rules_do_not_have_opens_nothing(caller):
-    within(lambda: opened(caller)).close()
+    with within(lambda: opened(caller)):
+        pass
     with pytest.raises(InvalidStatus) as refused:
         opened(caller, "/other")
     assert refused.value.response.status_code == 403
@@ -89,14 +90,14 @@ def test_a_path_that_the_rules_do_not_have_opens_nothing(caller):
 
 def test_a_stop_cuts_an_open_connection(writ, caller, service):
     service["closed"].clear()
-    socket = within(lambda: opened(caller))
-    socket.send("hello")
-    socket.recv(10)
-    began = time.monotonic()
-    writ.admin("POST", f"clients/{caller.client.client_id}/suspend", 200)
-    with pytest.raises(ConnectionClosed) as closed:
-        while True:
-            socket.recv(20)
+    with within(lambda: opened(caller)) as socket:
+        socket.send("hello")
+        socket.recv(10)
+        began = time.monotonic()
+        writ.admin("POST", f"clients/{caller.client.client_id}/suspend", 200)
+        with pytest.raises(ConnectionClosed) as closed:
+            while True:
+                socket.recv(20)
     took = time.monotonic() - began
     assert took < 5 + 2.5, f"cut after {took:.1f} s"
     assert closed.value.rcvd.code == 1008
