@@ -292,7 +292,7 @@ pub struct Ended {
     pub ended_at: i64,
 }
 
-/// Accounts that have ended and whose tokens were not revoked, the oldest first.
+/// Accounts that have ended and whose tokens were not revoked: those first that were tried longest ago, or never.
 pub fn ended(tenant: &str, limit: i64) -> Query<Ended> {
     query!(
         |row| Ok(Ended {
@@ -304,10 +304,16 @@ pub fn ended(tenant: &str, limit: i64) -> Query<Ended> {
             sealed: row.text("sealed")?,
             ended_at: row.int("ended_at")?,
         }),
-        "SELECT id, connection, owner, generation, wrapped_key, sealed, ended_at FROM ended_accounts WHERE tenant = ?1 AND id > '' ORDER BY id LIMIT ?2",
+        "SELECT id, connection, owner, generation, wrapped_key, sealed, ended_at FROM ended_accounts INDEXED BY ended_accounts_by_turn \
+         WHERE tenant = ?1 AND tried_at >= 0 ORDER BY tried_at, id LIMIT ?2",
         tenant,
         limit
     )
+}
+
+/// Notes that revoking its tokens was tried in vain: others are next.
+pub fn tried(tenant: &str, id: &str, now: i64) -> Sql {
+    sql!("UPDATE ended_accounts SET tried_at = ?3 WHERE tenant = ?1 AND id = ?2", tenant, id, now)
 }
 
 /// Forgets an account whose tokens were revoked, or cannot be.

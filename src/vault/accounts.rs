@@ -150,9 +150,12 @@ pub async fn revoke_ended(cx: &Cx<'_>, limit: i64) -> Result<()> {
     let _held = cx.world.lifetime.hold();
     for ended in cx.all(store::accounts::ended(&cx.tenant.id, limit)).await? {
         let is_over = ended.ended_at.saturating_add(ASKED_SECONDS) <= cx.now.seconds();
-        if revoke(cx, &ended).await || is_over {
-            cx.run(vec![store::accounts::forget_ended(&cx.tenant.id, &ended.id)]).await?;
-        }
+        let (tenant, id) = (&cx.tenant.id, &ended.id);
+        let done = match revoke(cx, &ended).await || is_over {
+            true => store::accounts::forget_ended(tenant, id),
+            false => store::accounts::tried(tenant, id, cx.now.seconds()),
+        };
+        cx.run(vec![done]).await?;
     }
     Ok(())
 }

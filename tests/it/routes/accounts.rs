@@ -414,6 +414,36 @@ fn a_user_who_is_deleted_has_nothing_left_at_the_service_once_the_cron_has_run()
 }
 
 #[test]
+fn accounts_that_cannot_be_revoked_keep_no_other_from_its_turn() {
+    let scene = Scene::new(true, 0);
+    let browser = Browser::new(&scene.hub);
+    let token = scene.agents_token(&browser);
+    let ended = || scene.hub.db.query("SELECT id FROM ended_accounts WHERE tenant = 'main'");
+    let disconnect = |label: &str| {
+        let link = url(&scene.call(&token, &[("account", label)]).send());
+        *scene.service.instead.borrow_mut() = None;
+        scene.connect(&browser, &link, "ada@chat").expect(200);
+        let id = scene.row()["id"].as_str().unwrap().to_owned();
+        *scene.service.instead.borrow_mut() = Some(Scripted::json(503, json!({})));
+        scene.hub.clock.advance(1);
+        (id.clone(), scene.hub.admin("DELETE", &format!("connections/chat/accounts/{id}")))
+    };
+    // More than one request, or one run of the cron, asks about.
+    for label in ["a", "b", "c", "d", "e", "f"] {
+        disconnect(label).1.send().expect(204);
+    }
+    assert_eq!(ended().len(), 6);
+    let (last, call) = disconnect("g");
+    *scene.service.instead.borrow_mut() = None;
+    call.send().expect(204);
+    assert!(!ended().iter().any(|row| row["id"] == last), "the one that has just ended is asked about");
+    assert_eq!(scene.service.revoked.borrow().len(), 3);
+    scene.hub.clock.advance(60);
+    scene.hub.tick().unwrap();
+    assert!(ended().is_empty());
+}
+
+#[test]
 fn a_link_is_for_one_person_one_connection_one_browser_and_a_while() {
     let scene = Scene::new(true, 0);
     let browser = Browser::new(&scene.hub);
