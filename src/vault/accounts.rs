@@ -88,6 +88,32 @@ pub fn sealed(cx: &Cx<'_>, account: &ConnectedAccount, generation: i64, tokens: 
     text.ok_or_else(|| broken().into())
 }
 
+/// An account that is to be stored at that place, without a name and without tokens.
+pub fn fresh(cx: &Cx<'_>, Place { connection, owner, label }: Place<'_>, scope_asked: String) -> ConnectedAccount {
+    let now = cx.now.seconds();
+    ConnectedAccount {
+        id: cx.new_id(),
+        connection: connection.to_owned(),
+        owner: owner.to_owned(),
+        label: label.to_owned(),
+        name: String::new(),
+        subject: String::new(),
+        scope: scope_asked.clone(),
+        scope_asked,
+        status: AccountStatus::Active,
+        wrapped_key: String::new(),
+        sealed: String::new(),
+        expires_at: 0,
+        generation: 1,
+        claim: None,
+        claimed_until: 0,
+        attempted_at: 0,
+        retried: false,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
 /// Gives an account that is to be stored its data key and its tokens.
 pub fn seal_new(cx: &Cx<'_>, mut account: ConnectedAccount, tokens: &Tokens) -> Result<ConnectedAccount> {
     let made = path(cx, &account).make_key(envelope::ring(cx)?, &*cx.world.entropy);

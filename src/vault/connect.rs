@@ -208,30 +208,11 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
         Ungiven::Trouble(why) | Ungiven::Lost(why) => Reason::ConnectFailed.because(why),
     })?;
     let (name, subject) = account_of(cx, &found, &given).await?;
-    let now = cx.now.seconds();
-    let account = ConnectedAccount {
-        id: cx.new_id(),
-        connection: wanted.connection.clone(),
-        owner: wanted.owner.clone(),
-        label: wanted.label.clone(),
-        name,
-        subject,
-        scope: given.scope.as_ref().map_or_else(|| asked.clone(), ToString::to_string),
-        scope_asked: asked,
-        status: AccountStatus::Active,
-        wrapped_key: String::new(),
-        sealed: String::new(),
-        expires_at: given.expires_at,
-        generation: 1,
-        claim: None,
-        claimed_until: 0,
-        attempted_at: 0,
-        retried: false,
-        created_at: now,
-        updated_at: now,
-    };
+    let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
+    let scope = given.scope.as_ref().map_or_else(|| asked.clone(), ToString::to_string);
+    let account = accounts::fresh(cx, place, asked);
+    let account = ConnectedAccount { name, subject, scope, expires_at: given.expires_at, ..account };
     let account = accounts::seal_new(cx, account, &given.tokens)?;
-    let place = Place { connection: &account.connection, owner: &account.owner, label: &account.label };
     let present = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
     let is_other = |present: &&ConnectedAccount| present.subject.is_empty() || present.subject != account.subject;
     let other = present.as_ref().filter(is_other);

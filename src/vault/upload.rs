@@ -16,7 +16,7 @@ use crate::context::Cx;
 use crate::directory::users;
 use crate::error::{Reason, Result};
 use crate::model::id::is_slug;
-use crate::model::{AccountStatus, ConnectedAccount, EventType};
+use crate::model::{ConnectedAccount, EventType};
 use crate::store::accounts::{self as rows, Place};
 
 /// Tokens of an account.
@@ -81,31 +81,11 @@ pub async fn prepare(cx: &Cx<'_>, upload: Upload) -> Result<Prepared> {
         );
     }
     canary::try_key(cx).await?;
-    let now = cx.now.seconds();
     let expires_at = if access_token.is_empty() { 0 } else { expires_at };
     let scope = if scopes.is_empty() { &settings.scopes } else { &scopes }.join(" ");
     let mut tokens = Tokens { access_token, refresh_token };
-    let mut account = ConnectedAccount {
-        id: cx.new_id(),
-        connection,
-        owner,
-        label,
-        name: settings.service()?.name,
-        subject: String::new(),
-        scope: scope.clone(),
-        scope_asked: scope,
-        status: AccountStatus::Active,
-        wrapped_key: String::new(),
-        sealed: String::new(),
-        expires_at,
-        generation: 1,
-        claim: None,
-        claimed_until: 0,
-        attempted_at: 0,
-        retried: false,
-        created_at: now,
-        updated_at: now,
-    };
+    let account = accounts::fresh(cx, place, scope);
+    let mut account = ConnectedAccount { name: settings.service()?.name, expires_at, ..account };
     if let Some(refresh_token) = tokens.refresh_token.clone().filter(|_| is_verified) {
         let _held = cx.world.lifetime.hold();
         let client = accounts::own_client(cx, &found, &settings).await?;

@@ -3,7 +3,7 @@
 //! 1. The application proves itself with a client secret, or, `federated`, with a token that Writ issues: then no secret is stored.
 //! 2. A token is for one resource: `scope` ends with `/.default`.
 
-use super::{Credential, ExchangeRequest, Provider, Token, USUAL, answer, fields};
+use super::{ExchangeRequest, Provider, Token, USUAL, answer, fields};
 use crate::config::Config;
 use crate::context::Cx;
 use crate::error::Result;
@@ -17,7 +17,7 @@ pub const PROVIDER: Provider = Provider {
     kind: "azure",
     read_config,
     has_secret: |config| fields::stored::<Settings>(config).is_ok_and(|settings| !settings.federated),
-    read_secret,
+    read_secret: fields::read_client_secret,
     offers: |config| Some(Scope::from_iter([fields::stored::<Settings>(config).ok()?.scope])),
     exchange: Some(|cx, request| Box::pin(exchange(cx, request))),
     ..USUAL
@@ -66,11 +66,6 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
         return Err(fields::invalid("`config.scope` must be a resource with `/.default` at the end"));
     }
     fields::store(&settings)
-}
-
-fn read_secret(_: &Config, secret: Value) -> Result<Credential> {
-    let [client_secret] = fields::secret(secret, ["client_secret"], false)?;
-    Ok(Credential::text(&client_secret))
 }
 
 async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {

@@ -131,6 +131,12 @@ pub fn secret<const N: usize>(secret: Value, names: [&str; N], multiline: bool) 
     Ok(taken.map(|text| text.unwrap_or_else(|| Secret::new(String::new()))))
 }
 
+/// Reads a `secret` that is the secret of the connection's own client.
+pub fn read_client_secret(_: &Config, secret: Value) -> Result<Credential> {
+    let [client_secret] = self::secret(secret, ["client_secret"], false)?;
+    Ok(Credential::text(&client_secret))
+}
+
 /// What is sealed of a secret.
 pub fn seal(sealed: &impl Serialize, account: impl Into<String>) -> Result<Credential> {
     let mut plain = Vec::with_capacity(BUFFER);

@@ -7,7 +7,7 @@
 
 use super::jwt_bearer::GRANT_TYPE;
 use super::oauth2::{self, OwnClient};
-use super::{Credential, ExchangeRequest, Provider, Token, Tokens, USUAL, answer, fields};
+use super::{ExchangeRequest, Provider, Token, Tokens, USUAL, answer, fields};
 use crate::config::Config;
 use crate::context::Cx;
 use crate::crypto::nonce;
@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 pub const PROVIDER: Provider = Provider {
     kind: "id_jag",
     read_config,
-    read_secret,
+    read_secret: fields::read_client_secret,
     offers: |config| Some(fields::stored::<Settings>(config).ok()?.scopes.into_iter().collect()),
     tokens: Tokens::OfUser,
     exchange: Some(|cx, request| Box::pin(exchange(cx, request))),
@@ -52,11 +52,6 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
     settings.resource.as_deref().map_or(Ok(()), |text| fields::expect_text("resource", text))?;
     settings.scopes = fields::distinct(&settings.scopes)?;
     fields::store(&settings)
-}
-
-fn read_secret(_: &Config, secret: Value) -> Result<Credential> {
-    let [client_secret] = fields::secret(secret, ["client_secret"], false)?;
-    Ok(Credential::text(&client_secret))
 }
 
 async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {

@@ -4,7 +4,7 @@
 //! 2. A lease asks for its scope alone.
 
 use super::oauth2::{self, OwnClient};
-use super::{Credential, ExchangeRequest, Provider, Token, USUAL, answer, fields};
+use super::{ExchangeRequest, Provider, Token, USUAL, answer, fields};
 use crate::config::Config;
 use crate::context::Cx;
 use crate::error::{Fault, Result};
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 pub const PROVIDER: Provider = Provider {
     kind: "oauth2_client_credentials",
     read_config,
-    read_secret,
+    read_secret: fields::read_client_secret,
     offers: |config| Some(fields::stored::<Settings>(config).ok()?.scopes.into_iter().collect()),
     exchange: Some(|cx, request| Box::pin(exchange(cx, request))),
     ..USUAL
@@ -49,11 +49,6 @@ fn read_config(config: &Config, value: Value) -> Result<Value> {
     fields::expect_text("client_id", &settings.client_id)?;
     settings.scopes = fields::distinct(&settings.scopes)?;
     fields::store(&settings)
-}
-
-fn read_secret(_: &Config, secret: Value) -> Result<Credential> {
-    let [client_secret] = fields::secret(secret, ["client_secret"], false)?;
-    Ok(Credential::text(&client_secret))
 }
 
 async fn exchange(cx: &Cx<'_>, request: ExchangeRequest<'_>) -> Result<Token> {
