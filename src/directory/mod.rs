@@ -16,7 +16,7 @@ pub mod issuers;
 pub mod quotas;
 pub mod resources;
 pub mod tenants;
-mod told;
+pub mod told;
 pub mod users;
 
 pub use creation::{Creation, changes};

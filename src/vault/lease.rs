@@ -107,7 +107,7 @@ pub struct Asked<'a> {
 
 /// Decides about the use of a connection, obtains its token and records the lease. `trail` gathers what the event of a refusal has.
 pub async fn grant(cx: &Cx<'_>, wanted: &Use, asked: &Asked<'_>, trail: &mut Trail) -> Result<Granted> {
-    let (party, connection) = wanted.permitted(cx, trail).await?;
+    let (mut party, connection) = wanted.permitted(cx, trail).await?;
     let provider = provider::find(&connection.kind).ok_or(Fault::Broken("a stored kind is unknown"))?;
     if !(provider.may_be_leased)(&connection.settings.config) {
         return Err(Reason::LeaseNotOffered.into());
@@ -118,11 +118,13 @@ pub async fn grant(cx: &Cx<'_>, wanted: &Use, asked: &Asked<'_>, trail: &mut Tra
     if asked.is_tenants && has_accounts_of_users(&connection)? {
         return Err(Reason::TenantAccountNeeded.because("the connection has accounts of users"));
     }
+    party.expect_room(cx, &trail.facts).await?;
     let granted = obtain(cx, (&party, &connection), asked.scope.as_ref(), asked.label).await?;
     note_use(cx, &party, &connection, granted.token.expires_at).await?;
     if let Some(fresh) = cx.refreshed_after_wait().await? {
-        wanted.permitted(&fresh, trail).await?;
+        (party, _) = wanted.permitted(&fresh, trail).await?;
     }
+    party.count(cx, &trail.facts).await?;
     trail.facts.scope_given = Some(granted.scope.clone());
     trail.facts.expires_at = granted.token.expiry();
     let event = audit::event(cx, EventType::LeaseGranted, trail.agent.as_deref(), trail.facts.clone());

@@ -1,6 +1,7 @@
 //! A call through the proxy, until the head of the service's answer is there.
 //!
-//! 1. Order: the line of the call, the decision, the allow-list, the credential, the event, the call. Nothing leaves before the event.
+//! 1. Order: the line of the call, the decision, the allow-list, the credential, the limits, the event, the call. Nothing leaves before the
+//!    event.
 //! 2. A wait for the credential or for the service is followed, or accompanied, by another decision.
 //! 3. A body whose digest is signed is read first, within [`MAX_HELD`] and [`HOLD_MILLIS`].
 //! 4. Once the call has left, a refusal is a `proxy.called`; before, a `proxy.refused`.
@@ -106,7 +107,7 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
         return Err(malformed("`Writ-Account` is no label"));
     }
 
-    let (party, connection) = wanted.permitted(cx, trail).await?;
+    let (mut party, connection) = wanted.permitted(cx, trail).await?;
     let injection = injection(&connection)?;
     let query = rules::sound_query(query, injection.proxy.query.as_deref())
         .ok_or_else(|| malformed("its query can be read in several ways"))?;
@@ -123,9 +124,10 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
     if injection.signing.as_ref().is_some_and(|signing| signing.digest(&payload, claimed).is_none()) {
         payload = held(cx, payload).await?;
     }
+    party.expect_room(cx, &trail.facts).await?;
     let Granted { token, account, .. } = lease::obtain(cx, (&party, &connection), None, label).await?;
     if let Some(fresh) = cx.refreshed_after_wait().await? {
-        wanted.permitted(&fresh, trail).await?;
+        (party, _) = wanted.permitted(&fresh, trail).await?;
     }
     let Injected { url, headers: own_headers, secrets } = match &injection.signing {
         Some(signing) => {
@@ -143,6 +145,7 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
         passed.push(("user-agent".to_owned(), "writ".to_owned()));
     }
 
+    party.count(cx, &trail.facts).await?;
     let event = audit::event(cx, EventType::ProxyStarted, trail.agent.as_deref(), trail.facts.clone());
     audit::record(cx, &event).await?;
     let callers = Scrubber::new([wanted.token.as_str()]);
