@@ -108,6 +108,11 @@ def test_the_night_is_when_the_policy_says(shell, names):
     follow(shell, guide("policy-for-two-hours-at-night"), names)
 
 
+def test_a_person_is_asked_before_production(shell, names):
+    as_administrator(shell, names)
+    follow(shell, guide("ask-a-person-before-production"), names)
+
+
 def test_a_secret_is_rotated_without_an_outage(shell, names):
     as_administrator(shell, names)
     follow(shell, guide("rotate-a-secret"), names)
