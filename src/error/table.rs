@@ -1,6 +1,6 @@
 //! The macro that makes the enum of reasons and its map to the wire out of one table, and the wire form.
 
-/// The wire form of a [`Reason`].
+/// The wire form of a [`Reason`](super::Reason).
 #[derive(Clone, Copy, Debug)]
 pub struct Wire {
     /// HTTP status.
