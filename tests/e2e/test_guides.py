@@ -114,6 +114,11 @@ def test_what_an_agent_did_is_proved_offline_and_a_changed_proof_is_none(shell, 
     follow(shell, guide("prove-what-an-agent-did"), names)
 
 
+def test_a_person_is_asked_before_production(shell, names):
+    as_administrator(shell, names)
+    follow(shell, guide("ask-a-person-before-production"), names)
+
+
 def test_a_secret_is_rotated_without_an_outage(shell, names):
     as_administrator(shell, names)
     follow(shell, guide("rotate-a-secret"), names)
