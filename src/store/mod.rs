@@ -24,6 +24,7 @@ pub mod invitations;
 pub mod issuers;
 pub mod keys;
 pub mod leases;
+pub mod log;
 pub mod metrics;
 pub mod passkeys;
 pub mod policies;

@@ -115,6 +115,12 @@ def test_the_night_is_when_the_policy_says(shell, names):
     follow(shell, guide("policy-for-two-hours-at-night"), names)
 
 
+def test_what_an_agent_did_is_proved_offline_and_a_changed_proof_is_none(shell, names):
+    names |= {"scripts/writ": str(ROOT / "scripts" / "writ")}
+    as_administrator(shell, names)
+    follow(shell, guide("prove-what-an-agent-did"), names)
+
+
 def test_a_secret_is_rotated_without_an_outage(shell, names):
     as_administrator(shell, names)
     follow(shell, guide("rotate-a-secret"), names)

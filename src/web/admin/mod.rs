@@ -26,6 +26,7 @@ pub mod metrics;
 mod page;
 pub mod passkeys;
 pub mod policies;
+pub mod proofs;
 pub mod registration_tokens;
 pub mod resources;
 pub mod tenants;

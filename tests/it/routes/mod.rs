@@ -32,6 +32,7 @@ mod kill;
 mod kinds;
 mod leases;
 mod lifecycle;
+mod log;
 mod me;
 pub mod outbound;
 mod own_apis;
