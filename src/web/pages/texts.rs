@@ -79,6 +79,7 @@ texts! {
     detail_once: "For this connection only:", "Nur für diese Verbindung:";
     tool: "Tool", "Werkzeug";
     asks_again: "Will be asked again when it is used.", "Wird bei der Verwendung noch einmal gefragt.";
+    nothing_possible: "Nothing of this can be allowed: an administrator can change it.", "Nichts davon kann erlaubt werden: ein Administrator kann das ändern.";
     not_possible: "Not possible", "Nicht möglich";
     no_permit: "no policy of your organisation permits it", "keine Richtlinie Ihrer Organisation erlaubt es";
     forbidden: "a policy of your organisation forbids it", "eine Richtlinie Ihrer Organisation verbietet es";
@@ -138,6 +139,8 @@ texts! {
     connect_stays: "What the service gives stays here, sealed. The application gets what it needs for one use at a time, and you can disconnect at any time.", "Was der Dienst gibt, bleibt hier, versiegelt. Die Anwendung bekommt, was sie für eine Verwendung braucht, und Sie können jederzeit trennen.";
     connect_done: "The account is connected", "Das Konto ist verbunden";
     connect_lacking: "The service has not granted all that was asked for. Missing:", "Der Dienst hat nicht alles gewährt. Es fehlt:";
+    connect_there: "This account is connected:", "Dieses Konto ist verbunden:";
+    connect_again: "Connect again", "Noch einmal verbinden";
     connect_back: "You can close this page and go back to the application: its next try goes on.", "Sie können diese Seite schließen und zur Anwendung zurückkehren: ihr nächster Versuch geht weiter.";
     connect_other: "This is another account", "Das ist ein anderes Konto";
     connect_other_is: "Connected is", "Verbunden ist";
