@@ -82,8 +82,8 @@ pub fn is_full(tenant: &str, Place { connection, owner, label }: Place<'_>) -> Q
     )
 }
 
-/// Connects an account, in place of one whose id is `replaces`; the guard of a chain. Nothing happens if another one is there, if the connection
-/// or the user is not there and active, or if the owner has as many there as there may be.
+/// Connects an account, in place of one whose id is `replaces`; the guard of a chain. Nothing happens if another one is there, or one that an
+/// administrator has stopped, if the connection or the user is not there and active, or if the owner has as many there as there may be.
 pub fn put(tenant: &str, account: &ConnectedAccount, replaces: &str) -> Sql {
     sql!(
         "INSERT INTO connected_accounts (tenant, id, connection, owner, label, name, subject, scope_asked, scope, status, wrapped_key, sealed, expires_at, \
@@ -94,7 +94,8 @@ pub fn put(tenant: &str, account: &ConnectedAccount, replaces: &str) -> Sql {
          ON CONFLICT (tenant, connection, owner, label) DO UPDATE SET id = excluded.id, name = excluded.name, subject = excluded.subject, \
          scope_asked = excluded.scope_asked, scope = excluded.scope, status = excluded.status, wrapped_key = excluded.wrapped_key, \
          sealed = excluded.sealed, expires_at = excluded.expires_at, generation = 1, claim = NULL, claimed_until = 0, attempted_at = 0, retried = 0, \
-         created_at = excluded.created_at, updated_at = excluded.updated_at WHERE connected_accounts.id = ?14",
+         created_at = excluded.created_at, updated_at = excluded.updated_at \
+         WHERE connected_accounts.id = ?14 AND connected_accounts.status <> 'disabled'",
         tenant,
         account.id.as_str(),
         account.connection.as_str(),
@@ -213,6 +214,27 @@ pub fn give_up(tenant: &str, account: &ConnectedAccount, status: AccountStatus, 
         status.as_str(),
         now,
         account.status.as_str()
+    )
+}
+
+/// Stops an account, unless its tokens are in doubt or being refreshed, or it has to be connected anew; the guard of a change.
+pub fn suspend(tenant: &str, id: &str, now: i64) -> Sql {
+    sql!(
+        "UPDATE connected_accounts SET status = 'disabled', updated_at = ?3 WHERE tenant = ?1 AND id = ?2 \
+         AND status IN ('active', 'degraded', 'client_misconfigured')",
+        tenant,
+        id,
+        now
+    )
+}
+
+/// Lets an account that was stopped go on; the guard of a change.
+pub fn resume(tenant: &str, id: &str, now: i64) -> Sql {
+    sql!(
+        "UPDATE connected_accounts SET status = 'active', claimed_until = 0, updated_at = ?3 WHERE tenant = ?1 AND id = ?2 AND status = 'disabled'",
+        tenant,
+        id,
+        now
     )
 }
 

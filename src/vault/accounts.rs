@@ -151,6 +151,33 @@ pub fn change(guard: Sql, account: &ConnectedAccount) -> Change {
         .invalidates(&KeptTokensKey(&account.connection))
 }
 
+/// Stops an account until it is resumed; its tokens stay.
+pub async fn suspend(cx: &Cx<'_>, account: &ConnectedAccount, by: &str) -> Result<()> {
+    let guard = store::accounts::suspend(&cx.tenant.id, &account.id, cx.now.seconds());
+    let why = "it is stopped already, is being refreshed, or has to be connected anew";
+    set_status(cx, (account, guard), (AccountStatus::Disabled, by), why).await
+}
+
+/// Lets an account that was stopped go on.
+pub async fn resume(cx: &Cx<'_>, account: &ConnectedAccount, by: &str) -> Result<()> {
+    let guard = store::accounts::resume(&cx.tenant.id, &account.id, cx.now.seconds());
+    set_status(cx, (account, guard), (AccountStatus::Active, by), "it is not stopped").await
+}
+
+async fn set_status(
+    cx: &Cx<'_>,
+    (account, guard): (&ConnectedAccount, Sql),
+    (status, by): (AccountStatus, &str),
+    why: &'static str,
+) -> Result<()> {
+    let mut event = event(cx, EventType::AccountChanged, account, Some(status), None);
+    event.client = Some(by.to_owned());
+    match cx.commit(change(guard, account).event(event)).await? {
+        true => Ok(()),
+        false => Err(Reason::Conflict.because(why)),
+    }
+}
+
 /// Ends an account; its tokens are revoked at the service.
 pub async fn disconnect(cx: &Cx<'_>, account: &ConnectedAccount, by: Option<&str>) -> Result<()> {
     match end(cx, account, by).await? {

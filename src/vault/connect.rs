@@ -9,6 +9,7 @@
 //! 4. What was granted is kept beside what was asked for.
 //! 5. Another account of the service takes the place of a connected one only if the person says so; else its tokens are revoked at once. An account
 //!    that the service does not identify is another one.
+//! 6. Where an administrator has stopped an account, nobody connects one.
 
 use super::accounts::{self, Revocation};
 use super::canary;
@@ -161,6 +162,7 @@ pub async fn begin(
     if cx.one(store::accounts::is_full(&cx.tenant.id, place)).await? == Some(true) {
         return Err(Reason::TooManyAccounts.into());
     }
+    expect_no_stop(cx.one(store::accounts::at(&cx.tenant.id, place)).await?.as_ref())?;
     let verifier = [nonce(&*cx.world.entropy), nonce(&*cx.world.entropy)].concat();
     let scopes = scopes(cx, found, &wanted).await?;
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
@@ -175,6 +177,14 @@ impl UnderWay {
     /// What the account is connected for.
     pub const fn wanted(&self) -> &Wanted {
         &self.wanted
+    }
+}
+
+/// Refuses to put another account where an administrator has stopped one.
+fn expect_no_stop(present: Option<&ConnectedAccount>) -> Result<()> {
+    match present.is_some_and(|present| present.status == AccountStatus::Disabled) {
+        true => Err(Reason::AccountDisabled.into()),
+        false => Ok(()),
     }
 }
 
@@ -236,9 +246,10 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
         false => {
             // Where another window has just connected the same account, a revocation would end what it has got.
             let now = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
-            if !now.is_some_and(|now| !now.subject.is_empty() && now.subject == account.subject) {
+            if !now.as_ref().is_some_and(|now| !now.subject.is_empty() && now.subject == account.subject) {
                 oauth2::revoke(cx, &oauth2, &client, &given.tokens).await;
             }
+            expect_no_stop(now.as_ref())?;
             Err(Reason::ConsentChanged.into())
         }
     }

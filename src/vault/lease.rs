@@ -22,7 +22,7 @@ use crate::context::cache::key;
 use crate::directory::connections::Downstream;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::id::is_slug;
-use crate::model::{ClientKind, ConnectedAccount, Connection, EventType};
+use crate::model::{AccountStatus, ClientKind, ConnectedAccount, Connection, EventType};
 use crate::oauth::{Parameters, Scope};
 use crate::store;
 use crate::store::accounts::Place;
@@ -225,6 +225,7 @@ async fn of_account(
     match refresh::obtain(cx, connection, &settings, &account).await {
         Ok(Obtained { scope, .. }) if !has(&granted(&scope)) => missing("the service grants less than before"),
         Ok(Obtained { token, expires_in, scope }) => Ok(Granted { token, expires_in, scope, account: Some(account) }),
+        Err(Missing::Connect(Some(AccountStatus::Disabled))) => Err(Reason::AccountDisabled.into()),
         Err(Missing::Connect(status)) => missing(status.map_or("it is gone", |status| status.as_str())),
         Err(Missing::Failed(error)) => Err(error),
     }

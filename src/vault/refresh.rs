@@ -1,6 +1,6 @@
 //! Tokens of connected accounts, refreshed when they are due, so that nothing is lost.
 //!
-//! 1. An access token is used until [`MARGIN_SECONDS`] before it expires; then one request of all isolates refreshes it (docs/requirements.md R57).
+//! 1. An access token is used until [`MARGIN_SECONDS`] before it expires, or for half of its life where that is shorter; then one request of all isolates refreshes it (docs/requirements.md R57).
 //! 2. The attempt is written before the call, its outcome after it. The nonce of the attempt fences: an attempt that has run out writes nothing.
 //! 3. A refresh token that has been rotated is stored before its access token is handed out.
 //! 4. When a reply is lost, the account is uncertain. It is asked once more where the service takes a used refresh token again; else its person has to
@@ -9,6 +9,7 @@
 //!    account, whether the service answers at all is asked first.
 //! 6. An access token that still lives is used in every state but those in which the person, the service or an administrator has ended it.
 //! 7. Each change of state is an event.
+//! 8. Tokens of another account than the person connected are revoked at once, and neither kept nor used.
 
 use super::accounts::{change, event, open, own_client, sealed};
 use super::provider::oauth2::{self, Given, Settings, Ungiven};
@@ -39,8 +40,8 @@ const PATIENCE_MILLIS: u64 = 20_000;
 const FIRST_PAUSE_MILLIS: u64 = 50;
 const LONGEST_PAUSE_MILLIS: u64 = 500;
 /// How often the outcome of a refresh is written when D1 gives no answer: what it holds is nowhere else.
-const WRITES: usize = 4;
-const WRITE_PAUSE_MILLIS: u64 = 250;
+pub(super) const WRITES: usize = 4;
+pub(super) const WRITE_PAUSE_MILLIS: u64 = 250;
 
 /// A token of an account.
 pub struct Obtained {
@@ -85,7 +86,7 @@ pub async fn obtain(
 ) -> Result<Obtained, Missing> {
     let kept = connections::kept_tokens(cx, &connection.name).await?;
     let now = cx.now.seconds();
-    let found = kept.outliving(&account.id, &account.scope, now.saturating_add(MARGIN_SECONDS));
+    let found = kept.outliving(&account.id, &account.scope, now.saturating_add(margin(account)));
     if let Some(token) = found {
         let expires_in = token.expires_at.saturating_sub(now);
         return Ok(Obtained { token, expires_in, scope: account.scope.clone() });
@@ -105,6 +106,18 @@ pub async fn obtain(
     let token = kept.put(&account.id, &account.scope, token, now);
     let expires_in = token.expires_at.saturating_sub(now);
     Ok(Obtained { token, expires_in, scope: account.scope })
+}
+
+/// How long before its end an access token is refreshed: a short one would else be refreshed at each lease.
+fn margin(account: &ConnectedAccount) -> i64 {
+    let issued_at = account.attempted_at.max(account.created_at);
+    (account.expires_at.saturating_sub(issued_at) / 2).clamp(0, MARGIN_SECONDS)
+}
+
+/// Whether the service says that what it has given is another account's.
+fn is_of_another(account: &ConnectedAccount, given: &Given) -> bool {
+    let told = given.account_id.as_ref().filter(|_| !account.subject.is_empty());
+    told.is_some_and(|told| *told != account.subject)
 }
 
 /// What is to be done about an account as it stands.
@@ -143,7 +156,7 @@ impl Acquisition<'_> {
         }
         let lives = |seconds: i64| account.expires_at > now.saturating_add(seconds);
         let next = match standing {
-            _ if lives(MARGIN_SECONDS) => Next::Use,
+            _ if lives(margin(account)) => Next::Use,
             AccountStatus::Refreshing => Next::Wait,
             _ if account.claimed_until > now => Next::Pause,
             AccountStatus::Uncertain if self.oauth2.refresh == Refresh::Stays => Next::Refresh { is_retry: false },
@@ -235,6 +248,11 @@ impl Acquisition<'_> {
             return self.failed(&account, attempt, (AccountStatus::Degraded, true), "it does not answer").await;
         }
         match oauth2::refresh(cx, &self.oauth2, &client, refresh_token).await {
+            Ok(given) if is_of_another(&account, &given) => {
+                oauth2::revoke(cx, &self.oauth2, &client, &given.tokens).await;
+                let changed = (AccountStatus::AccountChanged, false);
+                self.failed(&account, attempt, changed, "its tokens are another account's now").await
+            }
             Ok(given) => self.keep(&account, attempt, given).await,
             Err(Ungiven::Refused(status, code)) => self.failed(&account, attempt, (status, false), &code).await,
             // The service has not taken it, so the doubt of before is the same.

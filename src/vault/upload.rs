@@ -12,6 +12,7 @@ use super::canary;
 use super::connect::{self, Found};
 use super::provider::is_token;
 use super::provider::oauth2::{self, Owner, Tokens, Ungiven};
+use super::refresh::{WRITE_PAUSE_MILLIS, WRITES};
 use crate::context::Cx;
 use crate::directory::users;
 use crate::error::{Reason, Result};
@@ -106,11 +107,21 @@ pub async fn store(cx: &Cx<'_>, Prepared { account, tokens }: Prepared, by: &str
     let place = Place { connection: &account.connection, owner: &account.owner, label: &account.label };
     let present = cx.one(rows::at(&cx.tenant.id, place)).await?;
     let replaced = present.as_ref().map(|present| present.id.as_str()).unwrap_or_default();
-    let change = accounts::change(rows::put(&cx.tenant.id, &account, replaced), &account);
     let mut event = accounts::event(cx, EventType::AccountConnected, &account, None, Some("uploaded".to_owned()));
     event.client = Some(by.to_owned());
-    match cx.commit(change.event(event)).await? {
-        true => Ok(()),
-        false => Err(Reason::Conflict.because("another request has just changed this account")),
+    for left in (0..WRITES).rev() {
+        let put = rows::put(&cx.tenant.id, &account, replaced);
+        match cx.commit(accounts::change(put, &account).event(event.clone())).await {
+            Ok(true) => return Ok(()),
+            Ok(false) => break,
+            Err(error) if left == 0 => return Err(error),
+            // A verified refresh token is nowhere else.
+            Err(_) => cx.sleep(WRITE_PAUSE_MILLIS).await,
+        }
+    }
+    // Where a reply was lost, it is there already.
+    match cx.one(rows::get(&cx.tenant.id, &account.id)).await? {
+        Some(_) => Ok(()),
+        None => Err(Reason::Conflict.because("another request has just changed this account")),
     }
 }

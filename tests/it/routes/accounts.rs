@@ -297,6 +297,83 @@ fn what_the_service_refuses_says_what_becomes_of_the_account() {
 }
 
 #[test]
+fn a_short_token_is_used_for_half_of_its_life() {
+    let scene = Scene::new(true, 0);
+    scene.service.lifetime.set(60);
+    let (_, token) = scene.connected();
+    for refreshes in 0..3 {
+        for _ in 0..3 {
+            scene.lease(&token).expect(200);
+        }
+        assert_eq!(scene.service.refreshes.get(), refreshes);
+        scene.hub.clock.advance(31);
+    }
+}
+
+#[test]
+fn tokens_of_another_account_are_revoked_at_once_and_never_used() {
+    let scene = Scene::new(true, 0);
+    let mut service = scene.service.described();
+    service["oauth2"]["account_id"] = json!("/account");
+    let etag = scene.hub.admin("GET", "connections/chat").send().header("etag").unwrap().to_owned();
+    let mut body = scene.body(json!({}));
+    body["config"]["service"] = service;
+    scene.hub.admin("PUT", "connections/chat").header("if-match", &etag).json(&body).send().expect(200);
+    let (browser, _) = scene.connected();
+    scene.due();
+    let token = scene.agents_token(&browser);
+    *scene.service.refreshes_as.borrow_mut() = Some("eve@chat".to_owned());
+    let before = scene.service.access_tokens().len();
+    url(&scene.lease(&token));
+    assert_eq!((scene.service.access_tokens().len(), scene.status().as_str()), (before + 1, "account_changed"));
+    assert_eq!(scene.service.revoked.borrow().len(), 1);
+    let event = scene.hub.events_of("account.changed").pop().unwrap();
+    assert_eq!(event["reason"], "account_changed");
+    *scene.service.refreshes_as.borrow_mut() = None;
+    scene.connect(&browser, &url(&scene.lease(&token)), "ada@chat").expect(200);
+    scene.lease(&token).expect(200);
+}
+
+#[test]
+fn an_account_that_an_administrator_has_stopped_gives_nothing_until_it_is_resumed_and_none_takes_its_place() {
+    let scene = Scene::new(true, 0);
+    let (browser, token) = scene.connected();
+    scene.lease(&token).expect(200);
+    let link = scene.hub.admin("POST", "connections/chat/connect").json(&json!({"user": scene.row()["owner"]})).send();
+    let link = link.expect(200).json()["connect_url"].as_str().unwrap().to_owned();
+    // The person is at the service when it happens.
+    let back = scene.service.allow(&scene.leave(&browser, &link), "ada@chat");
+    let act = |verb: &str| {
+        let path = format!("connections/chat/accounts/{}/{verb}", scene.row()["id"].as_str().unwrap());
+        scene.hub.admin("POST", &path).send()
+    };
+    assert_eq!(act("resume").status, 409);
+    assert_eq!(act("suspend").expect(200).json()["status"], "disabled");
+    assert_eq!(act("suspend").status, 409);
+    for _ in 0..2 {
+        let refused = scene.lease(&token);
+        assert_eq!((refused.status, refused.error().as_str()), (403, "access_denied"), "{refused:?}");
+        // Nor once its access token has expired.
+        scene.due();
+    }
+    let token = scene.agents_token(&browser);
+    assert_eq!(scene.lease(&token).status, 403);
+    assert_eq!(browser.get(&back).status, 403);
+    assert_eq!(scene.going(&browser, &link).status, 403);
+    let page = browser.get("/t/main/me").expect(200);
+    assert!(page.text.contains("an administrator has stopped it") && !page.text.contains("name=\"disconnect\""));
+    let fields = [("tag", field(&page, "tag")), ("disconnect", scene.row()["id"].as_str().unwrap().to_owned())];
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(browser.post("/t/main/me", &fields).status, 403);
+    assert_eq!(act("resume").expect(200).json()["status"], "active");
+    assert!(scene.service.takes(&scene.lease(&token).expect(200).access_token()));
+    let reasons: Vec<Value> =
+        scene.hub.events_of("account.changed").iter().map(|event| event["reason"].clone()).collect();
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    assert!(reasons.contains(&json!("disabled")) && reasons.contains(&json!("active")));
+}
+
+#[test]
 fn a_client_that_the_service_does_not_take_is_the_operators_to_mend_and_costs_nobody_an_account() {
     let scene = Scene::new(true, 0);
     let (browser, _) = scene.connected();
@@ -716,6 +793,11 @@ pub fn provoke(reason: writ::error::Reason) -> Reply {
     let link = url(&refused);
     match reason {
         Reason::ConnectionNeeded => refused,
+        Reason::AccountDisabled => {
+            scene.connect(&browser, &link, "ada@chat").expect(200);
+            scene.hub.db.execute("UPDATE connected_accounts SET status = 'disabled'");
+            scene.lease(&token)
+        }
         Reason::TenantAccountNeeded => {
             let etag = scene.hub.admin("GET", "connections/chat").send().header("etag").unwrap().to_owned();
             let body = scene.body(json!({"owner": "tenant"}));

@@ -4,7 +4,7 @@ use super::accounts::{Scene, url};
 use super::compat::{PROJECT, open};
 use crate::support::browser::{Browser, CALLBACK, VERIFIER, authorization};
 use crate::support::hub::{RESOURCE, decode};
-use crate::support::{Credentials, Reply, Setup};
+use crate::support::{Credentials, Effect, Port, Reply, Setup};
 use serde_json::{Value, json};
 
 const USER: &str = "/v1/mgmt/outbound/app/user/token";
@@ -267,6 +267,34 @@ fn several_uploads_are_all_sound_or_none_is_stored_and_a_refresh_token_is_verifi
     fetch(hub, path, &manager, body).expect(400);
     assert_eq!((scene.service.refreshes.get(), got(&user).status), (1, 404));
     assert!(!hub.dump_at_rest().contains("canary-"));
+}
+
+#[test]
+fn a_refresh_token_that_was_verified_is_not_lost_to_one_write_that_goes_wrong() {
+    for effect in [Effect::Fails, Effect::LosesReply] {
+        let mut kept = 0;
+        for nth in 0..14 {
+            let scene = scene();
+            let hub = &scene.hub;
+            let manager = key(&manager(hub));
+            let (_, user) = agents_token(&scene, &Browser::new(hub));
+            let token = scene.service.refresh_token("ada@chat", "chat:read chat:write");
+            let body = json!({"appId": "chat", "userId": user, "refreshToken": token, "verifyRefresh": true});
+            hub.faults.fail_nth(Port::Db, nth, effect);
+            fetch(hub, "/v1/mgmt/outbound/app/user/oauthtoken/upload", &manager, body);
+            hub.faults.heal();
+            let got = fetch(hub, USER, &key(&scene.server), json!({"appId": "chat", "userId": user}));
+            match scene.service.refreshes.get() {
+                0 => assert_eq!(got.status, 404, "{effect:?} {nth}"),
+                _ => {
+                    let token = got.expect(200).json()["token"]["accessToken"].as_str().unwrap().to_owned();
+                    assert!(scene.service.takes(&token), "{effect:?} {nth}");
+                    kept += 1;
+                }
+            }
+        }
+        assert!(kept > 0, "{effect:?}: no write went wrong after the verification");
+    }
 }
 
 #[test]

@@ -52,6 +52,8 @@ pub struct Service {
     /// Whether it is down once it has lost a reply.
     pub then_down: Cell<bool>,
     lost: Cell<bool>,
+    /// Whose it says that the tokens of a refresh are, if not those of the grant's account.
+    pub refreshes_as: RefCell<Option<String>>,
     pub refreshes: Cell<usize>,
     /// How often a refresh token came again beyond its window.
     pub reused: Cell<usize>,
@@ -77,6 +79,7 @@ impl Service {
             says_lifetime: Cell::new(true),
             then_down: Cell::new(false),
             lost: Cell::new(false),
+            refreshes_as: RefCell::default(),
             refreshes: Cell::new(0),
             reused: Cell::new(0),
             revoked: RefCell::default(),
@@ -137,6 +140,15 @@ impl Service {
         let code = self.next("code");
         self.codes.borrow_mut().insert(code.clone(), self.grants.borrow().len() - 1);
         format!("{}?code={code}&state={}", get("redirect_uri"), get("state"))
+    }
+
+    /// A refresh token of that account, which was given elsewhere.
+    pub fn refresh_token(&self, account: &str, scope: &str) -> String {
+        let grant = Grant { account: account.to_owned(), scope: scope.to_owned(), ..Grant::default() };
+        self.grants.borrow_mut().push(grant);
+        let token = self.next("refresh");
+        self.refresh.borrow_mut().insert(token.clone(), (self.grants.borrow().len() - 1, None));
+        token
     }
 
     pub fn answer(&self, request: &Outbound) -> Scripted {
@@ -246,9 +258,11 @@ impl Service {
         };
         let access = self.next("access");
         self.access.borrow_mut().insert(access.clone(), (grant, self.clock.seconds() + self.lifetime.get()));
-        let scope = self.grants.borrow()[grant].scope.clone();
-        let mut body =
-            json!({"access_token": access, "token_type": "Bearer", "expires_in": self.lifetime.get(), "scope": scope});
+        let Grant { scope, account, .. } = self.grants.borrow()[grant].clone();
+        let account = self.refreshes_as.borrow().clone().filter(|_| form["grant_type"] == "refresh_token").unwrap_or(account);
+        let mut body = json!({
+            "access_token": access, "token_type": "Bearer", "expires_in": self.lifetime.get(), "scope": scope, "account": account,
+        });
         if !self.says_lifetime.get() {
             body.as_object_mut().unwrap().remove("expires_in");
         }
