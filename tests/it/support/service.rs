@@ -170,7 +170,12 @@ impl Service {
             }
             ("POST", "/revoke") => {
                 self.expect_client(request);
-                self.revoked.borrow_mut().push(form(request)["token"].clone());
+                let token = form(request)["token"].clone();
+                let grant = self.refresh.borrow().get(&token).map(|(grant, _)| *grant);
+                if let Some(grant) = grant {
+                    self.grants.borrow_mut()[grant].ended = true;
+                }
+                self.revoked.borrow_mut().push(token);
                 Scripted::json(200, json!({}))
             }
             ("GET", "/api/me") => match self.bearer(request) {
@@ -259,7 +264,8 @@ impl Service {
         let access = self.next("access");
         self.access.borrow_mut().insert(access.clone(), (grant, self.clock.seconds() + self.lifetime.get()));
         let Grant { scope, account, .. } = self.grants.borrow()[grant].clone();
-        let account = self.refreshes_as.borrow().clone().filter(|_| form["grant_type"] == "refresh_token").unwrap_or(account);
+        let account =
+            self.refreshes_as.borrow().clone().filter(|_| form["grant_type"] == "refresh_token").unwrap_or(account);
         let mut body = json!({
             "access_token": access, "token_type": "Bearer", "expires_in": self.lifetime.get(), "scope": scope, "account": account,
         });
