@@ -311,6 +311,8 @@ reasons! {
     ConnectionNeeded => 400 "interaction_required" "no account is connected that can be used: let the user open `connect_url`, then send the request again" ["OpenID Connect Core §3.1.2.6"];
     /// The tenant has no account connected that can be used.
     TenantAccountNeeded => 403 "access_denied" "no account of the tenant is connected that can be used: an administrator has to connect it" ["docs/requirements.md R215"];
+    /// An administrator has stopped the account.
+    AccountDisabled => 403 "access_denied" "an administrator has stopped this account, and can resume it" ["docs/requirements.md R298"];
     /// The page to connect an account is for somebody else.
     OtherPerson => 403 "access_denied" "this link was made for somebody else: sign in as the person whose agent has shown it" ["docs/requirements.md R215"];
     /// The connection is not there, is stopped, or is none that people connect accounts with.
