@@ -10,6 +10,8 @@ use std::rc::Rc;
 
 use cedar_policy::{Effect, Policy};
 
+use crate::model::approval::Requirement;
+
 /// What `@bind("dpop")` adds to what a verdict requires.
 pub const BOUND: &str = "dpop";
 /// With what begins that which `@details("…")` adds to what a verdict requires; the type follows.
@@ -198,6 +200,11 @@ impl Obligations {
                     Ok(seconds) if seconds > 0 => obligations.ttl = Some(seconds),
                     _ => return bad("@ttl takes a whole number of seconds, as in @ttl(\"60\")"),
                 },
+                "require" if Requirement::is_one(value) && Requirement::parse(value).is_none() => {
+                    return bad(
+                        "after `approval:` stand `subject`, `owner`, `role=NAME`, `group=NAME`, `n=1` to `n=9` and `passkey`, with commas between",
+                    );
+                }
                 "require" if !value.trim().is_empty() => obligations.require.push(value.to_owned()),
                 "require" => return bad("@require names what is required, as in @require(\"approval\")"),
                 "limit" => match Rate::parse(value) {
@@ -274,6 +281,7 @@ mod tests {
             ("@tll(\"60\") permit", "tll"),
             ("@ttl(\"60\") forbid", "ttl"),
             ("@require(\"\") permit", "require"),
+            ("@require(\"approval:anybody\") permit", "require"),
             ("@limit(\"5\") permit", "limit"),
             ("@limit(\"0/hour\") permit", "limit"),
             ("@limit(\"+5/hour\") permit", "limit"),

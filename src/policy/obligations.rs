@@ -9,10 +9,11 @@
 //! 3. One answer is one use of a statement, however many scopes it gives. Where one limit of several has no room, nothing is counted.
 //! 4. Without a limit nothing is asked of D1. A limit that has no room is remembered until its window is over.
 
-use super::{count_sign_in, offset};
+use super::{STEP_UP, count_sign_in, offset};
 use crate::cedar::{BOUND, By, DETAILS, Limit, Period, Verdict};
 use crate::context::Cx;
 use crate::error::{Error, Reason, Refusal, Result};
+use crate::model::approval::Requirement;
 use crate::ports::Now;
 use crate::store;
 use crate::store::limits::Use;
@@ -56,15 +57,22 @@ pub(super) fn is_over_limit(verdict: &Verdict) -> bool {
 
 /// The reason of a refusal that says what its sender can bring; nothing where that would not help.
 pub fn reason(verdicts: &[Verdict]) -> Option<Reason> {
-    let lacks = |alone: &dyn Fn(&str) -> bool| {
+    let is_bound = |required: &str| required == BOUND;
+    let is_detailed = |required: &str| required.starts_with(DETAILS);
+    // What people give is asked for afterwards.
+    let can_be_met = |required: &String| {
+        is_bound(required) || is_detailed(required) || required == STEP_UP || Requirement::is_one(required)
+    };
+    let lacks = |it: &dyn Fn(&str) -> bool| {
         let lacks_it = |verdict: &Verdict| {
-            verdict.allow && !verdict.require.is_empty() && verdict.require.iter().all(|required| alone(required))
+            let require = &verdict.require;
+            verdict.allow && require.iter().all(can_be_met) && require.iter().any(|required| it(required))
         };
         verdicts.iter().any(lacks_it)
     };
     match () {
-        () if lacks(&|required| required == BOUND) => Some(Reason::BoundTokenRequired),
-        () if lacks(&|required| required.starts_with(DETAILS)) => Some(Reason::DetailsRequired),
+        () if lacks(&is_bound) => Some(Reason::BoundTokenRequired),
+        () if lacks(&is_detailed) => Some(Reason::DetailsRequired),
         () if verdicts.iter().any(|verdict| verdict.is_quiet) => Some(Reason::QuietHours),
         () => None,
     }
@@ -117,6 +125,7 @@ pub fn refusal(cx: &Cx<'_>, reached: &[Reached], decision: Option<String>) -> Er
         scope: None,
         retry_after: Some(until.saturating_sub(cx.now.seconds()).max(1)),
         connect_url: None,
+        approval: None,
     })
 }
 

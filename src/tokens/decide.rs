@@ -4,6 +4,7 @@
 //! 1. All are asked at the end, limits and the quota last. They are asked on fresh records if the request has waited for another service: a
 //!    kill during a wait is not escaped.
 
+use super::approval::{self, Sought};
 use super::quota;
 use super::target::Target;
 use crate::cedar::{Action, Circumstance, Target as PolicyTarget, Verdict};
@@ -11,7 +12,7 @@ use crate::context::Cx;
 use crate::error::{Error, Reason, Refusal, Result};
 use crate::jose::{Actor, MayAct};
 use crate::model::event::Facts;
-use crate::model::{AuthMethod, Client};
+use crate::model::{Approval, AuthMethod, Client};
 use crate::oauth::{AuthorizationDetail, Scope};
 use crate::policy::obligations::{self, Means, Reached};
 use crate::policy::{self, Inquiry};
@@ -64,6 +65,10 @@ pub struct Origin {
     pub identity: Scope,
     /// The authorization details (RFC 9396), on which policy has no say either (docs/decisions.md 114).
     pub authorization_details: Vec<AuthorizationDetail>,
+    /// The approval that it is issued for, where the grant itself asks a person.
+    pub approval: Option<Approval>,
+    /// Its `txn` (RFC 8417 §2.2): the transaction that it is for.
+    pub txn: Option<String>,
     /// `issued_token_type` of the response (RFC 8693 §2.2.1), where the grant has one.
     pub issued_token_type: Option<&'static str>,
 }
@@ -83,6 +88,10 @@ pub struct Decision {
     pub scope: Scope,
     /// How long the token lives, in seconds.
     pub lifetime: u32,
+    /// The approvals that it rests on; redeemed.
+    pub approvals: Vec<String>,
+    /// The authorization details, where an approval leaves less of them.
+    pub authorization_details: Option<Vec<AuthorizationDetail>>,
 }
 
 /// Decides about an issuance. The client has sent a proof if it needs one, no party is stopped, policy permits, the quota has a token left.
@@ -104,6 +113,7 @@ pub async fn decide(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts) -> 
     }
     let decision = permitted(cx, issuance, &standing, facts).await?;
     quota::take(cx, &issuance.target).await?;
+    approval::redeem(cx, &decision.approvals, facts).await?;
     Ok(decision)
 }
 
@@ -155,6 +165,16 @@ async fn permitted(
     if ends_in == Some(0) {
         return Err(Reason::Stopped.because("it expires now"));
     }
+    let sought = Sought {
+        client,
+        subject: issuance.subject,
+        action: issuance.action,
+        target,
+        jkt: issuance.jkt,
+        authorization_details: &origin.authorization_details,
+        own: origin.approval.as_ref(),
+    };
+    let approval = approval::meet(cx, sought, &mut verdicts, facts).await?;
     let (granted, reached) = within_limits(cx, issuance, client, &mut verdicts).await?;
     if facts.scope_asked.is_some() || granted.is_none() {
         for (scope, verdict) in target.scope.iter().zip(&verdicts) {
@@ -164,9 +184,21 @@ async fn permitted(
         }
     }
     let Some(granted) = granted else {
-        return Err(denied(cx, issuance.action, &verdicts, &reached, facts.decision.clone()));
+        if !reached.is_empty() {
+            return Err(obligations::refusal(cx, &reached, facts.decision.clone()));
+        }
+        let lacking = obligations::lacking(&verdicts);
+        return Err(match denied(issuance.action, &verdicts) {
+            reason @ (Reason::PolicyDenied | Reason::ImpersonationDenied) => approval.refuse(cx, reason, facts).await,
+            reason => match reason.decided(facts.decision.clone().unwrap_or_default()) {
+                Error::Refused(refusal) => Error::Refused(Refusal { detail: lacking, ..refusal }),
+                fault @ Error::Fault(_) => fault,
+            },
+        });
     };
-    Ok(Decision { lifetime: ends_in.map_or(granted.lifetime, |left| left.min(granted.lifetime)), ..granted })
+    let (approvals, authorization_details) = approval.given();
+    let lifetime = ends_in.map_or(granted.lifetime, |left| left.min(granted.lifetime));
+    Ok(Decision { lifetime, approvals, authorization_details, ..granted })
 }
 
 /// What the verdicts permit and the limits of their permits have room for, with those that have none: the uses are counted.
@@ -196,19 +228,12 @@ async fn within_limits(
 }
 
 /// Why nothing is given, with what the client can do about it.
-fn denied(cx: &Cx<'_>, action: Action, verdicts: &[Verdict], reached: &[Reached], decision: Option<String>) -> Error {
-    if !reached.is_empty() {
-        return obligations::refusal(cx, reached, decision);
-    }
-    let reason = match (action, obligations::reason(verdicts)) {
+fn denied(action: Action, verdicts: &[Verdict]) -> Reason {
+    match (action, obligations::reason(verdicts)) {
         (_, Some(reason)) => reason,
         (Action::Impersonate, None) => Reason::ImpersonationDenied,
         _ if verdicts.iter().any(policy::lacks_sign_in) => Reason::StepUpRequired,
         _ => Reason::PolicyDenied,
-    };
-    match reason.decided(decision.unwrap_or_default()) {
-        Error::Refused(refusal) => Error::Refused(Refusal { detail: obligations::lacking(verdicts), ..refusal }),
-        fault @ Error::Fault(_) => fault,
     }
 }
 
@@ -247,5 +272,10 @@ fn left(client: &Client, target: &Target, verdicts: &[Verdict]) -> Option<Decisi
     let scope: Scope = permitted().map(|(name, _)| name).collect();
     let lifetime = permitted().filter_map(|(_, verdict)| u32::try_from(verdict.ttl?).ok()).min();
     let longest = target.resource.body.access_token_lifetime;
-    (!scope.is_empty()).then(|| Decision { scope, lifetime: lifetime.map_or(longest, |ttl| ttl.min(longest)) })
+    (!scope.is_empty()).then(|| Decision {
+        scope,
+        lifetime: lifetime.map_or(longest, |ttl| ttl.min(longest)),
+        approvals: vec![],
+        authorization_details: None,
+    })
 }

@@ -5,12 +5,13 @@
 //!    agent, and a client for itself; for a user whom it names, a resource server alone (docs/decisions.md 136).
 //! 2. Policy decides each time, with the agent as principal (docs/requirements.md R53). An unknown connection is asked about like any other
 //!    and refused like a forbidden one, so names cannot be probed (R54).
-//! 3. What permits ask for in return is met by the agent's token alone: its key, its authorization details, when its user signed in. What is
-//!    not met denies.
+//! 3. What permits ask for in return is met by the agent's token (its key, its authorization details, when its user signed in) or by an approval: of a
+//!    use that lasts one approval is enough, while it is not taken back. What is not met denies.
 //! 4. A use that lasts is decided again while it does: that its token has expired meanwhile does not end it, that a party was stopped does.
 //! 5. Limits count a use once, when nothing is left to do but it ([`Party::count`]): what is decided again is not counted again.
 
 use super::provider;
+use crate::approvals::{self, Asked, Held, SECONDS};
 use crate::cedar::{Action, Circumstance, Limit, Target, Verdict};
 use crate::context::Cx;
 use crate::crypto::sha256;
@@ -18,6 +19,7 @@ use crate::directory::clients;
 use crate::directory::connections;
 use crate::error::{Error, Reason, Refusal, Rejection, Result};
 use crate::jose::AccessToken;
+use crate::model::approval::Door;
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
 use crate::model::{AuthMethod, Client, ClientKind, Connection, Status, User};
@@ -28,7 +30,7 @@ use crate::ports::Now;
 use crate::revocation::breach;
 use crate::revocation::check::{self, Parties, Standing};
 use crate::tokens::{self, Accepted};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
 /// The resource, below the issuer, of agents that use connections themselves.
@@ -135,6 +137,8 @@ pub struct Use {
     pub call: Option<CallLine>,
     /// When it began: the token has to hold then.
     pub began: Now,
+    /// The approval that it has, once it has one.
+    pub held: Held,
 }
 
 impl Use {
@@ -217,8 +221,15 @@ impl Use {
         let is_permitted = |verdict: &&Verdict| verdict.allow && verdict.require.is_empty();
         let detail = match (verdicts.first().filter(is_permitted), connection) {
             (Some(verdict), Some(connection)) => return Ok((connection, verdict.limits.clone())),
+            (None, Some(connection)) => match verdicts.first().filter(|verdict| policy::lacks_approval(verdict)) {
+                Some(verdict) => {
+                    let asked = self.asked(party, verdict, facts);
+                    approvals::permit(cx, &asked, &self.held, facts).await?;
+                    return Ok((connection, verdict.limits.clone()));
+                }
+                None => obligations::lacking(&verdicts),
+            },
             (_, None) => Some("there is no such connection, or it is stopped".to_owned()),
-            (None, _) => obligations::lacking(&verdicts),
         };
         // That it is not there must look like that it is forbidden, at every hour.
         let reason = obligations::reason(&verdicts).filter(|reason| *reason != Reason::QuietHours);
@@ -229,6 +240,7 @@ impl Use {
             scope: None,
             retry_after: None,
             connect_url: None,
+            approval: None,
         }))
     }
 }
@@ -240,6 +252,34 @@ fn means(claims: &AccessToken) -> Means {
         auth_time: claims.auth_time,
         is_bound: claims.cnf.is_some(),
         details: claims.authorization_details.iter().filter_map(kind).collect(),
+    }
+}
+
+impl Use {
+    /// What a person is asked where policy requires an approval.
+    fn asked<'a>(&'a self, party: &'a Party, verdict: &Verdict, facts: &Facts) -> Asked<'a> {
+        let requester = match &self.caller {
+            Caller::Server { id, .. } | Caller::Client { id, .. } => id,
+            Caller::Agent | Caller::Bearer { .. } => &party.client.id,
+        };
+        let claims = party.claims.as_ref();
+        let call = self.call.as_ref().map(|call| json!({"method": call.method, "path": call.path}));
+        let what = json!({
+            "action": "lease", "connection": self.connection, "tool": self.tool, "call": call, "chain": facts.chain,
+            "resource": claims.map(|claims| claims.aud.resource()),
+            "jkt": claims.and_then(|claims| claims.cnf.as_ref()).map(|cnf| &cnf.jkt),
+        });
+        let told = json!({"policies": facts.policies, "host": facts.host});
+        Asked {
+            door: Door::Policy,
+            client: &party.client,
+            requester,
+            subject: party.subject(),
+            require: verdict.require.clone(),
+            what: what.as_object().cloned().unwrap_or_default(),
+            told: told.as_object().cloned().unwrap_or_default(),
+            seconds: SECONDS,
+        }
     }
 }
 
