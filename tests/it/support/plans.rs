@@ -19,6 +19,8 @@ const WALKS: &[(&str, &str, &str)] = &[
         "the first few in their order",
     ),
     ("SELECT id, body FROM events INDEXED BY events_without_seq", "SEARCH events", "the first few in their order"),
+    ("INSERT INTO events", "SEARCH events USING COVERING INDEX events_by_seq", "the most of an index is one step"),
+    ("UPDATE logs SET size", "SEARCH events USING COVERING INDEX events_by_seq", "the most of an index is one step"),
     ("SELECT id, visited_by_token AS", "SCAN tenants USING COVERING INDEX", "the first few in their order"),
     ("SELECT id, visited_by_broker AS", "SCAN tenants USING COVERING INDEX", "the first few in their order"),
     ("SELECT id, visited_by_others AS", "SCAN tenants USING COVERING INDEX", "the first few in their order"),
