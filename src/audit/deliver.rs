@@ -5,11 +5,12 @@
 
 use crate::context::database::Database;
 use crate::crypto::sha256;
-use crate::error::Result;
+use crate::error::{Fault, Result};
 use crate::model::{Event, EventType};
 use crate::ports::{Now, Sql, World};
 use crate::store;
 use crate::store::events::Staged;
+use std::collections::BTreeSet;
 
 /// How many events one relay run moves at most: stays below a free plan's 50 subrequests.
 const RELAY: i64 = 20;
@@ -26,6 +27,11 @@ pub async fn consume(world: &World, messages: &[String], now: Now) -> Result<()>
         match serde_json::from_slice::<Event>(body.as_bytes()) {
             Ok(event) => {
                 kept.push(store::events::keep(&event, body.clone()));
+                if !event.facts.chain.is_empty() {
+                    let chain =
+                        serde_json::to_string(&event.facts.chain).map_err(|_| Fault::Broken("a chain has no JSON"))?;
+                    kept.push(store::events::keep_actors(&event.tenant, &event.id, chain));
+                }
                 if let (EventType::TokenIssued, Some(client)) = (event.kind, &event.client) {
                     let at = i64::try_from(event.at).unwrap_or(i64::MAX);
                     kept.push(store::events::keep_last_token(&event.tenant, client, at));
@@ -78,4 +84,9 @@ pub async fn relay(world: &World, now: Now) -> Result<()> {
         }
     }
     Database(&*world.db).run(sent).await.map(drop)
+}
+
+/// The tenants of these messages.
+pub fn tenants(messages: &[String]) -> BTreeSet<String> {
+    messages.iter().filter_map(|body| Some(serde_json::from_slice::<Event>(body.as_bytes()).ok()?.tenant)).collect()
 }

@@ -15,6 +15,7 @@ pub mod identities;
 pub mod issuers;
 pub mod quotas;
 pub mod resources;
+pub mod sinks;
 pub mod tenants;
 mod told;
 pub mod users;

@@ -8,11 +8,11 @@
 use super::inject::{self, Injected, Injection};
 use super::link::Link;
 use super::scrub::Scrubber;
-use super::sigv4::{self, Unsigned};
 use super::stream::{MAX_BYTES, Proxied, Started, injection, interval_millis};
 use super::{headers, rules};
 use crate::audit;
 use crate::context::Cx;
+use crate::crypto::sigv4::{self, Unsigned};
 use crate::directory::connections::Downstream;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::EventType;

@@ -83,6 +83,24 @@ impl Page {
         self.limit.saturating_add(1)
     }
 
+    /// As [`Page::of`], for records that were found on a walk of bounded length: it ends at `end`, if there is more behind it. A page may then have fewer
+    /// records than fit, and is not the last one.
+    pub fn of_walk<T, V: Serialize>(
+        &self,
+        records: Vec<T>,
+        end: Option<String>,
+        view: impl Fn(T) -> (String, V),
+    ) -> Response {
+        let is_full = i64::try_from(records.len()).unwrap_or(i64::MAX) > self.limit;
+        match end.filter(|_| !is_full) {
+            None => self.of(records, view),
+            Some(end) => {
+                let views: Vec<V> = records.into_iter().map(|record| view(record).1).collect();
+                items(&views, Some([&end, ".", &self.mark].concat()))
+            }
+        }
+    }
+
     /// Renders at most [`Page::rows`] records, each shown by `view` under the name by which the list is ordered.
     pub fn of<T, V: Serialize>(&self, mut records: Vec<T>, view: impl Fn(T) -> (String, V)) -> Response {
         let limit = usize::try_from(self.limit).unwrap_or(usize::MAX);

@@ -235,7 +235,7 @@ fn a_large_tenant_goes_in_bounded_pieces_and_whatever_fails_in_between_the_next_
     hub.events();
     fill(&hub.trail, "acme", 45_000);
     fill(&hub.db, "acme", 1_500);
-    for n in 0..50 {
+    for n in 0..120 {
         hub.kv.set(&format!("policy/acme/{n}"), Some("x".to_owned()));
     }
     delete(&hub, "acme").expect(204);
