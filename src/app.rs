@@ -207,7 +207,11 @@ impl App {
     /// Keeps a batch of messages; an error means that all of them shall come again.
     pub async fn consume(&self, source: Source, messages: &[String], now: Now) -> Result<()> {
         match source {
-            Source::Audit => audit::consume(&self.world, messages, now).await,
+            Source::Audit => {
+                let (tenants, kept) = audit::consume(&self.world, messages, now).await;
+                self.jobs().publish(tenants, now).await;
+                kept
+            }
             Source::DeadLetters => audit::bury(&self.world, messages, now).await,
         }
     }

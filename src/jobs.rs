@@ -30,6 +30,8 @@ use crate::webhooks;
 
 /// How many accounts of a tenant that have ended one run revokes at their services: a call each.
 const REVOKED: i64 = 5;
+/// How long it waits before checkpoints that failed are tried again, in milliseconds.
+const PAUSES: [u64; 3] = [1_000, 3_000, 0];
 /// How many tenants one run visits.
 const VISITED: i64 = 40;
 /// How many rows one statement of a clean-up removes, and how often it runs while there are more: 20,000 rows in a run.
@@ -60,11 +62,60 @@ impl Jobs<'_> {
     /// One run of the cron. Each part runs whether or not another has failed; the first error is the answer.
     pub async fn tick(self, now: Now) -> Result<()> {
         let relayed = self.relay(now).await;
+        let published = self.publish_all(now).await;
         let visited = self.visit(now).await;
         let cleaned = self.clean(now).await;
         let deleted = self.delete(now).await;
         let delivered = self.deliver(now).await;
-        relayed.and(visited).and(cleaned).and(deleted).and(delivered)
+        relayed.and(published).and(visited).and(cleaned).and(deleted).and(delivered)
+    }
+
+    /// Signs checkpoints for these tenants. Those that fail are tried again after a pause, and then left to the next run.
+    pub async fn publish(self, tenants: Vec<String>, now: Now) {
+        let mut left = tenants;
+        for pause in PAUSES {
+            let mut failed = Vec::new();
+            for tenant in left {
+                if let Err(error) = self.publish_one(&tenant, now).await {
+                    self.log("the log", &tenant, &error);
+                    failed.push(tenant);
+                }
+            }
+            if failed.is_empty() {
+                return;
+            }
+            left = failed;
+            self.world.timer.sleep(pause).await;
+        }
+    }
+
+    async fn publish_one(self, tenant: &str, now: Now) -> Result<()> {
+        let arrival = Arrival { now, peer: Peer::default() };
+        match Cx::open_even_suspended(self.world, self.config, self.memory, tenant, arrival).await {
+            Ok(cx) => audit::log::publish(&cx).await,
+            // The tenant was deleted.
+            Err(Error::Refused(_)) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Signs checkpoints for tenants whose newest events have none.
+    async fn publish_all(self, now: Now) -> Result<()> {
+        if self.config.logs().is_none() {
+            return Ok(());
+        }
+        let trail = Database(&*self.world.trail);
+        let millis = i64::try_from(now.millis()).unwrap_or(i64::MAX);
+        let mut outcome = Ok(());
+        for tenant in trail.all(store::log::behind(VISITED)).await? {
+            // Before anything can go wrong: a tenant that fails has had its turn.
+            trail.run(vec![store::log::take_turn(&tenant, millis)]).await?;
+            if let Err(error) = self.publish_one(&tenant, now).await {
+                self.log("the log", &tenant, &error);
+                outcome = outcome.and(Err(error));
+            }
+        }
+        outcome
     }
 
     /// Sends the events in the outbox, the signals and the messages of webhooks, each where this Worker can sign them.
@@ -186,7 +237,9 @@ impl Jobs<'_> {
             Err(fault) => return Err(fault),
         };
         if self.config.mounts(Role::Audit) {
+            audit::forget(&cx).await?;
             remove(cx.trail(), audit::forgetting(&cx, REMOVED)).await?;
+            audit::log::tick(&cx).await?;
             audit::query::count(&cx).await?;
             sinks::tick(&cx).await?;
         }

@@ -5,12 +5,24 @@
 //! 2. While the tenant holds its trail (`event_hold`), nothing goes.
 
 use crate::context::Cx;
+use crate::error::Result;
 use crate::model::EventType;
 use crate::model::id::first_at;
 use crate::ports::Sql;
 use crate::store;
 
 const DAY_MILLIS: i64 = 86_400_000;
+
+/// Notes the day before which events may be gone, for who checks the log.
+pub async fn forget(cx: &Cx<'_>) -> Result<()> {
+    let settings = &cx.tenant.settings;
+    if settings.event_hold {
+        return Ok(());
+    }
+    let day = cx.now.seconds().saturating_mul(1_000).div_euclid(DAY_MILLIS);
+    let kept = i64::from(settings.event_retention_days);
+    cx.run(vec![store::log::forget(&cx.tenant.id, day.saturating_sub(kept))]).await.map(drop)
+}
 
 /// The statements that remove what is not kept any more, `limit` rows each at the most.
 pub fn forgetting(cx: &Cx<'_>, limit: i64) -> Vec<Sql> {

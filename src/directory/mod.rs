@@ -11,6 +11,7 @@ pub mod clients;
 pub mod connected;
 pub mod connections;
 mod creation;
+pub mod findings;
 pub mod identities;
 pub mod issuers;
 pub mod quotas;

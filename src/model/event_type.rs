@@ -193,6 +193,8 @@ event_types! {
     KeyRotated = "key.rotated",
     /// A signing key was withdrawn at once.
     KeyRevoked = "key.revoked",
+    /// The log of the tenant is not what was signed, or an event is not the one that was logged. `detail` says what was found first.
+    LogBroken = "log.broken",
     /// A client has reached its expiry and was suspended.
     ClientExpired = "client.expired",
     /// A client was suspended because it got no token for too long.

@@ -124,12 +124,15 @@ pub fn test_message(event: &Event) -> String {
 
 fn body(kind: &str, event: &Event, data: Value) -> String {
     let millis = i64::try_from(event.at).unwrap_or(i64::MAX);
-    let moment = DateTime::from_timestamp_millis(millis).map(|at| {
-        let (year, month, day) = (at.year(), at.month(), at.day());
-        let (hour, minute, second, millis) = (at.hour(), at.minute(), at.second(), at.timestamp_subsec_millis());
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
-    });
-    json!({"type": kind, "timestamp": moment, "data": data}).to_string()
+    json!({"type": kind, "timestamp": moment(millis), "data": data}).to_string()
+}
+
+/// A moment in milliseconds since the epoch as RFC 3339 has it.
+pub fn moment(millis: i64) -> Option<String> {
+    let at = DateTime::from_timestamp_millis(millis)?;
+    let (year, month, day) = (at.year(), at.month(), at.day());
+    let (hour, minute, second, millis) = (at.hour(), at.minute(), at.second(), at.timestamp_subsec_millis());
+    Some(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"))
 }
 
 fn account(event: &Event) -> Value {

@@ -226,6 +226,21 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _ctx: ScheduleContext) {
     }
 }
 
+/// Its command `verify`. `files` has names and texts in turn.
+#[wasm_bindgen(js_name = cli_verify)]
+pub fn command_verify(words: Vec<String>, files: Vec<String>) -> Promise {
+    future_to_promise(async move {
+        let read = |name: &str| {
+            let (pairs, _) = files.as_chunks::<2>();
+            pairs.iter().find(|[known, _]| known == name).map(|[_, text]| text.clone())
+        };
+        match cli::verify::run(&words, &read, &keys::WebCrypto::default()).await {
+            Ok(text) => Ok(text.into()),
+            Err(problem) => Err(js_sys::Error::new(&problem).into()),
+        }
+    })
+}
+
 /// The command line tool, for Node: no event of the platform leads here.
 #[wasm_bindgen(js_name = cli)]
 pub fn command(words: Vec<String>) -> Result<String, JsError> {

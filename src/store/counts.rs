@@ -103,6 +103,19 @@ pub fn of(tenant: &str, Period { since, until, length }: &Period, by: By) -> Que
     )
 }
 
+/// Clients that were refused at least so often in an hour since a moment, in seconds: client, hour and count, the most first.
+pub fn bursts(tenant: &str, (since, least): (i64, i64), limit: i64) -> Query<(String, i64, i64)> {
+    query!(
+        |row| Ok((row.text("key")?, row.int("at")?, row.int("refused")?)),
+        "SELECT key, hour * 3600 AS at, refused FROM event_counts WHERE tenant = ?1 AND dimension = 'client' \
+         AND hour >= ?2 / 3600 AND refused >= ?3 AND key <> '' ORDER BY refused DESC, key LIMIT ?4",
+        tenant,
+        since,
+        least,
+        limit
+    )
+}
+
 /// Forgets the counts of hours before that moment in seconds, `limit` at the most.
 pub fn forget(tenant: &str, before: i64, limit: i64) -> Sql {
     sql!(

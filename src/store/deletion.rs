@@ -71,6 +71,7 @@ const TABLES: &[&str] = pieces! {
     "credentials" by "connection",
     "leases" by "connection, scope",
     "signing_keys" by "kid",
+    "log_keys" by "jwk",
     "streams" by "id",
     "signals" by "stream, id",
     "webhooks" by "id",
@@ -112,6 +113,8 @@ const TRAIL: &[&str] = pieces! {
     "event_actors" by "actor, id",
     "event_counts" by "dimension, hour, key",
     "counted_events" by "tenant",
+    "tiles" by "level, n",
+    "logs" by "size",
 };
 
 /// Removes `limit` rows of each table at the most, and as many dead letters.

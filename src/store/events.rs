@@ -2,7 +2,7 @@
 
 use super::{Query, Reader, query, sql};
 use crate::error::Result;
-use crate::model::{Event, EventType};
+use crate::model::EventType;
 use crate::ports::Sql;
 
 /// An event on its way to the queue.
@@ -40,24 +40,6 @@ pub fn unstage(id: &str) -> Sql {
 /// Puts an event that the queue refused behind the others; `counts` says whether the queue took others.
 pub fn put_back(id: &str, counts: bool) -> Sql {
     sql!("UPDATE outbox SET tries = tries + 1, attempts = attempts + ?2 WHERE id = ?1", id, i64::from(counts))
-}
-
-/// Keeps an event, unless its tenant was deleted; a second delivery changes nothing.
-pub fn keep(event: &Event, body: String) -> Sql {
-    sql!(
-        "INSERT INTO events (tenant, id, at, type, client, subject, refused, body, target, seq) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, \
-         (SELECT coalesce(max(seq) + 1, 0) FROM events WHERE tenant = ?1 AND seq >= 0) \
-         WHERE NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1) ON CONFLICT DO NOTHING",
-        event.tenant.as_str(),
-        event.id.as_str(),
-        i64::try_from(event.at).unwrap_or(i64::MAX),
-        event.kind.as_str(),
-        event.client.as_deref(),
-        event.facts.subject.as_deref(),
-        i64::from(event.facts.reason.is_some()),
-        body,
-        event.facts.target.as_deref()
-    )
 }
 
 /// Keeps when a client last got a token, unless its tenant was deleted.
@@ -298,11 +280,12 @@ pub fn tokens_of(tenant: &str, user: &str, clients: String, since: &str, limit: 
     )
 }
 
-/// Forgets events of a tenant before that id, `limit` at the most.
+/// Forgets events of a tenant before that id, `limit` at the most. One that no checkpoint covers yet stays until then.
 pub fn forget(tenant: &str, before: &str, limit: i64) -> Sql {
     sql!(
         "DELETE FROM events WHERE tenant = ?1 AND id IN \
-         (SELECT id FROM events WHERE tenant = ?1 AND id < ?2 ORDER BY id LIMIT ?3)",
+         (SELECT id FROM events WHERE tenant = ?1 AND id < ?2 AND +seq < (SELECT signed FROM logs WHERE tenant = ?1) \
+         ORDER BY id LIMIT ?3)",
         tenant,
         before,
         limit
@@ -331,11 +314,11 @@ pub fn forget_actors(tenant: &str, before: &str, limit: i64) -> Sql {
     )
 }
 
-/// Forgets events of one type before that id, `limit` at the most.
+/// The same of one type.
 pub fn forget_type(tenant: &str, kind: &str, before: &str, limit: i64) -> Sql {
     sql!(
         "DELETE FROM events WHERE tenant = ?1 AND id IN (SELECT id FROM events INDEXED BY events_by_type \
-         WHERE tenant = ?1 AND type = ?2 AND id < ?3 ORDER BY id LIMIT ?4)",
+         WHERE tenant = ?1 AND type = ?2 AND id < ?3 AND +seq < (SELECT signed FROM logs WHERE tenant = ?1) ORDER BY id LIMIT ?4)",
         tenant,
         kind,
         before,

@@ -150,6 +150,8 @@ pub struct Response {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: String,
+    /// A body that is no text, in place of it.
+    pub bytes: Vec<u8>,
     /// The answer of a service, with further headers, in place of the body.
     pub proxied: Option<Box<Proxied>>,
     /// What comes in pieces, in place of the body.
@@ -166,7 +168,7 @@ impl Response {
 
     /// No body.
     pub const fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: String::new(), proxied: None, feed: None }
+        Self { status, headers: Vec::new(), body: String::new(), bytes: Vec::new(), proxied: None, feed: None }
     }
 
     /// What a service answers. A page of it has nothing of this origin.

@@ -9,6 +9,7 @@ pub mod descope;
 pub mod guard;
 pub mod health;
 pub mod http;
+pub mod log;
 pub mod negotiation;
 pub mod oauth;
 pub mod openapi;

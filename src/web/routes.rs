@@ -14,7 +14,8 @@ use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
 use super::admin::webhooks::{self, Webhooks};
 use super::admin::{
-    accounts, consents, events, identities, keys, kill, metrics, passkeys, registration_tokens, trail, vault as keeping,
+    accounts, consents, events, findings, identities, keys, kill, metrics, passkeys, proofs, registration_tokens,
+    trail, vault as keeping,
 };
 use super::compat::{
     discovery as project, oauth as project_oauth, objects as compat, outbound, tokens as connection_tokens,
@@ -31,7 +32,7 @@ use super::schema::objects::{
 };
 use super::ssf::{self, MANAGE, READ};
 use super::vault::{lease, proxy};
-use super::{Method, Response, health, openapi, tool_calls};
+use super::{Method, Response, health, log, openapi, tool_calls};
 use crate::authorize::PARAMETERS as AUTHORIZATION;
 use crate::config::Role;
 use crate::model::Stoppable;
@@ -80,6 +81,10 @@ pub static ROUTES: &[Row] = routes! {
     Get "/.well-known/oauth-authorization-server/t/{tenant}" Discovery Public(discovery::metadata), Takes::Nothing => 200 One(&SERVER_METADATA), [], "The same metadata where RFC 8414 §3 looks";
     Get "/.well-known/openid-configuration/t/{tenant}" Discovery Public(discovery::metadata), Takes::Nothing => 200 One(&SERVER_METADATA), [], "The same metadata at the other place of that kind";
     Get "/t/{tenant}/jwks.json" Discovery Public(discovery::jwks), Takes::Nothing => 200 One(&KEY_SET), [], "Key set (RFC 7517)";
+    Get "/t/{tenant}/log/checkpoint" Audit Public(log::checkpoint), Takes::Nothing => 200 Text(log::TEXT), [404], "The newest checkpoint of the log of events (C2SP tlog-checkpoint)";
+    Get "/t/{tenant}/log/key" Audit Public(log::key), Takes::Nothing => 200 Text(log::TEXT), [404], "The key that verifies checkpoints (C2SP signed-note)";
+    Get "/t/{tenant}/log/consistency" Audit Public(log::consistency), Query(log::SIZES, false) => 200 Text(log::TEXT), [400, 404], "The proof that the tree of one size is the beginning of that of another (RFC 6962)";
+    Get "/t/{tenant}/log/tile/{tile}" Audit Public(log::tile), Takes::Nothing => 200 Text(log::BYTES), [404], "A tile of hashes, or of entries (C2SP tlog-tiles)";
     Get "/t/{tenant}/resources/{id}/oauth-protected-resource" Discovery Public(discovery::protected_resource), Takes::Nothing => 200 One(&RESOURCE_METADATA), [], "Protected resource metadata (RFC 9728), ready to serve";
     Get "/" Authorize Site(async |_| Ok(Response::redirect("/t/main"))), Takes::Nothing => 303 Gives::Nothing, [], "Leads to the first tenant";
     Get "/t/{tenant}" Authorize Public(me::root), Takes::Nothing => 303 Gives::Nothing, [], "Leads to the page of the person who is signed in";
@@ -239,12 +244,16 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/admin/keys/rotate" Token Admin(keys::rotate), Takes::Nothing => 200 Many(&keys::KEY), [409], "Let the next keys sign";
     Post "/t/{tenant}/admin/keys/{kid}/revoke" Token Admin(keys::revoke), Takes::Nothing => 200 Many(&keys::KEY), [409], "Withdraw a key at once; where it signed, the next one signs";
     Get "/t/{tenant}/admin/events" Audit Admin(events::list), Page(events::PARAMETERS) => 200 Many(&events::EVENT), [], "Query the audit trail, newest first";
+    Get "/t/{tenant}/admin/events/verify" Audit Admin(proofs::verify), Query(&["from"], false) => 200 One(&proofs::CHECKED), [], "Check that the events in the database are those of the log, some at a time";
+    Get "/t/{tenant}/admin/events/proof" Audit Admin(proofs::of_token), Query(proofs::OF_TOKEN, false) => 200 Text(log::TEXT), [404, 409], "Prove what was recorded when a token was issued (C2SP tlog-proof)";
+    Get "/t/{tenant}/admin/events/{id}/proof" Audit Admin(proofs::get), Query(proofs::OF_EVENT, false) => 200 Text(log::TEXT), [404, 409], "Prove what was recorded in an event (C2SP tlog-proof)";
     Get "/t/{tenant}/admin/dead-letters" Audit Admin(events::dead_letters), Takes::Nothing => 200 One(&events::DEAD_LETTERS), [], "Count what could not be recorded; in `main` only";
     Get "/t/{tenant}/admin/metrics" Admin Admin(metrics::get), Takes::Nothing => 200 Text(metrics::MEDIA), [], "Counts in the text format of Prometheus";
 
     Get "/t/{tenant}/admin/events/export" Audit Admin(trail::export), Query(trail::EXPORT, false) => 200 Gives::Texts(trail::EXPORTS), [], "Export the events that fit the query, newest first, as JSON lines or CSV";
     Get "/t/{tenant}/admin/events/live" Audit Admin(trail::live), Query(trail::FOLLOW, false) => 200 Text(trail::LIVE), [], "Follow the trail as Server-Sent Events; `Last-Event-ID` goes on";
     Get "/t/{tenant}/admin/events/summary" Audit Admin(trail::summary), Query(trail::SUMMARY, false) => 200 One(&trail::SUMMARY_OF), [], "Count events by hour or day, and by type, client or outcome";
+    Get "/t/{tenant}/admin/findings" Audit Admin(findings::list), Page(findings::PARAMETERS) => 200 Many(&findings::FINDING), [], "List what looks unused, unowned or strange, each with the one call that ends it";
     Get "/t/{tenant}/admin/sinks" Audit Admin(list::<Sinks>), Page(Sinks::FILTERS) => 200 Many(&sinks::SINK), [], "List sinks by id: where the trail is sent";
     Post "/t/{tenant}/admin/sinks" Audit Admin(post::<Sinks>), Json(&Sinks::NEW) => 201 Tagged(&sinks::MADE), [409], "Make a sink, one of ten at most; the only answer with the secret that signs, if it was made here";
     Get "/t/{tenant}/admin/sinks/{id}" Audit Admin(get::<Sinks>), Takes::Nothing => 200 Tagged(&sinks::SINK), [], "Show a sink; never its secret";

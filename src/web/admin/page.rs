@@ -73,6 +73,11 @@ impl Page {
         &self.after
     }
 
+    /// The cursor of a page that begins behind `after`.
+    pub fn cursor(&self, after: &str) -> String {
+        [after, ".", &self.mark].concat()
+    }
+
     /// How many items are on the page at most.
     pub const fn limit(&self) -> i64 {
         self.limit

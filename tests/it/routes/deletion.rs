@@ -60,7 +60,13 @@ fn rows(hub: &Setup, tenant: &str) -> BTreeMap<String, i64> {
 fn all_of(hub: &Setup, tenant: &str) -> String {
     let of = |db: &Sqlite| {
         let rows = |table: String| db.query(&format!("SELECT * FROM {table} WHERE tenant = '{tenant}'"));
-        tables(db).into_iter().map(|table| format!("{:?}", rows(table))).collect::<String>()
+        // What the cron itself moves on: attempts of sinks, and counts.
+        let moves = |table: &String| ["sink_states", "event_counts", "counted_events"].contains(&table.as_str());
+        tables(db)
+            .into_iter()
+            .filter(|table| !moves(table))
+            .map(|table| format!("{:?}", rows(table)))
+            .collect::<String>()
     };
     let keys: Vec<_> = hub.kv.keys().into_iter().filter(|key| key.contains(&format!("/{tenant}/"))).collect();
     format!("{}{}{keys:?}", of(&hub.db), of(&hub.trail))
@@ -126,6 +132,8 @@ fn what_a_deleted_tenant_had_goes_from_every_table_and_from_kv_and_its_neighbour
     hub.db.execute("INSERT INTO dead_letters VALUES ('x', 'no event of \"acme\"', 1)");
     assert!(rows(&hub, "acme").values().all(|count| *count > 0), "{:?}", rows(&hub, "acme"));
     assert!(keys(&hub, "acme") >= 2, "{:?}", hub.kv.keys());
+    // The cron looks at the logs of all of them.
+    assert_eq!(tick(&hub, 1), 0);
     let others = || ["acme2", "acm"].map(|tenant| all_of(&hub, tenant));
     let before = others();
     delete(&hub, "acme").expect(204);

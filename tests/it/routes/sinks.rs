@@ -527,7 +527,8 @@ fn in_the_split_the_worker_of_the_trail_sends_with_a_key_of_its_own() {
     scene.hub.clock.block_on(admin.app().deliver(&messages, scene.hub.clock.now())).unwrap();
     assert_eq!(header(&scene.posts()[0], "authorization"), "Splunk hec-canary");
     // A Worker that has another key sends nothing, and says so.
-    let other = scene.hub.isolate_with(&[("ROLES", "audit"), ("SIGNING_KEK", ""), ("VAULT_KEK", "")]);
+    let keys = [("ROLES", "audit"), ("SIGNING_KEK", ""), ("VAULT_KEK", ""), ("AUDIT_KEK", ADMIN_KEK)];
+    let other = scene.hub.isolate_with(&keys);
     scene.hub.clock.block_on(other.app().deliver(&messages, scene.hub.clock.now())).unwrap();
     assert_eq!(scene.posts().len(), 1);
 }

@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::rc::Rc;
-use writ::app::{HEADERS, MAX_BODY, Passage, Pulled, Request};
+use writ::app::{HEADERS, MAX_BODY, Passage, Pulled, Request, Response};
 use writ::crypto::{b64, unb64};
 use writ::ports::{Chunks, Message, Pending};
 
@@ -23,6 +23,8 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub text: String,
+    /// A body that is no text.
+    pub bytes: Vec<u8>,
     /// Whether the body was cut before its end.
     pub cut: bool,
 }
@@ -216,10 +218,11 @@ impl<'a> Call<'a> {
                         }
                     };
                     let text = String::from_utf8_lossy(&bytes).into_owned();
-                    return Reply { status: response.status, headers, text, cut };
+                    return Reply { status: response.status, headers, text, bytes: vec![], cut };
                 }
                 let Some(mut answer) = response.proxied.take() else {
-                    return Reply { status: response.status, headers, text: response.body, cut: false };
+                    let Response { status, body, bytes, .. } = response;
+                    return Reply { status, headers, text: body, bytes, cut: false };
                 };
                 headers.extend(answer.headers.clone());
                 if answer.is_socket() {
@@ -227,7 +230,13 @@ impl<'a> Call<'a> {
                     let caller = ScriptedSocket::new(&clock, socket, &heard, &dropped);
                     while app.relay_message(&mut answer, &caller, clock.now()).await {}
                     let lines: Vec<_> = heard.borrow().iter().map(line).collect();
-                    return Reply { status: response.status, headers, text: lines.join("\n"), cut: false };
+                    return Reply {
+                        status: response.status,
+                        headers,
+                        text: lines.join("\n"),
+                        bytes: vec![],
+                        cut: false,
+                    };
                 }
                 let (mut bytes, mut cut, mut pieces) = (Vec::new(), false, 0);
                 loop {
@@ -247,7 +256,7 @@ impl<'a> Call<'a> {
                     }
                 }
                 let text = String::from_utf8_lossy(&bytes).into_owned();
-                Reply { status: response.status, headers, text, cut }
+                Reply { status: response.status, headers, text, bytes: vec![], cut }
             });
             let reply = hub.clock.request(answer).await;
             hub.keep(reply.clone());

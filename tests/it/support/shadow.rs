@@ -54,6 +54,7 @@ const OF_ALL_TENANTS: &[(&str, &str)] = &[
     ("DELETE FROM codes WHERE (tenant, id) IN", "the clean-up"),
     ("DELETE FROM refresh_families WHERE (tenant, id) IN", "the clean-up"),
     ("SELECT tenant, connection, id, wrapped_key FROM credentials LIMIT", "whether the key of the vault is right"),
+    ("SELECT tenant FROM logs INDEXED BY logs_behind", "the cron finds whose logs are behind"),
     ("SELECT 1", "the check of health"),
     ("DELETE FROM dead_letters WHERE id IN", "a dead letter tells itself whose it is"),
     ("SELECT 0 AS leases", "a constant"),

@@ -81,7 +81,7 @@ fn every_call_that_makes_something_answers_its_retry_alike_and_makes_nothing_twi
             assert!(!hub.dump_at_rest().contains(secret), "{path}");
         }
     }
-    X);
+    assert_eq!(hub.events_of("admin.repeated").len(), 11);
 }
 
 #[test]

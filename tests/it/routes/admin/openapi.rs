@@ -1,7 +1,7 @@
 //! `/openapi.json` is what the code does: every route, every field of every body, every answer.
 
 use super::{FORBID, Things, with};
-use crate::support::hub::{Call, RESOURCE};
+use crate::support::hub::{Call, RESOURCE, decode};
 use crate::support::{Reply, Setup};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -103,8 +103,9 @@ fn holds(document: &Value, (method, path): (&str, &str), reply: &Reply) {
     };
     let media = reply.header("content-type").unwrap();
     let schema = &content.get(media).unwrap_or_else(|| panic!("{method} {path}: {media} is not documented"))["schema"];
-    // A JWT is text.
-    let value = if media.ends_with("+jwt") || media.starts_with("text/") || media == "application/x-ndjson" {
+    // A JWT is text, and a tile is bytes.
+    let texts = ["application/octet-stream", "application/x-ndjson"];
+    let value = if media.ends_with("+jwt") || media.starts_with("text/") || texts.contains(&media) {
         json!(reply.text)
     } else {
         reply.json()
@@ -214,6 +215,7 @@ fn every_answer_has_the_shape_that_the_document_says() {
         "sinks/{id}/state",
         "connections/{name}",
         "dead-letters",
+        "events/verify",
         "metrics",
         "events/summary",
         "events/export",
@@ -281,8 +283,12 @@ fn every_answer_has_the_shape_that_the_document_says() {
         }
     }
     check("POST", "kill", call(&hub, &things, ("POST", "kill")).json(&json!({"chain": "AQEBAQEBAQEBAQEBAQEBAQ"})));
-    hub.token(&things.client, &[]);
-    hub.events();
+    let token = hub.admin_token();
+    let event = hub.events_of("token.issued").pop().unwrap();
+    let proof = format!("events/{}/proof", event["id"].as_str().unwrap());
+    check("GET", "events/{id}/proof", call(&hub, &things, ("GET", &proof)));
+    let of_token = format!("events/proof?jti={}", decode(&token).1["jti"].as_str().unwrap());
+    check("GET", "events/proof", with(&hub, &hub.admin_token(), "GET", &of_token));
     for list in [
         "tenants",
         "clients",
@@ -293,6 +299,7 @@ fn every_answer_has_the_shape_that_the_document_says() {
         "connections",
         "webhooks",
         "sinks",
+        "findings",
         "keys",
         "events",
         "identities",
@@ -408,7 +415,7 @@ fn public_documents_and_tokens_have_the_shape_that_the_document_says() {
     let things = Things::make(&hub);
     for (documented, method) in documented(&document) {
         // Some endpoints need a token.
-        let others = ["/admin/", "/ssf/", "/userinfo", "/register/", "/proxy/"];
+        let others = ["/admin/", "/ssf/", "/userinfo", "/register/", "/proxy/", "/log/"];
         if method == "GET" && !others.iter().any(|other| documented.contains(other)) {
             let path = documented.replace("{tenant}", "main").replace("{id}", &things.resource);
             // The lowest status is that of the answer: 200, or the refusal where an endpoint can only refuse.
@@ -422,6 +429,18 @@ fn public_documents_and_tokens_have_the_shape_that_the_document_says() {
         }
     }
     holds(&document, ("GET", "/health"), &hub.call("GET", "/health").send().expect(200));
+    hub.events();
+    for (documented, path) in [
+        ("checkpoint", "checkpoint"),
+        ("key", "key"),
+        ("consistency", "consistency?first=1"),
+        ("consistency", "consistency"),
+        ("tile/{tile}", "tile/0/000.p/1"),
+        ("tile/{tile}", "tile/9/000"),
+    ] {
+        let reply = hub.call("GET", &format!("/t/main/log/{path}")).send();
+        holds(&document, ("GET", &format!("/t/{{tenant}}/log/{documented}")), &reply);
+    }
     let token = "/t/{tenant}/token";
     holds(&document, ("POST", token), &hub.token(&things.client, &[]).expect(200));
     let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
