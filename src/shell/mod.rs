@@ -14,17 +14,21 @@ mod sockets;
 mod streams;
 mod zones;
 
-use crate::app::{App, Proxied, Pulled, Response, Source};
+use crate::app::{App, Feed, Proxied, Pulled, Response, Source};
 use crate::cli;
 use crate::config::{Config, Role};
 use crate::ports::{Now, World};
+use futures_util::future::{Either, select};
 use js_sys::Promise;
 use std::cell::OnceCell;
 use std::rc::Rc;
+use std::time::Duration;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 use worker::wasm_bindgen_futures::future_to_promise;
-use worker::{Context, Env, MessageBatch, ScheduleContext, ScheduledEvent, console_error, event, web_sys, worker_sys};
+use worker::{
+    Context, Delay, Env, MessageBatch, ScheduleContext, ScheduledEvent, console_error, event, web_sys, worker_sys,
+};
 
 #[global_allocator]
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
@@ -131,6 +135,11 @@ fn answer(app: &Rc<App>, mut response: Response, ctx: &Context, now: Now) -> wor
             }
         });
     }
+    if let Some(feed) = response.feed.take() {
+        let (head, writer) = http::begin(&response)?;
+        ctx.wait_until(relay_feed(app.clone(), feed, writer));
+        return Ok(head);
+    }
     if response.proxied.is_none() {
         return http::write(&response);
     }
@@ -152,15 +161,42 @@ fn answer(app: &Rc<App>, mut response: Response, ctx: &Context, now: Now) -> wor
 async fn relay_answer(app: Rc<App>, mut answer: Box<Proxied>, writer: Option<streams::Writer>) {
     loop {
         match (app.pull(&mut answer, now()).await, &writer) {
-            (Pulled::Piece(piece), Some(writer)) => {
-                if !writer.write(&piece).await {
-                    return app.abandon(&mut answer, self::now()).await;
-                }
-            }
+            (Pulled::Piece(piece), Some(writer)) => match written(&app, &mut answer, (writer, &piece)).await {
+                Some(true) => {}
+                Some(false) => return app.abandon(&mut answer, now()).await,
+                None => return writer.cut(),
+            },
             (Pulled::Piece(_) | Pulled::Nothing, _) => {}
             (Pulled::End, Some(writer)) => return writer.end().await,
             (Pulled::Cut, Some(writer)) => return writer.cut(),
             (Pulled::End | Pulled::Cut, None) => return,
+        }
+    }
+}
+
+/// Writes a piece, and has the answer decided about again while its caller does not take it: whether that has; nothing if the answer was cut.
+async fn written(app: &App, answer: &mut Proxied, (writer, piece): (&streams::Writer, &[u8])) -> Option<bool> {
+    let mut writing = Box::pin(writer.write(piece));
+    loop {
+        let pause = Delay::from(Duration::from_millis(app.interval_millis()));
+        match select(writing, Box::pin(pause)).await {
+            Either::Left((is_taken, _)) => return Some(is_taken),
+            Either::Right(((), pending)) => writing = pending,
+        }
+        if !app.goes_on(answer, now()).await {
+            return None;
+        }
+    }
+}
+
+/// Writes the pieces of an answer that goes on, as long as somebody reads it.
+async fn relay_feed(app: Rc<App>, mut feed: Box<Feed>, writer: streams::Writer) {
+    loop {
+        match app.pull_feed(&mut feed, now()).await {
+            Pulled::Piece(piece) if !writer.write(&piece).await => return,
+            Pulled::Piece(_) | Pulled::Nothing => {}
+            Pulled::End => return writer.end().await,
+            Pulled::Cut => return writer.cut(),
         }
     }
 }
@@ -171,7 +207,7 @@ async fn relay_messages(app: Rc<App>, mut answer: Box<Proxied>, caller: sockets:
 }
 
 #[event(queue)]
-async fn queue(batch: MessageBatch<String>, env: Env, _ctx: Context) -> worker::Result<()> {
+async fn queue(batch: MessageBatch<String>, env: Env, ctx: Context) -> worker::Result<()> {
     let app = app(&env)?;
     let source = match batch.queue().contains("dlq") {
         true => Source::DeadLetters,
@@ -180,7 +216,16 @@ async fn queue(batch: MessageBatch<String>, env: Env, _ctx: Context) -> worker::
     let messages: Vec<String> =
         batch.raw_iter().map(|message| message.body().as_string().unwrap_or_default()).collect();
     match app.consume(source, &messages, now()).await {
-        Ok(()) => batch.ack_all(),
+        Ok(()) => {
+            batch.ack_all();
+            if source == Source::Audit {
+                ctx.wait_until(async move {
+                    if let Err(error) = app.deliver(&messages, now()).await {
+                        console_error!("sinks: {error}");
+                    }
+                });
+            }
+        }
         Err(error) => {
             console_error!("consume: {error}");
             batch.retry_all();
