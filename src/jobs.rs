@@ -41,6 +41,8 @@ const ROUNDS: usize = 20;
 const LOGGED_SECONDS: i64 = 900;
 /// How long a code is kept after it has expired, in seconds: a second redemption stops what came of the first.
 const CODES_KEPT_SECONDS: i64 = 600;
+/// How long an approval is kept after its end, in seconds: 90 days, so that what was approved can be proved.
+const APPROVALS_KEPT_SECONDS: i64 = 7_776_000;
 /// How long a request that began before the deletion of its tenant may still write, in seconds: far longer than any runs, and than the
 /// freshness bound.
 const SETTLED_SECONDS: i64 = 900;
@@ -329,7 +331,9 @@ impl Jobs<'_> {
             store::invitations::forget(now, REMOVED),
             store::webhooks::forget(now.saturating_sub(webhooks::KEPT_SECONDS), REMOVED),
         ];
-        let statements = store::stops::forget(now, REMOVED).into_iter().chain(others).collect();
+        let kept = now.saturating_sub(APPROVALS_KEPT_SECONDS);
+        let approvals = store::approvals::forget(kept, now, REMOVED);
+        let statements = store::stops::forget(now, REMOVED).into_iter().chain(others).chain(approvals).collect();
         remove(Database(&*self.world.db), statements).await.map(drop)
     }
 

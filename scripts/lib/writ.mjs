@@ -28,7 +28,7 @@ function texts(words) {
   const names = words.map((word) => word.replace(/^--key=/, ""));
   return names.flatMap((name) => {
     try {
-      return [name, readFileSync(name, "utf8")];
+      return [name, readFileSync(resolve(process.env.WRIT_FILES ?? ".", name), "utf8")];
     } catch {
       return [];
     }

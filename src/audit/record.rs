@@ -47,6 +47,7 @@ const SCOPE: usize = 4_096;
 /// How many entries a list has at most, and how many bytes a name in it takes.
 const ENTRIES: usize = 32;
 const NAME: usize = 128;
+const ID: usize = 64;
 const LONG_NAME: usize = 256;
 
 /// Cuts what is too long. Every member is named here, so that none is forgotten.
@@ -91,6 +92,7 @@ fn bound(facts: &mut Facts) {
         detail,
         target,
         target_name,
+        approval,
     } = facts;
     for text in [client_name, subject_name, resource_name, resource_server_name, target_name] {
         cut_optional(text, LONG_NAME);
@@ -105,6 +107,7 @@ fn bound(facts: &mut Facts) {
         cut_optional(text, NAME);
     }
     cut_optional(host, LONG_NAME);
+    cut_optional(approval, ID);
     for text in [resource, detail] {
         cut_optional(text, LONG_TEXT);
     }
@@ -253,6 +256,7 @@ mod tests {
             detail: Some(text()),
             target: Some(text()),
             target_name: Some(text()),
+            approval: Some(text()),
             ..Facts::default()
         };
         for _ in 0..100 {

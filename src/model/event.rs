@@ -199,6 +199,9 @@ pub struct Facts {
     /// What it was called then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_name: Option<String>,
+    /// The approval that it rests on, or waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
 }
 
 impl Facts {

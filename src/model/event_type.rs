@@ -151,6 +151,18 @@ event_types! {
     RefreshRevoked = "refresh_token.revoked",
     /// A token was revoked by its client, with every token made from it.
     TokenRevoked = "token.revoked",
+    /// A person is asked for an approval.
+    ApprovalRequested = "approval.requested",
+    /// One of several has approved; others have to as well.
+    ApprovalVoted = "approval.voted",
+    /// An approval was decided: `outcome` says how, `target_name` who has.
+    ApprovalDecided = "approval.decided",
+    /// An approval was used.
+    ApprovalRedeemed = "approval.redeemed",
+    /// An approval was taken back, with all that came of it.
+    ApprovalRevoked = "approval.revoked",
+    /// A request for an approval was refused.
+    ApprovalRefused = "approval.refused",
     /// A request to introspect or to revoke a token was refused.
     TokenQueryRefused = "token.query_refused",
     /// Requests that prove nobody, of a client or from an address, have reached their limit: for a while they are 429 and no events.

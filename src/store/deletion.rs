@@ -103,6 +103,8 @@ const TABLES: &[&str] = pieces! {
     "initial_access_tokens" by "id",
     "passkeys" by "id",
     "invitations" by "id",
+    "approvals" by "id",
+    "approval_deciders" by "decider, approval",
 };
 
 /// The same of the trail.

@@ -9,6 +9,7 @@
 
 pub mod accounts;
 pub mod answers;
+pub mod approvals;
 pub mod changes;
 pub mod clients;
 pub mod codes;

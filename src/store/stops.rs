@@ -314,6 +314,7 @@ const WITH_IT: i64 = 10_000;
 pub fn cascade(tenant: &str, target: StopTarget<'_>, now: i64) -> Vec<Sql> {
     let mut all = cascade_of_leases(tenant, target, now);
     all.extend(super::consents::cascade(tenant, target, WITH_IT));
+    all.extend(super::approvals::cascade(tenant, target));
     all
 }
 

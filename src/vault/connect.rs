@@ -13,6 +13,7 @@
 use super::accounts::{self, Revocation};
 use super::canary;
 use super::provider::oauth2::{self, Given, Owner, Settings, Ungiven};
+use super::service::Service;
 use crate::authn::people::{Person, browser};
 use crate::context::{Change, Cx};
 use crate::crypto::nonce;
@@ -131,6 +132,12 @@ pub async fn find(cx: &Cx<'_>, name: &str) -> Result<Found> {
     Ok(Found { connection, settings })
 }
 
+/// The service of the connection of that name.
+pub async fn service(cx: &Cx<'_>, name: &str) -> Result<Option<Service>> {
+    let connection = connections::load(cx, name).await?;
+    connection.map(|connection| Settings::of(&connection.settings.config)?.service()).transpose()
+}
+
 /// The scopes that are asked for: those that are wanted, with those that the account has already.
 pub async fn scopes(cx: &Cx<'_>, Found { settings, .. }: &Found, wanted: &Wanted) -> Result<Vec<String>> {
     let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
@@ -138,6 +145,13 @@ pub async fn scopes(cx: &Cx<'_>, Found { settings, .. }: &Found, wanted: &Wanted
     let has = present.as_ref().and_then(|account| Scope::parse(&account.scope)).unwrap_or_default();
     let is_asked = |scope: &&String| wanted.scopes.is_empty() || wanted.scopes.contains(scope) || has.contains(scope);
     Ok(settings.scopes.iter().filter(is_asked).cloned().collect())
+}
+
+/// The account that is connected already, unless its person has to connect it anew.
+pub async fn present(cx: &Cx<'_>, wanted: &Wanted) -> Result<Option<ConnectedAccount>> {
+    let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
+    let present = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
+    Ok(present.filter(|present| !present.standing(cx.now.seconds()).needs_reauth()))
 }
 
 /// Where the service of a connection sends people back to.

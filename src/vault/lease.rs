@@ -15,6 +15,7 @@ use super::provider::{
     oauth2::{self, Owner, Settings},
 };
 use super::refresh::{self, Missing, Obtained};
+use crate::approvals::{self, Held};
 use crate::audit;
 use crate::authn::client::Authenticated;
 use crate::context::Cx;
@@ -89,6 +90,7 @@ pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Res
         tool: tool.map(str::to_owned),
         call: None,
         began: cx.now,
+        held: Held::default(),
     };
     grant(cx, &wanted, &Asked { scope: asked, label, is_tenants: false, needs_access_token: *is_exchange }, trail).await
 }
@@ -123,6 +125,7 @@ pub async fn grant(cx: &Cx<'_>, wanted: &Use, asked: &Asked<'_>, trail: &mut Tra
     if let Some(fresh) = cx.refreshed_after_wait().await? {
         wanted.permitted(&fresh, trail).await?;
     }
+    approvals::redeem_held(cx, &wanted.held).await?;
     trail.facts.scope_given = Some(granted.scope.clone());
     trail.facts.expires_at = granted.token.expiry();
     let event = audit::event(cx, EventType::LeaseGranted, trail.agent.as_deref(), trail.facts.clone());

@@ -4,6 +4,7 @@
 //!    and active, [`AdminCall`] the token of an administrator besides, [`ReceiverCall`] that of a resource server.
 
 pub mod admin;
+pub mod approvals;
 pub mod compat;
 pub mod descope;
 pub mod guard;

@@ -23,6 +23,7 @@ const ROWS: &[&[&str]] = &[
     &["federation"],
     &["authn"],
     &["registration"],
+    &["approvals"],
     &["tokens"],
     &["authorize"],
     &["vault"],

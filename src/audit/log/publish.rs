@@ -66,7 +66,7 @@ pub async fn publish(cx: &Cx<'_>) -> Result<Option<Problem>> {
 }
 
 /// The edge of a log whose checkpoint is ours and has the root of the edge.
-pub(super) async fn edge_of(cx: &Cx<'_>, key: &LogKey, head: &Head) -> Result<std::result::Result<Edge, Problem>> {
+pub async fn edge_of(cx: &Cx<'_>, key: &LogKey, head: &Head) -> Result<std::result::Result<Edge, Problem>> {
     let size = u64::try_from(head.signed).unwrap_or_default();
     let Some(edge) = Edge::parse(&head.edge, size) else { return Ok(Err(Problem::Edge)) };
     if size == 0 && head.checkpoint.is_empty() {

@@ -10,6 +10,7 @@ use super::link::Link;
 use super::scrub::Scrubber;
 use super::stream::{MAX_BYTES, Proxied, Started, injection, interval_millis};
 use super::{headers, rules};
+use crate::approvals;
 use crate::audit;
 use crate::context::Cx;
 use crate::crypto::sigv4::{self, Unsigned};
@@ -54,6 +55,7 @@ pub async fn call(cx: &Cx<'_>, request: Request<'_>, mut trail: Trail) -> Result
     let _held = cx.world.lifetime.hold();
     let mut started = None;
     match run(cx, request, &mut trail, &mut started).await {
+        Err(Error::Refused(refusal)) if refusal.is_poll() => Err(Error::Refused(refusal)),
         Err(Error::Refused(refusal)) => {
             let event = match started {
                 Some(Started { mut event, sent, millis }) => {
@@ -143,6 +145,7 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
         passed.push(("user-agent".to_owned(), "writ".to_owned()));
     }
 
+    approvals::redeem_held(cx, &wanted.held).await?;
     let event = audit::event(cx, EventType::ProxyStarted, trail.agent.as_deref(), trail.facts.clone());
     audit::record(cx, &event).await?;
     let callers = Scrubber::new([wanted.token.as_str()]);

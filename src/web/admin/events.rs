@@ -86,6 +86,7 @@ object!(
         may "detail" Kind::Word,
         may "target" Kind::Word,
         may "target_name" Kind::Word,
+        may "approval" Kind::Word,
     ]]
 );
 

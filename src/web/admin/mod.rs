@@ -13,6 +13,7 @@
 
 pub mod accounts;
 pub mod aggregate;
+pub mod approvals;
 pub mod clients;
 pub mod connections;
 pub mod consents;

@@ -8,6 +8,7 @@
 
 use super::credential::{Credential, client, unproved};
 use super::objects::FETCH;
+use crate::approvals::Held;
 use crate::context::Cx;
 use crate::error::{Error, Reason, Result};
 use crate::model::EventType;
@@ -90,7 +91,15 @@ async fn grant(
     is_tenants: bool,
     trail: &mut Trail,
 ) -> Result<Granted> {
-    let wanted = Use { connection: body.app_id.clone(), token, caller, tool: None, call: None, began: cx.now };
+    let wanted = Use {
+        connection: body.app_id.clone(),
+        token,
+        caller,
+        tool: None,
+        call: None,
+        began: cx.now,
+        held: Held::default(),
+    };
     let scope = body.scopes.join(" ");
     trail.facts.scope_asked = Some(scope.clone()).filter(|scope| !scope.is_empty() && scope.len() <= 1_024);
     let asked = match scope.is_empty() {

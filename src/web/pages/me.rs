@@ -21,6 +21,7 @@ use crate::revocation::consents::{self, By, Taken};
 use crate::store;
 use crate::vault::accounts;
 use crate::vault::connect::{self, Wanted};
+use crate::vault::service::Service;
 use crate::web::{Call, Response};
 use maud::{Markup, html};
 use std::collections::HashMap;
@@ -112,6 +113,14 @@ async fn page(call: Call<'_>, person: &Person, done: Option<Done>) -> Result<Res
             known.insert(consent.resource.clone(), resource);
         }
     }
+    let mut services = HashMap::new();
+    for name in accounts.iter().map(|account| &*account.connection) {
+        if !services.contains_key(name)
+            && let Some(service) = connect::service(cx, name).await?
+        {
+            services.insert(name, service);
+        }
+    }
     let (own, leaving) = (tag(call, person, TAGGED)?, tag(call, person, "")?);
     let path = paths::me(cx);
     let view = View { texts: language.texts(), path, tag: &own, now: cx.now.seconds(), resources: known };
@@ -124,7 +133,7 @@ async fn page(call: Call<'_>, person: &Person, done: Option<Done>) -> Result<Res
         @for agent in &agents { (card(&view, agent)) }
         @if !accounts.is_empty() {
             h2 { (texts.accounts) }
-            (act_form(&view, None, html! { @for account in &accounts { (connected_account(cx, texts, account)) } }))
+            (act_form(&view, None, html! { @for account in &accounts { (connected_account(cx, texts, account, services.get(&*account.connection))) } }))
         }
         footer {
             form method="post" action=(paths::sign_out(cx)) {
@@ -202,8 +211,10 @@ fn card(view: &View<'_>, agent: &Agent) -> Markup {
 }
 
 /// An account at a service, with what became of it.
-fn connected_account(cx: &Cx<'_>, texts: &Texts, account: &ConnectedAccount) -> Markup {
+fn connected_account(cx: &Cx<'_>, texts: &Texts, account: &ConnectedAccount, service: Option<&Service>) -> Markup {
     let now = cx.now.seconds();
+    let called = service.map_or(&account.connection, |service| &service.name);
+    let scopes: Vec<&str> = account.scope.split(' ').filter(|scope| !scope.is_empty()).collect();
     let status = account.standing(now);
     let wanted = || Wanted {
         connection: account.connection.clone(),
@@ -230,9 +241,10 @@ fn connected_account(cx: &Cx<'_>, texts: &Texts, account: &ConnectedAccount) -> 
     };
     html! {
         section.card {
-            h3 { (account.connection) @if !account.label.is_empty() { " · " (account.label) } }
+            h3 { (called) @if !account.label.is_empty() { " · " (account.label) } }
             p { strong { (account.name) } ": " (words) }
-            p.quiet { (texts.since) " " (time(account.created_at)) small { code { (account.scope) } } }
+            p.quiet { (texts.since) " " (time(account.created_at)) }
+            @if !scopes.is_empty() { ul { @for scope in scopes { (super::connect::line(texts, service, scope)) } } }
             div.actions {
                 @if let Some(link) = link { a href=(link) { (texts.reconnect) } }
                 button name="disconnect" value=(account.id) aria-label=(format!("{}: {}", texts.disconnect, account.name)) { (texts.disconnect) }

@@ -2,11 +2,13 @@
 
 pub mod accounts;
 mod admin;
+pub mod approvals;
 mod audit;
 mod authorization_details;
 pub mod authorize;
 mod cache;
 mod chain;
+pub mod ciba;
 pub mod client_assertions;
 pub mod client_documents;
 mod codes;
@@ -56,6 +58,7 @@ mod strictness;
 mod token;
 pub mod tool_calls;
 mod trail;
+pub mod transactions;
 mod waits;
 mod webhooks;
 mod workloads;

@@ -19,7 +19,7 @@ use writ::vault::proxy::MAX_MESSAGE;
 const PROXY: &str = "/t/main/connections/chat/proxy";
 
 /// A person who has connected an account, with an agent that may call through the connection itself.
-struct Scene {
+pub struct Scene {
     accounts: Accounts,
     /// The agent's client.
     agent: String,
@@ -30,7 +30,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::allowing(json!([
             {"methods": ["GET", "POST"], "path": "/messages/*"},
             {"methods": ["PUT"], "path": "/files/**"},
@@ -75,12 +75,12 @@ impl Scene {
         Self { accounts, agent, token, for_server }
     }
 
-    fn hub(&self) -> &Setup {
+    pub fn hub(&self) -> &Setup {
         &self.accounts.hub
     }
 
     /// A call of the agent itself.
-    fn call(&self, method: &str, path: &str) -> Call<'_> {
+    pub fn call(&self, method: &str, path: &str) -> Call<'_> {
         self.hub().call(method, &[PROXY, path].concat()).bearer(&self.token)
     }
 
@@ -90,7 +90,7 @@ impl Scene {
         call.header("writ-subject-token", &self.for_server)
     }
 
-    fn flow(&self, answer: Flowing) {
+    pub fn flow(&self, answer: Flowing) {
         self.hub().fetch.flow(move |_| answer.clone());
     }
 
@@ -100,7 +100,7 @@ impl Scene {
         self.call("GET", "/messages/1").send()
     }
 
-    fn passed(&self) -> usize {
+    pub fn passed(&self) -> usize {
         self.hub().fetch.passed().len()
     }
 
@@ -109,13 +109,13 @@ impl Scene {
     }
 
     /// The last event of that type.
-    fn event(&self, kind: &str) -> Value {
+    pub fn event(&self, kind: &str) -> Value {
         self.hub().events_of(kind).pop().unwrap_or_else(|| panic!("no {kind}"))
     }
 }
 
 /// A stream that says something each second for a minute.
-fn ticks() -> Flowing {
+pub fn ticks() -> Flowing {
     Flowing::new(200, b"").of((0..60).map(|n| (1_000, format!("data: {n}\n\n").into_bytes())))
 }
 

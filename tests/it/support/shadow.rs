@@ -48,6 +48,8 @@ const OF_ALL_TENANTS: &[(&str, &str)] = &[
     ("DELETE FROM device_codes WHERE (tenant, id) IN", "the clean-up"),
     ("DELETE FROM refresh_families WHERE (tenant, id) IN", "the clean-up"),
     ("DELETE FROM invitations WHERE (tenant, id) IN", "the clean-up"),
+    ("DELETE FROM approvals WHERE (tenant, id) IN", "the clean-up"),
+    ("DELETE FROM approval_deciders WHERE (tenant, decider, approval) IN", "the clean-up"),
     ("DELETE FROM receipts WHERE (tenant, kind, id) IN", "the clean-up"),
     ("DELETE FROM stopped_chains WHERE (tenant, jti) IN", "the clean-up"),
     ("DELETE FROM sessions WHERE (tenant, id) IN", "the clean-up"),

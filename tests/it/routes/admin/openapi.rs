@@ -125,7 +125,7 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
     let scopes = json!([{"name": "s", "description": "d", "tool": "t"}]);
     let resource = json!({
         "id": "new", "resource": "https://new.example/", "name": "n", "scopes": scopes, "access_token_lifetime": 60,
-        "token_signing_alg": "RS256", "authorization_server": "https://as.example",
+        "token_signing_alg": "RS256", "authorization_server": "https://as.example", "txn_challenge_jwks_uri": "https://new.example/keys",
     });
     let user = json!({
         "name": "n", "email": "e", "roles": ["r"], "groups": ["g"],
@@ -192,6 +192,7 @@ fn every_answer_has_the_shape_that_the_document_says() {
     let make = with(&hub, &hub.admin_token(), "PUT", "connections/agent").json(&bodies().pop().unwrap().2);
     make.send().expect(201);
     hub.admin("POST", &things.fill("clients/{id}/secrets")).json(&json!({"expires_in": 60})).send().expect(201);
+    let asking = hub.create_client(json!({}));
     hub.clock.advance(600);
     let mut done = BTreeSet::new();
     let mut check = |method: &str, path: &str, call: Call<'_>| {
@@ -289,7 +290,22 @@ fn every_answer_has_the_shape_that_the_document_says() {
     check("GET", "events/{id}/proof", call(&hub, &things, ("GET", &proof)));
     let of_token = format!("events/proof?jti={}", decode(&token).1["jti"].as_str().unwrap());
     check("GET", "events/proof", with(&hub, &hub.admin_token(), "GET", &of_token));
+    let ask = || {
+        let made = hub.call("POST", "/t/main/approvals").basic(&asking).form(&[("tool", "t"), ("reason", "r")]).send();
+        format!("approvals/{}", made.expect(201).json()["approval_id"].as_str().unwrap())
+    };
+    let approval = ask();
+    check("GET", "approvals/{id}", with(&hub, &hub.admin_token(), "GET", &approval));
+    let decision = json!({"decision": "approve", "note": "n"});
+    let decide = with(&hub, &hub.admin_token(), "POST", &format!("{approval}/decide"));
+    check("POST", "approvals/{id}/decide", decide.json(&decision));
+    check("GET", "approvals/{id}", with(&hub, &hub.admin_token(), "GET", &approval));
+    let revoke = with(&hub, &hub.admin_token(), "POST", &format!("{approval}/revoke"));
+    check("POST", "approvals/{id}/revoke", revoke);
+    hub.token(&things.client, &[]);
+    hub.events();
     for list in [
+        "approvals",
         "tenants",
         "clients",
         "resources",
@@ -415,7 +431,7 @@ fn public_documents_and_tokens_have_the_shape_that_the_document_says() {
     let things = Things::make(&hub);
     for (documented, method) in documented(&document) {
         // Some endpoints need a token.
-        let others = ["/admin/", "/ssf/", "/userinfo", "/register/", "/proxy/", "/log/"];
+        let others = ["/admin/", "/ssf/", "/userinfo", "/register/", "/proxy/", "/log/", "/approvals/"];
         if method == "GET" && !others.iter().any(|other| documented.contains(other)) {
             let path = documented.replace("{tenant}", "main").replace("{id}", &things.resource);
             // The lowest status is that of the answer: 200, or the refusal where an endpoint can only refuse.
