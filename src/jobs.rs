@@ -4,7 +4,7 @@
 //! 2. Tenants are looked after by their last visit, the longest ago first, and a run visits a bounded number: with many tenants each has
 //!    its turn. A tenant that fails is logged and passed over.
 //! 3. Every clean-up is bounded per run; the next run goes on.
-//! 4. Of a suspended tenant nothing but old events goes. What a deleted tenant had goes piece by piece, one tenant a run, by a Worker with
+//! 4. Of a suspended tenant nothing but old events goes. What is sealed is sealed anew there, too, and what was disconnected is revoked. What a deleted tenant had goes piece by piece, one tenant a run, by a Worker with
 //!    the role `audit`, which reaches both databases and KV. It is gone once a run finds nothing 15 minutes after the deletion.
 
 use crate::audit;
@@ -245,24 +245,34 @@ impl Jobs<'_> {
             audit::query::count(&cx).await?;
             sinks::tick(&cx).await?;
         }
+        let kept = self.keep_secrets(&cx).await;
         if cx.tenant.status == TenantStatus::Suspended {
-            return Ok(());
+            return kept;
         }
         if self.config.mounts(Role::Token) {
             keys::tick(&cx).await?;
             signals::sweep(&cx).await?;
-            signals::rewrap(&cx).await?;
             consents::tick(&cx).await?;
         }
-        if self.config.mounts(Role::Broker) && self.config.vault().is_some() {
-            vault::rewrap::tick(&cx).await?;
-            webhooks::rewrap(&cx).await?;
-            vault::accounts::revoke_ended(&cx, REVOKED).await?;
-        }
         if self.config.mounts(Role::Admin) {
-            issuers::rewrap(&cx).await?;
             expiry::tick(&cx).await?;
             dynamic::tick(&cx).await?;
+        }
+        kept
+    }
+
+    /// Seals anew what lies under older keys, so that these can be taken away, and has tokens revoked that nobody needs any more.
+    async fn keep_secrets(self, cx: &Cx<'_>) -> Result<()> {
+        if self.config.mounts(Role::Token) {
+            keys::reseal(cx).await?;
+            signals::rewrap(cx).await?;
+        }
+        if self.config.mounts(Role::Broker) && self.config.vault().is_some() {
+            vault::rewrap::tick(cx).await?;
+            vault::accounts::revoke_ended(cx, REVOKED).await?;
+        }
+        if self.config.mounts(Role::Admin) {
+            issuers::rewrap(cx).await?;
         }
         Ok(())
     }

@@ -168,11 +168,11 @@ reasons! {
     /// A client that is not registered for the backchannel.
     BackchannelNotAllowed => 400 "unauthorized_client" "this client is not registered for the backchannel: see its `grant_types`" ["OpenID CIBA Core §13"];
     /// A request by the backchannel without the one hint, or with a parameter that is none.
-    MalformedBackchannel => 400 "invalid_request" "`login_hint` is needed, alone of the hints; `requested_expiry` is seconds; a client that is pinged sends `client_notification_token`" ["OpenID CIBA Core §13"];
+    MalformedBackchannel => 400 "invalid_request" "one of `login_hint` and `id_token_hint` is needed, and no other hint; `requested_expiry` is seconds; a client that is pinged sends `client_notification_token`" ["OpenID CIBA Core §13"];
     /// A binding message that cannot be shown.
     InvalidBindingMessage => 400 "invalid_binding_message" "`binding_message` has 100 characters at the most, all of which are shown" ["OpenID CIBA Core §13"];
     /// No user has the id of a hint.
-    UnknownUserId => 400 "unknown_user_id" "`login_hint` is the `sub` of no user here" ["OpenID CIBA Core §13"];
+    UnknownUserId => 400 "unknown_user_id" "the hint is the `sub` of no user here" ["OpenID CIBA Core §13"];
     /// A client asks too often, or a user is asked too often.
     TooManyBackchannel => 429 "too_many_requests" "this user was asked too often, or this client asks too often; wait as `Retry-After` says" ["RFC 6585 §4"];
     /// The backchannel grant without what it polls with.
@@ -311,6 +311,8 @@ reasons! {
     ConnectionNeeded => 400 "interaction_required" "no account is connected that can be used: let the user open `connect_url`, then send the request again" ["OpenID Connect Core §3.1.2.6"];
     /// The tenant has no account connected that can be used.
     TenantAccountNeeded => 403 "access_denied" "no account of the tenant is connected that can be used: an administrator has to connect it" ["docs/requirements.md R215"];
+    /// An administrator has stopped the account.
+    AccountDisabled => 403 "access_denied" "an administrator has stopped this account, and can resume it" ["docs/requirements.md R298"];
     /// The page to connect an account is for somebody else.
     OtherPerson => 403 "access_denied" "this link was made for somebody else: sign in as the person whose agent has shown it" ["docs/requirements.md R215"];
     /// The connection is not there, is stopped, or is none that people connect accounts with.

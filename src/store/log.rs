@@ -30,15 +30,16 @@ pub fn keep(tenant: &str, rows: String) -> Sql {
     )
 }
 
-/// Gives a kept event that has no index the next one.
-pub fn place(tenant: &str, id: &str, salt: &str, entry: &str) -> Sql {
+/// Gives kept events that have no index the next ones, if the log still has that size: nothing was given an index since they were read. `rows`
+/// is a JSON object: by id the place among them, salt and entry.
+pub fn place(tenant: &str, size: i64, rows: String) -> Sql {
     sql!(
-        "UPDATE events SET salt = ?3, entry = ?4, seq = (SELECT size FROM logs WHERE tenant = ?1) \
-         WHERE tenant = ?1 AND id = ?2 AND seq IS NULL",
+        "UPDATE events SET seq = ?2 + (?3 -> id ->> 0), salt = ?3 -> id ->> 1, entry = ?3 -> id ->> 2 \
+         WHERE tenant = ?1 AND id IN (SELECT key FROM json_each(?3)) AND seq IS NULL \
+         AND EXISTS (SELECT 1 FROM logs WHERE tenant = ?1 AND size = ?2)",
         tenant,
-        id,
-        salt,
-        entry
+        size,
+        rows
     )
 }
 

@@ -243,6 +243,8 @@ pub static ROUTES: &[Row] = routes! {
 
     Get "/t/{tenant}/admin/connections/{name}/accounts" Broker Admin(accounts::list), Page(&[]) => 200 Many(&accounts::ACCOUNT), [], "List the accounts that people have connected; never their tokens";
     Delete "/t/{tenant}/admin/connections/{name}/accounts/{id}" Broker Admin(accounts::delete), Takes::Nothing => 204 Gives::Nothing, [], "Disconnect an account; its tokens are revoked at the service";
+    Post "/t/{tenant}/admin/connections/{name}/accounts/{id}/suspend" Broker Admin(accounts::suspend), Takes::Nothing => 200 One(&accounts::ACCOUNT), [409], "Stop an account until it is resumed; its tokens stay";
+    Post "/t/{tenant}/admin/connections/{name}/accounts/{id}/resume" Broker Admin(accounts::resume), Takes::Nothing => 200 One(&accounts::ACCOUNT), [409], "Let an account that was stopped go on";
     Post "/t/{tenant}/admin/connections/{name}/connect" Broker Admin(accounts::link), Json(&accounts::CONNECT) => 200 One(&accounts::LINK), [], "Make a link on which a person connects an account";
 
     Post "/t/{tenant}/admin/suspend" Admin Admin(keeping::suspend), Json(&keeping::SUSPEND) => 200 One(&keeping::SUSPENDED), [], "Suspend every connection to a service";

@@ -154,6 +154,7 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::NoClientAuthentication => hub.call("POST", "/t/main/token").form(&[]).send(),
         Reason::ConnectionNeeded
         | Reason::TenantAccountNeeded
+        | Reason::AccountDisabled
         | Reason::OtherPerson
         | Reason::NoSuchService
         | Reason::TooManyAccounts

@@ -50,7 +50,7 @@ async fn alarm(cx: &Cx<'_>, problem: Problem) -> Result<()> {
 
 /// Looks after the log of a tenant: the cron's part. Each piece runs whether or not another has failed.
 pub async fn tick(cx: &Cx<'_>) -> Result<()> {
-    let placed = publish::place(cx).await.map(drop);
+    let placed = publish::place(cx).await;
     let published = publish(cx).await;
     let resealed = keys::reseal(cx).await;
     let watched = match check::watch(cx).await {

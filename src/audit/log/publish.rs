@@ -16,13 +16,14 @@ use crate::context::Cx;
 use crate::crypto::{b64, unb64};
 use crate::error::{Error, Fault, Result};
 use crate::store::{self, log::Head};
+use serde_json::{Map, Value, json};
 
 /// How many entries one pass takes.
 const ENTRIES: i64 = 2_048;
 /// How many passes a run makes at most.
 const PASSES: usize = 10;
-/// How many events without an index a run of the cron gives one.
-const PLACED: i64 = 100;
+/// How many events without an index one pass gives one.
+const PLACED: i64 = 200;
 
 /// Signs a checkpoint for all events that have an index; a problem where the log is not what was signed.
 pub async fn publish(cx: &Cx<'_>) -> Result<Option<Problem>> {
@@ -82,21 +83,25 @@ pub async fn edge_of(cx: &Cx<'_>, key: &LogKey, head: &Head) -> Result<std::resu
     }
 }
 
-/// Gives events an index that were kept without one, by the version before this; true if there may be more.
-pub async fn place(cx: &Cx<'_>) -> Result<bool> {
+/// Gives events an index that were kept without one, by the version before this.
+pub async fn place(cx: &Cx<'_>) -> Result<()> {
     let tenant = &cx.tenant.id;
-    let events = cx.trail().all(store::log::unplaced(tenant, PLACED)).await?;
-    if events.is_empty() {
-        return Ok(false);
+    for _ in 0..PASSES {
+        let unplaced = (store::log::unplaced(tenant, PLACED), store::log::head(tenant));
+        let (events, heads) = cx.trail().batch(unplaced).await?;
+        if events.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Map::new();
+        for (n, (id, body)) in events.iter().enumerate() {
+            let salt = entry::salt(&*cx.world.entropy);
+            let entry = Opening::of(body, &salt).and_then(|opening| opening.entry());
+            let entry = entry.ok_or_else(|| Error::from(Fault::Broken("a stored event has no entry")))?;
+            rows.insert(id.clone(), json!([n, salt, b64(entry)]));
+        }
+        let size = heads.first().map_or(0, |head| head.size);
+        let place = store::log::place(tenant, size, Value::Object(rows).to_string());
+        cx.trail().run(vec![store::log::begin(tenant), place, store::log::grow(tenant)]).await?;
     }
-    let mut statements = vec![store::log::begin(tenant)];
-    for (id, body) in &events {
-        let salt = entry::salt(&*cx.world.entropy);
-        let opening = Opening::of(body, &salt).and_then(|opening| opening.entry());
-        let entry = opening.ok_or_else(|| Error::from(Fault::Broken("a stored event has no entry")))?;
-        statements.push(store::log::place(tenant, id, &salt, &b64(entry)));
-        statements.push(store::log::grow(tenant));
-    }
-    cx.trail().run(statements).await?;
-    Ok(i64::try_from(events.len()) == Ok(PLACED))
+    Ok(())
 }

@@ -236,7 +236,7 @@ mod tests {
     fn finder(leaves: &[Hash]) -> impl FnMut(Subtree) -> Option<Hash> {
         |Subtree { height, index }| {
             let first = usize::try_from(index << height).unwrap();
-            Some(naive(leaves.get(first..first + (1 << height))?))
+            Some(naive(leaves.get(first..first.checked_add(1 << height)?)?))
         }
     }
 

@@ -13,7 +13,8 @@ use serde_json::json;
 object!(
     /// The form of an authentication request by the backchannel (OpenID CIBA Core §7.1).
     BACKCHANNEL_REQUEST = "BackchannelRequest" [members![
-        must "login_hint" Kind::Word,
+        may "login_hint" Kind::Word,
+        may "id_token_hint" Kind::Word,
         may "scope" SCOPE,
         may "resource" crate::web::schema::RESOURCE,
         may "authorization_details" Kind::Word,

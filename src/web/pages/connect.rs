@@ -31,6 +31,7 @@ pub async fn get(call: Call<'_>) -> Result<Response> {
     };
     let found = connect::find(cx, name).await?;
     let wanted = connect::wanted(cx, name, request, &person)?;
+    found.expect_owner(&wanted, &person)?;
     page(call, &found, &wanted, &person).await
 }
 

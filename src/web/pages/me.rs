@@ -80,6 +80,9 @@ async fn act(call: Call<'_>, form: &Form, person: &Person) -> Result<Done> {
     if let Some(id) = form.get("disconnect") {
         let account = cx.one(store::accounts::get(&cx.tenant.id, id)).await?;
         let account = account.filter(|account| account.owner == user).ok_or(Reason::NotFound)?;
+        if account.status == AccountStatus::Disabled {
+            return Err(Reason::AccountDisabled.into());
+        }
         return accounts::disconnect(cx, &account, None).await.map(|()| Done::Disconnected);
     }
     let client = form.get("client").ok_or(Reason::NotFound)?;
@@ -247,7 +250,9 @@ fn connected_account(cx: &Cx<'_>, texts: &Texts, account: &ConnectedAccount, ser
             @if !scopes.is_empty() { ul { @for scope in scopes { (super::connect::line(texts, service, scope)) } } }
             div.actions {
                 @if let Some(link) = link { a href=(link) { (texts.reconnect) } }
-                button name="disconnect" value=(account.id) aria-label=(format!("{}: {}", texts.disconnect, account.name)) { (texts.disconnect) }
+                @if status != AccountStatus::Disabled {
+                    button name="disconnect" value=(account.id) aria-label=(format!("{}: {}", texts.disconnect, account.name)) { (texts.disconnect) }
+                }
             }
         }
     }

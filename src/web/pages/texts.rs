@@ -306,6 +306,7 @@ const fn in_german(reason: Reason) -> Option<&'static str> {
         Reason::NoSuchService => {
             "Hier lässt sich kein Konto verbinden: sehen Sie den Link noch einmal an, oder fragen Sie einen Administrator"
         }
+        Reason::AccountDisabled => "Ein Administrator hat dieses Konto gestoppt, und kann es weiterlaufen lassen",
         Reason::TooManyAccounts => "Hier sind so viele Konten verbunden, wie es sein dürfen: trennen Sie zuerst eines",
         Reason::ConnectExpired => {
             "Diese Seite ist abgelaufen oder wurde in einem anderen Browser geöffnet: verbinden Sie noch einmal"

@@ -52,7 +52,8 @@ fn approval(hub: &Setup) -> String {
 #[test]
 fn a_client_polls_until_its_user_has_approved_elsewhere_and_then_gets_one_token() {
     let hub = hub();
-    let (ada, client) = (Someone::new(&hub, 1, json!({"name": "Ada"})), client(&hub, json!({})));
+    let ada = Someone::new(&hub, 1, json!({"name": "Ada"}));
+    let (client, other) = (client(&hub, json!({})), client(&hub, json!({})));
     let started = start(&hub, &client, &ada.id, &[]).expect(200);
     assert_eq!((&started.json()["expires_in"], &started.json()["interval"]), (&json!(300), &json!(5)));
     let id = id(&started);
@@ -74,6 +75,13 @@ fn a_client_polls_until_its_user_has_approved_elsewhere_and_then_gets_one_token(
     let (_, identity) = decode(tokens["id_token"].as_str().unwrap());
     assert_eq!((&identity["sub"], &identity["aud"]), (&json!(ada.id), &json!(client.client_id)));
     assert_eq!(poll(&hub, &client, &id).error(), "invalid_grant", "it counts once");
+    // The ID token says whom to ask the next time, also when it is over; and nothing to another client.
+    hub.clock.advance(3_600);
+    let hint = [("login_hint", ""), ("id_token_hint", tokens["id_token"].as_str().unwrap())];
+    start(&hub, &client, "", &hint).expect(200);
+    assert_eq!(start(&hub, &other, "", &hint).error(), "invalid_request");
+    let access = [("login_hint", ""), ("id_token_hint", tokens["access_token"].as_str().unwrap())];
+    assert_eq!(start(&hub, &client, "", &access).error(), "invalid_request");
 }
 
 #[test]
@@ -124,6 +132,7 @@ fn a_request_names_one_user_who_is_there_by_the_sub_and_a_message_that_can_be_sh
         (&[("login_hint", "ada@example.com")], "unknown_user_id"),
         (&[("login_hint_token", "x")], "invalid_request"),
         (&[("id_token_hint", "x")], "invalid_request"),
+        (&[("login_hint", ""), ("id_token_hint", "x")], "invalid_request"),
         (&[("request", "x")], "invalid_request"),
         (&[("binding_message", "\u{202e}evil")], "invalid_binding_message"),
         (&[("requested_expiry", "soon")], "invalid_request"),

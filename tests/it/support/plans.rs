@@ -146,6 +146,11 @@ const WALKS: &[(&str, &str, &str)] = &[
         "those of a day, when an administrator asks",
     ),
     (
+        "DELETE FROM ended_accounts WHERE tenant = ?1 AND connection",
+        "SEARCH ended_accounts",
+        "those of a day, when a connection ends or gets another client",
+    ),
+    (
         "SELECT jti FROM stopped_chains",
         "SEARCH stopped_chains",
         "all are wanted; those whose tokens have died are removed",

@@ -264,6 +264,11 @@ fn every_answer_has_the_shape_that_the_document_says() {
          expires_at, created_at, updated_at) VALUES ('main', 'one', 'agent', 'u', 'l', 'n', 's', 'a', 'a', 'active', '1.x', 'x', 2, 1, 1)",
     );
     check("GET", "connections/{name}/accounts", call(&hub, &things, ("GET", "connections/{name}/accounts")));
+    for action in ["suspend", "resume"] {
+        let path = format!("connections/{{name}}/accounts/{{id}}/{action}");
+        let one = format!("connections/{{name}}/accounts/one/{action}");
+        check("POST", &path, call(&hub, &things, ("POST", &one)));
+    }
     check(
         "DELETE",
         "connections/{name}/accounts/{id}",
