@@ -45,6 +45,11 @@ const WALKS: &[(&str, &str, &str)] = &[
     ("SELECT count(*) AS n FROM (SELECT 1 FROM clients", "SEARCH clients", "bounded"),
     ("SELECT count(*) AS n FROM (SELECT 1 FROM connections", "SEARCH connections", "bounded"),
     ("SELECT count(*) AS n FROM (SELECT 1 FROM policies", "SEARCH policies", "bounded"),
+    (
+        "SELECT id, tests FROM policies",
+        "SEARCH policies USING INDEX policies_tested",
+        "those with tests, a hundred at most",
+    ),
     ("UPDATE token_counts", "SEARCH token_counts USING PRIMARY KEY", "one row of each tenant"),
     ("INSERT INTO clients", "SEARCH clients", "counted over an index, up to the quota"),
     ("INSERT INTO connections", "SEARCH connections", "counted over an index, up to the quota"),
