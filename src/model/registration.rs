@@ -226,6 +226,21 @@ mod tests {
     }
 
     #[test]
+    fn an_administrator_vouches_for_a_domain_that_is_allowed_and_for_no_other() {
+        let rules = RegistrationRules {
+            domains_allowed: vec!["ok.example".to_owned(), "both.example".to_owned()],
+            domains_denied: vec!["both.example".to_owned()],
+            ..RegistrationRules::default()
+        };
+        assert!(rules.vouches_for("ok.example") && rules.vouches_for("a.ok.example"));
+        assert!(
+            !rules.vouches_for("notok.example")
+                && !rules.vouches_for("both.example")
+                && !rules.vouches_for("x.example")
+        );
+    }
+
+    #[test]
     fn a_rule_is_stored_and_shown_as_the_same_word() {
         assert!(Documents::ALL.iter().all(|rule| serde_json::to_value(rule).unwrap() == rule.as_str()));
         assert!(Dynamic::ALL.iter().all(|rule| serde_json::to_value(rule).unwrap() == rule.as_str()));
