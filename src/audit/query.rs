@@ -2,6 +2,7 @@
 
 use crate::context::Cx;
 use crate::error::Result;
+use crate::store::counts::{Bucket, By, Period};
 use crate::store::{self, events::Filter};
 use serde_json::Value;
 
@@ -13,4 +14,29 @@ pub async fn events(cx: &Cx<'_>, filter: &Filter, limit: i64) -> Result<Vec<Valu
 /// How many messages ended as dead letters, over all tenants.
 pub async fn dead_letters(cx: &Cx<'_>) -> Result<i64> {
     Ok(cx.one(store::events::count_dead()).await?.unwrap_or_default())
+}
+
+/// How many events one transaction counts, and how many transactions a request waits for.
+const COUNTED: i64 = 5_000;
+const ROUNDS: usize = 10;
+
+/// Counts of a period, and whether the newest events are in them.
+pub async fn counts(cx: &Cx<'_>, period: &Period, by: By) -> Result<(Vec<Bucket>, bool)> {
+    let is_complete = count(cx).await?;
+    Ok((cx.trail().all(store::counts::of(&cx.tenant.id, period, by)).await?, is_complete))
+}
+
+/// Counts events that are not counted yet, a bounded number of them; whether all are.
+pub async fn count(cx: &Cx<'_>) -> Result<bool> {
+    for _ in 0..ROUNDS {
+        let Some((counted, head)) = cx.trail().one(store::counts::progress(&cx.tenant.id)).await? else {
+            return Ok(true);
+        };
+        if counted >= head {
+            return Ok(true);
+        }
+        let to = head.min(counted.saturating_add(COUNTED));
+        cx.trail().run(store::counts::count(&cx.tenant.id, counted, to)).await?;
+    }
+    Ok(false)
 }

@@ -11,12 +11,14 @@ pub mod clients;
 pub mod connected;
 pub mod connections;
 mod creation;
+pub mod findings;
 pub mod identities;
 pub mod issuers;
 pub mod quotas;
 pub mod resources;
+pub mod sinks;
 pub mod tenants;
-mod told;
+pub mod told;
 pub mod users;
 
 pub use creation::{Creation, changes};

@@ -19,6 +19,7 @@ use crate::model::event::Facts;
 use crate::model::{AuthMethod, Client, ClientKind, EventType};
 use crate::oauth::basic::Basic;
 use crate::oauth::{Form, ResourceUri, Scope};
+use crate::policy::obligations::{self, Means};
 use crate::policy::{self, Inquiry};
 use crate::tokens::{self, Accepted};
 
@@ -142,6 +143,13 @@ impl Bearer {
         }
     }
 
+    /// The bearer of a token that was let in before, and whose answer goes on: a proof of the key that it may be bound to was given then.
+    pub async fn again(cx: &Cx<'_>, token: &str, api: &str) -> Result<Self> {
+        let audience = format!("{}/{api}", cx.issuer());
+        let accepted = tokens::verify(cx, token, |aud| aud == audience).await;
+        accepted.map(Self).map_err(|rejection| rejection.refuse(Reason::InvalidToken))
+    }
+
     /// Checks the scope: the token has one of `enough`, and registration and policy would give it to the client now.
     pub async fn may(&self, cx: &Cx<'_>, enough: &[&'static str]) -> Result<()> {
         expect(cx, &self.0, enough).await
@@ -247,7 +255,9 @@ async fn expect(cx: &Cx<'_>, accepted: &Accepted, enough: &[&'static str]) -> Re
     let targets: Vec<Target> =
         allowed.map(|name| Target::Scope { resource: uri.to_string(), name: name.to_owned(), tool: None }).collect();
     let inquiry = Inquiry { action, targets: &targets, circumstance: &about };
-    let verdicts = policy::decide(cx, client, inquiry).await?;
+    let mut verdicts = policy::decide(cx, client, inquiry).await?;
+    let means = Means { auth_time: claims.auth_time, is_bound: claims.cnf.is_some(), details: vec![] };
+    obligations::meet(cx.now, &mut verdicts, &means);
     // What was approved when the token was issued is not asked about at each call.
     let approved = match &claims.approval {
         Some(id) if verdicts.iter().any(policy::lacks_approval) => approvals::find(cx, id).await?.texts("scope"),
