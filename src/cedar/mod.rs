@@ -26,6 +26,8 @@ mod check;
 mod decision;
 mod facts;
 mod index;
+mod obligations;
+mod overlap;
 mod text;
 mod warm;
 
@@ -35,6 +37,8 @@ pub use check::{Complaint, check};
 pub use decision::Verdict;
 pub use facts::{Action, Circumstance, Principal, Question, Subject, Target};
 pub use index::Home;
+pub use obligations::{BOUND, By, DETAILS, Limit, Period, Rate};
+pub use overlap::overlaps;
 pub use text::{MAX_BYTES, MAX_DEPTH, MAX_STATEMENTS};
 pub use warm::warm;
 

@@ -41,12 +41,24 @@ pub enum Because {
     Error,
     /// A permit requires what was not given.
     Requirement,
+    /// A permit was used as often as it may be.
+    Limit,
+    /// A permit does not hold at this hour.
+    Quiet,
 }
 
 impl Because {
     /// Every cause there is.
-    pub const ALL: [Self; 6] =
-        [Self::NotRegistered, Self::Ceiling, Self::NoPermit, Self::Forbidden, Self::Error, Self::Requirement];
+    pub const ALL: [Self; 8] = [
+        Self::NotRegistered,
+        Self::Ceiling,
+        Self::NoPermit,
+        Self::Forbidden,
+        Self::Error,
+        Self::Requirement,
+        Self::Limit,
+        Self::Quiet,
+    ];
 
     /// The word on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -57,6 +69,8 @@ impl Because {
             Self::Forbidden => "forbidden",
             Self::Error => "error",
             Self::Requirement => "requirement",
+            Self::Limit => "limit",
+            Self::Quiet => "quiet",
         }
     }
 }

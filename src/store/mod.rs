@@ -27,6 +27,7 @@ pub mod invitations;
 pub mod issuers;
 pub mod keys;
 pub mod leases;
+pub mod limits;
 pub mod log;
 pub mod metrics;
 pub mod passkeys;

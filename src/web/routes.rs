@@ -229,9 +229,10 @@ pub static ROUTES: &[Row] = routes! {
     Delete "/t/{tenant}/admin/issuers/{id}" Admin Admin(delete::<Issuers>), Takes::Nothing => 204 Gives::Nothing, [409, 412], "Remove an outside issuer; nothing that it says counts any more";
 
     Get "/t/{tenant}/admin/policies" Admin Admin(list::<Policies>), Page(Policies::FILTERS) => 200 Many(&policies::POLICY), [], "List policies by id";
+    Get "/t/{tenant}/admin/policies/templates" Admin Admin(policies::templates), Takes::Nothing => 200 One(&policies::TEMPLATES), [], "List policies that people ask for, with their tests";
     Get "/t/{tenant}/admin/policies/{id}" Admin Admin(get::<Policies>), Takes::Nothing => 200 Tagged(&policies::POLICY), [], "Show a policy";
     Put "/t/{tenant}/admin/policies/{id}" Admin Admin(put_named::<Policies>), Json(&Policies::BODY) => 200 Made(&policies::POLICY), [409, 412, 428], "Make or replace a policy";
-    Delete "/t/{tenant}/admin/policies/{id}" Admin Admin(delete::<Policies>), Takes::Nothing => 204 Gives::Nothing, [409, 412], "Remove a policy";
+    Delete "/t/{tenant}/admin/policies/{id}" Admin Admin(delete::<Policies>), Query(&["force"], false) => 204 Gives::Nothing, [409, 412], "Remove a policy";
 
     Get "/t/{tenant}/admin/connections" Broker Admin(list::<Connections>), Page(Connections::FILTERS) => 200 Many(&connections::CONNECTION), [], "List connections by name";
     Get "/t/{tenant}/admin/connections/{name}" Broker Admin(get::<Connections>), Takes::Nothing => 200 Tagged(&connections::CONNECTION), [], "Show a connection; never its secret";

@@ -661,6 +661,27 @@ fn a_stream_outlives_its_token_but_not_the_bound_nor_a_database_that_cannot_be_a
 }
 
 #[test]
+fn a_call_is_a_use_once_however_long_its_answer_takes() {
+    let scene = Scene::new();
+    let cedar = r#"@limit("1/hour") permit(principal, action == Action::"lease", resource == Connection::"chat");"#;
+    scene.hub().put_policy("lease", cedar);
+    scene.flow(ticks());
+    let reply = scene.call("GET", "/messages/1").send().expect(200);
+    assert!(!reply.cut && reply.text.matches("data: ").count() == 60, "{reply:?}");
+    assert_eq!(scene.hub().db.query("SELECT taken FROM limit_counts")[0]["taken"], 1);
+    // What the allow-list does not have is no use of the permit.
+    let passed = scene.passed();
+    assert_eq!(scene.call("GET", "/elsewhere").send().expect(403).error(), "access_denied");
+    let reply = scene.call("GET", "/messages/1").send().expect(429);
+    assert!(reply.header("retry-after").is_some() && scene.passed() == passed, "{reply:?}");
+    let event = scene.event("proxy.refused");
+    assert_eq!(
+        (&event["reason"], &event["detail"]),
+        (&json!("LimitReached"), &json!("lease, statement 1, permits 1/hour identity"))
+    );
+}
+
+#[test]
 fn nothing_leaves_before_its_event_is_durable() {
     let scene = Scene::new();
     scene.call("GET", "/messages/1").send().expect(200);
@@ -1035,4 +1056,24 @@ fn messages_of_a_websocket_are_bounded_in_number() {
     scene.flow(Flowing::socket(vec![]));
     scene.call("GET", "/live").socket(many()).send().expect(101);
     assert_eq!(scene.event("proxy.called")["reason"], "BodyTooLarge");
+}
+
+#[test]
+fn a_call_that_has_left_is_told_though_a_person_has_to_be_asked_by_now() {
+    let scene = Scene::new();
+    let hub = scene.hub();
+    let lease = r#"permit(principal, action == Action::"lease", resource == Connection::"chat");"#;
+    let asks = format!("@require(\"approval\")\n{lease}");
+    hub.put_policy("lease", &asks);
+    hub.clock.advance(5);
+    assert_eq!(scene.call("GET", "/messages/1").send().error(), "authorization_pending");
+    hub.put_policy("lease", lease);
+    hub.clock.advance(5);
+    scene.flow(Flowing::new(200, b"late").after(25_000));
+    let reply = accounts::meanwhile(hub, scene.call("GET", "/messages/1"), 3_000, async || {
+        hub.put_policy("lease", &asks);
+    });
+    assert_eq!((reply.error().as_str(), scene.passed()), ("authorization_pending", 1), "{reply:?}");
+    let [started, called] = ["proxy.started", "proxy.called"].map(|kind| scene.event(kind));
+    assert_eq!((&called["reason"], &called["request_id"]), (&json!("ApprovalPending"), &started["request_id"]));
 }
