@@ -7,7 +7,7 @@
 use crate::context::Cx;
 use crate::context::database::Database;
 use crate::error::{Fault, Result};
-use crate::model::event::{Facts, RefusedScope};
+use crate::model::event::{Facts, QuestionRecord, RefusedScope};
 use crate::model::{Event, EventType};
 use crate::ports::{QUEUED_BYTES, QUEUED_TOGETHER, World};
 use crate::store;
@@ -48,6 +48,11 @@ const SCOPE: usize = 4_096;
 const ENTRIES: usize = 32;
 const NAME: usize = 128;
 const LONG_NAME: usize = 256;
+/// How many bytes the scopes of a question take, how many tags and how many shadow policies it keeps, and how many bytes a tag takes.
+const QUESTION_SCOPES: usize = 1_024;
+const TAGS: usize = 16;
+const SHADOWS: usize = 8;
+const TAG: usize = 64;
 
 /// Cuts what is too long. Every member is named here, so that none is forgotten.
 fn bound(facts: &mut Facts) {
@@ -91,6 +96,7 @@ fn bound(facts: &mut Facts) {
         detail,
         target,
         target_name,
+        question,
     } = facts;
     for text in [client_name, subject_name, resource_name, resource_server_name, target_name] {
         cut_optional(text, LONG_NAME);
@@ -111,13 +117,47 @@ fn bound(facts: &mut Facts) {
     for text in [scope_asked, scope_given, authorization_details] {
         cut_optional(text, SCOPE);
     }
-    for list in [chain, chain_names, policies, shadow_policies] {
+    for list in [chain, chain_names, policies, policy_errors, shadow_policies] {
         cut_list(list, NAME);
     }
-    cut_list(policy_errors, LONG_NAME);
+    if let Some(question) = question {
+        question.bound();
+    }
     for RefusedScope { scope, policies, .. } in scope_refused {
         cut(scope, NAME);
         policies.iter_mut().for_each(|policy| cut(policy, NAME));
+    }
+}
+
+impl QuestionRecord {
+    /// A question that does not fit whole cannot be asked again; the event says so by what is cut.
+    fn bound(&mut self) {
+        let Self {
+            action,
+            scopes,
+            verdicts,
+            auth_method,
+            country,
+            asn: _,
+            acr,
+            auth_time: _,
+            dpop: _,
+            chain_tags,
+            shadow,
+        } = self;
+        cut(scopes, QUESTION_SCOPES);
+        for text in [action, verdicts] {
+            cut(text, NAME);
+        }
+        for text in [auth_method, country, acr] {
+            cut_optional(text, NAME);
+        }
+        if let Some(tags) = chain_tags {
+            tags.truncate(TAGS);
+            tags.iter_mut().for_each(|tag| cut(tag, TAG));
+        }
+        shadow.truncate(SHADOWS);
+        shadow.iter_mut().for_each(|policy| cut(policy, NAME));
     }
 }
 
@@ -253,6 +293,19 @@ mod tests {
             detail: Some(text()),
             target: Some(text()),
             target_name: Some(text()),
+            question: Some(QuestionRecord {
+                action: text(),
+                scopes: text(),
+                verdicts: text(),
+                auth_method: Some(text()),
+                country: Some(text()),
+                asn: Some(u32::MAX),
+                acr: Some(text()),
+                auth_time: Some(i64::MAX),
+                dpop: true,
+                chain_tags: Some(list()),
+                shadow: list(),
+            }),
             ..Facts::default()
         };
         for _ in 0..100 {

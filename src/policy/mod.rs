@@ -1,12 +1,17 @@
-//! The policies in force: loading them, asking them, changing them.
+//! The policies in force: loading them, asking them, changing them, explaining what they say and trying out what others would say.
 //!
 //! 1. The policies in force lie in shards. A question reads the shards with policies that can apply to it (`shards`).
 //! 2. A change moves the tenant's pointer if it still is as the change read it; of two changes at once one reads again.
 //! 3. Every tenant has the built-in policies [`ADMIN`], [`STREAMS`] and [`CONNECTIONS`], so that its own APIs can be reached by the clients that
 //!    are allowed to.
 
+pub mod explain;
+pub mod question;
 pub mod reach;
+pub mod replay;
+pub mod shadow;
 mod shards;
+mod tally;
 mod warnings;
 
 pub use shards::kv_prefix;
@@ -56,6 +61,12 @@ const ATTEMPTS: usize = 5;
 
 /// The policies in force that can apply to the client and the targets, each parsed once per isolate.
 async fn bundle(cx: &Cx<'_>, client: &str, targets: &[Target]) -> Result<Bundle> {
+    let (engine, shards) = parts(cx, client, targets).await?;
+    Ok(Bundle::of(engine, shards))
+}
+
+/// What a bundle is made of.
+async fn parts(cx: &Cx<'_>, client: &str, targets: &[Target]) -> Result<(Rc<Engine>, Vec<Rc<Shard>>)> {
     let base = async || {
         let engine = Engine::new().map_err(|_| Fault::Broken("the schema's names do not parse"))?;
         let issuer = cx.issuer();
@@ -66,7 +77,7 @@ async fn bundle(cx: &Cx<'_>, client: &str, targets: &[Target]) -> Result<Bundle>
     let base = cx.immutable(&BaseKey, base).await?;
     let mut shards = shards::reached(cx, &Home::reached(client, targets)).await?;
     shards.push(Rc::clone(&base.built_in));
-    Ok(Bundle::of(Rc::clone(&base.engine), shards))
+    Ok((Rc::clone(&base.engine), shards))
 }
 
 fn built_in(id: &str, issuer: &str, api: &str) -> Source {
@@ -152,7 +163,7 @@ pub async fn decide(cx: &Cx<'_>, client: &Client, inquiry: Inquiry<'_>) -> Resul
     Ok(bundle.decide_in(&question, &|zone| offset(cx, zone)))
 }
 
-/// The verdict of the policies in force about every target, for an event: `facts` then name the policies that decided. All inquiries
+/// The verdict of the policies in force about every target, for an event: `facts` then name the policies that decided, and the question. All inquiries
 /// for one answer share a decision id.
 pub async fn ask(cx: &Cx<'_>, client: &Client, inquiry: Inquiry<'_>, facts: &mut Facts) -> Result<Vec<Verdict>> {
     let verdicts = decide(cx, client, inquiry).await?;
@@ -166,6 +177,7 @@ pub async fn ask(cx: &Cx<'_>, client: &Client, inquiry: Inquiry<'_>, facts: &mut
     gather(&mut facts.policy_errors, |verdict| &verdict.errors);
     gather(&mut facts.shadow_policies, |verdict| &verdict.shadow);
     facts.policy_version = Some(cx.tenant.policy_hash.clone());
+    question::keep(client, inquiry, &verdicts, facts);
     Ok(verdicts)
 }
 

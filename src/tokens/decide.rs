@@ -135,6 +135,9 @@ async fn permitted(
         let others = policy::ask(cx, client, exchange, facts).await?;
         verdicts = verdicts.into_iter().zip(others).map(|(one, other)| both(one, other)).collect();
     }
+    if let Some(question) = &mut facts.question {
+        question.auth_time = origin.auth_time;
+    }
     policy::count_sign_in(cx, &mut verdicts, origin.auth_time);
     let granted = left(client, target, &verdicts);
     if facts.scope_asked.is_some() || granted.is_none() {
