@@ -150,16 +150,16 @@ impl Bundle {
         documents.fold(Attributes::default(), |read, document| read.and(document.attributes))
     }
 
-    /// Each document, and of each of its statements whether it can have a say about one of the targets.
-    pub(super) fn fitting(
+    /// Each document, and of each of its statements in how many of client, action and target it is about something else, at the least.
+    pub(super) fn distances(
         &self,
         question: &Question<'_>,
         targets: &[(&Target, EntityUid)],
-    ) -> impl Iterator<Item = (&Document, Vec<bool>)> {
+    ) -> impl Iterator<Item = (&Document, Vec<usize>)> {
         self.shards.iter().flat_map(|shard| {
             let keys: Vec<Key> = targets.iter().map(|(target, uid)| shard.key(question, (target, uid))).collect();
-            let covers = move |reach: &Reach| keys.iter().any(|key| reach.covers(key));
-            shard.documents.iter().map(move |document| (document, document.reaches.iter().map(&covers).collect()))
+            let least = move |reach: &Reach| keys.iter().map(|key| reach.misses(key)).min().unwrap_or(usize::MAX);
+            shard.documents.iter().map(move |document| (document, document.reaches.iter().map(&least).collect()))
         })
     }
 

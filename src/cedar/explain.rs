@@ -18,7 +18,6 @@ use super::bundle::{Bundle, Document};
 use super::check::Complaint;
 use super::decision::{Obligations, Verdict};
 use super::facts::{Question, Target};
-use super::index::Home;
 use super::text::tokens;
 use super::words;
 
@@ -35,6 +34,8 @@ const MAX_SHOWN: usize = 600;
 pub struct Explanation {
     /// The verdict.
     pub verdict: Verdict,
+    /// Whether any of the statements is about this client, action and target.
+    pub is_met: bool,
     /// The statements that hold, and after them those that do not, each as it is shown.
     pub statements: Vec<Value>,
     /// How many there are more.
@@ -207,9 +208,10 @@ impl Bundle {
         let explain = |verdict| {
             let mut found = shown.next().unwrap_or_default();
             found.sort_by(|(one, _), (other, _)| one.cmp(other));
+            let is_met = found.iter().any(|(standing, _)| *standing != Standing::Elsewhere);
             let more = found.len().saturating_sub(MAX_EXPLAINED);
             let statements = found.into_iter().take(MAX_EXPLAINED).map(|(_, shown)| shown).collect();
-            Explanation { verdict, statements, more }
+            Explanation { verdict, is_met, statements, more }
         };
         verdicts.into_iter().map(explain).collect()
     }
@@ -249,24 +251,21 @@ impl Bundle {
         Some(all)
     }
 
-    /// The statements to look at, by their places in their documents: those that fit the question first.
+    /// The statements to look at, by their places in their documents: those that fit the question, and after them those that would if one of
+    /// client, action and target were another.
     fn candidates(&self, question: &Question<'_>, targets: &[(&Target, EntityUid)]) -> Vec<(&Document, usize)> {
         let most = MAX_STANDINGS.checked_div(targets.len()).unwrap_or_default();
-        let reached = Home::reached(&question.principal.id, question.targets);
-        let (mut fit, mut others) = (Vec::new(), Vec::new());
-        for (document, fits) in self.fitting(question, targets) {
-            let mut is_near = None;
-            for (number, fits) in fits.into_iter().enumerate() {
-                if fits {
-                    fit.push((document, number));
-                } else if others.len() < MAX_ELSEWHERE
-                    && *is_near.get_or_insert_with(|| reached.contains(&Home::of(&document.cedar)))
-                {
-                    others.push((document, number));
+        let (mut fit, mut near) = (Vec::new(), Vec::new());
+        for (document, distances) in self.distances(question, targets) {
+            for (number, distance) in distances.into_iter().enumerate() {
+                match distance {
+                    0 => fit.push((document, number)),
+                    1 if near.len() < MAX_ELSEWHERE => near.push((document, number)),
+                    _ => {}
                 }
             }
         }
-        fit.extend(others);
+        fit.extend(near);
         fit.truncate(most);
         fit
     }

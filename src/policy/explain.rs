@@ -6,18 +6,23 @@
 
 use super::question::{self, Known, MAX_SCOPES, Question, letter, word};
 use crate::audit;
-use crate::cedar::{Action, Circumstance, Explanation, Target};
+use crate::cedar::{Action, Bundle, Circumstance, Explanation, Target};
 use crate::context::{Cx, Peer};
 use crate::directory::resources;
-use crate::error::{Reason, Result};
+use crate::error::{Fault, Reason, Result};
 use crate::model::event::Because;
 use crate::model::{Event, Resource, Status};
 use crate::oauth::ResourceUri;
 use crate::policy;
 use crate::ports::{Location, Now, Place};
+use crate::store;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
+
+/// How many policies are looked at where none meets the question, and how many bytes of them.
+const NEAREST: i64 = 50;
+const NEAREST_BYTES: usize = 256 * 1_024;
 
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
@@ -218,7 +223,14 @@ pub async fn explain(cx: &Cx<'_>, question: &Question) -> Result<Value> {
     let mut answers = Vec::new();
     for action in question.actions() {
         let asked = crate::cedar::Question { action, principal: &principal, targets, circumstance: &circumstance };
-        let explained = bundle.explain(&asked, &|zone| policy::offset(&seen, zone));
+        let offset = |zone: &str| policy::offset(&seen, zone);
+        let mut explained = bundle.explain(&asked, &offset);
+        if !explained.iter().any(|one| one.is_met) {
+            let nearest = nearest(cx).await?.explain(&asked, &offset);
+            for (one, near) in explained.iter_mut().zip(nearest) {
+                (one.statements, one.more) = (near.statements, near.more);
+            }
+        }
         for (target, mut explanation) in targets.iter().zip(explained) {
             policy::count_sign_in(&seen, std::slice::from_mut(&mut explanation.verdict), question.auth_time);
             let beyond = beyond(question, target, resource.as_deref());
@@ -235,6 +247,20 @@ pub async fn explain(cx: &Cx<'_>, question: &Question) -> Result<Value> {
         "answers": answers,
         "notes": notes,
     }))
+}
+
+/// The first policies of the tenant, whatever they are about: where none meets the question, one that nearly does says what is misspelt.
+async fn nearest(cx: &Cx<'_>) -> Result<Bundle> {
+    let mut sources = Vec::new();
+    let mut bytes = 0_usize;
+    for policy in cx.all(store::policies::list(&cx.tenant.id, "", NEAREST)).await? {
+        bytes = bytes.saturating_add(policy.source.cedar.len());
+        if bytes > NEAREST_BYTES {
+            break;
+        }
+        sources.push(policy.source);
+    }
+    Ok(Bundle::parse(&sources).map_err(|_| Fault::Broken("the schema's names do not parse"))?)
 }
 
 /// Why a scope is not given whatever policy says.
@@ -259,7 +285,7 @@ fn beyond(question: &Question, target: &Target, resource: Option<&Resource>) -> 
 fn answer(
     action: Action,
     target: &Target,
-    Explanation { verdict, statements, more }: Explanation,
+    Explanation { verdict, is_met, statements, more }: Explanation,
     beyond: Option<(&'static str, &'static str)>,
 ) -> Value {
     let refused = policy::refusal(&verdict);
@@ -282,9 +308,9 @@ fn answer(
         put(&mut answer, "because", because.into());
     }
     let said = beyond.map(|(_, said)| said).or(match refused {
-        Some(Because::NoPermit) if statements_empty(&answer) => {
-            Some("no statement is about this client, action and target: write a permit")
-        }
+        Some(Because::NoPermit) if !is_met => Some(
+            "no statement is about this client, action and target: write a permit; statements that nearly are stand in `statements`",
+        ),
         Some(Because::NoPermit) => Some("no permit holds; what each of them wants is in `statements`"),
         Some(Because::Forbidden) => Some("a forbid holds, and a forbid beats every permit"),
         Some(Because::Error) => Some("a policy cannot be evaluated, which denies"),
@@ -305,10 +331,6 @@ fn answer(
         put(&mut answer, "more", more.into());
     }
     answer
-}
-
-fn statements_empty(answer: &Value) -> bool {
-    answer.get("statements").and_then(Value::as_array).is_none_or(Vec::is_empty)
 }
 
 /// The question as it was understood, with every fact that policies see.

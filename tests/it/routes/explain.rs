@@ -146,6 +146,12 @@ fn beyond_policy_the_ceiling_of_the_client_and_what_is_registered_are_named() {
     let other = hub.create_client(json!({"client_name": "other", "allowed_resources": [RESOURCE]}));
     let answer = explain(&hub, json!({"client_id": other.client_id, "resource": RESOURCE, "scopes": ["mcp:read"]}));
     assert!(answer["answers"][0]["said"].as_str().unwrap().contains("write a permit"), "{answer}");
+    // A permit that names another client is the likeliest cause.
+    let near = &answer["answers"][0]["statements"][0];
+    assert_eq!((&near["policy"], &near["failed"]["part"]), (&json!("agent"), &json!("principal")));
+    let ids = [&other.client_id, &agent.client_id];
+    let because = format!("`principal` is Client::\"{}\"; the statement wants Client::\"{}\"", ids[0], ids[1]);
+    assert_eq!(near["failed"]["because"], because);
 }
 
 #[test]
