@@ -11,7 +11,7 @@
 use super::question::{self, Known, Question, letter, names, worse};
 use super::tally::{Other, Tally};
 use crate::audit;
-use crate::cedar::{self, Attributes, Bundle, Complaint, Engine, Mode, Shard, Source, Target};
+use crate::cedar::{self, Action, Attributes, Bundle, Complaint, Engine, Mode, Shard, Source, Target};
 use crate::context::Cx;
 use crate::error::{Fault, Reason, Result};
 use crate::model::{Event, id};
@@ -240,17 +240,20 @@ impl Run<'_> {
         };
         let facts = &event.facts;
         let Some(kept) = &facts.question else { return Ok(false) };
+        let is_lease = kept.action == Action::Lease.as_str();
         let given: Vec<&str> = facts.scope_given.iter().flat_map(|scope| scope.split(' ')).collect();
         let mut changed = false;
         let verdicts = outcome.now.iter().zip(&outcome.would).zip(&outcome.policies);
         for ((name, was), ((now, would), policies)) in
             names(kept, facts).into_iter().zip(kept.verdicts.chars()).zip(verdicts)
         {
-            // What was required then and given had been met.
-            let was = if was == 'r' && given.contains(&name) { 'a' } else { was };
-            if was == *would {
+            // What was required then and given had been met, and would be met as well where it is required again.
+            let is_given = given.contains(&name) || is_lease && facts.reason.is_none();
+            let met = if was == 'r' && is_given { 'a' } else { was };
+            if [was, met].contains(would) {
                 continue;
             }
+            let was = met;
             changed = true;
             let (action, already) = (kept.action.as_str(), now == would);
             self.tally.add(&Other { event, action, name, was, would: *would, already, policies });
@@ -301,7 +304,7 @@ impl Run<'_> {
     async fn sides(&mut self, event: &Event) -> Result<Rc<Sides>> {
         let facts = &event.facts;
         let client = event.client.as_deref().unwrap_or_default();
-        let is_lease = facts.question.as_ref().is_some_and(|question| question.action == "lease");
+        let is_lease = facts.question.as_ref().is_some_and(|question| question.action == Action::Lease.as_str());
         let (kind, name) = match (&facts.connection, &facts.resource) {
             (Some(connection), _) if is_lease => ("k", connection.as_str()),
             (_, Some(resource)) => ("r", resource.as_str()),

@@ -200,6 +200,27 @@ fn a_decision_whose_question_is_not_there_is_skipped_and_says_why() {
     assert!(answer["skipped"][0]["why"].as_str().unwrap().contains("earlier version"), "{answer}");
 }
 
+#[test]
+fn what_a_person_has_allowed_then_is_no_change_where_a_person_would_be_asked_again() {
+    let hub = Setup::new();
+    let agent = hub.agent("agent", "mcp:read mcp:write");
+    hub.put_policy("agent", "@require(\"approval\") permit(principal, action, resource);");
+    let asked = hub.token(&agent, &[("scope", "mcp:write")]).expect(400).json();
+    let approve = format!("approvals/{}/approve", asked["approval_id"].as_str().unwrap());
+    hub.admin("POST", &approve).json(&json!({})).send().expect(200);
+    hub.token(&agent, &[("scope", "mcp:write")]).expect(200);
+    hub.events();
+    let of_agent = |changes: Value| replay(&hub, json!({"changes": changes, "client_id": agent.client_id}));
+    assert_eq!(of_agent(json!([]))["changed"], 0);
+    // Without the requirement the refusal while the person was asked would have been none.
+    let free = json!([{"id": "agent", "cedar": "permit(principal, action, resource);"}]);
+    let answer = of_agent(free);
+    assert_eq!((&answer["decisions"], &answer["would_allow"]), (&json!(2), &json!(1)), "{answer}");
+    assert_eq!(answer["groups"][0]["was"], "require");
+    let answer = of_agent(json!([{"id": "agent", "delete": true}]));
+    assert_eq!(answer["would_deny"], 2, "{answer}");
+}
+
 // ── Shadow ──
 
 fn put(hub: &Setup, id: &str, cedar: &str, mode: &str) {
