@@ -60,13 +60,31 @@ impl App {
 
     /// The next piece of an answer that is on its way. A host asks again and again, and says what time it is.
     pub async fn pull(&self, answer: &mut Proxied, now: Now) -> Pulled {
-        if answer.is_due(now, &self.config) {
-            if let Err(error) = self.check(answer, now).await {
-                return answer.cut(&self.world, &error, now).await;
-            }
-            answer.checked(now);
+        match self.goes_on(answer, now).await {
+            true => answer.next(&self.world, &self.config, now).await,
+            false => Pulled::Cut,
         }
-        answer.next(&self.world, &self.config, now).await
+    }
+
+    /// Decides again about an answer that is on its way, where that is due. False if it was cut. A host asks once an interval while a caller does not
+    /// take a piece.
+    pub async fn goes_on(&self, answer: &mut Proxied, now: Now) -> bool {
+        let decided = match answer.is_due(now, &self.config) {
+            true => self.check(answer, now).await.map(|()| answer.checked(now)),
+            false => Ok(()),
+        };
+        match decided.and_then(|()| answer.expect_time(now)) {
+            Ok(()) => true,
+            Err(error) => {
+                answer.cut(&self.world, &error, now).await;
+                false
+            }
+        }
+    }
+
+    /// How often an answer that is on its way is decided about again, in milliseconds.
+    pub fn interval_millis(&self) -> u64 {
+        interval_millis(&self.config)
     }
 
     /// Passes the next message of a WebSocket on, from whichever end. A host asks again and again until it is over (false), and says what time it is.
@@ -186,7 +204,11 @@ impl App {
     /// Keeps a batch of messages; an error means that all of them shall come again.
     pub async fn consume(&self, source: Source, messages: &[String], now: Now) -> Result<()> {
         match source {
-            Source::Audit => audit::consume(&self.world, messages, now).await,
+            Source::Audit => {
+                let (tenants, kept) = audit::consume(&self.world, messages, now).await;
+                self.jobs().publish(tenants, now).await;
+                kept
+            }
             Source::DeadLetters => audit::bury(&self.world, messages, now).await,
         }
     }

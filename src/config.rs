@@ -9,6 +9,7 @@
 //! | `VAULT_KEK` | secret of the role `broker`: seals credentials |
 //! | `PEOPLE_KEK` | secret of the role `authorize` where it has none of the others: seals what browsers keep for pages, and the client secrets of identity providers; the role `admin` in another Worker has the same |
 //! | `ADMIN_KEK` | secret of the role `admin` where it has neither of the two: seals answers that are kept for retries |
+//! | `AUDIT_KEK` | secret of the role `audit` where it has none of the others: seals the keys of logs |
 //! | `DEV_OUTBOUND` | origins that outbound calls may reach although they are on this machine; refused on `https` |
 
 use crate::crypto::{Keyring, Secret};
@@ -56,6 +57,7 @@ pub struct Config {
     signing: Option<Keyring>,
     vault: Option<Keyring>,
     admin: Option<Keyring>,
+    audit: Option<Keyring>,
     people: Option<Keyring>,
     dev_outbound: Vec<String>,
 }
@@ -88,6 +90,7 @@ impl Config {
         let vault = keyring("VAULT_KEK", Role::Broker, true)?;
         let admin = keyring("ADMIN_KEK", Role::Admin, signing.is_none() && vault.is_none())?;
         let has_none = signing.is_none() && vault.is_none() && admin.is_none();
+        let audit = keyring("AUDIT_KEK", Role::Audit, has_none)?;
         let people = keyring("PEOPLE_KEK", Role::Authorize, has_none)?;
         let dev_outbound = setting("DEV_OUTBOUND")
             .iter()
@@ -97,7 +100,7 @@ impl Config {
         if origin.starts_with("https:") && !dev_outbound.is_empty() {
             return Err("`DEV_OUTBOUND` is for development; it cannot go with an `https` `ORIGIN`".into());
         }
-        Ok(Self { origin, roles, freshness_millis, signing, vault, admin, people, dev_outbound })
+        Ok(Self { origin, roles, freshness_millis, signing, vault, admin, audit, people, dev_outbound })
     }
 
     /// Scheme and authority, without a trailing slash.
@@ -128,6 +131,11 @@ impl Config {
     /// The keys that seal answers kept for retries: their own, or else those of the vault or of signing keys.
     pub fn answers(&self) -> Option<&Keyring> {
         self.admin.as_ref().or(self.vault()).or(self.signing())
+    }
+
+    /// The keys that seal the keys of logs, where this Worker has the role `audit`: their own, or else others that it has.
+    pub fn logs(&self) -> Option<&Keyring> {
+        self.audit.as_ref().or(self.answers()).filter(|_| self.mounts(Role::Audit))
     }
 
     /// The keys that seal what browsers keep for pages: their own, or else others that the Worker has.

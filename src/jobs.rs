@@ -4,7 +4,7 @@
 //! 2. Tenants are looked after by their last visit, the longest ago first, and a run visits a bounded number: with many tenants each has
 //!    its turn. A tenant that fails is logged and passed over.
 //! 3. Every clean-up is bounded per run; the next run goes on.
-//! 4. Of a suspended tenant nothing but old events goes. What a deleted tenant had goes piece by piece, one tenant a run, by a Worker with
+//! 4. Of a suspended tenant nothing but old events goes. What is sealed is sealed anew there, too, and what was disconnected is revoked. What a deleted tenant had goes piece by piece, one tenant a run, by a Worker with
 //!    the role `audit`, which reaches both databases and KV. It is gone once a run finds nothing 15 minutes after the deletion.
 
 use crate::audit;
@@ -29,6 +29,8 @@ use crate::webhooks;
 
 /// How many accounts of a tenant that have ended one run revokes at their services: a call each.
 const REVOKED: i64 = 5;
+/// How long it waits before checkpoints that failed are tried again, in milliseconds.
+const PAUSES: [u64; 3] = [1_000, 3_000, 0];
 /// How many tenants one run visits.
 const VISITED: i64 = 40;
 /// How many rows one statement of a clean-up removes, and how often it runs while there are more: 20,000 rows in a run.
@@ -38,6 +40,8 @@ const ROUNDS: usize = 20;
 const LOGGED_SECONDS: i64 = 900;
 /// How long a code is kept after it has expired, in seconds: a second redemption stops what came of the first.
 const CODES_KEPT_SECONDS: i64 = 600;
+/// How long an approval is kept after its end, in seconds: 90 days, so that what was approved can be proved.
+const APPROVALS_KEPT_SECONDS: i64 = 7_776_000;
 const DAY_MILLIS: i64 = 86_400_000;
 /// How long a request that began before the deletion of its tenant may still write, in seconds: far longer than any runs, and than the
 /// freshness bound.
@@ -60,10 +64,59 @@ impl Jobs<'_> {
     /// One run of the cron. Each part runs whether or not another has failed; the first error is the answer.
     pub async fn tick(self, now: Now) -> Result<()> {
         let relayed = self.relay(now).await;
+        let published = self.publish_all(now).await;
         let visited = self.visit(now).await;
         let cleaned = self.clean(now).await;
         let deleted = self.delete(now).await;
-        relayed.and(visited).and(cleaned).and(deleted)
+        relayed.and(published).and(visited).and(cleaned).and(deleted)
+    }
+
+    /// Signs checkpoints for these tenants. Those that fail are tried again after a pause, and then left to the next run.
+    pub async fn publish(self, tenants: Vec<String>, now: Now) {
+        let mut left = tenants;
+        for pause in PAUSES {
+            let mut failed = Vec::new();
+            for tenant in left {
+                if let Err(error) = self.publish_one(&tenant, now).await {
+                    self.log("the log", &tenant, &error);
+                    failed.push(tenant);
+                }
+            }
+            if failed.is_empty() {
+                return;
+            }
+            left = failed;
+            self.world.timer.sleep(pause).await;
+        }
+    }
+
+    async fn publish_one(self, tenant: &str, now: Now) -> Result<()> {
+        let arrival = Arrival { now, peer: Peer::default() };
+        match Cx::open_even_suspended(self.world, self.config, self.memory, tenant, arrival).await {
+            Ok(cx) => audit::log::publish(&cx).await,
+            // The tenant was deleted.
+            Err(Error::Refused(_)) => Ok(()),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Signs checkpoints for tenants whose newest events have none.
+    async fn publish_all(self, now: Now) -> Result<()> {
+        if self.config.logs().is_none() {
+            return Ok(());
+        }
+        let trail = Database(&*self.world.trail);
+        let millis = i64::try_from(now.millis()).unwrap_or(i64::MAX);
+        let mut outcome = Ok(());
+        for tenant in trail.all(store::log::behind(VISITED)).await? {
+            // Before anything can go wrong: a tenant that fails has had its turn.
+            trail.run(vec![store::log::take_turn(&tenant, millis)]).await?;
+            if let Err(error) = self.publish_one(&tenant, now).await {
+                self.log("the log", &tenant, &error);
+                outcome = outcome.and(Err(error));
+            }
+        }
+        outcome
     }
 
     /// Sends the events in the outbox, the signals and the messages of webhooks, each where this Worker can sign them.
@@ -156,27 +209,40 @@ impl Jobs<'_> {
         };
         if self.config.mounts(Role::Audit) {
             let kept = i64::from(cx.tenant.settings.event_retention_days).saturating_mul(DAY_MILLIS);
-            let before = id::first_at(now.seconds().saturating_mul(1_000).saturating_sub(kept));
+            let before = now.seconds().saturating_mul(1_000).saturating_sub(kept);
+            cx.run(vec![store::log::forget(&cx.tenant.id, before.div_euclid(DAY_MILLIS))]).await?;
+            let before = id::first_at(before);
             remove(cx.trail(), vec![store::events::forget(&cx.tenant.id, &before, REMOVED)]).await?;
+            audit::log::tick(&cx).await?;
         }
+        let kept = self.keep_secrets(&cx).await;
         if cx.tenant.status == TenantStatus::Suspended {
-            return Ok(());
+            return kept;
         }
         if self.config.mounts(Role::Token) {
             keys::tick(&cx).await?;
             signals::sweep(&cx).await?;
-            signals::rewrap(&cx).await?;
             consents::tick(&cx).await?;
         }
-        if self.config.mounts(Role::Broker) && self.config.vault().is_some() {
-            vault::rewrap::tick(&cx).await?;
-            webhooks::rewrap(&cx).await?;
-            vault::accounts::revoke_ended(&cx, REVOKED).await?;
-        }
         if self.config.mounts(Role::Admin) {
-            issuers::rewrap(&cx).await?;
             expiry::tick(&cx).await?;
             dynamic::tick(&cx).await?;
+        }
+        kept
+    }
+
+    /// Seals anew what lies under older keys, so that these can be taken away, and has tokens revoked that nobody needs any more.
+    async fn keep_secrets(self, cx: &Cx<'_>) -> Result<()> {
+        if self.config.mounts(Role::Token) {
+            keys::reseal(cx).await?;
+            signals::rewrap(cx).await?;
+        }
+        if self.config.mounts(Role::Broker) && self.config.vault().is_some() {
+            vault::rewrap::tick(cx).await?;
+            vault::accounts::revoke_ended(cx, REVOKED).await?;
+        }
+        if self.config.mounts(Role::Admin) {
+            issuers::rewrap(cx).await?;
         }
         Ok(())
     }
@@ -245,7 +311,9 @@ impl Jobs<'_> {
             store::invitations::forget(now, REMOVED),
             store::webhooks::forget(now.saturating_sub(webhooks::KEPT_SECONDS), REMOVED),
         ];
-        let statements = store::stops::forget(now, REMOVED).into_iter().chain(others).collect();
+        let kept = now.saturating_sub(APPROVALS_KEPT_SECONDS);
+        let approvals = store::approvals::forget(kept, now, REMOVED);
+        let statements = store::stops::forget(now, REMOVED).into_iter().chain(others).chain(approvals).collect();
         remove(Database(&*self.world.db), statements).await.map(drop)
     }
 

@@ -207,7 +207,7 @@ pub async fn revoke(cx: &Cx<'_>, kid: &str, client: &str) -> Result<()> {
 }
 
 /// Seals private halves anew that lie under an older key-encryption key, a few at a time.
-async fn reseal(cx: &Cx<'_>) -> Result<()> {
+pub async fn reseal(cx: &Cx<'_>) -> Result<()> {
     let Some(ring) = cx.config.signing() else { return Ok(()) };
     let stored = cx.all(store::keys::all(&cx.tenant.id, cx.now.seconds().saturating_sub(RETIREMENT_SECONDS))).await?;
     let old = stored.iter().filter(|key| !ring.is_current(&key.sealed)).take(RESEALED);
@@ -230,7 +230,6 @@ pub async fn tick(cx: &Cx<'_>) -> Result<()> {
             step(cx, alg, None).await?;
         }
     }
-    reseal(cx).await?;
     let dead = cx.now.seconds().saturating_sub(RETIREMENT_SECONDS);
     cx.run(vec![store::keys::forget(&cx.tenant.id, dead)]).await.map(drop)
 }

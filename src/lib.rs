@@ -8,12 +8,13 @@
 //! | 2 standards | [`jose`], [`oauth`] [`webauthn`] | tokens and keys; forms, scope, resources, metadata; passkeys |
 //! | 3 records | [`model`], [`cedar`] [`config`] | tenants, clients, resources …; the policy engine; settings |
 //! | 4 memory | [`store`], [`context`] | SQL as data; the context of a request |
-//! | 5 verbs | [`outbound`], [`audit`], [`directory`], [`policy`], [`keys`], [`revocation`], [`webhooks`], [`federation`], [`authn`], [`registration`], [`tokens`], [`authorize`], [`vault`], [`grants`] [`jobs`] | what can be done |
+//! | 5 verbs | [`outbound`], [`audit`], [`directory`], [`policy`], [`keys`], [`revocation`], [`webhooks`], [`federation`], [`authn`], [`registration`], [`approvals`], [`tokens`], [`authorize`], [`vault`], [`grants`] [`jobs`] | what can be done |
 //! | 6 endpoints | [`web`] | parse, call a verb, render; every URL |
 //! | 7 frame | [`app`] | the three doors |
 //! | 8 outside | [`cli`], `shell` (WebAssembly only) | the host |
 
 pub mod app;
+pub mod approvals;
 pub mod audit;
 pub mod authn;
 pub mod authorize;

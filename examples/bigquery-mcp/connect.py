@@ -54,8 +54,14 @@ if __name__ == "__main__":
         parser.add_argument(f"--{name}", type=Path, required=True, metavar="JSON", help=f"key file of {name}")
     args = vars(parser.parse_args())
     config = settings.load(args["dev"], "admin")
-    token = admin_token(config)
-    for name in CONNECTIONS:
-        account = json.loads(args[name.replace("-", "_")].read_text())
+    files = {name: args[name.replace("-", "_")] for name in CONNECTIONS}
+    if missing := [str(file) for file in files.values() if not file.exists()]:
+        sys.exit(f"{' and '.join(missing)}: no such key file. google_standin.py makes them when it starts, and Google's console makes real ones.")
+    try:
+        token = admin_token(config)
+    except httpx.ConnectError:
+        sys.exit(f"{config['WRIT_ISSUER']} does not answer: does scripts/dev run?")
+    for name, file in files.items():
+        account = json.loads(file.read_text())
         connect(config, token, name, account)
         print(f"{name}: {account['client_email']}, scopes {' '.join(CONNECTIONS[name])}")

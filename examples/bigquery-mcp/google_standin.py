@@ -6,6 +6,7 @@ it saw; that part is for tests and must never face anything but the loopback int
 """
 
 import argparse
+import errno
 import json
 import os
 import secrets
@@ -315,7 +316,12 @@ if __name__ == "__main__":
     args = parser.parse_args()
     origin = f"http://127.0.0.1:{args.port}"
     google = Google()
-    server = Server(("127.0.0.1", args.port), type("Bound", (Handler,), {"google": google}))
+    try:
+        server = Server(("127.0.0.1", args.port), type("Bound", (Handler,), {"google": google}))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        sys.exit(f"Port {args.port} is taken: does the stand-in run already?")
     for path in key_files(args.keys, f"{origin}/token"):
         google.add(json.loads(path.read_text()))
         print(f"key file {path}", flush=True)

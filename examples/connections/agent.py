@@ -8,7 +8,6 @@ With --dev it also starts the two services (services.py), and registers itself, 
 
 import argparse
 import json
-import os
 import sys
 import time
 from pathlib import Path
@@ -17,63 +16,95 @@ import httpx2 as httpx
 
 import services
 
-ROOT = Path(__file__).resolve().parents[2]
 DEVICE_CODE = "urn:ietf:params:oauth:grant-type:device_code"
 NAME = "Release notes"
 
 
 class Writ:
-    """What an agent needs of Writ: a token about its user, and calls through connections."""
+    """What an agent needs of Writ: a token about its user, which it renews, and calls through connections."""
 
     def __init__(self, issuer: str, client_id: str):
-        self.issuer, self.client_id, self.token = issuer, client_id, None
+        self.issuer, self.client_id = issuer, client_id
+        self.token = self.refresh_token = None
         self.http = httpx.Client(timeout=30)
 
     def sign_in(self) -> None:
         """The device grant (RFC 8628): the user signs in and decides in a browser of their own."""
         resource = {"scope": "connections:use", "resource": f"{self.issuer}/connections"}
-        asked = self.post("device_authorization", **resource)
-        print(f"Open {asked['verification_uri_complete']}", flush=True)
-        while not self.token:
-            time.sleep(asked["interval"])
-            answer = self.http.post(
-                f"{self.issuer}/token",
-                data={"grant_type": DEVICE_CODE, "device_code": asked["device_code"], "client_id": self.client_id},
-            )
-            if answer.is_success:
-                self.token = answer.json()["access_token"]
-            elif answer.json()["error"] not in ("authorization_pending", "slow_down"):
-                sys.exit(f"not signed in: {answer.text}")
-
-    def post(self, path: str, **form: str) -> dict:
-        answer = self.http.post(f"{self.issuer}/{path}", data={"client_id": self.client_id, **form})
+        answer = self.post("device_authorization", **resource)
         if answer.is_error:
-            sys.exit(f"{path}: {answer.status_code} {answer.text}")
-        return answer.json()
+            sys.exit(f"not signed in: {answer.status_code} {answer.text}")
+        asked = answer.json()
+        print(f"Open {asked['verification_uri_complete']}", flush=True)
+        print(f"and see that it shows the code {asked['user_code']}", flush=True)
+        pause = asked["interval"]
+        while not self.token:
+            time.sleep(pause)
+            answer = self.post("token", grant_type=DEVICE_CODE, device_code=asked["device_code"])
+            if answer.is_success:
+                self.take(answer.json())
+            elif error_of(answer) == "slow_down":
+                pause += 5
+            elif error_of(answer) != "authorization_pending":
+                sys.exit(f"not signed in: {answer.status_code} {answer.text}")
 
-    def call(self, method: str, connection: str, path: str, **more):
-        """A call to a service, through its connection. Where the user has to connect an account first, they are told, and the call goes on."""
+    def renew(self) -> None:
+        """Another access token for the refresh token (RFC 6749 section 6). It is taken back with the user's consent."""
+        answer = self.post("token", grant_type="refresh_token", refresh_token=self.refresh_token)
+        if answer.is_error:
+            sys.exit(f"signed out, start again: {answer.status_code} {answer.text}")
+        self.take(answer.json())
+
+    def take(self, tokens: dict) -> None:
+        self.token = tokens["access_token"]
+        # Each use of a refresh token gives another one.
+        self.refresh_token = tokens.get("refresh_token", self.refresh_token)
+
+    def post(self, path: str, **form: str) -> httpx.Response:
+        return self.http.post(f"{self.issuer}/{path}", data={"client_id": self.client_id, **form})
+
+    def call(self, method: str, connection: str, path: str, **more) -> httpx.Response:
+        """A call to a service, through its connection. An access token lives minutes: one that is over is renewed. Where the user has to connect
+        an account first, they are told, and the call goes on."""
         url = f"{self.issuer}/connections/{connection}/proxy/{path}"
-        told = False
+        told = renewed = False
         while True:
             answer = self.http.request(method, url, headers={"Authorization": f"Bearer {self.token}"}, **more)
-            if answer.status_code != 400 or answer.json().get("error") != "interaction_required":
+            error = error_of(answer)
+            if (answer.status_code, error) == (401, "invalid_token") and self.refresh_token and not renewed:
+                self.renew()
+                renewed = True
+            elif (answer.status_code, error) == (400, "interaction_required"):
+                renewed = False
+                if not told:
+                    print(f"Open {answer.json()['connect_url']}", flush=True)
+                    told = True
+                time.sleep(2)
+            else:
                 return answer
-            if not told:
-                print(f"Open {answer.json()['connect_url']}", flush=True)
-                told = True
-            time.sleep(2)
+
+
+def error_of(answer: httpx.Response) -> str | None:
+    """The error code of Writ's answer; nothing if it is a service's answer without such a member."""
+    try:
+        said = answer.json() if answer.is_error else None
+    except ValueError:
+        return None
+    return said.get("error") if isinstance(said, dict) else None
 
 
 def register(dev: dict) -> str:
     """Registers the agent, both connections and the policies at the Writ of scripts/dev; the agent's client_id."""
     issuer, admin = dev["issuer"], dev["admin"]
     http = httpx.Client(timeout=30)
-    token = http.post(
+    answer = http.post(
         f"{issuer}/token",
         auth=(admin["client_id"], admin["client_secret"]),
         data={"grant_type": "client_credentials", "resource": f"{issuer}/admin", "scope": "admin"},
-    ).json()["access_token"]
+    )
+    if answer.is_error:
+        sys.exit(f"no administrator's token: {answer.status_code} {answer.text}")
+    token = answer.json()["access_token"]
 
     def ask(method: str, path: str, body=None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"}
@@ -142,17 +173,36 @@ def register(dev: dict) -> str:
     return client
 
 
+def read(answer: httpx.Response, service: str, issuer: str):
+    """What a service has answered; if it has refused, this says what helps."""
+    if answer.is_success:
+        return answer.json()
+    said = f"{service}: {answer.status_code} {answer.text}"
+    if answer.status_code == 401:
+        sys.exit(f"{said}\nThe service no longer knows the account: disconnect it at {issuer}/me, and start again.")
+    sys.exit(said)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    state = Path(os.environ.get("WRIT_STATE", ROOT / ".writ"))
-    parser.add_argument("--dev", nargs="?", const=state / "dev.json", type=Path, metavar="DEV_JSON", required=True)
-    dev = json.loads(parser.parse_args().dev.read_text())
-    services.serve()
-    writ = Writ(dev["issuer"], register(dev))
-    writ.sign_in()
-    issues = writ.call("GET", "code", "repos/acme/shop/issues").json()
-    text = "Open: " + ", ".join(f"#{issue['number']} {issue['title']}" for issue in issues)
-    posted = writ.call("POST", "chat", "chat.postMessage", json={"channel": "#shop", "text": text}).json()
+    parser.add_argument("--dev", nargs="?", const=services.STATE / "dev.json", type=Path, metavar="DEV_JSON", required=True)
+    file = parser.parse_args().dev
+    if not file.exists():
+        sys.exit(f"{file} does not exist: start scripts/dev first and wait until it is ready.")
+    dev = json.loads(file.read_text())
+    issuer = dev["issuer"]
+    services.serve(file.parent)
+    try:
+        writ = Writ(issuer, register(dev))
+        writ.sign_in()
+        issues = read(writ.call("GET", "code", "repos/acme/shop/issues"), "code", issuer)
+        text = "Open: " + ", ".join(f"#{issue['number']} {issue['title']}" for issue in issues)
+        message = {"channel": "#shop", "text": text}
+        posted = read(writ.call("POST", "chat", "chat.postMessage", json=message), "chat", issuer)
+    except httpx.TransportError as error:
+        sys.exit(f"{issuer} does not answer ({error}): does scripts/dev run?")
+    except KeyboardInterrupt:
+        sys.exit(130)
     print(f"posted as {posted['message']['user']}: {posted['message']['text']}", flush=True)
 
 

@@ -1,6 +1,6 @@
 """An MCP server whose tool posts to a chat as the user of the call. It holds no credential of the chat: the call goes through Writ, with the user's token
-beside the server's own secret. Where the user has not connected the chat yet, the client is asked to open a page (MCP's URL elicitation), and its
-next try goes on.
+beside the server's own secret. Where the user has not connected the chat yet, or has to approve the message first, the client is asked to open a page
+(MCP's URL elicitation), and its next try goes on.
 
     WRIT_ISSUER=… RESOURCE=… CLIENT_ID=… CLIENT_SECRET=… python examples/connections/server.py
 """
@@ -44,17 +44,23 @@ async def post_message(text: str, ctx: Context) -> str | InputRequiredResult:
     said = answer.json()
     if answer.is_success:
         return f"posted as {said['message']['user']}"
-    if said.get("error") != "interaction_required":
-        raise RuntimeError(f"{answer.status_code} {said.get('error_description', said)}")
-    declined = (ctx.input_responses or {}).get("chat")
-    if declined is not None and declined.action != "accept":
-        return "not posted: the chat is not connected"
-    return ask_to_connect(ctx, said["connect_url"])
+    match said.get("error"):
+        case "interaction_required":
+            page, message = said["connect_url"], "Connect your chat account, then it goes on"
+            declined = "not posted: the chat is not connected"
+        case "authorization_pending":
+            page, message = said["approval_uri"], f"Approve the message with the number {said['approval_number']}"
+            declined = "not posted: it was not approved"
+        case _:
+            raise RuntimeError(f"{answer.status_code} {said.get('error_description', said)}")
+    answered = (ctx.input_responses or {}).get("chat")
+    if answered is not None and answered.action != "accept":
+        return declined
+    return ask_to_open(ctx, page, message)
 
 
-def ask_to_connect(ctx: Context, url: str) -> InputRequiredResult:
-    """Has the client show the page on which its user connects the chat."""
-    message = "Connect your chat account, then it goes on"
+def ask_to_open(ctx: Context, url: str, message: str) -> InputRequiredResult:
+    """Has the client show a page to its user."""
     if (ctx.protocol_version or "") >= ANSWERS_SINCE:
         request = ElicitRequest(params=ElicitRequestURLParams(message=message, url=url))
         return InputRequiredResult(input_requests={"chat": request})

@@ -1,16 +1,23 @@
 """Two services on this machine, as strict as the real ones: a chat like Slack, with OAuth, rotating refresh tokens and detection of reuse, and a
-code host like GitHub, with an API key. They belong to nobody: whoever presses the button is `ada`."""
+code host like GitHub, with an API key. They belong to nobody: whoever presses the button is `ada`.
+
+The chat remembers whom it has given tokens in `services.json`, in the folder where scripts/dev keeps its state: Writ remembers them, too."""
 
 import base64
+import errno
 import hashlib
 import html
 import json
 import os
 import secrets
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, urlencode, urlsplit
+
+STATE = Path(os.environ.get("WRIT_STATE") or Path(__file__).resolve().parents[2] / ".writ")
 
 PORT = int(os.environ.get("SERVICES_PORT", 9020))
 ORIGIN = f"http://127.0.0.1:{PORT}"
@@ -22,12 +29,35 @@ ISSUES = [{"number": 7, "title": "The door squeaks"}, {"number": 9, "title": "No
 
 
 class Chat:
-    """The grants, codes and tokens of the chat."""
+    """The grants, codes and tokens of the chat. Grants and tokens outlive the process where there is a file to keep them in."""
 
     def __init__(self):
         self.lock = threading.Lock()
         self.codes, self.access, self.refresh, self.messages = {}, {}, {}, []
         self.refreshes = self.reused = 0
+        self.file = None
+
+    def remember(self, file: Path) -> None:
+        """What an earlier run has kept."""
+        self.file = file
+        if file.exists():
+            grants, access, refresh = json.loads(file.read_text())
+            self.access = {token: (grants[n], until) for token, (n, until) in access.items()}
+            self.refresh = {token: (grants[n], used) for token, (n, used) in refresh.items()}
+
+    def keep(self) -> None:
+        """For the owner of the file alone, whole or not at all."""
+        if not self.file:
+            return
+        grants = list({id(grant): grant for grant, _ in self.refresh.values()}.values())
+        number = {id(grant): n for n, grant in enumerate(grants)}
+        access = {token: (number[id(grant)], until) for token, (grant, until) in self.access.items() if until > time.time()}
+        refresh = {token: (number[id(grant)], used) for token, (grant, used) in self.refresh.items()}
+        new = self.file.with_suffix(".new")
+        new.unlink(missing_ok=True)
+        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump([grants, access, refresh], file)
+        new.replace(self.file)
 
     def grant(self, scope: str) -> dict:
         return {"user": "ada", "scope": scope, "ended": False}
@@ -111,12 +141,15 @@ class Handler(BaseHTTPRequestHandler):
                 if (form.get("client_id"), form.get("client_secret")) != (CHAT_CLIENT, CHAT_SECRET):
                     return self.answer(401, {"error": "invalid_client"})
                 with chat.lock:
-                    return self.answer(*chat.token(form))
+                    answer = chat.token(form)
+                    chat.keep()
+                return self.answer(*answer)
             case "/chat/revoke":
                 with chat.lock:
                     for grant in [chat.refresh.get(form.get("token")), chat.access.get(form.get("token"))]:
                         if grant:
                             grant[0]["ended"] = True
+                    chat.keep()
                 return self.answer(200, {})
             case "/chat/api/chat.postMessage":
                 if not (user := chat.user(self.bearer())) or "chat:write" not in user["scope"].split():
@@ -143,14 +176,21 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def serve(port: int = PORT) -> ThreadingHTTPServer:
-    """Serves both in a thread."""
-    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+def serve(state: Path | None = None, port: int = PORT) -> ThreadingHTTPServer:
+    """Serves both in a thread. The chat's tokens are kept in `state`, if there is one."""
+    try:
+        server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        sys.exit(f"Port {port} is taken: the services run already. End the program that has started them (agent.py, try.py or services.py) first.")
+    if state and state.exists():
+        chat.remember(state / "services.json")
     threading.Thread(target=server.serve_forever, daemon=True).start()
     return server
 
 
 if __name__ == "__main__":
-    serve()
-    print(f"a chat at {ORIGIN}/chat, a code host at {ORIGIN}/code")
+    serve(STATE)
+    print(f"a chat at {ORIGIN}/chat, a code host at {ORIGIN}/code", flush=True)
     threading.Event().wait()

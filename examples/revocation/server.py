@@ -3,12 +3,21 @@
 import asyncio
 import json
 import os
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import uvicorn
 
 from signals import Signals
 from writ import RequireToken, Writ
+
+
+DEV = Path(os.environ.get("WRIT_STATE") or Path(__file__).parent / "../../.writ") / "dev.json"
+
+
+def issuer_of_dev() -> str:
+    """The issuer of a running `scripts/dev`; where none runs, the one that it has by default."""
+    return json.loads(DEV.read_text())["issuer"] if DEV.exists() else "http://localhost:8787/t/main"
 
 
 async def application(scope, receive, send):
@@ -19,7 +28,7 @@ async def application(scope, receive, send):
 
 async def main() -> None:
     resource = os.environ.get("RESOURCE", "http://localhost:8000/mcp")
-    writ = Writ(os.environ.get("WRIT_ISSUER", "http://localhost:8787/t/main"), resource)
+    writ = Writ(os.environ.get("WRIT_ISSUER") or issuer_of_dev(), resource)
     app = RequireToken(application, writ)
     listening = None
     if "WRIT_CLIENT_ID" in os.environ:

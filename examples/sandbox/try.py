@@ -14,7 +14,6 @@ from pathlib import Path
 import httpx2 as httpx
 
 HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent / "connections"))
 import services  # noqa: E402
 
@@ -26,11 +25,14 @@ def register(dev: dict) -> tuple[str, str]:
     """An administrator's part: the agent, what it may reach, and how. The agent's client_id and client_secret."""
     issuer, admin = dev["issuer"], dev["admin"]
     http = httpx.Client(timeout=30)
-    token = http.post(
+    answer = http.post(
         f"{issuer}/token",
         auth=(admin["client_id"], admin["client_secret"]),
         data={"grant_type": "client_credentials", "resource": f"{issuer}/admin", "scope": "admin"},
-    ).json()["access_token"]
+    )
+    if answer.is_error:
+        sys.exit(f"no administrator's token: {answer.status_code} {answer.text}")
+    token = answer.json()["access_token"]
 
     def ask(method: str, path: str, body=None) -> httpx.Response:
         headers = {"Authorization": f"Bearer {token}"}
@@ -59,13 +61,19 @@ def register(dev: dict) -> tuple[str, str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    state = Path(os.environ.get("WRIT_STATE", ROOT / ".writ"))
-    parser.add_argument("--dev", nargs="?", const=state / "dev.json", type=Path, metavar="DEV_JSON", required=True)
-    dev = json.loads(parser.parse_args().dev.read_text())
+    parser.add_argument("--dev", nargs="?", const=services.STATE / "dev.json", type=Path, metavar="DEV_JSON", required=True)
+    file = parser.parse_args().dev
+    if not file.exists():
+        sys.exit(f"{file} does not exist: start scripts/dev first and wait until it is ready.")
+    dev = json.loads(file.read_text())
     services.serve()
-    agent = register(dev)
     code = (HERE / "agent.js").read_text().replace("http://127.0.0.1:9020", services.ORIGIN)
-    print(httpx.post(SANDBOX, auth=agent, content=code, timeout=60).text)
+    try:
+        print(httpx.post(SANDBOX, auth=register(dev), content=code, timeout=60).text)
+    except httpx.ConnectError as error:
+        where = error.request.url
+        helps = "does scripts/dev run?" if str(where).startswith(dev["issuer"]) else "start scripts/dev with WRIT_DEV_WITH=examples/sandbox=8789."
+        sys.exit(f"Nothing listens at {where}: {helps}")
 
 
 if __name__ == "__main__":

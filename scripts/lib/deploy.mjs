@@ -2,6 +2,8 @@
 //
 //   node scripts/lib/deploy.mjs [split] [--check | --dry-run]
 //
+// --check is for scripts/deploy: it asks whether all is filled in before it builds.
+//
 // In the repository wrangler.toml is the repository's. From the package it is the one in the working directory, which the first call
 // makes: it names the build and the migrations of the installed package, so that an upgrade touches nothing that was filled in.
 
@@ -61,7 +63,7 @@ function wrangler(...words) {
 async function main() {
   const words = process.argv.slice(2).filter((word) => word !== "deploy");
   const unknown = words.find((word) => !["split", "--check", "--dry-run"].includes(word));
-  if (unknown) throw new Error(`Unknown argument ${unknown}: split, --check and --dry-run are known`);
+  if (unknown) throw new Error(`Unknown argument ${unknown}: split and --dry-run are known`);
   const split = words.includes("split");
   if (!existsSync(config)) {
     writeFileSync(config, template());

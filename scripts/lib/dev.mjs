@@ -6,14 +6,18 @@ import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, wri
 import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { firstAdmin, root, start } from "./miniflare.mjs";
+import { end, note, serving } from "./processes.mjs";
 import { seed } from "./seed.mjs";
 
 const DEADLINE_MS = 120_000;
+/** Where the examples listen: the stand-in for Google, and the services of examples/connections. */
+const EXAMPLES = ["http://127.0.0.1:9010", "http://127.0.0.1:9020"];
 const split = process.argv.includes("--split");
 const port = Number(process.env.WRIT_PORT || 8787);
 const state = resolve(process.env.WRIT_STATE || join(root, ".writ"));
 const ready = join(state, "dev.json");
 const demo = join(state, "demo.json");
+const workerd = join(state, "workerd.json");
 
 async function main() {
   if (!(port > 0 && port < 65536)) throw new Error(`WRIT_PORT is ${process.env.WRIT_PORT}: it must be a port between 1 and 65535`);
@@ -24,10 +28,12 @@ async function main() {
   if (known && known.origin !== origin) {
     throw new Error(`${state} belongs to ${known.origin}: set WRIT_PORT to that port, or WRIT_STATE to another directory`);
   }
+  const dev = await end(workerd);
+  if (dev) throw new Error(`${state} is in use: scripts/dev, process ${dev}, serves it already`);
   await portIsFree();
   const { STEPS: last } = process.env;
   console.error(`${last ? `${last}/${last}  ` : ""}Starting Writ${known ? "" : ", with a demonstration tenant"} …`);
-  const notReady = () => rmSync(ready, { force: true });
+  const notReady = () => [ready, workerd].forEach((file) => rmSync(file, { force: true }));
   notReady();
   process.on("exit", notReady);
 
@@ -36,8 +42,9 @@ async function main() {
     state,
     split,
     beside: neighbours(process.env.WRIT_DEV_WITH),
-    vars: { DEV_OUTBOUND: process.env.WRIT_DEV_OUTBOUND || "http://127.0.0.1:9010,http://127.0.0.1:9020" },
+    vars: { DEV_OUTBOUND: outbound(process.env.WRIT_DEV_OUTBOUND) },
   });
+  note(workerd, port);
   // Miniflare's own handlers would end the process before anything is tidied up.
   const stopped = new Promise((done) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.removeAllListeners(signal).on(signal, done);
@@ -48,6 +55,12 @@ async function main() {
   } finally {
     await writ.stop();
   }
+}
+
+/** The origins on this machine that Writ may call: those of the examples, and what is named besides. */
+function outbound(text) {
+  const named = (text || "").split(",").map((origin) => origin.trim()).filter(Boolean);
+  return [...new Set([...EXAMPLES, ...named])].join(",");
 }
 
 /** `FOLDER=PORT`, comma-separated: other Workers, with a wrangler.toml each, that name Writ among their services. */
@@ -92,7 +105,11 @@ async function healthy(origin) {
 function portIsFree() {
   return new Promise((done, fail) => {
     const probe = createServer();
-    probe.once("error", () => fail(new Error(`Port ${port} is taken: stop what listens there, or set WRIT_PORT (and WRIT_STATE) to others`)));
+    probe.once("error", () => {
+      const { pid } = serving(port) ?? {};
+      const stop = pid ? `it is workerd, process ${pid}, of another scripts/dev: stop that` : "stop what listens there";
+      fail(new Error(`Port ${port} is taken: ${stop}, or set WRIT_PORT (and WRIT_STATE) to others`));
+    });
     probe.listen(port, "127.0.0.1", () => probe.close(done));
   });
 }
@@ -120,11 +137,11 @@ A token for ${agent.name}:
     -u '${agent.client_id}:${agent.client_secret}' \\
     -d grant_type=client_credentials -d resource=${resources[0]} -d scope=${agent.scope}
 
-${notes(resources[1])}Ctrl-C stops it.`;
+${journeys(resources[1])}Ctrl-C stops it.`;
 }
 
-/** How a person's client is tried, where the example is: a package has none. */
-function notes(resource) {
+/** How the journeys with people are tried, where the examples are: a package has none. */
+function journeys(resource) {
   if (!existsSync(join(root, "examples/mcp-server/server.py"))) return "";
   const where = state === join(root, ".writ") ? "" : `WRIT_STATE='${state}' `;
   return `An MCP server for people, in a second terminal, in ${root}:
@@ -134,6 +151,10 @@ function notes(resource) {
 and a client of it, in a third:
 
   npx mcp-remote ${resource}
+
+An agent that uses a chat and a code host for a person, in a terminal there, too:
+
+  scripts/setup python && ${where}.venv/bin/python examples/connections/agent.py --dev
 
 `;
 }

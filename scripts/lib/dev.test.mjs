@@ -1,13 +1,15 @@
 // scripts/dev keeps its word. Run by scripts/test over the built Worker.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { promisify } from "node:util";
 import { freePort, root } from "./miniflare.mjs";
+import { serving } from "./processes.mjs";
 
 const DEADLINE_MS = 180_000;
 const SECOND_START_MS = 5_000;
@@ -71,6 +73,20 @@ for (const signal of ["SIGINT", "SIGTERM"]) {
     await assert.rejects(fetch(writ.origin));
   });
 }
+
+test("what kill -9 leaves behind is ended at the next start, and what serves is not", async (t) => {
+  const [where, port] = [await state(), await freePort()];
+  const first = await dev(t, where, port);
+  const env = { ...process.env, WRIT_PORT: String(port), WRIT_STATE: where };
+  await assert.rejects(promisify(execFile)(join(root, "scripts/dev"), { env }), /is in use: scripts\/dev, process \d+/);
+  const { pid } = serving(port);
+  await first.stop("SIGKILL");
+  assert.equal(serving(port)?.pid, pid, "workerd has ended by itself");
+  await rm(first.file);
+  const second = await dev(t, where, port);
+  assert.notEqual(serving(port).pid, pid);
+  assert.equal((await token(second, second.agents[0])).status, 200);
+});
 
 test("two copies run side by side and neither honours the other's clients", async (t) => {
   const [a, b] = await Promise.all([0, 0].map(async () => dev(t, await state(), await freePort())));

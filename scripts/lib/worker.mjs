@@ -114,7 +114,7 @@ async function main() {
       });
     };
     if (has("cli")) {
-      await bundle((_, name) => ON_NODE(name), 'export { cli } from "./index.js";', "cli.mjs", ABSENT);
+      await bundle((_, name) => ON_NODE(name), 'export { cli, cli_verify } from "./index.js";', "cli.mjs", ABSENT);
     }
     await bundle('import $1 from "./index_bg.wasm";', entry(HANDLERS.filter(has), has("outbound")), "worker.js", PRESENT);
     await rename(join(work, "worker.js"), join(work, "index.js"));

@@ -2,14 +2,19 @@
 //!
 //! 1. A message that the queue refuses goes to the end of the outbox: it stands in nobody's way. One that it refuses [`ATTEMPTS`] times
 //!    while it takes others goes to the dead letters. While the queue takes nothing at all, nothing counts against any message.
+//! 2. The events of a tenant are kept in one transaction, which gives each its index in the log. A tenant whose events cannot be kept stands
+//!    in nobody's way.
 
+use super::log::entry::{self, Opening};
 use crate::context::database::Database;
-use crate::crypto::sha256;
-use crate::error::Result;
+use crate::crypto::{b64, sha256};
+use crate::error::{Fault, Result};
 use crate::model::{Event, EventType};
 use crate::ports::{Now, Sql, World};
 use crate::store;
 use crate::store::events::Staged;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
 
 /// How many events one relay run moves at most: stays below a free plan's 50 subrequests.
 const RELAY: i64 = 20;
@@ -17,19 +22,19 @@ const RELAY: i64 = 20;
 const REFUSED: usize = 3;
 /// How often a message is tried while the queue takes others.
 const ATTEMPTS: i64 = 10;
+/// How many events of a tenant one statement keeps, and of how many bytes together: far below the 2 MB of a value of D1.
+const KEPT_TOGETHER: usize = 100;
+const KEPT_BYTES: usize = 400_000;
 
-/// Keeps a batch of events. All or none: a fault means that the batch is delivered again, and keeping twice changes
+/// Keeps a batch of events; of which tenants some were kept, and the outcome. A fault means that the batch is delivered again, and keeping twice changes
 /// nothing. A message that is no event is buried at once, for no retry would mend it.
-pub async fn consume(world: &World, messages: &[String], now: Now) -> Result<()> {
-    let (mut kept, mut buried): (Vec<Sql>, Vec<Sql>) = (Vec::new(), Vec::new());
+pub async fn consume(world: &World, messages: &[String], now: Now) -> (Vec<String>, Result<()>) {
+    let mut of: BTreeMap<String, BTreeMap<String, (Event, &str)>> = BTreeMap::new();
+    let mut buried: Vec<Sql> = Vec::new();
     for body in messages {
         match serde_json::from_slice::<Event>(body.as_bytes()) {
             Ok(event) => {
-                kept.push(store::events::keep(&event, body.clone()));
-                if let (EventType::TokenIssued, Some(client)) = (event.kind, &event.client) {
-                    let at = i64::try_from(event.at).unwrap_or(i64::MAX);
-                    kept.push(store::events::keep_last_token(&event.tenant, client, at));
-                }
+                of.entry(event.tenant.clone()).or_default().insert(event.id.clone(), (event, body));
             }
             Err(_) => {
                 world.log.line("audit: a message is no event; kept as a dead letter");
@@ -37,8 +42,59 @@ pub async fn consume(world: &World, messages: &[String], now: Now) -> Result<()>
             }
         }
     }
-    Database(&*world.trail).run(kept).await?;
-    Database(&*world.db).run(buried).await.map(drop)
+    let mut outcome = Ok(());
+    for (tenant, events) in &of {
+        let kept = keep(world, tenant, events.values()).await;
+        outcome = outcome.and(kept);
+    }
+    let buried = Database(&*world.db).run(buried).await.map(drop);
+    (of.into_keys().collect(), outcome.and(buried))
+}
+
+/// Keeps events of a tenant, each with the next index of its log.
+async fn keep<'a>(world: &World, tenant: &str, events: impl Iterator<Item = &'a (Event, &'a str)>) -> Result<()> {
+    let trail = Database(&*world.trail);
+    let (mut rows, mut bytes, mut tokens): (Vec<Value>, usize, BTreeMap<&str, i64>) = Default::default();
+    for (event, body) in events {
+        if rows.len() >= KEPT_TOGETHER || bytes.saturating_add(body.len()) > KEPT_BYTES {
+            trail.run(kept(tenant, std::mem::take(&mut rows), std::mem::take(&mut tokens))).await?;
+            bytes = 0;
+        }
+        bytes = bytes.saturating_add(body.len());
+        rows.push(row(world, event, body)?);
+        if let (EventType::TokenIssued, Some(client)) = (event.kind, &event.client) {
+            let at = i64::try_from(event.at).unwrap_or(i64::MAX);
+            let last = tokens.entry(client).or_insert(at);
+            *last = at.max(*last);
+        }
+    }
+    trail.run(kept(tenant, rows, tokens)).await.map(drop)
+}
+
+fn kept(tenant: &str, rows: Vec<Value>, tokens: BTreeMap<&str, i64>) -> Vec<Sql> {
+    let events =
+        [store::log::begin(tenant), store::log::keep(tenant, Value::Array(rows).to_string()), store::log::grow(tenant)];
+    let tokens = tokens.into_iter().map(|(client, at)| store::events::keep_last_token(tenant, client, at));
+    events.into_iter().chain(tokens).collect()
+}
+
+/// An event as it is stored, with its salt and its entry.
+fn row(world: &World, event: &Event, body: &str) -> Result<Value> {
+    let salt = entry::salt(&*world.entropy);
+    let entry = Opening::of(body, &salt).and_then(|opening| opening.entry());
+    let entry = entry.ok_or(Fault::Broken("an event has no entry"))?;
+    Ok(json!([
+        event.id,
+        event.at,
+        event.kind.as_str(),
+        event.client,
+        event.facts.subject,
+        i64::from(event.facts.reason.is_some()),
+        body,
+        event.facts.target,
+        salt,
+        b64(entry),
+    ]))
 }
 
 /// Keeps messages that the queue gave up on.

@@ -4,8 +4,10 @@
 //!    (docs/requirements.md R67). A change carries its event in its own transaction ([`crate::context::Cx::commit`], R68).
 //! 2. Delivery is at least once and in any order; [`consume`] keeps an event once.
 //! 3. What no consumer could keep is a dead letter: kept, and counted.
+//! 4. An event that is kept is a leaf of its tenant's log ([`log`]).
 
 mod deliver;
+pub mod log;
 pub mod query;
 mod record;
 

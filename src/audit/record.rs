@@ -47,6 +47,7 @@ const SCOPE: usize = 4_096;
 /// How many entries a list has at most, and how many bytes a name in it takes.
 const ENTRIES: usize = 32;
 const NAME: usize = 128;
+const ID: usize = 64;
 const LONG_NAME: usize = 256;
 /// How many bytes the scopes of a question take, how many tags and how many shadow policies it keeps, and how many bytes a tag takes.
 const QUESTION_SCOPES: usize = 1_024;
@@ -97,6 +98,7 @@ fn bound(facts: &mut Facts) {
         target,
         target_name,
         question,
+        approval,
     } = facts;
     for text in [client_name, subject_name, resource_name, resource_server_name, target_name] {
         cut_optional(text, LONG_NAME);
@@ -111,6 +113,7 @@ fn bound(facts: &mut Facts) {
         cut_optional(text, NAME);
     }
     cut_optional(host, LONG_NAME);
+    cut_optional(approval, ID);
     for text in [resource, detail] {
         cut_optional(text, LONG_TEXT);
     }
@@ -306,6 +309,7 @@ mod tests {
                 chain_tags: Some(list()),
                 shadow: list(),
             }),
+            approval: Some(text()),
             ..Facts::default()
         };
         for _ in 0..100 {

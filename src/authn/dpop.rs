@@ -74,6 +74,14 @@ pub async fn at_par(cx: &Cx<'_>, header: Option<&str>, dpop_jkt: Option<&str>) -
     }
 }
 
+/// The proof of a request for the token of a transaction, if it has one. It is redeemed as at the token endpoint.
+pub async fn at_transactions(cx: &Cx<'_>, header: Option<&str>) -> Result<Option<Proof>> {
+    match header {
+        Some(_) => Ok(at(cx, "transaction-authorization", header, None).await?.map(Proof)),
+        None => Ok(None),
+    }
+}
+
 async fn at(cx: &Cx<'_>, endpoint: &str, header: Option<&str>, dpop_jkt: Option<&str>) -> Result<Option<jose::Proof>> {
     let Some(header) = header else {
         return match dpop_jkt {

@@ -109,6 +109,11 @@ pub async fn of_device(cx: &Cx<'_>, request: &Request, client: Rc<Client>, devic
     Ok(Asked { device: Some(device), ..wanted(cx, request, client).await? })
 }
 
+/// What a client asks a user for by the backchannel (OpenID CIBA Core §7.1).
+pub async fn of_backchannel(cx: &Cx<'_>, request: &Request, client: Rc<Client>) -> Result<Asked> {
+    wanted(cx, request, client).await
+}
+
 /// What is wanted, whichever way the answer goes: nothing is said of a redirect, a challenge, a key or a device.
 async fn wanted(cx: &Cx<'_>, request: &Request, client: Rc<Client>) -> Result<Asked> {
     let (target, names_scope, identity) = target(cx, &client, request).await?;

@@ -18,6 +18,7 @@
 //! 4. `iss` is in every response to the client (RFC 9207 §2), the issuer of the route by which the request came, and `state` as it was sent.
 
 mod asked;
+pub mod ciba;
 mod code;
 mod consent;
 pub mod device;

@@ -7,6 +7,7 @@ use cedar_policy::{AuthorizationError, Authorizer, Decision, Effect, Entities, P
 use serde::Serialize;
 
 use super::attributes::Attributes;
+use crate::model::approval::Requirement;
 
 /// What was decided about one target, and which stored documents decided it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -72,6 +73,11 @@ impl Obligations {
                 },
                 "require" if value.trim().is_empty() => {
                     return Err(bad("@require names what is required, as in @require(\"approval\")"));
+                }
+                "require" if Requirement::is_one(value) && Requirement::parse(value).is_none() => {
+                    return Err(bad(
+                        "after `approval:` stand `subject`, `owner`, `role=NAME`, `group=NAME`, `n=1` to `n=9` and `passkey`, with commas between",
+                    ));
                 }
                 "require" => obligations.require = Some(value.to_owned()),
                 _ => {
@@ -233,6 +239,7 @@ mod tests {
             ("@ttl(\"soon\") permit", "ttl"),
             ("@tll(\"60\") permit", "tll"),
             ("@ttl(\"60\") forbid", "ttl"),
+            ("@require(\"approval:anybody\") permit", "require"),
         ] {
             assert_eq!(read(&format!("{text}(principal, action, resource);")).unwrap_err().name, name);
         }

@@ -1,6 +1,9 @@
 //! The command line tool: what an operator needs before there is an admin client.
 //!
-//! It prints; it changes nothing itself. It runs natively (`src/bin/writ.rs`) and on Node, over the Worker's own WebAssembly.
+//! It prints; it changes nothing itself. It runs natively (`src/bin/writ.rs`) and on Node, over the Worker's own WebAssembly. The command
+//! [`verify`] is apart from the others: it reads files, and signatures are a port.
+
+pub mod verify;
 
 use crate::crypto::b64;
 use crate::model::id::is_slug;
@@ -15,6 +18,7 @@ const USAGE: &str = "Writ's command line tool
 
   writ init --origin ORIGIN [--tenant TENANT]   print the SQL that registers an admin client, and its credentials, as one line of JSON
   writ kek [--version VERSION]                  print a fresh key-encryption key, for SIGNING_KEK or VAULT_KEK
+  writ verify PROOF --key KEY                   check the proof of an event offline, and show what it says: writ verify --help
 
   --origin    scheme and authority of the deployment, such as https://id.example.com
   --tenant    the tenant whose admin client it is (main)
@@ -24,6 +28,7 @@ const USAGE: &str = "Writ's command line tool
 pub fn run(words: &[String], now: Now, entropy: &dyn Entropy) -> Result<String, String> {
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {
+        ["verify", "--help" | "-h"] => Ok(verify::USAGE.to_owned()),
         [] | ["help" | "--help" | "-h", ..] | [_, "--help" | "-h", ..] => Ok(USAGE.to_owned()),
         ["--version" | "-V"] => Ok(concat!("writ ", env!("CARGO_PKG_VERSION")).to_owned()),
         ["init", options @ ..] => {

@@ -125,7 +125,7 @@ impl Cx<'_> {
 impl Cx<'_> {
     /// Leaves what webhooks are told of an event, if they are told of it.
     fn message(&self, event: &Event) -> Option<Sql> {
-        let (body, now) = (webhook::message(event)?, self.now.seconds());
+        let (body, now) = (webhook::message(event, self.config.origin())?, self.now.seconds());
         let until = now.saturating_add(TRIED_SECONDS);
         let message = NewMessage { id: &event.id, body, now, until, most: MAX_MESSAGES };
         Some(store::webhooks::leave(&event.tenant, event.kind.as_str(), message))

@@ -21,7 +21,7 @@ pub use secret::Secret;
 pub use webhook::{mint_webhook_secret, sign_webhook};
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 /// Base64url without padding (RFC 4648 §5).
 pub fn b64(bytes: impl AsRef<[u8]>) -> String {
@@ -31,6 +31,16 @@ pub fn b64(bytes: impl AsRef<[u8]>) -> String {
 /// The bytes of base64url text without padding; anything else is refused.
 pub fn unb64(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+/// Base64 with padding (RFC 4648 §4).
+pub fn b64_std(bytes: impl AsRef<[u8]>) -> String {
+    STANDARD.encode(bytes)
+}
+
+/// The bytes of base64 text with padding; anything else is refused.
+pub fn unb64_std(text: &str) -> Option<Vec<u8>> {
+    STANDARD.decode(text).ok()
 }
 
 /// Hexadecimal text in small letters.

@@ -21,6 +21,8 @@ pub enum Kind {
     RegistrationAccess,
     /// `writ_iv_…`: the token of an invitation.
     Invitation,
+    /// `writ_ar_…`: what a client polls an approval with (OpenID CIBA Core §7.3).
+    ApprovalRequest,
 }
 
 impl Kind {
@@ -33,6 +35,7 @@ impl Kind {
             Self::InitialAccess => "writ_iat_",
             Self::RegistrationAccess => "writ_rat_",
             Self::Invitation => "writ_iv_",
+            Self::ApprovalRequest => "writ_ar_",
         }
     }
 }

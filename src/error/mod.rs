@@ -6,8 +6,10 @@
 //! 3. Wrong grants and wrong clients are told apart as RFC 6749 §5.2 asks; unknown and wrong are not told apart at all.
 
 mod reason;
+mod table;
 
-pub use reason::{Reason, Wire};
+pub use reason::Reason;
+pub use table::Wire;
 
 use std::fmt;
 
@@ -35,6 +37,27 @@ pub struct Refusal {
     pub retry_after: Option<i64>,
     /// Where a person connects the account that is missing.
     pub connect_url: Option<String>,
+    /// The approval that is missing.
+    pub approval: Option<Box<Waiting>>,
+}
+
+/// An approval that a request needs and does not have: what its client is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Waiting {
+    /// Its id.
+    pub id: String,
+    /// Where a person decides about it, while it waits.
+    pub uri: Option<String>,
+    /// The number that the page shows, while it waits.
+    pub number: Option<String>,
+    /// How many seconds the client waits before it tries again.
+    pub interval: i64,
+    /// How long it waits still, or how long the answer stays the same, in seconds.
+    pub expires_in: i64,
+    /// What those who have decided tell the agent.
+    pub note: Option<String>,
+    /// Whether it was asked for just now.
+    pub is_new: bool,
 }
 
 /// An error: a refusal or a fault.
@@ -46,9 +69,24 @@ pub enum Error {
     Fault(Fault),
 }
 
+impl Refusal {
+    /// Whether it says no more than that nobody has decided yet, as before.
+    pub fn is_poll(&self) -> bool {
+        self.reason == Reason::ApprovalPending && self.approval.as_ref().is_some_and(|approval| !approval.is_new)
+    }
+}
+
 impl Reason {
     const fn alone(self) -> Refusal {
-        Refusal { reason: self, detail: None, decision: None, scope: None, retry_after: None, connect_url: None }
+        Refusal {
+            reason: self,
+            detail: None,
+            decision: None,
+            scope: None,
+            retry_after: None,
+            connect_url: None,
+            approval: None,
+        }
     }
 
     /// This reason with detail for the log, the event, or an administrator.
@@ -69,6 +107,11 @@ impl Reason {
     /// This reason as the outcome of a decision.
     pub fn decided(self, decision: impl Into<String>) -> Error {
         Error::Refused(Refusal { decision: Some(decision.into()), ..self.alone() })
+    }
+
+    /// This reason, which an approval ends.
+    pub fn awaiting(self, approval: Waiting) -> Error {
+        Error::Refused(Refusal { approval: Some(Box::new(approval)), ..self.alone() })
     }
 
     /// This reason, which a person ends by connecting an account; why is for the log and the event.

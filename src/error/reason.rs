@@ -2,43 +2,7 @@
 //!
 //! Variants carry no data. A description is constant: it names the parameter and the next step.
 
-macro_rules! reasons {
-    ($($(#[doc = $doc:literal])+ $name:ident => $status:literal $code:literal $description:literal [$source:literal];)+) => {
-        /// Why a request was refused. Variants carry no data.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub enum Reason { $($(#[doc = $doc])+ $name,)+ }
-
-        impl Reason {
-            /// Every reason there is.
-            pub const ALL: &[Self] = &[$(Self::$name,)+];
-
-            /// The wire form.
-            pub const fn wire(self) -> Wire {
-                match self { $(Self::$name => Wire {
-                    status: $status, code: $code, description: $description, source: $source,
-                },)+ }
-            }
-
-            /// The name in the log and in audit events.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => stringify!($name),)+ }
-            }
-        }
-    };
-}
-
-/// The wire form of a [`Reason`].
-#[derive(Clone, Copy, Debug)]
-pub struct Wire {
-    /// HTTP status.
-    pub status: u16,
-    /// The `error` code.
-    pub code: &'static str,
-    /// The `error_description`: constant.
-    pub description: &'static str,
-    /// The document and section that ask for it.
-    pub source: &'static str,
-}
+use super::table::{Wire, reasons};
 
 reasons! {
     /// No route has this path.
@@ -183,6 +147,46 @@ reasons! {
     DeviceDenied => 400 "access_denied" "the user has refused the device" ["RFC 8628 §3.5"];
     /// A device code is over.
     DeviceCodeExpired => 400 "expired_token" "the device code is over: ask for another one" ["RFC 8628 §3.5"];
+    /// Policy permits what is asked once a person has approved it, and no person has decided.
+    ApprovalPending => 400 "authorization_pending" "a person has to approve this first: show `approval_uri` and `approval_number`, and send the same request again after `interval`" ["RFC 8628 §3.5"];
+    /// Those who decide have denied what is asked.
+    ApprovalDenied => 400 "access_denied" "this was denied: `approval_note` may say why" ["RFC 8628 §3.5"];
+    /// An approval was used, taken back or is over.
+    ApprovalOver => 400 "access_denied" "this approval was used, was taken back, or is over: ask for another one later" ["docs/requirements.md R324"];
+    /// Too many approvals wait for a decider, or of the client.
+    TooManyApprovals => 429 "too_many_requests" "too many approvals wait for the same person or of this client; wait as `Retry-After` says" ["docs/requirements.md R327"];
+    /// An approval was decided before, by the same or by others.
+    ApprovalDecided => 409 "conflict" "this is decided already: look at it again" ["docs/requirements.md R323"];
+    /// A client would decide about what it asks for itself.
+    OwnApproval => 403 "access_denied" "the client that asks or acts does not decide" ["docs/requirements.md R325"];
+    /// A decision leaves more than was asked, or nothing.
+    ApprovalWidened => 400 "invalid_request" "what is left has to be a part of what was asked: `scope` and `authorization_details` can only lose entries" ["docs/requirements.md R326"];
+    /// An approval that has to be signed with a passkey, and is not.
+    PasskeyRequired => 403 "access_denied" "this is approved with a passkey, on its page" ["docs/requirements.md R333"];
+    /// A request for an approval that says too little, or what it may not.
+    InvalidApprovalRequest => 400 "invalid_request" "the request for an approval is malformed: see the API document" ["docs/requirements.md R328"];
+    /// A client that is not registered for the backchannel.
+    BackchannelNotAllowed => 400 "unauthorized_client" "this client is not registered for the backchannel: see its `grant_types`" ["OpenID CIBA Core §13"];
+    /// A request by the backchannel without the one hint, or with a parameter that is none.
+    MalformedBackchannel => 400 "invalid_request" "one of `login_hint` and `id_token_hint` is needed, and no other hint; `requested_expiry` is seconds; a client that is pinged sends `client_notification_token`" ["OpenID CIBA Core §13"];
+    /// A binding message that cannot be shown.
+    InvalidBindingMessage => 400 "invalid_binding_message" "`binding_message` has 100 characters at the most, all of which are shown" ["OpenID CIBA Core §13"];
+    /// No user has the id of a hint.
+    UnknownUserId => 400 "unknown_user_id" "the hint is the `sub` of no user here" ["OpenID CIBA Core §13"];
+    /// A client asks too often, or a user is asked too often.
+    TooManyBackchannel => 429 "too_many_requests" "this user was asked too often, or this client asks too often; wait as `Retry-After` says" ["RFC 6585 §4"];
+    /// The backchannel grant without what it polls with.
+    MissingAuthReqId => 400 "invalid_request" "`auth_req_id` is missing" ["OpenID CIBA Core §10.1"];
+    /// What is polled with is unknown, used or somebody else's: one answer.
+    InvalidAuthReqId => 400 "invalid_grant" "`auth_req_id` is not valid: it was used, or is another client's" ["OpenID CIBA Core §11"];
+    /// The user has denied what a client asks by the backchannel.
+    BackchannelDenied => 400 "access_denied" "the user has denied it" ["OpenID CIBA Core §11"];
+    /// The user has not decided in time.
+    BackchannelExpired => 400 "expired_token" "the user has not decided in time: ask again" ["OpenID CIBA Core §11"];
+    /// A transaction authorization request without a challenge, or a poll without what to poll for.
+    MissingChallengeOfResource => 400 "invalid_request" "`transaction_challenge` is missing; to poll, send `transaction_authorization_id`" ["docs/requirements.md R339"];
+    /// A challenge is by no resource of ours, not for us, over or used, or another client polls: one answer.
+    InvalidChallenge => 400 "invalid_request" "`transaction_challenge` or `transaction_authorization_id` is not valid here" ["docs/requirements.md R339"];
     /// No `grant_type`.
     MissingGrantType => 400 "invalid_request" "`grant_type` is missing" ["RFC 6749 §4.4.2"];
     /// A `grant_type` that is not offered.
@@ -307,6 +311,8 @@ reasons! {
     ConnectionNeeded => 400 "interaction_required" "no account is connected that can be used: let the user open `connect_url`, then send the request again" ["OpenID Connect Core §3.1.2.6"];
     /// The tenant has no account connected that can be used.
     TenantAccountNeeded => 403 "access_denied" "no account of the tenant is connected that can be used: an administrator has to connect it" ["docs/requirements.md R215"];
+    /// An administrator has stopped the account.
+    AccountDisabled => 403 "access_denied" "an administrator has stopped this account, and can resume it" ["docs/requirements.md R298"];
     /// The page to connect an account is for somebody else.
     OtherPerson => 403 "access_denied" "this link was made for somebody else: sign in as the person whose agent has shown it" ["docs/requirements.md R215"];
     /// The connection is not there, is stopped, or is none that people connect accounts with.

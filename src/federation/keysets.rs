@@ -97,6 +97,13 @@ pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, query: KeyQuery<'_>) -> Chec
             ("client", &client.id, client.version, &client.metadata.jwks, &client.metadata.jwks_uri)
         }
         KeySource::Issuer(issuer) => ("issuer", &issuer.id, issuer.version, &issuer.body.jwks, &issuer.body.jwks_uri),
+        KeySource::Resource(resource) => (
+            "resource",
+            &resource.id,
+            resource.version,
+            &resource.body.txn_challenge_jwks,
+            &resource.body.txn_challenge_jwks_uri,
+        ),
     };
     let version = version.to_string();
     if let Some(inline) = inline {
@@ -109,7 +116,9 @@ pub async fn of(cx: &Cx<'_>, source: KeySource<'_>, query: KeyQuery<'_>) -> Chec
         (KeySource::Issuer(issuer), Some(uri)) if issuer.body.preset == SPIFFE => Published::Bundle(uri),
         (_, Some(uri)) => Published::Set(uri),
         (KeySource::Issuer(issuer), None) => Published::ConfigurationOf(&issuer.body.issuer),
-        (KeySource::Client(_), None) => return Err(Rejection::Because("it has no registered keys")),
+        (KeySource::Client(_) | KeySource::Resource(_), None) => {
+            return Err(Rejection::Because("it has no registered keys"));
+        }
     };
     remote(cx, (source, published), query).await
 }
@@ -155,6 +164,7 @@ pub(super) async fn tell(cx: &Cx<'_>, source: KeySource<'_>, why: String) -> Res
     let (id, name) = match source {
         KeySource::Client(client) => (&client.id, &client.metadata.client_name),
         KeySource::Issuer(issuer) => (&issuer.id, &issuer.body.name),
+        KeySource::Resource(resource) => (&resource.id, &resource.body.name),
     };
     let (target, target_name) = (Some(id.clone()), Some(name.clone()));
     let facts = Facts { target, target_name, detail: Some(why), ..Facts::default() };

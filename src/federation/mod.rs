@@ -32,7 +32,8 @@ use crate::context::Cx;
 use crate::error::{Checked, Fault, Reason, Rejection, Result};
 use crate::jose::{JwkSet, LEEWAY_SECONDS, Problem, Unverified, Verified};
 use crate::model::stop::{OUTSIDE_SECONDS, outside_digest};
-use crate::model::{Client, Issuer};
+use crate::model::{Client, Issuer, Resource};
+use crate::oauth::ResourceUri;
 use crate::ports::Alg;
 use keysets::KeyQuery;
 use presets::SPIFFE;
@@ -84,6 +85,8 @@ pub enum KeySource<'a> {
     Client(&'a Client),
     /// An outside issuer's.
     Issuer(&'a Issuer),
+    /// A resource's, for its challenges.
+    Resource(&'a Resource),
 }
 
 /// The requirements on a token.
@@ -202,7 +205,7 @@ impl<'a> KeySource<'a> {
     fn allows(self, alg: Alg) -> bool {
         match self {
             Self::Client(client) => client.metadata.token_endpoint_auth_signing_alg.is_none_or(|only| only == alg),
-            Self::Issuer(_) => true,
+            Self::Issuer(_) | Self::Resource(_) => true,
         }
     }
 
@@ -215,6 +218,10 @@ impl<'a> KeySource<'a> {
         };
         match self {
             Self::Client(client) => (text("iss")? == client.id && sub == client.id).then_some((&client.id, sub)),
+            Self::Resource(resource) => {
+                let uri = &resource.body.resource;
+                ResourceUri::parse(text("iss")?)?.is_same(uri).then_some((uri.as_str(), sub))
+            }
             Self::Issuer(issuer) => {
                 let iss = issuer.body.issuer.as_str();
                 // A JWT-SVID has no `iss`: its trust domain stands at the beginning of `sub`.
@@ -231,7 +238,7 @@ impl<'a> KeySource<'a> {
     fn audience(self, claims: &Map<String, Value>) -> Option<&str> {
         match (claims.get("aud")?, self) {
             (Value::String(aud), _) => Some(aud),
-            (Value::Array(all), Self::Issuer(_)) => match all.as_slice() {
+            (Value::Array(all), Self::Issuer(_) | Self::Resource(_)) => match all.as_slice() {
                 [Value::String(aud)] => Some(aud),
                 _ => None,
             },
@@ -242,7 +249,7 @@ impl<'a> KeySource<'a> {
     /// Whether an administrator has said that this issuer names us so.
     fn also_takes(self, aud: &str) -> bool {
         match self {
-            Self::Client(_) => false,
+            Self::Client(_) | Self::Resource(_) => false,
             Self::Issuer(issuer) => issuer.body.audience.as_deref() == Some(aud),
         }
     }

@@ -72,7 +72,7 @@ pub async fn grant(
 
 /// Issues an ID-JAG for the authorization server `audience`, if no party of the issuance is stopped and policy permits it.
 async fn issue_id_jag(cx: &Cx<'_>, issuance: Issuance<'_>, audience: &str, facts: &mut Facts) -> Result<TokenResponse> {
-    let Decision { scope, lifetime } = decide(cx, &issuance, facts).await?;
+    let Decision { scope, lifetime, .. } = decide(cx, &issuance, facts).await?;
     let lifetime = lifetime.min(ID_JAG_SECONDS);
     let Issuance { client, subject, grant_type, target, jkt, origin, .. } = &issuance;
     identities::register(cx, &client.id, subject, grant_type).await?;

@@ -4,6 +4,7 @@
 //! in `GRANTS`; metadata and the document follow from the table.
 
 mod authorization_code;
+mod ciba;
 mod client_credentials;
 mod device_code;
 pub mod id_jag;
@@ -13,6 +14,7 @@ mod outside;
 mod refresh_token;
 mod request;
 mod token_exchange;
+pub mod transaction;
 
 pub use client_credentials::GRANT_TYPE as CLIENT_CREDENTIALS;
 pub use request::TokenRequest;
@@ -54,6 +56,12 @@ const GRANTS: &[Grant] = &[
         callers: Callers::Registered,
         reads: &["device_code", "resource", "authorization_details"],
         run: |cx, request, facts| Box::pin(device_code::run(cx, request, facts)),
+    },
+    Grant {
+        grant_type: ciba::GRANT_TYPE,
+        callers: Callers::Confidential,
+        reads: &["auth_req_id", "resource"],
+        run: |cx, request, facts| Box::pin(ciba::run(cx, request, facts)),
     },
     Grant {
         grant_type: client_credentials::GRANT_TYPE,

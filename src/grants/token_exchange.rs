@@ -158,6 +158,8 @@ async fn own(cx: &Cx<'_>, text: &str, caller: &Authenticated) -> Result<Subject>
             authorization_details: vec![],
             issued_token_type: None,
             identity: Scope::default(),
+            approval: None,
+            txn: None,
         },
     })
 }

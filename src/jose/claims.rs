@@ -38,6 +38,12 @@ pub struct AccessToken {
     /// What its user has allowed beside the scope (RFC 9396 §9.1).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authorization_details: Vec<Map<String, Value>>,
+    /// The transaction that it is for (RFC 8417 §2.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub txn: Option<String>,
+    /// The approval that it rests on. Writ's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
     /// The key that its bearer has to prove (RFC 7800 §3.1, RFC 9449 §6.1).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cnf: Option<Confirmation>,

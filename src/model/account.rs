@@ -113,9 +113,19 @@ impl AccountStatus {
     pub const fn needs_reauth(self) -> bool {
         matches!(self, Self::Revoked | Self::Expired | Self::ConsentWithdrawn | Self::ScopeLost | Self::AccountChanged)
     }
+
+    /// Whether not even an access token that still lives is used.
+    pub const fn gives_nothing(self) -> bool {
+        self.needs_reauth() || matches!(self, Self::Disabled)
+    }
 }
 
 impl ConnectedAccount {
+    /// Whether the service has said of both that they are one account.
+    pub fn is_same_at_service(&self, other: &Self) -> bool {
+        !self.subject.is_empty() && self.subject == other.subject
+    }
+
     /// Where it stands at `now`: an attempt that has run out left no word of what became of it.
     pub const fn standing(&self, now: i64) -> AccountStatus {
         match self.status {

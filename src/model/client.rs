@@ -1,10 +1,11 @@
 //! OAuth clients. An agent is a client with an owner, tags and a lifecycle.
 
+use super::auth_method::AuthMethod;
 use super::issuer::WorkloadIdentity;
 use super::{ApplicationType, Registration, Resource, Status, id};
 use crate::crypto::{self, Digest, Kind, Secret, sha256};
 use crate::jose::JwkSet;
-use crate::oauth::{ResourceUri, Scope, redirect};
+use crate::oauth::{CIBA, ResourceUri, Scope, redirect};
 use crate::ports::{Alg, Entropy, Now};
 use serde::{Deserialize, Serialize};
 
@@ -67,6 +68,12 @@ pub struct ClientMetadata {
     /// Whether it gets codes for pushed authorization requests only (RFC 9126 §6).
     #[serde(default)]
     pub require_pushed_authorization_requests: bool,
+    /// How it learns what a user has decided whom it asks by the backchannel: `poll`, which is the default, or `ping` (OpenID CIBA Core §4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backchannel_token_delivery_mode: Option<String>,
+    /// Where it is told that there is something to fetch (OpenID CIBA Core §4).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backchannel_client_notification_endpoint: Option<String>,
     /// The workloads that are this client, as outside issuers tell it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub workload_identities: Vec<WorkloadIdentity>,
@@ -88,6 +95,10 @@ pub const MAX_TEXT: usize = 200;
 pub const MAX_ITEMS: usize = 100;
 /// How many redirect URIs a client may have.
 pub const MAX_REDIRECT_URIS: usize = 20;
+/// The mode in which a client is told that there is something to fetch.
+pub const PING: &str = "ping";
+/// How a client may learn of a decision; metadata follows from it.
+pub const DELIVERY_MODES: [&str; 2] = ["poll", PING];
 /// Ten years.
 pub const MAX_UNUSED_DAYS: u32 = 3_650;
 
@@ -113,6 +124,8 @@ impl ClientMetadata {
             token_endpoint_as_audience: false,
             dpop_bound_access_tokens: false,
             require_pushed_authorization_requests: false,
+            backchannel_token_delivery_mode: None,
+            backchannel_client_notification_endpoint: None,
             workload_identities: vec![],
             expires_at: None,
             suspend_unused_after_days: None,
@@ -146,6 +159,7 @@ impl ClientMetadata {
             all.push("`allowed_resources` must name what a `resource_server` serves".to_owned());
         }
         self.problems_of_redirection(&mut all);
+        self.problems_of_backchannel(&mut all);
         self.problems_of_authentication(&mut all);
         all
     }
@@ -167,6 +181,25 @@ impl ClientMetadata {
         if self.client_uri.as_ref().is_some_and(|uri| !uri.starts_with("https://") || uri.len() > redirect::MAX_LENGTH)
         {
             all.push(format!("`client_uri` must be an https URL of at most {} bytes", redirect::MAX_LENGTH));
+        }
+    }
+
+    /// Whether it can ask users by the backchannel as it says.
+    fn problems_of_backchannel(&self, all: &mut Vec<String>) {
+        let (mode, endpoint) = (&self.backchannel_token_delivery_mode, &self.backchannel_client_notification_endpoint);
+        let pings = mode.as_deref() == Some(PING);
+        if mode.as_deref().is_some_and(|mode| !DELIVERY_MODES.contains(&mode)) {
+            all.push(format!("`backchannel_token_delivery_mode` must be one of: {}", DELIVERY_MODES.join(", ")));
+        }
+        if pings != endpoint.is_some()
+            || endpoint.as_ref().is_some_and(|url| !url.starts_with("https://") || url.len() > redirect::MAX_LENGTH)
+        {
+            all.push(
+                "`backchannel_client_notification_endpoint` is an https URL, and goes with the mode `ping`".to_owned(),
+            );
+        }
+        if self.token_endpoint_auth_method == AuthMethod::None && self.grant_types.iter().any(|grant| grant == CIBA) {
+            all.push(format!("`{CIBA}` needs a `token_endpoint_auth_method` other than `none`"));
         }
     }
 
@@ -213,44 +246,6 @@ impl ClientMetadata {
 
 fn names(list: &[ResourceUri], uri: &ResourceUri) -> bool {
     list.iter().any(|named| named.is_same(uri))
-}
-
-/// How a client authenticates at the token endpoint (RFC 7591 §2).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AuthMethod {
-    /// A secret in the `Authorization` header (RFC 6749 §2.3.1).
-    #[default]
-    ClientSecretBasic,
-    /// A secret in the form.
-    ClientSecretPost,
-    /// An assertion signed with the client's own key (RFC 7523 §2.2, OpenID Connect Core §9).
-    PrivateKeyJwt,
-    /// An assertion by an outside issuer about a workload that is this client. Writ's own name.
-    FederatedJwt,
-    /// A JWT-SVID of a SPIFFE trust domain (draft-ietf-oauth-spiffe-client-auth).
-    SpiffeJwt,
-    /// Nothing: a public client (RFC 7591 §2).
-    None,
-}
-
-impl AuthMethod {
-    /// Whether it proves itself with a secret that Writ made.
-    pub const fn uses_secret(self) -> bool {
-        matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
-    }
-
-    /// The name on the wire.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::ClientSecretBasic => "client_secret_basic",
-            Self::ClientSecretPost => "client_secret_post",
-            Self::PrivateKeyJwt => "private_key_jwt",
-            Self::FederatedJwt => "federated_jwt",
-            Self::SpiffeJwt => "spiffe_jwt",
-            Self::None => "none",
-        }
-    }
 }
 
 /// What a client is.

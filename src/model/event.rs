@@ -240,6 +240,9 @@ pub struct Facts {
     /// The question that policy was asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<QuestionRecord>,
+    /// The approval that it rests on, or waits for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
 }
 
 impl Facts {

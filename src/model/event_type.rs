@@ -151,6 +151,18 @@ event_types! {
     RefreshRevoked = "refresh_token.revoked",
     /// A token was revoked by its client, with every token made from it.
     TokenRevoked = "token.revoked",
+    /// A person is asked for an approval.
+    ApprovalRequested = "approval.requested",
+    /// One of several has approved; others have to as well.
+    ApprovalVoted = "approval.voted",
+    /// An approval was decided: `outcome` says how, `target_name` who has.
+    ApprovalDecided = "approval.decided",
+    /// An approval was used.
+    ApprovalRedeemed = "approval.redeemed",
+    /// An approval was taken back, with all that came of it.
+    ApprovalRevoked = "approval.revoked",
+    /// A request for an approval was refused.
+    ApprovalRefused = "approval.refused",
     /// A request to introspect or to revoke a token was refused.
     TokenQueryRefused = "token.query_refused",
     /// Requests that prove nobody, of a client or from an address, have reached their limit: for a while they are 429 and no events.
@@ -193,6 +205,8 @@ event_types! {
     KeyRotated = "key.rotated",
     /// A signing key was withdrawn at once.
     KeyRevoked = "key.revoked",
+    /// The log of the tenant is not what was signed, or an event is not the one that was logged. `detail` says what was found first.
+    LogBroken = "log.broken",
     /// A client has reached its expiry and was suspended.
     ClientExpired = "client.expired",
     /// A client was suspended because it got no token for too long.

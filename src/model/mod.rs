@@ -4,6 +4,8 @@
 //! change it. Unknown fields are refused by name wherever a record is read from the outside.
 
 pub mod account;
+pub mod approval;
+pub mod auth_method;
 pub mod client;
 pub mod connection;
 pub mod consent;
@@ -28,7 +30,9 @@ pub mod user;
 pub mod webhook;
 
 pub use account::{AccountStatus, ConnectedAccount};
-pub use client::{AuthMethod, Client, ClientKind, ClientMetadata, StoredSecret};
+pub use approval::{Approval, ApprovalStatus};
+pub use auth_method::AuthMethod;
+pub use client::{Client, ClientKind, ClientMetadata, StoredSecret};
 pub use connection::Connection;
 pub use consent::{Authorization, Code, Consent, RefreshFamily};
 pub use device::{DeviceCode, DeviceStatus};

@@ -1,10 +1,12 @@
 //! Protected resources: what a token is for.
 
 use super::Registered;
+use crate::jose::JwkSet;
 use crate::oauth::{ResourceUri, authorization_details, scope};
 use crate::ports::Alg;
 use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 /// Default and longest life of an access token, in seconds.
 pub const DEFAULT_LIFETIME: u32 = 300;
@@ -37,6 +39,12 @@ pub struct ResourceBody {
     /// for it, only ID-JAGs to that server.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub authorization_server: Option<String>,
+    /// The keys that sign its transaction challenges (draft-rosomakho-oauth-txn-challenge §4.3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub txn_challenge_jwks: Option<Value>,
+    /// Where those keys are; never together with `txn_challenge_jwks`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub txn_challenge_jwks_uri: Option<String>,
     /// Seconds, 10 to 3600.
     #[serde(default = "default_lifetime")]
     pub access_token_lifetime: u32,
@@ -189,6 +197,16 @@ impl ResourceBody {
                 "`authorization_server` must be the issuer of an authorization server, an absolute URI".to_owned(),
             );
         }
+        let (keys, uri) = (&self.txn_challenge_jwks, &self.txn_challenge_jwks_uri);
+        if keys.is_some() && uri.is_some() {
+            all.push("`txn_challenge_jwks` and `txn_challenge_jwks_uri` exclude each other: leave one out".to_owned());
+        }
+        if let Some(Err(why)) = keys.as_ref().map(|keys| JwkSet::parse(&keys.to_string())) {
+            all.push(["`txn_challenge_jwks` ", why].concat());
+        }
+        if uri.as_ref().is_some_and(|uri| !uri.starts_with("https://") || uri.len() > MAX_TEXT) {
+            all.push("`txn_challenge_jwks_uri` must be an https URL".to_owned());
+        }
         if !(MIN_LIFETIME..=MAX_LIFETIME).contains(&self.access_token_lifetime) {
             all.push(format!("`access_token_lifetime` must be {MIN_LIFETIME} to {MAX_LIFETIME} seconds"));
         }
@@ -252,6 +270,8 @@ impl Resource {
             name: name.to_owned(),
             scopes: scopes.iter().map(scope).collect(),
             authorization_details_types: vec![],
+            txn_challenge_jwks: None,
+            txn_challenge_jwks_uri: None,
             access_token_lifetime: DEFAULT_LIFETIME,
             token_signing_alg: Alg::Es256,
             authorization_server: None,

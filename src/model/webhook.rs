@@ -1,6 +1,7 @@
 //! Webhooks: where an operator's backend hears of connections and accounts (Standard Webhooks).
 
 use super::account::AccountStatus;
+use super::approval::number;
 use super::event::Event;
 use super::event_type::EventType;
 use chrono::{DateTime, Datelike, Timelike};
@@ -8,7 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 /// The events that a webhook may be told.
-pub const EVENTS: [EventType; 11] = [
+pub const EVENTS: [EventType; 13] = [
+    EventType::ApprovalRequested,
+    EventType::ApprovalDecided,
     EventType::AccountConnected,
     EventType::AccountChanged,
     EventType::AccountDisconnected,
@@ -108,8 +111,9 @@ pub struct Message {
 }
 
 /// What webhooks are told of an event, if they are told of it: `type`, `timestamp` and `data`.
-pub fn message(event: &Event) -> Option<String> {
+pub fn message(event: &Event, origin: &str) -> Option<String> {
     let data = match event.kind {
+        EventType::ApprovalRequested | EventType::ApprovalDecided => approval(event, origin),
         EventType::AccountConnected | EventType::AccountChanged | EventType::AccountDisconnected => account(event),
         kind if EVENTS.contains(&kind) => record(event),
         _ => return None,
@@ -124,12 +128,15 @@ pub fn test_message(event: &Event) -> String {
 
 fn body(kind: &str, event: &Event, data: Value) -> String {
     let millis = i64::try_from(event.at).unwrap_or(i64::MAX);
-    let moment = DateTime::from_timestamp_millis(millis).map(|at| {
-        let (year, month, day) = (at.year(), at.month(), at.day());
-        let (hour, minute, second, millis) = (at.hour(), at.minute(), at.second(), at.timestamp_subsec_millis());
-        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z")
-    });
-    json!({"type": kind, "timestamp": moment, "data": data}).to_string()
+    json!({"type": kind, "timestamp": moment(millis), "data": data}).to_string()
+}
+
+/// A moment in milliseconds since the epoch as RFC 3339 has it.
+pub fn moment(millis: i64) -> Option<String> {
+    let at = DateTime::from_timestamp_millis(millis)?;
+    let (year, month, day) = (at.year(), at.month(), at.day());
+    let (hour, minute, second, millis) = (at.hour(), at.minute(), at.second(), at.timestamp_subsec_millis());
+    Some(format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millis:03}Z"))
 }
 
 fn account(event: &Event) -> Value {
@@ -152,6 +159,31 @@ fn account(event: &Event) -> Value {
         ("status", status.map(|status| json!(status.as_str()))),
         ("needs_reauth", needs_reauth),
         ("detail", facts.detail.as_ref().map(|detail| json!(detail))),
+    ])
+}
+
+/// An approval that waits, with its page and the number that the page shows; or what became of it.
+fn approval(event: &Event, origin: &str) -> Value {
+    let facts = &event.facts;
+    let is_open = event.kind == EventType::ApprovalRequested;
+    let id = facts.approval.as_deref().unwrap_or_default();
+    let text = |value: &Option<String>| value.as_ref().map(|text| json!(text));
+    members([
+        ("tenant", Some(json!(event.tenant))),
+        ("approval", Some(json!(id))),
+        ("client", text(&event.client)),
+        ("client_name", text(&facts.client_name)),
+        ("subject", text(&facts.subject)),
+        ("resource", text(&facts.resource)),
+        ("connection", text(&facts.connection)),
+        ("scope", text(&facts.scope_asked)),
+        ("tool", text(&facts.tool)),
+        ("reason", text(&facts.detail).filter(|_| is_open)),
+        ("deciders", text(&facts.outcome).filter(|_| is_open)),
+        ("outcome", text(&facts.outcome).filter(|_| !is_open)),
+        ("url", is_open.then(|| json!(format!("{origin}/t/{}/me/approvals/{id}", event.tenant)))),
+        ("number", is_open.then(|| json!(number(id)))),
+        ("expires_at", facts.expires_at.map(|at| json!(at))),
     ])
 }
 

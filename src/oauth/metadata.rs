@@ -16,6 +16,14 @@ pub struct ServerMetadata {
     pub pushed_authorization_request_endpoint: String,
     /// Where a device begins (RFC 8628 §4).
     pub device_authorization_endpoint: String,
+    /// Where a client asks a user who is somewhere else (OpenID CIBA Core §4).
+    pub backchannel_authentication_endpoint: String,
+    /// How it learns of the decision.
+    pub backchannel_token_delivery_modes_supported: [&'static str; 2],
+    /// Whether `user_code` is read.
+    pub backchannel_user_code_parameter_supported: bool,
+    /// Where a client brings a transaction challenge (draft-rosomakho-oauth-txn-challenge §5.1).
+    pub transaction_authorization_endpoint: String,
     /// The key set.
     pub jwks_uri: String,
     /// What the token endpoint grants.
@@ -90,4 +98,10 @@ pub struct ResourceMetadata {
     pub bearer_methods_supported: [&'static str; 1],
     /// Its human name.
     pub resource_name: String,
+    /// Where the keys of its transaction challenges are (draft-rosomakho-oauth-txn-challenge §4.3).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub txn_challenge_jwks_uri: Option<String>,
+    /// What those challenges may be signed with.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub txn_challenge_signing_alg_values_supported: Vec<&'static str>,
 }

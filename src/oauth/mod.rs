@@ -23,6 +23,9 @@ pub use scope::Scope;
 /// The grant type of devices (RFC 8628 §3.4).
 pub const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 
+/// The grant by the backchannel (OpenID CIBA Core §4).
+pub const CIBA: &str = "urn:openid:params:grant-type:ciba";
+
 /// The token type of access tokens (RFC 8693 §3).
 pub const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 

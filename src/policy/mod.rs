@@ -26,6 +26,7 @@ use crate::context::cache::key;
 use crate::context::{Change, Cx, TenantKey};
 use crate::directory::{clients, quotas};
 use crate::error::{Fault, Reason, Result};
+use crate::model::approval::Requirement;
 use crate::model::event::{Because, Facts};
 use crate::model::{Client, Counted, EventType, User, UserBody, id};
 use crate::store;
@@ -204,9 +205,18 @@ pub fn count_sign_in(cx: &Cx<'_>, verdicts: &mut [Verdict], auth_time: Option<i6
     }
 }
 
-/// Whether a verdict would give what was asked for if the user had just signed in.
+/// Whether the next that a verdict wants is that the user signs in: approvals are asked for afterwards.
 pub fn lacks_sign_in(verdict: &Verdict) -> bool {
-    refusal(verdict) == Some(Because::Requirement) && verdict.require.iter().all(|required| required == STEP_UP)
+    let is_met_by_people = |required: &String| required == STEP_UP || Requirement::is_one(required);
+    refusal(verdict) == Some(Because::Requirement)
+        && verdict.require.iter().any(|required| required == STEP_UP)
+        && verdict.require.iter().all(is_met_by_people)
+}
+
+/// Whether a verdict would give what was asked for if it were approved.
+pub fn lacks_approval(verdict: &Verdict) -> bool {
+    refusal(verdict) == Some(Because::Requirement)
+        && verdict.require.iter().all(|required| Requirement::is_one(required))
 }
 
 /// Whether a text may be stored as a policy: it holds, and the platform knows the time zones that it names.

@@ -75,6 +75,8 @@ pub fn read(members: &Map<String, Value>, registration: Registration) -> Result<
         token_endpoint_auth_signing_alg: alg,
         dpop_bound_access_tokens: says_true(members, "dpop_bound_access_tokens"),
         require_pushed_authorization_requests: says_true(members, "require_pushed_authorization_requests"),
+        backchannel_token_delivery_mode: None,
+        backchannel_client_notification_endpoint: None,
         scope: None,
         owner: None,
         tags: vec![],

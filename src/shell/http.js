@@ -66,6 +66,11 @@ export function respond(status, lines, body) {
   return new Response(body === "" ? null : body, init);
 }
 
+/** What a message takes beside its bytes, while it waits. */
+const OF_A_MESSAGE = 256;
+/** The bytes of a message: a character of a text takes up to two. */
+const size = (data) => data.byteLength ?? data.length * 2;
+
 /** One end of a WebSocket. Its messages wait in line to be taken: a text, bytes, or its end as code and reason; `null` where it broke. */
 class Line {
   #socket;
@@ -76,7 +81,8 @@ class Line {
   constructor(socket, limit) {
     this.#socket = socket;
     socket.binaryType = "arraybuffer";
-    const put = (message, bytes = 0) => {
+    const put = (message, length = 0) => {
+      const bytes = length + OF_A_MESSAGE;
       this.#bytes += bytes;
       this.#waiting.push([message, bytes]);
       if (this.#bytes > limit) {
@@ -85,7 +91,7 @@ class Line {
       }
       this.#wake();
     };
-    socket.addEventListener("message", ({ data }) => put(data, data.byteLength ?? data.length));
+    socket.addEventListener("message", ({ data }) => put(data, size(data)));
     socket.addEventListener("close", ({ code, reason }) => put(code === 1006 ? null : [code === 1005 ? 0 : code, reason]));
     socket.addEventListener("error", () => put(null));
     socket.accept();

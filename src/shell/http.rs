@@ -28,6 +28,9 @@ extern "C" {
 
     #[wasm_bindgen(catch)]
     fn respond(status: u16, lines: &str, body: &str) -> Result<web_sys::Response, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = respond)]
+    fn respond_with_bytes(status: u16, lines: &str, body: &Uint8Array) -> Result<web_sys::Response, JsValue>;
 }
 
 thread_local! {
@@ -152,6 +155,10 @@ pub fn write(response: &Response) -> worker::Result<web_sys::Response> {
             return Err(worker::Error::RustError(format!("the header {name} has a line break")));
         }
         lines.extend([name, "\n", value, "\n"]);
+    }
+    if !response.bytes.is_empty() {
+        // A copy: what lies in the memory of WebAssembly may move while the platform sends it.
+        return Ok(respond_with_bytes(response.status, &lines, &Uint8Array::from(&*response.bytes))?);
     }
     Ok(respond(response.status, &lines, &response.body)?)
 }

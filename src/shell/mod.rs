@@ -18,13 +18,17 @@ use crate::app::{App, Proxied, Pulled, Response, Source};
 use crate::cli;
 use crate::config::{Config, Role};
 use crate::ports::{Now, World};
+use futures_util::future::{Either, select};
 use js_sys::Promise;
 use std::cell::OnceCell;
 use std::rc::Rc;
+use std::time::Duration;
 use wasm_bindgen::JsValue;
 use wasm_bindgen::prelude::{JsError, wasm_bindgen};
 use worker::wasm_bindgen_futures::future_to_promise;
-use worker::{Context, Env, MessageBatch, ScheduleContext, ScheduledEvent, console_error, event, web_sys, worker_sys};
+use worker::{
+    Context, Delay, Env, MessageBatch, ScheduleContext, ScheduledEvent, console_error, event, web_sys, worker_sys,
+};
 
 #[global_allocator]
 static ALLOCATOR: talc::wasm::WasmDynamicTalc = talc::wasm::new_wasm_dynamic_allocator();
@@ -152,15 +156,30 @@ fn answer(app: &Rc<App>, mut response: Response, ctx: &Context, now: Now) -> wor
 async fn relay_answer(app: Rc<App>, mut answer: Box<Proxied>, writer: Option<streams::Writer>) {
     loop {
         match (app.pull(&mut answer, now()).await, &writer) {
-            (Pulled::Piece(piece), Some(writer)) => {
-                if !writer.write(&piece).await {
-                    return app.abandon(&mut answer, self::now()).await;
-                }
-            }
+            (Pulled::Piece(piece), Some(writer)) => match written(&app, &mut answer, (writer, &piece)).await {
+                Some(true) => {}
+                Some(false) => return app.abandon(&mut answer, now()).await,
+                None => return writer.cut(),
+            },
             (Pulled::Piece(_) | Pulled::Nothing, _) => {}
             (Pulled::End, Some(writer)) => return writer.end().await,
             (Pulled::Cut, Some(writer)) => return writer.cut(),
             (Pulled::End | Pulled::Cut, None) => return,
+        }
+    }
+}
+
+/// Writes a piece, and has the answer decided about again while its caller does not take it: whether that has; nothing if the answer was cut.
+async fn written(app: &App, answer: &mut Proxied, (writer, piece): (&streams::Writer, &[u8])) -> Option<bool> {
+    let mut writing = Box::pin(writer.write(piece));
+    loop {
+        let pause = Delay::from(Duration::from_millis(app.interval_millis()));
+        match select(writing, Box::pin(pause)).await {
+            Either::Left((is_taken, _)) => return Some(is_taken),
+            Either::Right(((), pending)) => writing = pending,
+        }
+        if !app.goes_on(answer, now()).await {
+            return None;
         }
     }
 }
@@ -198,6 +217,21 @@ async fn scheduled(_event: ScheduledEvent, env: Env, _ctx: ScheduleContext) {
     if let Err(error) = outcome {
         console_error!("tick: {error}");
     }
+}
+
+/// Its command `verify`. `files` has names and texts in turn.
+#[wasm_bindgen(js_name = cli_verify)]
+pub fn command_verify(words: Vec<String>, files: Vec<String>) -> Promise {
+    future_to_promise(async move {
+        let read = |name: &str| {
+            let (pairs, _) = files.as_chunks::<2>();
+            pairs.iter().find(|[known, _]| known == name).map(|[_, text]| text.clone())
+        };
+        match cli::verify::run(&words, &read, &keys::WebCrypto::default()).await {
+            Ok(text) => Ok(text.into()),
+            Err(problem) => Err(js_sys::Error::new(&problem).into()),
+        }
+    })
 }
 
 /// The command line tool, for Node: no event of the platform leads here.

@@ -3,9 +3,10 @@
 //! A refresh is a claim, then the call, then its outcome, each a statement of its own: the attempt is written before the call. The nonce of the
 //! claim fences: what another attempt has begun meanwhile is not written over.
 
-use super::{Query, Reader, query, sql};
+use super::{Query, Reader, connections, query, sql};
 use crate::error::Result;
 use crate::model::account::{AccountStatus, ConnectedAccount, MAX_OF_OWNER};
+use crate::model::{Connection, Status};
 use crate::ports::Sql;
 
 macro_rules! columns {
@@ -82,19 +83,30 @@ pub fn is_full(tenant: &str, Place { connection, owner, label }: Place<'_>) -> Q
     )
 }
 
-/// Connects an account, in place of one whose id is `replaces`; the guard of a chain. Nothing happens if another one is there, if the connection
-/// or the user is not there and active, or if the owner has as many there as there may be.
-pub fn put(tenant: &str, account: &ConnectedAccount, replaces: &str) -> Sql {
+/// The state of a connection for which an account is stored.
+pub struct ConnectionState {
+    /// Its version.
+    pub version: i64,
+    /// Its credential, whose name is never used again.
+    pub credential: String,
+}
+
+/// Connects an account, in place of one whose id is `replaces`; the guard of a chain. Nothing happens if another one is there, or one that an
+/// administrator has stopped, if the connection is not active and in that state, if the user is not there and active, or if the owner has as many there as
+/// there may be.
+pub fn put(tenant: &str, account: &ConnectedAccount, replaces: &str, state: &ConnectionState) -> Sql {
     sql!(
         "INSERT INTO connected_accounts (tenant, id, connection, owner, label, name, subject, scope_asked, scope, status, wrapped_key, sealed, expires_at, \
          created_at, updated_at) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, 'active', ?10, ?11, ?12, ?13, ?13 \
-         WHERE EXISTS (SELECT 1 FROM connections WHERE tenant = ?1 AND name = ?3 AND status = 'active') \
+         WHERE EXISTS (SELECT 1 FROM connections WHERE tenant = ?1 AND name = ?3 AND status = 'active' AND version = ?16) \
+         AND EXISTS (SELECT 1 FROM credentials WHERE tenant = ?1 AND connection = ?3 AND id = ?17) \
          AND (?4 = '' OR EXISTS (SELECT 1 FROM users WHERE tenant = ?1 AND id = ?4 AND status = 'active')) \
          AND (SELECT count(*) FROM connected_accounts WHERE tenant = ?1 AND connection = ?3 AND owner = ?4 AND label <> ?5) < ?15 \
          ON CONFLICT (tenant, connection, owner, label) DO UPDATE SET id = excluded.id, name = excluded.name, subject = excluded.subject, \
          scope_asked = excluded.scope_asked, scope = excluded.scope, status = excluded.status, wrapped_key = excluded.wrapped_key, \
          sealed = excluded.sealed, expires_at = excluded.expires_at, generation = 1, claim = NULL, claimed_until = 0, attempted_at = 0, retried = 0, \
-         created_at = excluded.created_at, updated_at = excluded.updated_at WHERE connected_accounts.id = ?14",
+         created_at = excluded.created_at, updated_at = excluded.updated_at \
+         WHERE connected_accounts.id = ?14 AND connected_accounts.status <> 'disabled'",
         tenant,
         account.id.as_str(),
         account.connection.as_str(),
@@ -109,7 +121,9 @@ pub fn put(tenant: &str, account: &ConnectedAccount, replaces: &str) -> Sql {
         account.expires_at,
         account.created_at,
         replaces,
-        MAX_OF_OWNER
+        MAX_OF_OWNER,
+        state.version,
+        state.credential.as_str()
     )
 }
 
@@ -216,21 +230,55 @@ pub fn give_up(tenant: &str, account: &ConnectedAccount, status: AccountStatus, 
     )
 }
 
-/// Removes the accounts of a connection that is gone or stopped for good.
-pub fn delete_of_connection(tenant: &str, connection: &str) -> Sql {
+/// Stops an account, unless its tokens are in doubt or being refreshed, or it has to be connected anew; the guard of a change.
+pub fn suspend(tenant: &str, id: &str, now: i64) -> Sql {
     sql!(
-        "DELETE FROM connected_accounts WHERE tenant = ?1 AND connection = ?2 \
-         AND NOT EXISTS (SELECT 1 FROM connections WHERE tenant = ?1 AND name = ?2 AND status <> 'retired')",
+        "UPDATE connected_accounts SET status = 'disabled', updated_at = ?3 WHERE tenant = ?1 AND id = ?2 \
+         AND status IN ('active', 'degraded', 'client_misconfigured')",
+        tenant,
+        id,
+        now
+    )
+}
+
+/// Lets an account that was stopped go on; the guard of a change.
+pub fn resume(tenant: &str, id: &str, now: i64) -> Sql {
+    sql!(
+        "UPDATE connected_accounts SET status = 'active', claimed_until = 0, updated_at = ?3 WHERE tenant = ?1 AND id = ?2 AND status = 'disabled'",
+        tenant,
+        id,
+        now
+    )
+}
+
+macro_rules! delete {
+    ($when:literal, $($bind:expr),+) => {
+        [
+            sql!(
+                concat!(
+                    "DELETE FROM connected_accounts INDEXED BY connected_accounts_by_connection WHERE tenant = ?1 AND connection = ?2 AND ",
+                    $when
+                ),
+                $($bind),+
+            ),
+            sql!(concat!("DELETE FROM ended_accounts WHERE tenant = ?1 AND connection = ?2 AND ", $when), $($bind),+),
+        ]
+    };
+}
+
+/// Removes the accounts of a connection that is gone or stopped for good, and those that wait for their revocation: nobody can revoke them now.
+pub fn delete_of_connection(tenant: &str, connection: &str) -> [Sql; 2] {
+    delete!(
+        "NOT EXISTS (SELECT 1 FROM connections WHERE tenant = ?1 AND name = ?2 AND status <> 'retired')",
         tenant,
         connection
     )
 }
 
-/// Removes the accounts of a connection that has been given that version by a change that makes them worthless.
-pub fn delete_of_changed(tenant: &str, connection: &str, version: i64) -> Sql {
-    sql!(
-        "DELETE FROM connected_accounts INDEXED BY connected_accounts_by_connection WHERE tenant = ?1 AND connection = ?2 \
-         AND EXISTS (SELECT 1 FROM connections WHERE tenant = ?1 AND name = ?2 AND version = ?3)",
+/// Removes the same of a connection that has been given that version by a change that makes their tokens worthless.
+pub fn delete_of_changed(tenant: &str, connection: &str, version: i64) -> [Sql; 2] {
+    delete!(
+        "EXISTS (SELECT 1 FROM connections WHERE tenant = ?1 AND name = ?2 AND version = ?3)",
         tenant,
         connection,
         version
@@ -278,8 +326,8 @@ pub fn end_of_user(tenant: &str, user: &str, now: i64) -> [Sql; 2] {
 pub struct Ended {
     /// Which it was.
     pub id: String,
-    /// The connection.
-    pub connection: String,
+    /// Its connection, as it is at that moment; nothing if it is gone or stopped for good.
+    pub connection: Option<Connection>,
     /// Whose it was.
     pub owner: String,
     /// The generation of its tokens.
@@ -295,17 +343,23 @@ pub struct Ended {
 /// Accounts that have ended and whose tokens were not revoked: those first that were tried longest ago, or never.
 pub fn ended(tenant: &str, limit: i64) -> Query<Ended> {
     query!(
-        |row| Ok(Ended {
-            id: row.text("id")?,
-            connection: row.text("connection")?,
-            owner: row.text("owner")?,
-            generation: row.int("generation")?,
-            wrapped_key: row.text("wrapped_key")?,
-            sealed: row.text("sealed")?,
-            ended_at: row.int("ended_at")?,
-        }),
-        "SELECT id, connection, owner, generation, wrapped_key, sealed, ended_at FROM ended_accounts INDEXED BY ended_accounts_by_turn \
-         WHERE tenant = ?1 AND tried_at >= 0 ORDER BY tried_at, id LIMIT ?2",
+        |row| {
+            let connection = row.optional_text("kind").map(|_| connections::read(row)).transpose()?;
+            Ok(Ended {
+                id: row.text("ended_id")?,
+                connection: connection.filter(|connection| connection.status != Status::Retired),
+                owner: row.text("owner")?,
+                generation: row.int("generation")?,
+                wrapped_key: row.text("ended_key")?,
+                sealed: row.text("sealed")?,
+                ended_at: row.int("ended_at")?,
+            })
+        },
+        "SELECT e.id AS ended_id, e.owner, e.generation, e.wrapped_key AS ended_key, e.sealed, e.ended_at, \
+         c.name, c.kind, c.config, c.status, c.version, c.created_at, c.updated_at, k.id AS credential, k.wrapped_key, k.created_at AS stored_at \
+         FROM ended_accounts e INDEXED BY ended_accounts_by_turn LEFT JOIN connections c ON c.tenant = e.tenant AND c.name = e.connection \
+         LEFT JOIN credentials k ON k.tenant = e.tenant AND k.connection = e.connection \
+         WHERE e.tenant = ?1 AND e.tried_at >= 0 ORDER BY e.tried_at, e.id LIMIT ?2",
         tenant,
         limit
     )

@@ -71,6 +71,7 @@ const TABLES: &[&str] = pieces! {
     "credentials" by "connection",
     "leases" by "connection, scope",
     "signing_keys" by "kid",
+    "log_keys" by "jwk",
     "streams" by "id",
     "signals" by "stream, id",
     "webhooks" by "id",
@@ -101,12 +102,16 @@ const TABLES: &[&str] = pieces! {
     "initial_access_tokens" by "id",
     "passkeys" by "id",
     "invitations" by "id",
+    "approvals" by "id",
+    "approval_deciders" by "decider, approval",
 };
 
 /// The same of the trail.
 const TRAIL: &[&str] = pieces! {
     "events" by "id",
     "last_tokens" by "client",
+    "tiles" by "level, n",
+    "logs" by "size",
 };
 
 /// Removes `limit` rows of each table at the most, and as many dead letters.

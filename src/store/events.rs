@@ -42,23 +42,6 @@ pub fn put_back(id: &str, counts: bool) -> Sql {
     sql!("UPDATE outbox SET tries = tries + 1, attempts = attempts + ?2 WHERE id = ?1", id, i64::from(counts))
 }
 
-/// Keeps an event, unless its tenant was deleted; a second delivery changes nothing.
-pub fn keep(event: &Event, body: String) -> Sql {
-    sql!(
-        "INSERT INTO events (tenant, id, at, type, client, subject, refused, body, target) SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 \
-         WHERE NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1) ON CONFLICT DO NOTHING",
-        event.tenant.as_str(),
-        event.id.as_str(),
-        i64::try_from(event.at).unwrap_or(i64::MAX),
-        event.kind.as_str(),
-        event.client.as_deref(),
-        event.facts.subject.as_deref(),
-        i64::from(event.facts.reason.is_some()),
-        body,
-        event.facts.target.as_deref()
-    )
-}
-
 /// Keeps when a client last got a token, unless its tenant was deleted.
 pub fn keep_last_token(tenant: &str, client: &str, at: i64) -> Sql {
     sql!(
@@ -211,11 +194,12 @@ pub fn get(tenant: &str, id: &str) -> Query<Event> {
     query!(read_event, "SELECT body FROM events WHERE tenant = ?1 AND id = ?2", tenant, id)
 }
 
-/// The first event about the token with that digest of its `jti`: it was issued then.
+/// The event with which the token with that digest of its `jti` was issued.
 pub fn of_token(tenant: &str, jti_hash: &str) -> Query<Event> {
     query!(
         read_event,
-        "SELECT body FROM events INDEXED BY events_by_token WHERE tenant = ?1 AND body ->> '$.jti_hash' = ?2 ORDER BY id LIMIT 1",
+        "SELECT body FROM events INDEXED BY events_by_jti WHERE tenant = ?1 AND body ->> '$.jti_hash' = ?2 \
+         AND type = 'token.issued' LIMIT 1",
         tenant,
         jti_hash
     )
@@ -325,11 +309,12 @@ pub fn tokens_of(tenant: &str, user: &str, clients: String, since: &str, limit: 
     )
 }
 
-/// Forgets events of a tenant before that id, `limit` at the most.
+/// Forgets events of a tenant before that id, `limit` at the most. One that no checkpoint covers yet stays until then.
 pub fn forget(tenant: &str, before: &str, limit: i64) -> Sql {
     sql!(
         "DELETE FROM events WHERE tenant = ?1 AND id IN \
-         (SELECT id FROM events WHERE tenant = ?1 AND id < ?2 ORDER BY id LIMIT ?3)",
+         (SELECT id FROM events WHERE tenant = ?1 AND id < ?2 AND +seq < (SELECT signed FROM logs WHERE tenant = ?1) \
+         ORDER BY id LIMIT ?3)",
         tenant,
         before,
         limit

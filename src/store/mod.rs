@@ -9,6 +9,7 @@
 
 pub mod accounts;
 pub mod answers;
+pub mod approvals;
 pub mod changes;
 pub mod clients;
 pub mod codes;
@@ -24,6 +25,7 @@ pub mod invitations;
 pub mod issuers;
 pub mod keys;
 pub mod leases;
+pub mod log;
 pub mod metrics;
 pub mod passkeys;
 pub mod policies;

@@ -314,6 +314,7 @@ const WITH_IT: i64 = 10_000;
 pub fn cascade(tenant: &str, target: StopTarget<'_>, now: i64) -> Vec<Sql> {
     let mut all = cascade_of_leases(tenant, target, now);
     all.extend(super::consents::cascade(tenant, target, WITH_IT));
+    all.extend(super::approvals::cascade(tenant, target));
     all
 }
 
@@ -328,16 +329,15 @@ fn cascade_of_leases(tenant: &str, StopTarget { kind, id }: StopTarget<'_>, now:
             all.extend(super::accounts::end_of_user(tenant, id, now));
             all
         }
-        Connection => vec![
-            sql!(
+        Connection => {
+            let mut all = drop(
                 "DELETE FROM credentials WHERE tenant = ?1 AND connection = ?2 AND EXISTS \
                  (SELECT 1 FROM connections WHERE tenant = ?1 AND name = ?2 AND status = 'retired')",
-                tenant,
-                id
-            ),
-            super::accounts::delete_of_connection(tenant, id),
-            super::leases::forget(tenant, id),
-        ],
+            );
+            all.extend(super::accounts::delete_of_connection(tenant, id));
+            all.push(super::leases::forget(tenant, id));
+            all
+        }
         Tenant => vec![sql!(
             "DELETE FROM leases WHERE tenant = ?1 \
              AND EXISTS (SELECT 1 FROM tenants WHERE id = ?1 AND status = 'suspended')",

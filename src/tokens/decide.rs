@@ -3,6 +3,7 @@
 //! 1. All three are asked at the end, the quota last. They are asked on fresh records if the request has waited for another service: a
 //!    kill during a wait is not escaped.
 
+use super::approval::{self, Sought};
 use super::quota;
 use super::target::Target;
 use crate::cedar::{Action, Circumstance, Target as PolicyTarget, Verdict};
@@ -10,7 +11,7 @@ use crate::context::Cx;
 use crate::error::{Reason, Result};
 use crate::jose::{Actor, MayAct};
 use crate::model::event::Facts;
-use crate::model::{AuthMethod, Client};
+use crate::model::{Approval, AuthMethod, Client};
 use crate::oauth::{AuthorizationDetail, Scope};
 use crate::policy::{self, Inquiry};
 use crate::revocation::check::{self, Parties, Standing};
@@ -56,6 +57,10 @@ pub struct Origin {
     pub identity: Scope,
     /// The authorization details (RFC 9396), on which policy has no say either (docs/decisions.md 114).
     pub authorization_details: Vec<AuthorizationDetail>,
+    /// The approval that it is issued for, where the grant itself asks a person.
+    pub approval: Option<Approval>,
+    /// Its `txn` (RFC 8417 §2.2): the transaction that it is for.
+    pub txn: Option<String>,
     /// `issued_token_type` of the response (RFC 8693 §2.2.1), where the grant has one.
     pub issued_token_type: Option<&'static str>,
 }
@@ -74,6 +79,10 @@ pub struct Decision {
     pub scope: Scope,
     /// How long the token lives, in seconds.
     pub lifetime: u32,
+    /// The approvals that it rests on; redeemed.
+    pub approvals: Vec<String>,
+    /// The authorization details, where an approval leaves less of them.
+    pub authorization_details: Option<Vec<AuthorizationDetail>>,
 }
 
 /// Decides about an issuance. The client has sent a proof if it needs one, no party is stopped, policy permits, the quota has a token left.
@@ -95,6 +104,7 @@ pub async fn decide(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts) -> 
     }
     let decision = permitted(cx, issuance, &standing, facts).await?;
     quota::take(cx, &issuance.target).await?;
+    approval::redeem(cx, &decision.approvals, facts).await?;
     Ok(decision)
 }
 
@@ -139,6 +149,16 @@ async fn permitted(
         question.auth_time = origin.auth_time;
     }
     policy::count_sign_in(cx, &mut verdicts, origin.auth_time);
+    let sought = Sought {
+        client,
+        subject: issuance.subject,
+        action: issuance.action,
+        target,
+        jkt: issuance.jkt,
+        authorization_details: &origin.authorization_details,
+        own: origin.approval.as_ref(),
+    };
+    let approval = approval::meet(cx, sought, &mut verdicts, facts).await?;
     let granted = left(client, target, &verdicts);
     if facts.scope_asked.is_some() || granted.is_none() {
         for (scope, verdict) in target.scope.iter().zip(&verdicts) {
@@ -152,7 +172,14 @@ async fn permitted(
         _ if verdicts.iter().any(policy::lacks_sign_in) => Reason::StepUpRequired,
         _ => Reason::PolicyDenied,
     };
-    let mut granted = granted.ok_or_else(|| denied.decided(facts.decision.clone().unwrap_or_default()))?;
+    let mut granted = match granted {
+        Some(granted) => granted,
+        None if denied == Reason::PolicyDenied || denied == Reason::ImpersonationDenied => {
+            return Err(approval.refuse(cx, denied, facts).await);
+        }
+        None => return Err(denied.decided(facts.decision.clone().unwrap_or_default())),
+    };
+    (granted.approvals, granted.authorization_details) = approval.given();
     if let Some(left) = origin.expires_at.map(|exp| exp.saturating_sub(cx.now.seconds())) {
         let left = u32::try_from(left).ok().filter(|left| *left > 0);
         granted.lifetime = granted.lifetime.min(left.ok_or(Reason::Stopped.because("it expires now"))?);
@@ -193,5 +220,10 @@ fn left(client: &Client, target: &Target, verdicts: &[Verdict]) -> Option<Decisi
     let scope: Scope = permitted().map(|(name, _)| name).collect();
     let lifetime = permitted().filter_map(|(_, verdict)| u32::try_from(verdict.ttl?).ok()).min();
     let longest = target.resource.body.access_token_lifetime;
-    (!scope.is_empty()).then(|| Decision { scope, lifetime: lifetime.map_or(longest, |ttl| ttl.min(longest)) })
+    (!scope.is_empty()).then(|| Decision {
+        scope,
+        lifetime: lifetime.map_or(longest, |ttl| ttl.min(longest)),
+        approvals: vec![],
+        authorization_details: None,
+    })
 }

@@ -14,6 +14,7 @@ use crate::error::{Fault, Reason, Result};
 use crate::jose::{AccessToken, Audience, Confirmation, MAX_TOKEN, StatusClaim, StatusReference, Unsigned};
 use crate::keys;
 use crate::model::EventType;
+use crate::model::approval::digest;
 use crate::model::event::Facts;
 use crate::model::project::project_id;
 use crate::oauth::{AuthorizationDetail, Scope};
@@ -69,12 +70,13 @@ pub async fn prepare(cx: &Cx<'_>, Issuance { client, subject, grant_type, .. }: 
 pub async fn finish(
     cx: &Cx<'_>,
     issuance: &Issuance<'_>,
-    Decision { scope, lifetime }: Decision,
+    Decision { scope, lifetime, approvals, authorization_details }: Decision,
     facts: &mut Facts,
 ) -> Result<TokenResponse> {
     let Issuance { client, subject, grant_type, target, jkt, origin, .. } = issuance;
     let identity = identities::register(cx, &client.id, subject, grant_type).await?;
     let scope: Scope = scope.iter().chain(origin.identity.iter()).collect();
+    let details = authorization_details.unwrap_or_else(|| origin.authorization_details.clone());
     let resource = target.resource.body.resource.to_string();
     let (aud, scopes) = match cx.route() {
         None => (Audience::Resource(resource), vec![]),
@@ -93,13 +95,15 @@ pub async fn finish(
         may_act: origin.may_act.clone(),
         acr: origin.acr.clone(),
         auth_time: origin.auth_time,
-        authorization_details: origin.authorization_details.iter().map(|one| one.object().clone()).collect(),
+        authorization_details: details.iter().map(|one| one.object().clone()).collect(),
         cnf: jkt.map(confirmation),
         status: Some(status(cx, identity.place)),
-        lineage: origin.lineage.clone(),
+        txn: origin.txn.clone().or_else(|| approvals.first().cloned()),
+        lineage: origin.lineage.iter().cloned().chain(approvals.iter().map(|id| digest(id))).collect(),
+        approval: approvals.into_iter().next(),
     };
     facts.scope_given = Some(claims.scope.clone());
-    facts.authorization_details = AuthorizationDetail::print(&origin.authorization_details);
+    facts.authorization_details = AuthorizationDetail::print(&details);
     facts.jti_hash = Some(sha256(&claims.jti).to_text());
     let access_token = mint(cx, issuance, ("at+jwt", &claims), lifetime, facts).await?;
     Ok(TokenResponse {
@@ -108,7 +112,7 @@ pub async fn finish(
         token_type: if jkt.is_some() { "DPoP" } else { "Bearer" },
         expires_in: Some(lifetime),
         scope: claims.scope,
-        authorization_details: origin.authorization_details.clone(),
+        authorization_details: details,
         refresh_token: None,
         id_token: None,
         members: Map::new(),

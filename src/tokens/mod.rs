@@ -1,5 +1,6 @@
 //! Our own tokens: decided about, signed and verified in one place each.
 
+mod approval;
 pub mod decide;
 pub mod id_token;
 pub mod mint;

@@ -4,15 +4,18 @@
 //!    (docs/requirements.md R60).
 //! 2. Whatever changes an account is an event, and every isolate hears of it.
 //! 3. What is disconnected is gone here first, and then revoked at the service, by the cron where that does not answer or this Worker has no vault key.
+//! 4. Tokens are sent to no service but their own: they are read together with their connection, and what waits for its revocation is forgotten where the
+//!    connection gets another client or other endpoints, or ends (R300).
 
+use super::canary;
 use super::envelope::{self, CredentialPath};
-use super::provider::oauth2::{self, OwnClient, Settings, Tokens};
+use super::provider::oauth2::{self, OwnClient, Revoked, Settings, Tokens};
 use super::service::OAuth2;
 use crate::audit;
 use crate::context::cache::key;
 use crate::context::{Change, Cx};
 use crate::crypto::Secret;
-use crate::directory::connections::{self, KeptTokensKey};
+use crate::directory::connections::KeptTokensKey;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::{AccountStatus, ConnectedAccount, Connection, Event, EventType};
@@ -20,7 +23,7 @@ use crate::outbound::retry;
 use crate::ports::{Pending, Sql};
 use crate::store;
 use crate::store::accounts::{Ended, Place};
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 /// How many accounts are revoked at their services at once: a call each, of which a request has a bounded number.
@@ -52,12 +55,10 @@ pub async fn own_client(cx: &Cx<'_>, connection: &Connection, settings: &Setting
     Ok(OwnClient { id: settings.client_id.clone(), secret: Secret::new(secret.to_owned()) })
 }
 
-/// The authorization server of an account's connection, and the client there.
-async fn service_of(cx: &Cx<'_>, connection: &str) -> Result<(OAuth2, OwnClient)> {
-    let found = connections::load(cx, connection).await?;
-    let connection = found.ok_or(Fault::Broken("an account has no connection"))?;
+/// The authorization server of a connection's accounts, and the connection's own client there.
+async fn service_of(cx: &Cx<'_>, connection: &Connection) -> Result<(OAuth2, OwnClient)> {
     let settings = Settings::of(&connection.settings.config)?;
-    let client = own_client(cx, &connection, &settings).await?;
+    let client = own_client(cx, connection, &settings).await?;
     Ok((settings.oauth2()?, client))
 }
 
@@ -69,6 +70,11 @@ fn path<'a>(cx: &'a Cx<'_>, account: &'a ConnectedAccount) -> CredentialPath<'a>
 pub fn open(cx: &Cx<'_>, account: &ConnectedAccount) -> Result<Tokens> {
     let of = (account.owner.as_str(), account.generation);
     opened(cx, &path(cx, account), of, (&account.wrapped_key, &account.sealed))
+}
+
+/// Whether an account has a refresh token, as far as its tokens can be read.
+pub fn has_refresh_token(cx: &Cx<'_>, account: &ConnectedAccount) -> bool {
+    open(cx, account).is_ok_and(|tokens| tokens.refresh_token.is_some())
 }
 
 fn opened(cx: &Cx<'_>, path: &CredentialPath<'_>, of: (&str, i64), (wrapped, sealed): (&str, &str)) -> Result<Tokens> {
@@ -151,6 +157,33 @@ pub fn change(guard: Sql, account: &ConnectedAccount) -> Change {
         .invalidates(&KeptTokensKey(&account.connection))
 }
 
+/// Stops an account until it is resumed; its tokens stay.
+pub async fn suspend(cx: &Cx<'_>, account: &ConnectedAccount, by: &str) -> Result<()> {
+    let guard = store::accounts::suspend(&cx.tenant.id, &account.id, cx.now.seconds());
+    let why = "it is stopped already, is being refreshed, or has to be connected anew";
+    set_status(cx, (account, guard), (AccountStatus::Disabled, by), why).await
+}
+
+/// Lets an account that was stopped go on.
+pub async fn resume(cx: &Cx<'_>, account: &ConnectedAccount, by: &str) -> Result<()> {
+    let guard = store::accounts::resume(&cx.tenant.id, &account.id, cx.now.seconds());
+    set_status(cx, (account, guard), (AccountStatus::Active, by), "it is not stopped").await
+}
+
+async fn set_status(
+    cx: &Cx<'_>,
+    (account, guard): (&ConnectedAccount, Sql),
+    (status, by): (AccountStatus, &str),
+    why: &'static str,
+) -> Result<()> {
+    let mut event = event(cx, EventType::AccountChanged, account, Some(status), None);
+    event.client = Some(by.to_owned());
+    match cx.commit(change(guard, account).event(event)).await? {
+        true => Ok(()),
+        false => Err(Reason::Conflict.because(why)),
+    }
+}
+
 /// Ends an account; its tokens are revoked at the service.
 pub async fn disconnect(cx: &Cx<'_>, account: &ConnectedAccount, by: Option<&str>) -> Result<()> {
     match end(cx, account, by).await? {
@@ -167,86 +200,110 @@ pub async fn end(cx: &Cx<'_>, account: &ConnectedAccount, by: Option<&str>) -> R
     cx.commit(change(delete, account).before(keep).event(event)).await
 }
 
-/// Revokes at their services the tokens of accounts that have ended, `limit` of them at the most; where this Worker has no vault key, the cron of one
-/// that has does it. A service that does not answer is asked again for a day.
+/// Revokes at their services the tokens of accounts that have ended, `limit` of them at the most, all at once; where this Worker has no vault key, the
+/// cron of one that has does it. A service that does not answer is asked again for a day.
 pub async fn revoke_ended(cx: &Cx<'_>, limit: i64) -> Result<()> {
     if cx.config.vault().is_none() {
         return Ok(());
     }
-    let _held = cx.world.lifetime.hold();
-    for ended in cx.all(store::accounts::ended(&cx.tenant.id, limit)).await? {
-        let is_over = ended.ended_at.saturating_add(ASKED_SECONDS) <= cx.now.seconds();
-        let (tenant, id) = (&cx.tenant.id, &ended.id);
-        let done = match revoke(cx, &ended).await || is_over {
-            true => store::accounts::forget_ended(tenant, id),
-            false => store::accounts::tried(tenant, id, cx.now.seconds()),
-        };
-        cx.run(vec![done]).await?;
+    let waiting = cx.all(store::accounts::ended(&cx.tenant.id, limit)).await?;
+    if waiting.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    match canary::ring(cx).await {
+        Ok(_) => {}
+        // Under a wrong key none opens, and none is forgotten.
+        Err(Error::Refused(_)) => return Ok(()),
+        Err(fault) => return Err(fault),
+    }
+    let _held = cx.world.lifetime.hold();
+    let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
+    let outcomes = RefCell::new(Vec::with_capacity(waiting.len()));
+    let calls = waiting.iter().map(|ended| {
+        let call: Pending<'_, ()> = Box::pin(async {
+            let is_over = ended.ended_at.saturating_add(ASKED_SECONDS) <= now;
+            let outcome = match revoke(cx, ended).await {
+                Revoked::NotNow if !is_over => store::accounts::tried(tenant, &ended.id, now),
+                _ => store::accounts::forget_ended(tenant, &ended.id),
+            };
+            outcomes.borrow_mut().push(outcome);
+        });
+        call
+    });
+    retry::all(calls.collect()).await;
+    cx.run(outcomes.into_inner()).await.map(drop)
 }
 
-/// Whether the tokens need no more asking: they were revoked, or nobody can.
-async fn revoke(cx: &Cx<'_>, ended: &Ended) -> bool {
+/// Asks the service to revoke the tokens of an account that has ended.
+async fn revoke(cx: &Cx<'_>, ended: &Ended) -> Revoked {
+    let Some(connection) = &ended.connection else { return Revoked::Cannot };
     let read = async {
-        let (oauth2, client) = service_of(cx, &ended.connection).await?;
-        let path = CredentialPath { tenant: &cx.tenant.id, connection: &ended.connection, credential: &ended.id };
+        let (oauth2, client) = service_of(cx, connection).await?;
+        let path = CredentialPath { tenant: &cx.tenant.id, connection: &connection.name, credential: &ended.id };
         let tokens = opened(cx, &path, (&ended.owner, ended.generation), (&ended.wrapped_key, &ended.sealed))?;
         Ok::<_, Error>((oauth2, client, tokens))
     };
     match read.await {
         Ok((oauth2, client, tokens)) => oauth2::revoke(cx, &oauth2, &client, &tokens).await,
-        Err(Error::Fault(Fault::Unavailable(_))) => false,
+        Err(Error::Fault(Fault::Unavailable(_))) => Revoked::NotNow,
         Err(error) => {
             cx.world.log.line(&format!("{}: an account cannot be revoked: {error}", cx.request_id));
-            true
+            Revoked::NotNow
         }
     }
 }
 
-/// Tokens that are to be revoked at their services once what is ours of them is gone: read before, for afterwards nobody can.
+/// Tokens that are to be revoked at their service once what is ours of them is gone: read before, for afterwards nobody can.
 #[derive(Default)]
-pub struct Revocation(Vec<(OAuth2, OwnClient, Tokens)>);
+pub struct Revocation(Option<(OAuth2, OwnClient)>, Vec<Tokens>);
 
 impl Revocation {
-    /// The accounts of a connection, `REVOKED` at the most.
+    /// The accounts of a connection, `REVOKED` at the most. What is done then has to hold for that version of the connection alone.
     pub async fn of_connection(cx: &Cx<'_>, connection: &Connection) -> Result<Self> {
         let accounts = cx.all(store::accounts::of_connection(&cx.tenant.id, &connection.name, "", REVOKED)).await?;
-        let mut all = Self::default();
-        for account in accounts {
-            all = all.and(cx, account).await;
-        }
-        Ok(all)
+        Ok(Self::of(cx, connection, &accounts).await)
     }
 
     /// The accounts of the connection of that name.
     pub async fn of_named(cx: &Cx<'_>, name: &str) -> Result<Self> {
-        match cx.one(store::connections::get(&cx.tenant.id, name)).await? {
-            Some(connection) => Self::of_connection(cx, &connection).await,
+        let tenant = &cx.tenant.id;
+        // At one moment: no token is sent to a service that it is not of.
+        let accounts = store::accounts::of_connection(tenant, name, "", REVOKED);
+        let (found, accounts) = cx.batch((store::connections::get(tenant, name), accounts)).await?;
+        match found.first() {
+            Some(connection) => Ok(Self::of(cx, connection, &accounts).await),
             None => Ok(Self::default()),
         }
     }
 
-    /// One account more. What cannot be read cannot be revoked, and keeps nobody from removing it.
-    pub async fn and(mut self, cx: &Cx<'_>, account: ConnectedAccount) -> Self {
-        let read = async {
-            let (oauth2, client) = service_of(cx, &account.connection).await?;
-            Ok::<_, Error>((oauth2, client, open(cx, &account)?))
+    /// These accounts of a connection. What cannot be read cannot be revoked, and keeps nobody from removing it.
+    pub async fn of(cx: &Cx<'_>, connection: &Connection, accounts: &[ConnectedAccount]) -> Self {
+        let log = |error: Error| {
+            cx.world.log.line(&format!("{}: an account cannot be revoked: {error}", cx.request_id));
         };
-        match read.await {
-            Ok(one) => self.0.push(one),
-            Err(error) => cx.world.log.line(&format!("{}: an account cannot be revoked: {error}", cx.request_id)),
+        if accounts.is_empty() {
+            return Self::default();
         }
-        self
+        match service_of(cx, connection).await {
+            Ok(service) => {
+                let tokens = accounts.iter().filter_map(|account| open(cx, account).map_err(log).ok());
+                Self(Some(service), tokens.collect())
+            }
+            Err(error) => {
+                log(error);
+                Self::default()
+            }
+        }
     }
 
     /// Revokes them.
     pub async fn run(self, cx: &Cx<'_>) {
+        let Self(Some((oauth2, client)), tokens) = &self else { return };
         let _held = cx.world.lifetime.hold();
         let unrevoked = Cell::new(0_usize);
-        let calls = self.0.iter().map(|(oauth2, client, tokens)| {
+        let calls = tokens.iter().map(|tokens| {
             let call: Pending<'_, ()> = Box::pin(async {
-                if !oauth2::revoke(cx, oauth2, client, tokens).await {
+                if oauth2::revoke(cx, oauth2, client, tokens).await != Revoked::Done {
                     unrevoked.set(unrevoked.get().saturating_add(1));
                 }
             });
@@ -257,7 +314,7 @@ impl Revocation {
         if unrevoked > 0 {
             cx.world
                 .log
-                .line(&format!("{}: services have not revoked the tokens of {unrevoked} accounts", cx.request_id));
+                .line(&format!("{}: a service has not revoked the tokens of {unrevoked} accounts", cx.request_id));
         }
     }
 }

@@ -5,23 +5,25 @@
 //! 2. What belongs to the way there and back (state, verifier) is sealed in the browser that began it, and counts once, in its session alone: nobody
 //!    connects an account for somebody else, nor somebody else's for themselves (RFC 9700 §4.7, docs/requirements.md R215).
 //! 3. Each connection has a redirect URI of its own, so a code of one service never goes to another (RFC 9700 §4.4.2.2); nor does it where the
-//!    connection has been changed meanwhile.
+//!    connection has been changed meanwhile. What comes of it is stored for that very state of the connection, or revoked.
 //! 4. What was granted is kept beside what was asked for.
 //! 5. Another account of the service takes the place of a connected one only if the person says so; else its tokens are revoked at once. An account
 //!    that the service does not identify is another one.
+//! 6. Where an administrator has stopped an account, nobody connects one.
 
 use super::accounts::{self, Revocation};
 use super::canary;
 use super::provider::oauth2::{self, Given, Owner, Settings, Ungiven};
+use super::service::Service;
 use crate::authn::people::{Person, browser};
 use crate::context::{Change, Cx};
 use crate::crypto::nonce;
 use crate::directory::connections;
-use crate::error::{Error, Reason, Result};
+use crate::error::{Error, Fault, Reason, Result};
 use crate::model::{AccountStatus, ConnectedAccount, Connection, EventType, Status};
 use crate::oauth::{Form, Scope};
 use crate::store;
-use crate::store::accounts::Place;
+use crate::store::accounts::{ConnectionState, Place};
 use serde::{Deserialize, Serialize};
 use std::rc::Rc;
 
@@ -124,11 +126,47 @@ pub fn wanted(cx: &Cx<'_>, connection: &str, request: Option<&str>, person: &Per
 
 /// The connection of that name, if people connect accounts with it.
 pub async fn find(cx: &Cx<'_>, name: &str) -> Result<Found> {
-    let connection = connections::load(cx, name).await?.filter(|connection| connection.status == Status::Active);
-    let connection = connection.filter(|connection| connection.kind == oauth2::PROVIDER.kind);
-    let connection = connection.ok_or(Reason::NoSuchService)?;
+    found(connections::load(cx, name).await?)
+}
+
+/// The same as it is now, whatever the freshness bound: what is about to be stored has to be its.
+pub async fn find_now(cx: &Cx<'_>, name: &str) -> Result<Found> {
+    let connection = cx.one(store::connections::get(&cx.tenant.id, name)).await?;
+    found(connection.map(Rc::new))
+}
+
+fn found(connection: Option<Rc<Connection>>) -> Result<Found> {
+    let is_one =
+        |connection: &Rc<Connection>| connection.status == Status::Active && connection.kind == oauth2::PROVIDER.kind;
+    let connection = connection.filter(is_one).ok_or(Reason::NoSuchService)?;
     let settings = Settings::of(&connection.settings.config)?;
     Ok(Found { connection, settings })
+}
+
+/// The service of the connection of that name.
+pub async fn service(cx: &Cx<'_>, name: &str) -> Result<Option<Service>> {
+    let connection = connections::load(cx, name).await?;
+    connection.map(|connection| Settings::of(&connection.settings.config)?.service()).transpose()
+}
+
+impl Found {
+    /// Refuses what is wanted of a connection that has no accounts of such an owner, or of another person.
+    pub fn expect_owner(&self, wanted: &Wanted, person: &Person) -> Result<()> {
+        match self.settings.owner {
+            Owner::Tenant if wanted.owner.is_empty() => Ok(()),
+            Owner::Tenant => {
+                Err(Reason::NoSuchService.because("its account is the tenant's, which an administrator has connected"))
+            }
+            Owner::User if wanted.owner == person.user.id => Ok(()),
+            Owner::User => Err(Reason::OtherPerson.into()),
+        }
+    }
+
+    /// What an account is stored for: this version of the connection, with this credential.
+    pub fn state(&self) -> Result<ConnectionState> {
+        let pointer = self.connection.credential.as_ref().ok_or(Fault::Broken("a connection has no credential"))?;
+        Ok(ConnectionState { version: self.connection.version, credential: pointer.id.clone() })
+    }
 }
 
 /// The scopes that are asked for: those that are wanted, with those that the account has already.
@@ -138,6 +176,13 @@ pub async fn scopes(cx: &Cx<'_>, Found { settings, .. }: &Found, wanted: &Wanted
     let has = present.as_ref().and_then(|account| Scope::parse(&account.scope)).unwrap_or_default();
     let is_asked = |scope: &&String| wanted.scopes.is_empty() || wanted.scopes.contains(scope) || has.contains(scope);
     Ok(settings.scopes.iter().filter(is_asked).cloned().collect())
+}
+
+/// The account that is connected already, unless its person has to connect it anew.
+pub async fn present(cx: &Cx<'_>, wanted: &Wanted) -> Result<Option<ConnectedAccount>> {
+    let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
+    let present = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
+    Ok(present.filter(|present| !present.standing(cx.now.seconds()).needs_reauth()))
 }
 
 /// Where the service of a connection sends people back to.
@@ -153,14 +198,13 @@ pub async fn begin(
     person: &Person,
     (state, replaces): (&str, bool),
 ) -> Result<(String, UnderWay)> {
-    if found.settings.owner == Owner::User && wanted.owner != person.user.id {
-        return Err(Reason::OtherPerson.into());
-    }
+    found.expect_owner(&wanted, person)?;
     canary::ring(cx).await?;
     let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
     if cx.one(store::accounts::is_full(&cx.tenant.id, place)).await? == Some(true) {
         return Err(Reason::TooManyAccounts.into());
     }
+    expect_no_stop(cx.one(store::accounts::at(&cx.tenant.id, place)).await?.as_ref())?;
     let verifier = [nonce(&*cx.world.entropy), nonce(&*cx.world.entropy)].concat();
     let scopes = scopes(cx, found, &wanted).await?;
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
@@ -178,13 +222,22 @@ impl UnderWay {
     }
 }
 
+/// Refuses to put another account where an administrator has stopped one.
+fn expect_no_stop(present: Option<&ConnectedAccount>) -> Result<()> {
+    match present.is_some_and(|present| present.status == AccountStatus::Disabled) {
+        true => Err(Reason::AccountDisabled.into()),
+        false => Ok(()),
+    }
+}
+
 /// Ends with the response of the service.
 pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response: &Form) -> Result<Connected> {
     let UnderWay { wanted, state, verifier, session, replaces, binding } = under_way;
-    let found = find(cx, &wanted.connection).await?;
+    let found = find_now(cx, &wanted.connection).await?;
     if person.session.id.to_text() != *session || found.settings.binding()? != *binding {
         return Err(Reason::ConnectExpired.into());
     }
+    found.expect_owner(wanted, person)?;
     canary::ring(cx).await?;
     // What the service gives is stored or revoked, though the person has gone.
     let _held = cx.world.lifetime.hold();
@@ -199,6 +252,9 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
     let asked = scopes(cx, &found, wanted).await?.join(" ");
     let oauth2 = found.settings.oauth2()?;
     let client = accounts::own_client(cx, &found.connection, &found.settings).await?;
+    let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
+    // Before there is anything that could be lost; the commit notices another one.
+    let present = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
     let given = oauth2::redeem(cx, &oauth2, &client, (code, &redirect_uri(cx, &wanted.connection), verifier)).await;
     let given = given.map_err(|why| match why {
         Ungiven::Refused(AccountStatus::ClientMisconfigured, code) => {
@@ -208,25 +264,24 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
         Ungiven::Trouble(why) | Ungiven::Lost(why) => Reason::ConnectFailed.because(why),
     })?;
     let (name, subject) = account_of(cx, &found, &given).await?;
-    let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
     let scope = given.scope.as_ref().map_or_else(|| asked.clone(), ToString::to_string);
     let account = accounts::fresh(cx, place, asked);
     let account = ConnectedAccount { name, subject, scope, expires_at: given.expires_at, ..account };
     let account = accounts::seal_new(cx, account, &given.tokens)?;
-    let present = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
-    let is_other = |present: &&ConnectedAccount| present.subject.is_empty() || present.subject != account.subject;
+    let is_other = |present: &&ConnectedAccount| !present.is_same_at_service(&account);
     let other = present.as_ref().filter(is_other);
     if let Some(other) = other.filter(|_| !*replaces) {
         oauth2::revoke(cx, &oauth2, &client, &given.tokens).await;
         return Ok(Connected::Other { present: other.name.clone(), chosen: account.name });
     }
     let revocation = match other {
-        Some(other) => Revocation::default().and(cx, other.clone()).await,
+        Some(other) => Revocation::of(cx, &found.connection, std::slice::from_ref(other)).await,
         None => Revocation::default(),
     };
     let replaced = present.as_ref().map(|present| present.id.as_str()).unwrap_or_default();
     let detail = wanted.client.as_ref().map(|client| ["for the client ", client].concat());
-    let change: Change = accounts::change(store::accounts::put(&cx.tenant.id, &account, replaced), &account);
+    let put = store::accounts::put(&cx.tenant.id, &account, replaced, &found.state()?);
+    let change: Change = accounts::change(put, &account);
     let event = accounts::event(cx, EventType::AccountConnected, &account, None, detail);
     match cx.commit(change.event(event)).await? {
         true => {
@@ -236,9 +291,10 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
         false => {
             // Where another window has just connected the same account, a revocation would end what it has got.
             let now = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
-            if !now.is_some_and(|now| !now.subject.is_empty() && now.subject == account.subject) {
+            if !now.as_ref().is_some_and(|now| now.is_same_at_service(&account)) {
                 oauth2::revoke(cx, &oauth2, &client, &given.tokens).await;
             }
+            expect_no_stop(now.as_ref())?;
             Err(Reason::ConsentChanged.into())
         }
     }

@@ -117,7 +117,8 @@ pub async fn update(cx: &Cx<'_>, admin: &str, present: Connection, draft: Draft)
     let change = match ends_accounts {
         true => {
             let version = present.version.saturating_add(1);
-            change.always(store::accounts::delete_of_changed(tenant, &present.name, version))
+            let deletions = store::accounts::delete_of_changed(tenant, &present.name, version);
+            deletions.into_iter().fold(change, Change::always)
         }
         false => change,
     };
@@ -155,8 +156,8 @@ pub async fn remove(cx: &Cx<'_>, admin: &str, present: &Connection) -> Result<()
         .invalidates(&KeptTokensKey(name))
         .event(event(cx, EventType::ConnectionDeleted, admin, name, &present.kind))
         .always(store::connections::erase_credential(tenant, name))
-        .always(store::accounts::delete_of_connection(tenant, name))
         .always(store::leases::forget(tenant, name));
+    let change = store::accounts::delete_of_connection(tenant, name).into_iter().fold(change, Change::always);
     if !cx.commit(change).await? {
         return Err(Reason::PreconditionFailed.into());
     }

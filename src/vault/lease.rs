@@ -3,7 +3,7 @@
 //! 1. The caller is a resource server, and `permit` decides each time (docs/requirements.md R52, R53). A `@ttl` changes nothing: the
 //!    provider says how long a downstream token lives.
 //! 2. A lease that has waited for the provider or for another lease checks all of it again, on fresh records: a kill meanwhile is not
-//!    escaped.
+//!    escaped, and what was obtained for a connection that was changed meanwhile is not handed out.
 //! 3. Each lease is one event, durable before the token leaves, whether the token was fetched or kept (R67).
 
 use super::accounts;
@@ -15,6 +15,7 @@ use super::provider::{
     oauth2::{self, Owner, Settings},
 };
 use super::refresh::{self, Missing, Obtained};
+use crate::approvals::{self, Held};
 use crate::audit;
 use crate::authn::client::Authenticated;
 use crate::context::Cx;
@@ -22,7 +23,7 @@ use crate::context::cache::key;
 use crate::directory::connections::Downstream;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::id::is_slug;
-use crate::model::{ClientKind, ConnectedAccount, Connection, EventType};
+use crate::model::{AccountStatus, ClientKind, ConnectedAccount, Connection, EventType};
 use crate::oauth::{Parameters, Scope};
 use crate::store;
 use crate::store::accounts::Place;
@@ -89,6 +90,7 @@ pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Res
         tool: tool.map(str::to_owned),
         call: None,
         began: cx.now,
+        held: Held::default(),
     };
     grant(cx, &wanted, &Asked { scope: asked, label, is_tenants: false, needs_access_token: *is_exchange }, trail).await
 }
@@ -108,6 +110,24 @@ pub struct Asked<'a> {
 /// Decides about the use of a connection, obtains its token and records the lease. `trail` gathers what the event of a refusal has.
 pub async fn grant(cx: &Cx<'_>, wanted: &Use, asked: &Asked<'_>, trail: &mut Trail) -> Result<Granted> {
     let (party, connection) = wanted.permitted(cx, trail).await?;
+    expect_offer(&connection, asked)?;
+    let granted = obtain(cx, (&party, &connection), asked.scope.as_ref(), asked.label).await?;
+    note_use(cx, &party, &connection, granted.token.expires_at).await?;
+    if let Some(fresh) = cx.refreshed_after_wait().await? {
+        let (_, now) = wanted.permitted(&fresh, trail).await?;
+        expect_offer(&now, asked)?;
+        expect_unchanged(&connection, &now)?;
+    }
+    approvals::redeem_held(cx, &wanted.held).await?;
+    trail.facts.scope_given = Some(granted.scope.clone());
+    trail.facts.expires_at = granted.token.expiry();
+    let event = audit::event(cx, EventType::LeaseGranted, trail.agent.as_deref(), trail.facts.clone());
+    audit::record(cx, &event).await?;
+    Ok(granted)
+}
+
+/// Refused where the connection does not hand out what is asked for.
+fn expect_offer(connection: &Connection, asked: &Asked<'_>) -> Result<()> {
     let provider = provider::find(&connection.kind).ok_or(Fault::Broken("a stored kind is unknown"))?;
     if !(provider.may_be_leased)(&connection.settings.config) {
         return Err(Reason::LeaseNotOffered.into());
@@ -115,19 +135,21 @@ pub async fn grant(cx: &Cx<'_>, wanted: &Use, asked: &Asked<'_>, trail: &mut Tra
     if asked.needs_access_token && !provider.gives_access_tokens {
         return Err(Reason::LeaseElsewhere.because("what this connection leases is no access token"));
     }
-    if asked.is_tenants && has_accounts_of_users(&connection)? {
+    if asked.is_tenants && has_accounts_of_users(connection)? {
         return Err(Reason::TenantAccountNeeded.because("the connection has accounts of users"));
     }
-    let granted = obtain(cx, (&party, &connection), asked.scope.as_ref(), asked.label).await?;
-    note_use(cx, &party, &connection, granted.token.expires_at).await?;
-    if let Some(fresh) = cx.refreshed_after_wait().await? {
-        wanted.permitted(&fresh, trail).await?;
+    Ok(())
+}
+
+/// A credential that was obtained for a connection as it was before is not used: the next try has that of now.
+pub(super) fn expect_unchanged(before: &Connection, now: &Connection) -> Result<()> {
+    let which = |connection: &Connection| {
+        (connection.version, connection.credential.as_ref().map(|credential| credential.id.clone()))
+    };
+    match which(before) == which(now) {
+        true => Ok(()),
+        false => Err(Fault::Unavailable("the connection, which has just changed,").into()),
     }
-    trail.facts.scope_given = Some(granted.scope.clone());
-    trail.facts.expires_at = granted.token.expiry();
-    let event = audit::event(cx, EventType::LeaseGranted, trail.agent.as_deref(), trail.facts.clone());
-    audit::record(cx, &event).await?;
-    Ok(granted)
 }
 
 /// Whether people connect accounts of their own with it.
@@ -223,8 +245,13 @@ async fn of_account(
         return missing("its scope has more than the connection offers by now");
     }
     match refresh::obtain(cx, connection, &settings, &account).await {
-        Ok(Obtained { scope, .. }) if !has(&granted(&scope)) => missing("the service grants less than before"),
-        Ok(Obtained { token, expires_in, scope }) => Ok(Granted { token, expires_in, scope, account: Some(account) }),
+        Ok(Obtained { account, .. }) if !has(&granted(&account.scope)) => {
+            missing("the service grants less than before")
+        }
+        Ok(Obtained { token, expires_in, account }) => {
+            Ok(Granted { token, expires_in, scope: account.scope.clone(), account: Some(account) })
+        }
+        Err(Missing::Connect(Some(AccountStatus::Disabled))) => Err(Reason::AccountDisabled.into()),
         Err(Missing::Connect(status)) => missing(status.map_or("it is gone", |status| status.as_str())),
         Err(Missing::Failed(error)) => Err(error),
     }

@@ -5,17 +5,19 @@
 //!    agent, and a client for itself; for a user whom it names, a resource server alone (docs/decisions.md 136).
 //! 2. Policy decides each time, with the agent as principal (docs/requirements.md R53). An unknown connection is asked about like any other
 //!    and refused like a forbidden one, so names cannot be probed (R54).
-//! 3. A permit with `@require` denies, for nothing can meet it.
+//! 3. What a permit requires is an approval, or denies: of a use that lasts one approval is enough, while it is not taken back.
 //! 4. A use that lasts is decided again while it does: that its token has expired meanwhile does not end it, that a party was stopped does.
 
 use super::provider;
-use crate::cedar::{Action, Circumstance, Target};
+use crate::approvals::{self, Asked, Held, SECONDS};
+use crate::cedar::{Action, Circumstance, Target, Verdict};
 use crate::context::Cx;
 use crate::crypto::sha256;
 use crate::directory::clients;
 use crate::directory::connections;
 use crate::error::{Error, Reason, Refusal, Rejection, Result};
 use crate::jose::AccessToken;
+use crate::model::approval::Door;
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
 use crate::model::{AuthMethod, Client, ClientKind, Connection, Status, User};
@@ -24,6 +26,7 @@ use crate::policy::{self, Inquiry};
 use crate::ports::Now;
 use crate::revocation::check::{self, Parties, Standing};
 use crate::tokens::{self, Accepted};
+use serde_json::json;
 use std::rc::Rc;
 
 /// The resource, below the issuer, of agents that use connections themselves.
@@ -116,6 +119,8 @@ pub struct Use {
     pub call: Option<CallLine>,
     /// When it began: the token has to hold then.
     pub began: Now,
+    /// The approval that it has, once it has one.
+    pub held: Held,
 }
 
 impl Use {
@@ -195,6 +200,10 @@ impl Use {
         let verdicts = policy::ask(cx, &party.client, inquiry, facts).await?;
         let detail = match (verdicts.first(), connection) {
             (Some(verdict), Some(connection)) if verdict.allow && verdict.require.is_empty() => return Ok(connection),
+            (Some(verdict), Some(connection)) if policy::lacks_approval(verdict) => {
+                let asked = self.asked(party, verdict, facts);
+                return approvals::permit(cx, &asked, &self.held, facts).await.map(|()| connection);
+            }
             (_, None) => Some("there is no such connection, or it is stopped".to_owned()),
             (Some(verdict), _) if verdict.allow => Some(format!("policy requires: {}", verdict.require.join(", "))),
             _ => None,
@@ -206,7 +215,36 @@ impl Use {
             scope: None,
             retry_after: None,
             connect_url: None,
+            approval: None,
         }))
+    }
+}
+
+impl Use {
+    /// What a person is asked where policy requires an approval.
+    fn asked<'a>(&'a self, party: &'a Party, verdict: &Verdict, facts: &Facts) -> Asked<'a> {
+        let requester = match &self.caller {
+            Caller::Server { id, .. } | Caller::Client { id, .. } => id,
+            Caller::Agent | Caller::Bearer { .. } => &party.client.id,
+        };
+        let claims = party.claims.as_ref();
+        let call = self.call.as_ref().map(|call| json!({"method": call.method, "path": call.path}));
+        let what = json!({
+            "action": "lease", "connection": self.connection, "tool": self.tool, "call": call, "chain": facts.chain,
+            "resource": claims.map(|claims| claims.aud.resource()),
+            "jkt": claims.and_then(|claims| claims.cnf.as_ref()).map(|cnf| &cnf.jkt),
+        });
+        let told = json!({"policies": facts.policies, "host": facts.host});
+        Asked {
+            door: Door::Policy,
+            client: &party.client,
+            requester,
+            subject: party.subject(),
+            require: verdict.require.clone(),
+            what: what.as_object().cloned().unwrap_or_default(),
+            told: told.as_object().cloned().unwrap_or_default(),
+            seconds: SECONDS,
+        }
     }
 }
 

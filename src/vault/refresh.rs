@@ -1,6 +1,7 @@
 //! Tokens of connected accounts, refreshed when they are due, so that nothing is lost.
 //!
-//! 1. An access token is used until [`MARGIN_SECONDS`] before it expires; then one request of all isolates refreshes it (docs/requirements.md R57).
+//! 1. An access token is used until [`MARGIN_SECONDS`] before it expires, or for half of its life where that is shorter; then one request of all
+//!    isolates refreshes it (docs/requirements.md R57).
 //! 2. The attempt is written before the call, its outcome after it. The nonce of the attempt fences: an attempt that has run out writes nothing.
 //! 3. A refresh token that has been rotated is stored before its access token is handed out.
 //! 4. When a reply is lost, the account is uncertain. It is asked once more where the service takes a used refresh token again; else its person has to
@@ -8,10 +9,12 @@
 //! 5. A service that is down destroys nothing: what is there stays, and is tried again after [`PAUSE_SECONDS`]. Where a lost reply would cost the
 //!    account, whether the service answers at all is asked first.
 //! 6. An access token that still lives is used in every state but those in which the person, the service or an administrator has ended it.
-//! 7. Each change of state is an event.
+//! 7. Each change of state is an event; of one that ends what lasts, such as a stream, every isolate hears.
+//! 8. Tokens of another account than the person connected are revoked at once, and neither kept nor used; so are those for an account that was
+//!    disconnected meanwhile.
 
-use super::accounts::{change, event, open, own_client, sealed};
-use super::provider::oauth2::{self, Given, Settings, Ungiven};
+use super::accounts::{ConnectedAccountKey, change, event, open, own_client, sealed};
+use super::provider::oauth2::{self, Given, OwnClient, Settings, Ungiven};
 use super::service::{OAuth2, Refresh};
 use crate::context::{Change, Cx};
 use crate::crypto::{Secret, nonce};
@@ -21,7 +24,7 @@ use crate::model::{AccountStatus, ConnectedAccount, Connection, EventType};
 use crate::oauth::Scope;
 use crate::outbound;
 use crate::store;
-use crate::store::accounts::{Attempt, Failed};
+use crate::store::accounts::{Attempt, Failed, Place};
 use std::cell::Cell;
 use std::rc::Rc;
 
@@ -39,8 +42,8 @@ const PATIENCE_MILLIS: u64 = 20_000;
 const FIRST_PAUSE_MILLIS: u64 = 50;
 const LONGEST_PAUSE_MILLIS: u64 = 500;
 /// How often the outcome of a refresh is written when D1 gives no answer: what it holds is nowhere else.
-const WRITES: usize = 4;
-const WRITE_PAUSE_MILLIS: u64 = 250;
+pub(super) const WRITES: usize = 4;
+pub(super) const WRITE_PAUSE_MILLIS: u64 = 250;
 
 /// A token of an account.
 pub struct Obtained {
@@ -48,8 +51,8 @@ pub struct Obtained {
     pub token: Rc<Downstream>,
     /// How long it still lives, in seconds.
     pub expires_in: i64,
-    /// The scope that the account has.
-    pub scope: String,
+    /// The account as it is with it.
+    pub account: Rc<ConnectedAccount>,
 }
 
 /// Why an account gives no token.
@@ -81,15 +84,16 @@ pub async fn obtain(
     cx: &Cx<'_>,
     connection: &Connection,
     settings: &Settings,
-    account: &ConnectedAccount,
+    account: &Rc<ConnectedAccount>,
 ) -> Result<Obtained, Missing> {
     let kept = connections::kept_tokens(cx, &connection.name).await?;
     let now = cx.now.seconds();
-    let found = kept.outliving(&account.id, &account.scope, now.saturating_add(MARGIN_SECONDS));
+    let found = kept.outliving(&account.id, &account.scope, now.saturating_add(margin(account)));
     if let Some(token) = found {
         let expires_in = token.expires_at.saturating_sub(now);
-        return Ok(Obtained { token, expires_in, scope: account.scope.clone() });
+        return Ok(Obtained { token, expires_in, account: account.clone() });
     }
+    let stamp = cx.stamp();
     let acquisition = Acquisition {
         cx,
         connection,
@@ -98,13 +102,29 @@ pub async fn obtain(
         id: &account.id,
         waited_millis: Cell::new(0),
     };
-    let account = acquisition.run().await?;
+    let before = account;
+    let account = Rc::new(acquisition.run().await?);
+    if account != *before {
+        cx.keep(stamp, &ConnectedAccountKey(&account.connection, &account.owner, &account.label), (*account).clone());
+    }
     let now = acquisition.now();
     let tokens = open(cx, &account)?;
     let token = Downstream::bearer(Secret::new(tokens.access_token.clone()), account.expires_at);
     let token = kept.put(&account.id, &account.scope, token, now);
     let expires_in = token.expires_at.saturating_sub(now);
-    Ok(Obtained { token, expires_in, scope: account.scope })
+    Ok(Obtained { token, expires_in, account })
+}
+
+/// How long before its end an access token is refreshed: a short one would else be refreshed at each lease.
+fn margin(account: &ConnectedAccount) -> i64 {
+    let issued_at = account.attempted_at.max(account.created_at);
+    (account.expires_at.saturating_sub(issued_at) / 2).clamp(0, MARGIN_SECONDS)
+}
+
+/// Whether the service says that what it has given is another account's.
+fn is_of_another(account: &ConnectedAccount, given: &Given) -> bool {
+    let told = given.account_id.as_ref().filter(|_| !account.subject.is_empty());
+    told.is_some_and(|told| *told != account.subject)
 }
 
 /// What is to be done about an account as it stands.
@@ -138,12 +158,12 @@ impl Acquisition<'_> {
     fn next(&self, account: &ConnectedAccount) -> Next {
         let now = self.now();
         let standing = account.standing(now);
-        if standing.needs_reauth() || standing == AccountStatus::Disabled {
+        if standing.gives_nothing() {
             return Next::Ended;
         }
         let lives = |seconds: i64| account.expires_at > now.saturating_add(seconds);
         let next = match standing {
-            _ if lives(MARGIN_SECONDS) => Next::Use,
+            _ if lives(margin(account)) => Next::Use,
             AccountStatus::Refreshing => Next::Wait,
             _ if account.claimed_until > now => Next::Pause,
             AccountStatus::Uncertain if self.oauth2.refresh == Refresh::Stays => Next::Refresh { is_retry: false },
@@ -207,7 +227,7 @@ impl Acquisition<'_> {
         };
         let guard = store::accounts::give_up(&cx.tenant.id, account, status, now);
         let event = event(cx, EventType::AccountChanged, account, Some(status), Some(why.to_owned()));
-        cx.commit(Change::guard(guard).event(event)).await.map(drop)
+        cx.commit(change(guard, account).event(event)).await.map(drop)
     }
 
     /// The account with other tokens; nothing if it has to be looked at again.
@@ -235,7 +255,12 @@ impl Acquisition<'_> {
             return self.failed(&account, attempt, (AccountStatus::Degraded, true), "it does not answer").await;
         }
         match oauth2::refresh(cx, &self.oauth2, &client, refresh_token).await {
-            Ok(given) => self.keep(&account, attempt, given).await,
+            Ok(given) if is_of_another(&account, &given) => {
+                oauth2::revoke(cx, &self.oauth2, &client, &given.tokens).await;
+                let changed = (AccountStatus::AccountChanged, false);
+                self.failed(&account, attempt, changed, "its tokens are another account's now").await
+            }
+            Ok(given) => self.keep(&account, attempt, given, &client).await,
             Err(Ungiven::Refused(status, code)) => self.failed(&account, attempt, (status, false), &code).await,
             // The service has not taken it, so the doubt of before is the same.
             Err(Ungiven::Trouble(why)) => {
@@ -263,6 +288,7 @@ impl Acquisition<'_> {
         account: &ConnectedAccount,
         attempt: Attempt<'_>,
         given: Given,
+        client: &OwnClient,
     ) -> Result<Option<ConnectedAccount>, Missing> {
         let (cx, tenant, now) = (self.cx, &self.cx.tenant.id, self.now());
         let generation = account.generation.saturating_add(1);
@@ -285,10 +311,20 @@ impl Acquisition<'_> {
                 Err(_) => cx.sleep(WRITE_PAUSE_MILLIS).await,
             }
         }
-        let stored = self.read().await?;
-        match stored.generation == generation && stored.claim.as_deref() == Some(attempt.nonce) {
-            true => Ok(Some(stored)),
-            false => Ok(None),
+        match cx.one(store::accounts::get(tenant, self.id)).await? {
+            Some(stored) if stored.generation == generation && stored.claim.as_deref() == Some(attempt.nonce) => {
+                Ok(Some(stored))
+            }
+            Some(_) => Ok(None),
+            None => {
+                // It has ended meanwhile. Where the same account was connected again, a revocation might end what that has got.
+                let place = Place { connection: &account.connection, owner: &account.owner, label: &account.label };
+                let there = cx.one(store::accounts::at(tenant, place)).await?;
+                if !there.is_some_and(|there| there.is_same_at_service(account)) {
+                    oauth2::revoke(cx, &self.oauth2, client, &given.tokens).await;
+                }
+                Err(Missing::Connect(None))
+            }
         }
     }
 
@@ -307,7 +343,9 @@ impl Acquisition<'_> {
             _ => 0,
         };
         let failure = Failed { status, pause_until: now.saturating_add(pause), is_untaken };
-        let mut ended = Change::guard(store::accounts::fail(&cx.tenant.id, attempt, failure, now));
+        let guard = store::accounts::fail(&cx.tenant.id, attempt, failure, now);
+        // What lasts, such as a stream, asks about the state.
+        let mut ended = if status.gives_nothing() { change(guard, account) } else { Change::guard(guard) };
         if account.status != status {
             ended = ended.event(event(cx, EventType::AccountChanged, account, Some(status), Some(why.to_owned())));
         }
@@ -315,7 +353,11 @@ impl Acquisition<'_> {
         let lives = account.expires_at > now.saturating_add(LEAST_SECONDS);
         match status {
             status if status.needs_reauth() => Err(Missing::Connect(Some(status))),
-            _ if lives => Ok(Some(account.clone())),
+            _ if lives => {
+                let found = self.read().await?;
+                let standing = found.standing(now);
+                if standing.gives_nothing() { Err(Missing::Connect(Some(standing))) } else { Ok(Some(found)) }
+            }
             // It is looked at again: another attempt, or none that could be made.
             AccountStatus::Uncertain if !is_untaken => Ok(None),
             _ => Err(Reason::ProviderFailed.because(why).into()),

@@ -4,12 +4,14 @@
 //! 1. A run takes a bounded number, a page and a transaction at a time; the next run goes on, wherever the one before has ended
 //!    (docs/requirements.md R293). An older key can be removed from `VAULT_KEK` once none is left under it.
 //! 2. The credential itself stays as it is: its data key is the same. So leases and calls go on, and nobody's memory has to forget anything.
-//! 3. A data key that does not open is passed over, and keeps no other from its turn.
+//! 3. Before a run the newest key is tried: what would be sealed under a wrong one is lost (docs/requirements.md R292).
+//! 4. A data key that does not open is passed over, and keeps no other from its turn.
 
 use super::canary;
-use super::envelope::{CredentialPath, ring};
+use super::envelope::CredentialPath;
 use crate::audit;
 use crate::context::{Change, Cx};
+use crate::crypto::Keyring;
 use crate::error::{Error, Fault, Result};
 use crate::model::EventType;
 use crate::model::event::Facts;
@@ -37,30 +39,39 @@ pub struct Rewrapped {
     pub unreadable: i64,
 }
 
-/// Wraps data keys of the tenant anew, as the cron does it.
+/// Seals anew, as the cron does it, what the tenant has under older keys. Under a wrong newest key nothing is: it would be lost.
 pub async fn tick(cx: &Cx<'_>) -> Result<()> {
-    if let Err(Error::Refused(refusal)) = canary::ring(cx).await {
-        cx.world.log.line(&format!("vault: {}", refusal.detail.unwrap_or_default()));
-    }
-    let Rewrapped { unreadable, .. } = run(cx, PAGES_OF_CRON, None).await?;
+    let ring = match canary::ring(cx).await {
+        Ok(ring) => ring,
+        Err(Error::Refused(refusal)) => {
+            cx.world.log.line(&format!("vault: {}", refusal.detail.unwrap_or_default()));
+            match canary::ring_of_rotation(cx).await {
+                Ok(ring) => ring,
+                Err(Error::Refused(_)) => return Ok(()),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Err(fault) => return Err(fault),
+    };
+    let Rewrapped { unreadable, .. } = run(cx, ring, PAGES_OF_CRON, None).await?;
     if unreadable > 0 {
         cx.world.log.line(&format!("vault: {unreadable} data keys do not open under any key of `VAULT_KEK`"));
     }
-    Ok(())
+    webhooks::rewrap(cx, ring).await
 }
 
 /// Wraps data keys of the tenant anew for an administrator, and says what is left. Each page has an event.
 pub async fn at_once(cx: &Cx<'_>, admin: &str) -> Result<Rewrapped> {
-    canary::ring_of_rotation(cx).await?;
-    let mut rewrapped = run(cx, PAGES_OF_REQUEST, Some(admin)).await?;
-    webhooks::rewrap(cx).await?;
+    let ring = canary::ring_of_rotation(cx).await?;
+    let mut rewrapped = run(cx, ring, PAGES_OF_REQUEST, Some(admin)).await?;
+    webhooks::rewrap(cx, ring).await?;
     let left = cx.one(data_keys::count_older(&cx.tenant.id, rewrapped.version)).await?.unwrap_or_default();
     rewrapped.left = left.saturating_add(webhooks::count_older(cx).await?);
     Ok(rewrapped)
 }
 
-async fn run(cx: &Cx<'_>, mut pages: usize, admin: Option<&str>) -> Result<Rewrapped> {
-    let ring = ring(cx)?;
+/// `ring` was tried.
+async fn run(cx: &Cx<'_>, ring: &Keyring, mut pages: usize, admin: Option<&str>) -> Result<Rewrapped> {
     let version = ring.version().ok_or(Fault::Broken("the vault has no key"))?;
     let mut done = Rewrapped { version, ..Rewrapped::default() };
     for sealed in [Sealed::Credential, Sealed::Account] {

@@ -234,7 +234,11 @@ pub fn find(service: &Value) -> Result<Service> {
         Value::String(name) => {
             let entry = CATALOGUE.iter().find(|(known, _)| known == name);
             let (_, json) = entry.ok_or_else(|| {
-                invalid("`config.service` names nothing in the catalogue; describe the service instead")
+                let begins = name.get(..2).unwrap_or(name);
+                let near: Vec<&str> =
+                    CATALOGUE.iter().map(|(known, _)| *known).filter(|known| known.starts_with(begins)).collect();
+                let near = if near.is_empty() { String::new() } else { format!(" (there are {})", near.join(", ")) };
+                invalid(format!("`config.service` names nothing in the catalogue{near}; describe the service instead"))
             })?;
             serde_json::from_str(json)
                 .map_err(|_| Fault::Broken("an entry of the catalogue does not have its shape").into())

@@ -7,6 +7,7 @@
 //! 3. An API of the tenant asks policy and the client's registration at each call: what a token was issued for is no promise.
 
 use super::{Answer, Call, ReceiverCall, Request, Response};
+use crate::approvals;
 use crate::audit;
 use crate::authn::client::{Authenticated, Callers, Claim, Unproved};
 use crate::authn::dpop;
@@ -247,7 +248,15 @@ async fn expect(cx: &Cx<'_>, accepted: &Accepted, enough: &[&'static str]) -> Re
         allowed.map(|name| Target::Scope { resource: uri.to_string(), name: name.to_owned(), tool: None }).collect();
     let inquiry = Inquiry { action, targets: &targets, circumstance: &about };
     let verdicts = policy::decide(cx, client, inquiry).await?;
-    let permits = verdicts.iter().any(|verdict| verdict.allow && verdict.require.is_empty());
+    // What was approved when the token was issued is not asked about at each call.
+    let approved = match &claims.approval {
+        Some(id) if verdicts.iter().any(policy::lacks_approval) => approvals::find(cx, id).await?.texts("scope"),
+        _ => vec![],
+    };
+    let permits = targets.iter().zip(&verdicts).any(|(target, verdict)| match target {
+        Target::Scope { name, .. } if approved.contains(name) && policy::lacks_approval(verdict) => true,
+        _ => policy::refusal(verdict).is_none(),
+    });
     match client.may_ask_for(&resource) && permits {
         true => Ok(()),
         false => Err(Reason::NoLongerPermitted.into()),

@@ -148,6 +148,8 @@ pub struct Response {
     pub headers: Vec<(&'static str, String)>,
     /// The body.
     pub body: String,
+    /// A body that is no text, in place of it.
+    pub bytes: Vec<u8>,
     /// The answer of a service, with further headers, in place of the body.
     pub proxied: Option<Box<Proxied>>,
 }
@@ -162,7 +164,7 @@ impl Response {
 
     /// No body.
     pub const fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: String::new(), proxied: None }
+        Self { status, headers: Vec::new(), body: String::new(), bytes: Vec::new(), proxied: None }
     }
 
     /// What a service answers. A page of it has nothing of this origin.

@@ -4,11 +4,13 @@
 //!    and active, [`AdminCall`] the token of an administrator besides, [`ReceiverCall`] that of a resource server.
 
 pub mod admin;
+pub mod approvals;
 pub mod compat;
 pub mod descope;
 pub mod guard;
 pub mod health;
 pub mod http;
+pub mod log;
 pub mod negotiation;
 pub mod oauth;
 pub mod openapi;

@@ -8,11 +8,11 @@ use super::Response;
 use super::descope;
 use super::pages::{self, Language, Next};
 use crate::context::Cx;
-use crate::error::{Error, Reason, Refusal, Wire};
+use crate::error::{Error, Reason, Refusal, Waiting, Wire};
 use crate::policy::STEP_UP_SECONDS;
 use crate::ports::Alg;
 use crate::store::failures::PERIOD_SECONDS;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 /// The form in which a part of the surface speaks of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,11 +79,30 @@ fn oauth(wire: &Wire, refusal: Option<&Refusal>) -> Value {
     {
         members.insert("connect_url".to_owned(), url.as_str().into());
     }
+    if let (Some(approval), Some(members)) =
+        (refusal.and_then(|refusal| refusal.approval.as_ref()), body.as_object_mut())
+    {
+        members.extend(awaited(approval));
+    }
     if let (Some(Reason::StepUpRequired), Some(members)) = (refusal.map(|refusal| refusal.reason), body.as_object_mut())
     {
         members.insert("max_age".to_owned(), STEP_UP_SECONDS.into());
     }
     body
+}
+
+/// What a client is told of an approval that it needs.
+fn awaited(approval: &Waiting) -> Map<String, Value> {
+    let Waiting { id, uri, number, interval, expires_in, note, .. } = approval;
+    let all = [
+        ("approval_id", Some(id.as_str().into())),
+        ("approval_uri", uri.as_deref().map(Value::from)),
+        ("approval_number", number.as_deref().map(Value::from)),
+        ("interval", uri.as_ref().map(|_| (*interval).into())),
+        ("expires_in", Some((*expires_in).into())),
+        ("approval_note", note.as_deref().map(Value::from)),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
 }
 
 fn problem(wire: &Wire, refusal: Option<&Refusal>) -> Value {

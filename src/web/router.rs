@@ -206,15 +206,17 @@ pub fn resolve(path: &str) -> Option<Route> {
     })
 }
 
-/// The variable that stands for the rest of a path. Its endpoint reads it as it was sent.
+/// The variable that stands for the rest of a path to which requests are passed on. Its endpoint reads it as it was sent.
 const REST: &str = "{path}";
+/// The variable that stands for the rest of the path of a tile.
+const TILE: &str = "{tile}";
 
 fn fits(pattern: &str, path: &str) -> bool {
     let (mut pattern, mut path) = (pattern.split('/'), path.split('/'));
     loop {
         match (pattern.next(), path.next()) {
             (None, None) => return true,
-            (Some(REST), Some(_)) => return true,
+            (Some(REST | TILE), Some(_)) => return true,
             (Some(wanted), Some(segment)) if wanted == segment || wanted.starts_with('{') => {}
             _ => return false,
         }
@@ -232,7 +234,7 @@ fn variables(pattern: &str, path: &str) -> Option<(String, Vec<String>)> {
             "{tenant}" => segment.clone_into(&mut tenant),
             // A name of no project names no tenant either.
             "{project}" => tenant_of(segment).unwrap_or(NO_TENANT).clone_into(&mut tenant),
-            REST => {}
+            REST | TILE => {}
             _ => ids.push(decode(segment, pattern.contains("/admin/clients/{id}"))?),
         }
     }

@@ -13,25 +13,28 @@ use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
 use super::admin::webhooks::{self, Webhooks};
 use super::admin::{
-    accounts, consents, events, explain, identities, keys, kill, metrics, passkeys, registration_tokens,
-    vault as keeping,
+    accounts, approvals, consents, events, explain, identities, keys, kill, metrics, passkeys, proofs,
+    registration_tokens, vault as keeping,
 };
 use super::compat::{
     discovery as project, oauth as project_oauth, objects as compat, outbound, tokens as connection_tokens,
 };
-use super::oauth::{device_authorization, discovery, introspect, par, register, revoke, status_list, token, userinfo};
-use super::pages::{authorize, callback, connect, device, me, passkey, sign_in};
+use super::oauth::{
+    backchannel, device_authorization, discovery, introspect, par, register, revoke, status_list, token, transaction,
+    userinfo,
+};
+use super::pages::{approvals as decisions, authorize, callback, connect, device, me, passkey, sign_in};
 use super::router::Gives::{Document, Html, Jwt, Made, Many, One, OneOrJwt, OneOrList, Tagged, Text};
 use super::router::Takes::{Form, Json, JsonOrNothing, Page, Query};
 use super::router::{Endpoint, Gives, Row, Takes};
 use super::schema::objects::{
-    AUTHORIZATION_REQUEST, CONNECT, DECISION, DEVICE_AUTHORIZATION, DEVICE_REQUEST, EMPTY, HEALTH, INTROSPECTION,
-    KEY_SET, LEASE, LEASE_REQUEST, LOGOUT, NEW_PASSKEY, PROJECT_METADATA, PUSHED, RECEIPT, RESOURCE_METADATA,
-    SERVER_METADATA, SIGN_IN, SIGN_OUT, TAKE_BACK, TOKEN, TOKEN_QUERY, USER_CODE, USER_INFO,
+    APPROVAL_FORM, AUTHORIZATION_REQUEST, CONNECT, DECISION, DEVICE_AUTHORIZATION, DEVICE_REQUEST, EMPTY, HEALTH,
+    INTROSPECTION, KEY_SET, LEASE, LEASE_REQUEST, LOGOUT, NEW_PASSKEY, PROJECT_METADATA, PUSHED, RECEIPT,
+    RESOURCE_METADATA, SERVER_METADATA, SIGN_IN, SIGN_OUT, TAKE_BACK, TOKEN, TOKEN_QUERY, USER_CODE, USER_INFO,
 };
 use super::ssf::{self, MANAGE, READ};
 use super::vault::{lease, proxy};
-use super::{Method, Response, health, openapi, tool_calls};
+use super::{Method, Response, approvals as asking, health, log, openapi, tool_calls};
 use crate::authorize::PARAMETERS as AUTHORIZATION;
 use crate::config::Role;
 use crate::model::Stoppable;
@@ -60,6 +63,7 @@ macro_rules! routes {
 /// Every endpoint. Rows of one path stand together.
 pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/token" Token Client(token::post), Takes::TokenRequest => 200 One(&TOKEN), [400, 401, 413, 429], "Issue a token (RFC 6749)";
+    Post "/t/{tenant}/transaction-authorization" Token Client(transaction::post), Form(&transaction::TRANSACTION_REQUEST) => 200 One(&transaction::TRANSACTION), [400, 401, 413, 429], "Have a person approve the operation of a challenge, and poll for its token (draft-rosomakho-oauth-txn-challenge)";
     Post "/t/{tenant}/introspect" Token Client(introspect::post), Form(&TOKEN_QUERY) => 200 OneOrJwt(&INTROSPECTION, introspect::SIGNED), [400, 401, 413, 429], "Introspect a token (RFC 7662), signed where `Accept` asks so (RFC 9701)";
     Post "/t/{tenant}/connections/{name}/token" Broker Client(lease::lease), Form(&LEASE_REQUEST) => 200 One(&LEASE), [400, 401, 413, 429, 502, 504], "Lease a downstream token for one use";
     Get "/t/{tenant}/connections/{name}/proxy/{path}" Broker Client(proxy::any), Takes::Nothing => 200 Gives::Nothing, [400, 401, 403, 413, 429, 502, 504], "Call a service with the credential of a connection; what it answers is the answer";
@@ -80,6 +84,10 @@ pub static ROUTES: &[Row] = routes! {
     Get "/.well-known/oauth-authorization-server/t/{tenant}" Discovery Public(discovery::metadata), Takes::Nothing => 200 One(&SERVER_METADATA), [], "The same metadata where RFC 8414 §3 looks";
     Get "/.well-known/openid-configuration/t/{tenant}" Discovery Public(discovery::metadata), Takes::Nothing => 200 One(&SERVER_METADATA), [], "The same metadata at the other place of that kind";
     Get "/t/{tenant}/jwks.json" Discovery Public(discovery::jwks), Takes::Nothing => 200 One(&KEY_SET), [], "Key set (RFC 7517)";
+    Get "/t/{tenant}/log/checkpoint" Audit Public(log::checkpoint), Takes::Nothing => 200 Text(log::TEXT), [404], "The newest checkpoint of the log of events (C2SP tlog-checkpoint)";
+    Get "/t/{tenant}/log/key" Audit Public(log::key), Takes::Nothing => 200 Text(log::TEXT), [404], "The key that verifies checkpoints (C2SP signed-note)";
+    Get "/t/{tenant}/log/consistency" Audit Public(log::consistency), Query(log::SIZES, false) => 200 Text(log::TEXT), [400, 404], "The proof that the tree of one size is the beginning of that of another (RFC 6962)";
+    Get "/t/{tenant}/log/tile/{tile}" Audit Public(log::tile), Takes::Nothing => 200 Text(log::BYTES), [404], "A tile of hashes, or of entries (C2SP tlog-tiles)";
     Get "/t/{tenant}/resources/{id}/oauth-protected-resource" Discovery Public(discovery::protected_resource), Takes::Nothing => 200 One(&RESOURCE_METADATA), [], "Protected resource metadata (RFC 9728), ready to serve";
     Get "/" Authorize Site(async |_| Ok(Response::redirect("/t/main"))), Takes::Nothing => 303 Gives::Nothing, [], "Leads to the first tenant";
     Get "/t/{tenant}" Authorize Public(me::root), Takes::Nothing => 303 Gives::Nothing, [], "Leads to the page of the person who is signed in";
@@ -97,6 +105,14 @@ pub static ROUTES: &[Row] = routes! {
     Get "/t/{tenant}/invitation/{token}" Authorize Page(passkey::invited), Takes::Nothing => 200 Html, [], "The page on which an invited person sets up a passkey";
     Post "/t/{tenant}/invitation/{token}" Authorize Page(passkey::accept), Form(&NEW_PASSKEY) => 303 Gives::Nothing, [400, 403, 413], "The person has set up a passkey";
 
+    Get "/t/{tenant}/me/approvals" Authorize Page(decisions::list), Takes::Nothing => 200 Html, [], "What waits for the person who is signed in";
+    Get "/t/{tenant}/me/approvals/{id}" Authorize Page(decisions::get), Takes::Nothing => 200 Html, [404], "The page on which a person decides about an approval";
+    Post "/t/{tenant}/me/approvals/{id}" Authorize Page(decisions::post), Form(&APPROVAL_FORM) => 303 Gives::Nothing, [400, 403, 404, 409], "The person decides";
+    Post "/t/{tenant}/approvals" Token Client(asking::create), Form(&asking::APPROVAL_REQUEST) => 201 One(&asking::APPROVAL_STATE), [400, 401, 413, 429], "Ask a person for an approval";
+    Get "/t/{tenant}/approvals/{id}" Token Client(asking::get), Takes::Nothing => 200 One(&asking::APPROVAL_STATE), [401, 404, 429], "Look what became of it; the client authenticates by its header";
+    Post "/t/{tenant}/approvals/{id}" Token Client(asking::post), Form(&asking::APPROVAL_QUERY) => 200 One(&asking::APPROVAL_STATE), [400, 401, 404, 413, 429], "The same for a client that authenticates in the form";
+    Post "/t/{tenant}/approvals/{id}/redeem" Token Client(asking::redeem), Form(&asking::APPROVAL_QUERY) => 200 One(&asking::APPROVAL_STATE), [400, 401, 404, 413, 429], "Redeem it, once";
+
     Get "/t/{tenant}/me" Authorize Page(me::get), Takes::Nothing => 200 Html, [], "What is connected to the person who is signed in";
     Post "/t/{tenant}/me" Authorize Page(me::post), Form(&TAKE_BACK) => 200 Html, [400, 403, 404, 409], "The person takes something back";
 
@@ -106,6 +122,7 @@ pub static ROUTES: &[Row] = routes! {
     Delete "/t/{tenant}/register/{id}" Authorize Public(register::delete), Takes::Nothing => 204 Gives::Nothing, [401, 412, 429], "Remove a client with all that people have let it do (RFC 7592)";
     Post "/t/{tenant}/par" Authorize Client(par::post), Form(&AUTHORIZATION_REQUEST) => 201 One(&PUSHED), [400, 401, 413, 429], "Push an authorization request (RFC 9126)";
     Post "/t/{tenant}/device_authorization" Authorize Client(device_authorization::post), Form(&DEVICE_REQUEST) => 200 One(&DEVICE_AUTHORIZATION), [400, 401, 413, 429], "Begin on a device without a browser (RFC 8628)";
+    Post "/t/{tenant}/bc-authorize" Authorize Client(backchannel::post), Form(&backchannel::BACKCHANNEL_REQUEST) => 200 One(&backchannel::BACKCHANNEL), [400, 401, 413, 429], "Ask a user who is somewhere else (OpenID CIBA Core)";
     Get "/t/{tenant}/device" Authorize Page(device::get), Query(&["user_code", "outcome"], false) => 200 Html, [], "The page on which a person enters the code that a device shows";
     Post "/t/{tenant}/device" Authorize Page(device::post), Form(&USER_CODE) => 200 Html, [400, 403, 429], "The person has entered it";
 
@@ -199,6 +216,11 @@ pub static ROUTES: &[Row] = routes! {
     Get "/t/{tenant}/admin/users/{id}/consents" Admin Admin(consents::list), Page(&[]) => 200 Many(&consents::CONSENT), [], "List what a user has allowed";
     Delete "/t/{tenant}/admin/consents/{id}" Admin Admin(consents::delete), Takes::Nothing => 204 Gives::Nothing, [409], "Withdraw a consent, with all that was issued under it";
 
+    Get "/t/{tenant}/admin/approvals" Admin Admin(approvals::list), Page(&["status"]) => 200 Many(&approvals::APPROVAL), [], "List approvals, the newest first";
+    Get "/t/{tenant}/admin/approvals/{id}" Admin Admin(approvals::get), Takes::Nothing => 200 One(&approvals::APPROVAL), [], "Show an approval, with what proves it";
+    Post "/t/{tenant}/admin/approvals/{id}/decide" Admin Admin(approvals::decide), Json(&approvals::APPROVAL_DECISION) => 200 One(&approvals::APPROVAL), [409], "Decide about an approval";
+    Post "/t/{tenant}/admin/approvals/{id}/revoke" Admin Admin(approvals::revoke), Takes::Nothing => 200 One(&approvals::APPROVAL), [], "Take an approval back, with every token that came of it";
+
     Get "/t/{tenant}/admin/issuers" Admin Admin(list::<Issuers>), Page(Issuers::FILTERS) => 200 Many(&issuers::ISSUER), [], "List outside issuers by id";
     Post "/t/{tenant}/admin/issuers" Admin Admin(post::<Issuers>), Json(&Issuers::NEW) => 201 Tagged(&issuers::ISSUER), [409], "Register an outside issuer";
     Get "/t/{tenant}/admin/issuers/{id}" Admin Admin(get::<Issuers>), Takes::Nothing => 200 Tagged(&issuers::ISSUER), [], "Show an outside issuer";
@@ -224,6 +246,8 @@ pub static ROUTES: &[Row] = routes! {
 
     Get "/t/{tenant}/admin/connections/{name}/accounts" Broker Admin(accounts::list), Page(&[]) => 200 Many(&accounts::ACCOUNT), [], "List the accounts that people have connected; never their tokens";
     Delete "/t/{tenant}/admin/connections/{name}/accounts/{id}" Broker Admin(accounts::delete), Takes::Nothing => 204 Gives::Nothing, [], "Disconnect an account; its tokens are revoked at the service";
+    Post "/t/{tenant}/admin/connections/{name}/accounts/{id}/suspend" Broker Admin(accounts::suspend), Takes::Nothing => 200 One(&accounts::ACCOUNT), [409], "Stop an account until it is resumed; its tokens stay";
+    Post "/t/{tenant}/admin/connections/{name}/accounts/{id}/resume" Broker Admin(accounts::resume), Takes::Nothing => 200 One(&accounts::ACCOUNT), [409], "Let an account that was stopped go on";
     Post "/t/{tenant}/admin/connections/{name}/connect" Broker Admin(accounts::link), Json(&accounts::CONNECT) => 200 One(&accounts::LINK), [], "Make a link on which a person connects an account";
 
     Post "/t/{tenant}/admin/suspend" Admin Admin(keeping::suspend), Json(&keeping::SUSPEND) => 200 One(&keeping::SUSPENDED), [], "Suspend every connection to a service";
@@ -243,6 +267,9 @@ pub static ROUTES: &[Row] = routes! {
     Post "/t/{tenant}/admin/keys/rotate" Token Admin(keys::rotate), Takes::Nothing => 200 Many(&keys::KEY), [409], "Let the next keys sign";
     Post "/t/{tenant}/admin/keys/{kid}/revoke" Token Admin(keys::revoke), Takes::Nothing => 200 Many(&keys::KEY), [409], "Withdraw a key at once; where it signed, the next one signs";
     Get "/t/{tenant}/admin/events" Audit Admin(events::list), Page(events::PARAMETERS) => 200 Many(&events::EVENT), [], "Query the audit trail, newest first";
+    Get "/t/{tenant}/admin/events/verify" Audit Admin(proofs::verify), Query(&["from"], false) => 200 One(&proofs::CHECKED), [], "Check that the events in the database are those of the log, some at a time";
+    Get "/t/{tenant}/admin/events/proof" Audit Admin(proofs::of_token), Query(proofs::OF_TOKEN, false) => 200 Text(log::TEXT), [404, 409], "Prove what was recorded when a token was issued (C2SP tlog-proof)";
+    Get "/t/{tenant}/admin/events/{id}/proof" Audit Admin(proofs::get), Query(proofs::OF_EVENT, false) => 200 Text(log::TEXT), [404, 409], "Prove what was recorded in an event (C2SP tlog-proof)";
     Get "/t/{tenant}/admin/dead-letters" Audit Admin(events::dead_letters), Takes::Nothing => 200 One(&events::DEAD_LETTERS), [], "Count what could not be recorded; in `main` only";
     Get "/t/{tenant}/admin/metrics" Admin Admin(metrics::get), Takes::Nothing => 200 Text(metrics::MEDIA), [], "Counts in the text format of Prometheus";
 };

@@ -6,7 +6,9 @@ use super::options::MAX_USER_HANDLE;
 use super::response::Response;
 use super::signature::verify;
 use super::{Ceremony, CeremonyError, CredentialRecord};
+use crate::crypto::b64;
 use crate::ports::Keys;
+use serde_json::{Value, json};
 
 /// The longest authenticator data of an assertion, in bytes: 37 and the outputs of extensions.
 const MAX_AUTHENTICATOR_DATA: usize = 2048;
@@ -50,6 +52,14 @@ impl UnverifiedAssertion {
     /// The credential ID in base64url: a lookup key and nothing more.
     pub fn credential_id(&self) -> &str {
         &self.id
+    }
+
+    /// What anybody needs to verify the assertion again, besides the public key.
+    pub fn evidence(&self) -> Value {
+        json!({
+            "credential_id": self.id, "authenticatorData": b64(&self.authenticator_data), "clientDataJSON": b64(&self.client_data),
+            "signature": b64(&self.signature),
+        })
     }
 
     /// The user handle that the authenticator has kept: a lookup key and nothing more.

@@ -141,10 +141,19 @@ pub async fn resend(cx: &Cx<'_>, present: &Webhook, message: Option<&str>, by: &
     }
 }
 
-/// Seals anew the secrets that an older key has sealed, so that it can be taken away.
-pub async fn rewrap(cx: &Cx<'_>) -> Result<()> {
-    let ring = ring(cx)?;
-    for Webhook { id, secrets, .. } in cx.all(store::webhooks::list(&cx.tenant.id, "", MAX_WEBHOOKS)).await? {
+/// Seals anew the secrets that an older key has sealed, so that it can be taken away. The newest key of `ring` was tried on data keys, where there are
+/// any; here it has to open a secret that it has sealed, or nothing is sealed with it.
+pub async fn rewrap(cx: &Cx<'_>, ring: &Keyring) -> Result<()> {
+    let all = cx.all(store::webhooks::list(&cx.tenant.id, "", MAX_WEBHOOKS)).await?;
+    let mut under_newest = all.iter().filter(|one| ring.is_current(&one.secrets.current)).peekable();
+    let opens = |one: &Webhook| ring.open(&associated(cx, &one.id), &one.secrets.current).is_some();
+    if under_newest.peek().is_some() && !under_newest.any(opens) {
+        cx.world
+            .log
+            .line("webhooks: the newest key in `VAULT_KEK` is not the one that has sealed secrets: put that one back");
+        return Ok(());
+    }
+    for Webhook { id, secrets, .. } in all {
         let mut new = secrets.clone();
         let previous = new.previous.iter_mut().map(|previous| &mut previous.sealed);
         for sealed in std::iter::once(&mut new.current).chain(previous) {

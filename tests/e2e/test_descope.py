@@ -262,7 +262,6 @@ def test_the_guide_for_those_who_come_from_descope_is_as_it_says(writ, project, 
     tag = project.tag
     names = {
         "policies/": f"policies/guide-{tag}-",
-        ".writ/dev.json": str(writ.state / "dev.json"),
         "http://localhost:8787/t/main": writ.issuer,
         "http://localhost:8787": writ.dev["origin"],
         "files.example.com": f"files-{tag}.example.com",
@@ -272,6 +271,6 @@ def test_the_guide_for_those_who_come_from_descope_is_as_it_says(writ, project, 
         'Connection::\\"calendar': f'Connection::\\"guide-{tag}',
         '"calendar"': f'"guide-{tag}"',
     }
-    with Shell(tmp_path) as shell:
+    with Shell(tmp_path, {"WRIT_STATE": str(writ.state)}) as shell:
         follow(shell, (GUIDES / "README.md").read_text(), names)
         follow(shell, (GUIDES / "coming-from-descope.md").read_text(), names)

@@ -16,6 +16,12 @@ def test_the_pasted_request_returns_a_token(writ):
     assert answer["token_type"] == "Bearer" and answer["access_token"].count(".") == 2
 
 
+def test_the_summary_names_what_to_try_with_people(writ):
+    summary = writ.log.read_text()
+    for program in ("examples/mcp-server/server.py", "examples/connections/agent.py --dev"):
+        assert f".venv/bin/python {program}" in summary
+
+
 def test_each_seeded_agent_gets_its_scopes_and_no_other(writ):
     resource = writ.dev["resources"][0]
     assert len(writ.dev["agents"]) >= 2

@@ -60,12 +60,12 @@ class Eliciting(Python):
 
     def __init__(self, server: str, person, connects: bool, mode: str = "auto"):
         super().__init__(server, person)
-        self.connects, self.mode, self.shown = connects, mode, []
+        self.connects, self.mode, self.shown, self.pages = connects, mode, [], connect
 
     async def elicited(self, _context, params) -> ElicitResult:
         self.shown.append(params)
         if self.connects:
-            await asyncio.to_thread(connect, self.person, params.url)
+            await asyncio.to_thread(self.pages, self.person, params.url)
         return ElicitResult(action="accept" if self.connects else "decline")
 
     def call(self, tool: str, **arguments):
@@ -114,6 +114,27 @@ def test_an_older_client_is_told_the_page_by_an_error_and_calls_again(writ, chat
         assert (told.error.code, wanted["mode"]) == (-32042, "url")
         connect(person, wanted["url"])
         assert client.call("post_message", text="two") == "posted as ada"
+    disconnect(writ)
+
+
+def approve(person, url: str) -> None:
+    """The user approves the message on the page."""
+    assert person.open(url=url)["status"] == 200
+    assert "approved" in person.submit(press="button.main")["text"]
+
+
+def test_a_tool_that_needs_an_approval_shows_its_page_and_the_call_goes_on_once(writ, chat, person):
+    with Eliciting(chat, person, connects=True) as client:
+        assert client.call("post_message", text="one") == "posted as ada"
+        writ.policy("e2e-chat-guard", '@require("approval") permit(principal, action == Action::"lease", resource == Connection::"chat");')
+        try:
+            client.pages = approve
+            assert client.call("post_message", text="two") == "posted as ada"
+            assert client.shown[-1].url.startswith(f"{writ.issuer}/me/approvals/")
+            client.connects = False
+            assert client.call("post_message", text="three") == "not posted: it was not approved"
+        finally:
+            writ.admin("DELETE", "policies/e2e-chat-guard", 204)
     disconnect(writ)
 
 

@@ -22,8 +22,8 @@ from outsiders import ASSERTION_TYPE, Key, Service
 
 
 @pytest.fixture
-def shell(tmp_path):
-    with Shell(tmp_path) as shell:
+def shell(tmp_path, writ):
+    with Shell(tmp_path, {"WRIT_STATE": str(writ.state)}) as shell:
         yield shell
 
 
@@ -33,7 +33,6 @@ def names(writ) -> dict[str, str]:
     port = free_port()
     return {
         "policies/": f"policies/guide-{uuid.uuid4().hex[:8]}-",
-        ".writ/dev.json": str(writ.state / "dev.json"),
         "http://localhost:8787/t/main": writ.issuer,
         "http://localhost:8787": writ.dev["origin"],
         "localhost:9000": f"localhost:{port}",
@@ -62,21 +61,29 @@ def test_every_guide_is_listed_and_every_link_leads_somewhere():
             assert (page.parent / link).exists(), f"{page}: {link}"
 
 
-def test_the_journey_of_the_readme_prints_what_it_says(writ, shop, google, tmp_path):
-    """With the agent and the server of the demonstration; `shop` has put a key file into its vault."""
-    agent, server = writ.dev["agents"][0], writ.dev["resource_servers"][0]
-    client = Client(agent["client_id"], agent["client_secret"])
-    writ.admin("GET", "tenants/main", 200)
-    environment = {
-        "CLIENT_ID": client.client_id,
-        "CLIENT_SECRET": client.client_secret,
-        "SERVER_ID": server["client_id"],
-        "SERVER_SECRET": server["client_secret"],
-        "AGENTS_TOKEN": writ.token(client, agent["resource"], READ).json()["access_token"],
-        "ADMIN_TOKEN": writ.admin_token,
+def test_the_journey_of_the_readme_prints_what_it_says(shell, names, accounts, folder):
+    """With the agent and the server of the demonstration; the tests' stand-in for Google runs, and has made the key files."""
+    as_administrator(shell, names)
+    names = {
+        "http://localhost:8787": names["http://localhost:8787"],
+        ".venv/bin/python examples/": f"{ROOT}/.venv/bin/python {ROOT}/examples/",
+        " examples/bigquery-mcp/keys/": f" {folder}/keys/",
     }
-    with Shell(tmp_path, environment) as shell:
-        follow(shell, (ROOT / "README.md").read_text(), {"http://localhost:8787": writ.dev["origin"]})
+    follow(shell, (ROOT / "README.md").read_text(), names)
+
+
+def test_the_shell_shows_what_writ_has_refused_and_renews_its_token(shell, writ, names):
+    as_administrator(shell, names)
+    printed, status = shell.run('admin "$WRIT/admin/clients" -d \'{"client_nam": "x"}\' | field client_id')
+    assert status != 0 and "client_nam" in printed and "there is no client_id" in printed and "Traceback" not in printed
+    printed, status = shell.run('token -u "nobody:wrong"')
+    assert status != 0 and "invalid_client" in printed and "Traceback" not in printed
+    printed, status = shell.run('ADMIN_TOKEN=over RENEW_AT=0; admin "$WRIT/admin/tenants/main" | field id')
+    assert (printed, status) == ("main", 0)
+    # A decision that a refusal names leads to its event.
+    agent = writ.register("undecided", allowed_resources=[writ.dev["resources"][0]])
+    decision = writ.token(agent, writ.dev["resources"][0], READ).json()["decision"]
+    follow(shell, f"```console\n$ admin \"$WRIT/admin/events?decision={decision}\"\n{{…{decision}…}}\n```\n", names)
 
 
 def test_the_example_names_the_cause_of_a_refused_scope(writ):
@@ -130,6 +137,17 @@ def test_a_policy_is_tried_on_what_was_decided(shell, names):
     follow(shell, guide("try-a-policy-on-last-week"), names)
 
 
+def test_what_an_agent_did_is_proved_offline_and_a_changed_proof_is_none(shell, names):
+    names |= {"scripts/writ": str(ROOT / "scripts" / "writ")}
+    as_administrator(shell, names)
+    follow(shell, guide("prove-what-an-agent-did"), names)
+
+
+def test_a_person_is_asked_before_production(shell, names):
+    as_administrator(shell, names)
+    follow(shell, guide("ask-a-person-before-production"), names)
+
+
 def test_a_secret_is_rotated_without_an_outage(shell, names):
     as_administrator(shell, names)
     follow(shell, guide("rotate-a-secret"), names)
@@ -145,10 +163,25 @@ def test_an_identity_provider_is_registered_and_people_are_shown_it(shell, writ,
         writ.admin("DELETE", "issuers/okta")
 
 
-def test_a_service_is_connected_by_its_name_or_by_its_description(shell, names):
+def test_a_service_is_connected_by_its_name_or_by_its_description(shell, writ, names, person):
     names |= {"connections/slack": "connections/guide-slack", 'Connection::\\"slack\\"': 'Connection::\\"guide-slack\\"', "connect/slack": "connect/guide-slack"}
     as_administrator(shell, names)
-    follow(shell, guide("connect-a-service"), names)
+    # The demonstration person is made at the first sign-in.
+    person.open(url=f"{writ.issuer}/me")
+    person.signin()
+    people, calling, rest = guide("connect-a-service").partition("## 5. Let an agent call")
+    follow(shell, people, names)
+    ada, _ = shell.run('echo "$ADA"')
+    link = writ.admin("POST", "connections/guide-slack/connect", 200, json={"user": ada}).json()["connect_url"]
+    for url in (link, f"{writ.issuer}/connect/guide-slack"):
+        assert "Slack" in person.open(url=url)["heading"]
+    asks, allows, uses = rest.partition("Open what it prints, and allow")
+    assert calling and allows
+    follow(shell, asks, names)
+    person.open(url=shell.run('echo "$DEVICE" | field verification_uri_complete')[0])
+    person.submit(press="button.main")
+    person.consent(scopes=["connections:use"], duration="hour")
+    follow(shell, uses, names)
     follow(shell, guide("add-a-service"), names)
 
 

@@ -343,13 +343,12 @@ def test_following_the_readme_of_the_example_leads_to_a_note(writ, person, folde
     port = free_port()
     url = f"http://localhost:{port}/mcp"
     names = {
-        ".writ/dev.json": str(writ.state / "dev.json"),
         "http://localhost:8787/t/main": writ.issuer,
         "http://localhost:8010": f"http://localhost:{port}",
         "policies/notes": f"policies/e2e-readme-{port}",
     }
     environment = {"WRIT_ISSUER": writ.issuer, "RESOURCE": url}
-    with Process(LANGUAGES["python"], folder / f"readme-{port}.log", env=environment) as process, Shell(tmp_path) as shell:
+    with Process(LANGUAGES["python"], folder / f"readme-{port}.log", env=environment) as process, Shell(tmp_path, {"WRIT_STATE": str(writ.state)}) as shell:
         process.ready(lambda: httpx.post(url).status_code == 401, within=60)
         follow(shell, (GUIDES / "README.md").read_text(), names)
         follow(shell, (ROOT / "examples" / "mcp-server" / "README.md").read_text(), names)

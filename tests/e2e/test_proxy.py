@@ -55,6 +55,12 @@ class Api:
                             self.wfile.write(f"data: {n} {token}\n\n".encode())
                             time.sleep(0.1)
                     api.broken.set()
+                elif path == "/api/flood":
+                    self.begin(Content_Type="application/octet-stream")
+                    with suppress(OSError):
+                        for _ in range(1_500):
+                            self.wfile.write(b"x" * 65_536)
+                    api.broken.set()
                 elif path == "/api/big":
                     self.begin(length=BIG)
                     for _ in range(BIG // 10_000):
@@ -205,3 +211,13 @@ def test_a_caller_that_goes_leaves_an_event_and_the_service_hears_of_it(writ, ca
     assert api.broken.wait(20)
     called = writ.event(client=caller.client.client_id, type="proxy.called", path="/events")
     assert called["reason"] == "CallerGone"
+
+
+def test_a_caller_that_does_not_read_is_cut_all_the_same(writ, caller, api):
+    api.broken.clear()
+    with caller.http.stream("GET", f"{caller.url}/flood") as answer:
+        assert answer.status_code == 200
+        writ.admin("POST", f"clients/{caller.client.client_id}/suspend", 200)
+        assert api.broken.wait(15), "the service hears of it, although nobody reads"
+        called = writ.event(client=caller.client.client_id, type="proxy.called", path="/flood")
+    assert called["reason"] == "InvalidToken"

@@ -25,6 +25,9 @@ def service(outbound):
         try:
             for message in socket:
                 got["messages"].append(message)
+                if message == "flood":
+                    for _ in range(140_000):
+                        socket.send("")
                 token = headers["Authorization"]
                 socket.send(f"{token} says {message}" if isinstance(message, str) else token.encode() + message)
         except ConnectionClosed:
@@ -102,6 +105,16 @@ def test_a_stop_cuts_an_open_connection(writ, caller, service):
     assert took < 5 + 2.5, f"cut after {took:.1f} s"
     assert closed.value.rcvd.code == 1008
     assert service["closed"].wait(10)
+
+
+def test_messages_are_bounded_in_number(writ, caller):
+    with within(lambda: opened(caller)) as socket, pytest.raises(ConnectionClosed) as closed:
+        socket.send("flood")
+        while True:
+            socket.recv(60)
+    assert closed.value.rcvd.code == 1011
+    called = writ.event(client=caller.client.client_id, type="proxy.called", path="/talk", reason="ProviderFailed")
+    assert called["bytes_received"] == 0
 
 
 def within(act):

@@ -85,13 +85,29 @@ fn page() -> String {
         let scopes = list(service.scopes.iter().map(|scope| format!("`{}`", scope.name)).collect());
         writeln!(
             page,
-            "| {} | `{name}` | `{}` | {refresh} | {settings} | {scopes} | [documentation]({}) | {} |",
+            "| [{}](#{name}) | `{name}` | `{}` | {refresh} | {settings} | {scopes} | [documentation]({}) | {} |",
             service.name,
             service.kind,
             service.docs,
             if service.verified_on.is_empty() { "not yet" } else { &service.verified_on }
         )
         .unwrap();
+    }
+    page.push_str(
+        "\n## Each service\n\nWhat somebody has to know who registers an application or makes a key there; the base URL, which the path of a call and of \
+         `allow` follows; and what each of its `settings` is.\n",
+    );
+    for (name, service) in entries() {
+        writeln!(page, "\n### `{name}`\n").unwrap();
+        if !service.notes.is_empty() {
+            writeln!(page, "{}\n", service.notes).unwrap();
+        }
+        if let Some(proxy) = &service.proxy {
+            writeln!(page, "- base URL: `{}`", proxy.base_url).unwrap();
+        }
+        for (setting, says) in &service.settings {
+            writeln!(page, "- `{setting}`: {}; example: `{}`", says.description, says.example).unwrap();
+        }
     }
     page
 }

@@ -33,7 +33,7 @@ This page is made from `src/cedar/schema.cedarschema` and from `docs/policies/`,
 | --- | --- |
 | `@zone("Europe/Berlin")` | the statement sees the clock of this IANA time zone instead of the tenant's |
 | `@ttl("60")` | a permit that holds bounds the token's life, in seconds; the shortest counts |
-| `@require("approval")` | a permit that holds asks for more; nothing can give it yet, so the scope is not issued |
+| `@require("approval")` | a person has to approve first: the refusal is `authorization_pending` with `approval_id`, `approval_uri` and `approval_number`, and the same request is answered once it is approved, once. The user decides for whom the agent acts, or the owner of the client. After `approval:` stand, with commas between, who decides (`subject`, `owner`, `role=NAME`, `group=NAME`), how many of them (`n=2`), and `passkey`, with which each signs |
 | `@require("step_up")` | the user has signed in within five minutes. The authorization endpoint asks for a sign-in where a request names the scope; the token endpoint leaves the scope out, or answers `insufficient_user_authentication` with `max_age` (RFC 9470) where nothing else is left |
 | `@id("…")`, `@description("…")`, `@advice("…")` | for people |
 
@@ -155,7 +155,7 @@ impl Asked {
             write!(said, ", for {ttl} seconds").unwrap();
         }
         if !self.require.is_empty() {
-            write!(said, ", and requires {}: not issued", self.require.join(", ")).unwrap();
+            write!(said, ", and requires {} first", self.require.join(", ")).unwrap();
         }
         said
     }

@@ -154,6 +154,7 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::NoClientAuthentication => hub.call("POST", "/t/main/token").form(&[]).send(),
         Reason::ConnectionNeeded
         | Reason::TenantAccountNeeded
+        | Reason::AccountDisabled
         | Reason::OtherPerson
         | Reason::NoSuchService
         | Reason::TooManyAccounts
@@ -163,6 +164,25 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::CallNotAllowed | Reason::MalformedCall | Reason::UpgradeRefused | Reason::MissingAgentToken => {
             crate::routes::proxy::provoke(reason)
         }
+        Reason::ApprovalPending
+        | Reason::ApprovalDenied
+        | Reason::ApprovalOver
+        | Reason::ApprovalDecided
+        | Reason::ApprovalWidened
+        | Reason::PasskeyRequired
+        | Reason::TooManyApprovals
+        | Reason::InvalidApprovalRequest
+        | Reason::OwnApproval => crate::routes::approvals::provoke(reason),
+        Reason::BackchannelNotAllowed
+        | Reason::MalformedBackchannel
+        | Reason::InvalidBindingMessage
+        | Reason::UnknownUserId
+        | Reason::TooManyBackchannel
+        | Reason::MissingAuthReqId
+        | Reason::InvalidAuthReqId
+        | Reason::BackchannelDenied
+        | Reason::BackchannelExpired => crate::routes::ciba::provoke(reason),
+        Reason::InvalidChallenge | Reason::MissingChallengeOfResource => crate::routes::transactions::provoke(reason),
         Reason::NoConnection | Reason::MalformedProps => crate::routes::outbound::provoke(reason),
         Reason::MalformedBasic => scene.form(&[]).header("authorization", "Basic !").send(),
         Reason::SeveralMechanisms => scene.token(&[("client_secret", "x")]),
@@ -480,9 +500,7 @@ fn no_two_reasons_have_one_description_and_each_names_its_source() {
     for reason in Reason::ALL {
         let source = reason.wire().source;
         assert!(
-            source.starts_with("RFC ")
-                || source.starts_with("OpenID Connect ")
-                || source.starts_with("docs/requirements.md R"),
+            source.starts_with("RFC ") || source.starts_with("OpenID ") || source.starts_with("docs/requirements.md R"),
             "{reason:?}: {source}"
         );
     }

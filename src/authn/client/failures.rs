@@ -30,7 +30,10 @@ pub struct Unproved<'a> {
 impl Unproved<'_> {
     /// Counts and records the refusal; answers the error for its sender.
     pub async fn refuse(self, cx: &Cx<'_>, refusal: Refusal) -> Result<Error> {
-        if matches!(refusal.reason, Reason::NonceRequired | Reason::AuthorizationPending | Reason::SlowDown) {
+        if matches!(
+            refusal.reason,
+            Reason::NonceRequired | Reason::AuthorizationPending | Reason::SlowDown | Reason::ApprovalPending
+        ) {
             return Ok(Error::Refused(refusal));
         }
         let Self { kind, client, mut facts } = self;

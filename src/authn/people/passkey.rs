@@ -9,7 +9,7 @@ use super::browser;
 use super::session::{self, SignedIn};
 use crate::audit;
 use crate::context::{Change, Cx};
-use crate::crypto::{Secret, b64, sha256, unb64};
+use crate::crypto::{Digest, Secret, b64, sha256, unb64};
 use crate::directory::users;
 use crate::error::{Fault, Reason, Rejection, Result};
 use crate::model::event::Facts;
@@ -19,6 +19,7 @@ use crate::store;
 use crate::webauthn::{
     self, Ceremony, CeremonyError, RelyingParty, UnverifiedAssertion, UserEntity, creation_options, request_options,
 };
+use serde_json::Value;
 
 /// How this way to sign in is called on pages, and as the issuer of its sessions: no URL, so no outside issuer has it.
 pub const NAME: &str = "passkey";
@@ -167,6 +168,38 @@ pub async fn sign_in(cx: &Cx<'_>, sealed: Option<&str>, json: &str) -> Result<(S
         Some(_) => refused(cx, &passkey, CeremonyError::SignCount).await,
         None => Err(Reason::PasskeyRefused.because("it has just been removed")),
     }
+}
+
+/// What the page gives the authenticator of a person who approves the text of that digest.
+pub fn begin_approval(cx: &Cx<'_>, digest: &Digest) -> String {
+    request_options(&ceremony(cx, digest.bytes())).to_string()
+}
+
+/// The assertion by which a person approves the text of that digest, with the key that verifies it.
+pub async fn approve(cx: &Cx<'_>, user: &User, digest: &Digest, json: &str) -> Result<Value> {
+    let refuse = |error| Rejection::from(error).refuse(Reason::PasskeyRefused);
+    let assertion = UnverifiedAssertion::parse(json).map_err(refuse)?;
+    let known = cx.one(store::passkeys::get(&cx.tenant.id, &id_of(assertion.credential_id()))).await?;
+    let passkey = known.filter(|known| known.user == user.id);
+    let passkey = passkey.ok_or_else(|| Reason::PasskeyRefused.because("it is not this person's"))?;
+    let (ceremony, owner) = (ceremony(cx, digest.bytes()), passkey.user.as_bytes());
+    let verified = match assertion.verify(&ceremony, &passkey.record, owner, &*cx.world.keys).await {
+        Ok(verified) => verified,
+        Err(error @ (CeremonyError::SignCount | CeremonyError::BackupEligibility)) => {
+            return refused(cx, &passkey, error).await;
+        }
+        Err(error) => return Err(refuse(error)),
+    };
+    let noted = cx.run(vec![store::passkeys::note_use(&cx.tenant.id, &passkey, verified, cx.now.seconds())]).await?;
+    if noted.first() != Some(&1) {
+        return refused(cx, &passkey, CeremonyError::SignCount).await;
+    }
+    let mut evidence = assertion.evidence();
+    let key: Value = serde_json::from_slice(passkey.record.key.json().as_bytes()).unwrap_or_default();
+    if let Some(members) = evidence.as_object_mut() {
+        members.extend([("public_key".to_owned(), key), ("passkey".to_owned(), passkey.id.as_str().into())]);
+    }
+    Ok(evidence)
 }
 
 /// Refuses a passkey whose signature holds, and records why.

@@ -75,20 +75,26 @@ impl Settings {
 
     /// What the tokens of its accounts are for: whose they are at the service, and where they are sent. A change of it makes them worthless.
     pub fn binding(&self) -> Result<String> {
-        let oauth2 = self.oauth2()?;
+        let Service { oauth2, proxy, .. } = self.service()?;
+        let oauth2 = oauth2.ok_or_else(no_oauth2)?;
         let parts = [
             &*self.client_id,
             &*oauth2.authorization_endpoint,
             &*oauth2.token_endpoint,
             oauth2.revocation_endpoint.as_deref().unwrap_or_default(),
+            proxy.as_ref().map(|proxy| &*proxy.base_url).unwrap_or_default(),
         ];
         Ok(sha256(parts.join("\0")).to_text())
     }
 
     /// Its authorization server.
     pub fn oauth2(&self) -> Result<OAuth2> {
-        self.service()?.oauth2.ok_or_else(|| Fault::Broken("a stored service has no `oauth2`").into())
+        Ok(self.service()?.oauth2.ok_or_else(no_oauth2)?)
     }
+}
+
+const fn no_oauth2() -> Fault {
+    Fault::Broken("a stored service has no `oauth2`")
 }
 
 fn read_config(config: &Config, value: Value) -> Result<Value> {
@@ -233,16 +239,31 @@ pub async fn refresh(cx: &Cx<'_>, oauth2: &OAuth2, client: &OwnClient, refresh_t
     ask(cx, oauth2, client, (parameters, &oauth2.refresh_parameters), Some(refresh_token)).await
 }
 
-/// Revokes a token (RFC 7009 §2.1). Whether it did does not matter here: what is ours of it is gone already.
-pub async fn revoke(cx: &Cx<'_>, oauth2: &OAuth2, client: &OwnClient, tokens: &Tokens) -> bool {
-    let Some(endpoint) = &oauth2.revocation_endpoint else { return false };
+/// What became of tokens that a service was to revoke.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Revoked {
+    /// It has revoked them.
+    Done,
+    /// Nobody can: it has no endpoint for that.
+    Cannot,
+    /// It does not do it now.
+    NotNow,
+}
+
+/// Revokes a token (RFC 7009 §2.1).
+pub async fn revoke(cx: &Cx<'_>, oauth2: &OAuth2, client: &OwnClient, tokens: &Tokens) -> Revoked {
+    let Some(endpoint) = &oauth2.revocation_endpoint else { return Revoked::Cannot };
     let (token, hint) = match &tokens.refresh_token {
         Some(token) => (token.as_str(), "refresh_token"),
         None => (tokens.access_token.as_str(), "access_token"),
     };
     let more = BTreeMap::new();
     let (headers, body) = request(oauth2, client, vec![("token", token), ("token_type_hint", hint)], &more);
-    outbound::send(cx, ("POST", endpoint), headers, Some(body)).await.is_ok_and(|answer| answer.status < 300)
+    match outbound::send(cx, ("POST", endpoint), headers, Some(body)).await {
+        Ok(answer) if answer.status < 300 => Revoked::Done,
+        Err(Failure::NotAdmitted) => Revoked::Cannot,
+        _ => Revoked::NotNow,
+    }
 }
 
 /// Asks the token endpoint, with client authentication and the parameters that the service's entry adds.

@@ -1,16 +1,18 @@
 //! A call through the proxy, until the head of the service's answer is there.
 //!
 //! 1. Order: the line of the call, the decision, the allow-list, the credential, the event, the call. Nothing leaves before the event.
-//! 2. A wait for the credential or for the service is followed, or accompanied, by another decision.
+//! 2. A wait for the credential is followed by the whole decision again, the allow-list with it; where the connection was changed meanwhile, nothing leaves.
+//!    A wait for the service is accompanied by it, at the moment that has come by then.
 //! 3. A body whose digest is signed is read first, within [`MAX_HELD`] and [`HOLD_MILLIS`].
-//! 4. Once the call has left, a refusal is a `proxy.called`; before, a `proxy.refused`.
+//! 4. Once the call has left, a refusal or a fault is a `proxy.called`; before, a refusal is a `proxy.refused`.
 
 use super::inject::{self, Injected, Injection};
 use super::link::Link;
 use super::scrub::Scrubber;
 use super::sigv4::{self, Unsigned};
-use super::stream::{MAX_BYTES, Proxied, Started, injection, interval_millis};
-use super::{headers, rules};
+use super::stream::{MAX_BYTES, Proxied, Started, interval_millis};
+use super::{headers, rules, stream};
+use crate::approvals;
 use crate::audit;
 use crate::context::Cx;
 use crate::directory::connections::Downstream;
@@ -18,7 +20,7 @@ use crate::error::{Error, Fault, Reason, Result};
 use crate::model::EventType;
 use crate::model::id::is_slug;
 use crate::outbound::{self, Passed};
-use crate::ports::{FetchError, Opened, Payload};
+use crate::ports::{FetchError, Now, Opened, Payload};
 use crate::vault::lease::{self, Granted};
 use crate::vault::permit::{Trail, Use};
 use futures_util::future::{Either, select};
@@ -53,26 +55,27 @@ pub async fn call(cx: &Cx<'_>, request: Request<'_>, mut trail: Trail) -> Result
     // A caller that has gone leaves an event all the same.
     let _held = cx.world.lifetime.hold();
     let mut started = None;
-    match run(cx, request, &mut trail, &mut started).await {
-        Err(Error::Refused(refusal)) => {
-            let event = match started {
-                Some(Started { mut event, sent, millis }) => {
-                    (event.id, event.kind) = (cx.new_id(), EventType::ProxyCalled);
-                    (event.facts.bytes_sent, event.facts.millis) = (Some(sent.get()), Some(millis));
-                    event.facts.reason = Some(refusal.reason.as_str().to_owned());
-                    event.facts.detail.clone_from(&refusal.detail);
-                    event
-                }
-                None => {
-                    trail.facts.reason = Some(refusal.reason.as_str().to_owned());
-                    trail.facts.detail.clone_from(&refusal.detail);
-                    audit::event(cx, EventType::ProxyRefused, trail.agent.as_deref(), trail.facts)
-                }
-            };
-            audit::record(cx, &event).await?;
-            Err(Error::Refused(refusal))
+    let error = match run(cx, request, &mut trail, &mut started).await {
+        Ok(proxied) => return Ok(proxied),
+        Err(Error::Refused(refusal)) if refusal.is_poll() => return Err(Error::Refused(refusal)),
+        Err(error) => error,
+    };
+    let mut event = match (started, &error) {
+        (Some(Started { mut event, sent, millis }), _) => {
+            (event.id, event.kind) = (cx.new_id(), EventType::ProxyCalled);
+            (event.facts.bytes_sent, event.facts.millis) = (Some(sent.get()), Some(millis));
+            event
         }
-        outcome => outcome,
+        (None, Error::Refused(_)) => audit::event(cx, EventType::ProxyRefused, trail.agent.as_deref(), trail.facts),
+        // Nothing was decided, and nothing has left.
+        (None, Error::Fault(_)) => return Err(error),
+    };
+    let (reason, detail) = stream::told(&error);
+    (event.facts.reason, event.facts.detail) = (Some(reason.to_owned()), detail);
+    match (audit::record(cx, &event).await, &error) {
+        (Err(fault), Error::Refused(_)) => Err(fault),
+        // The event that it has begun is durable.
+        _ => Err(error),
     }
 }
 
@@ -107,7 +110,7 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
     }
 
     let (party, connection) = wanted.permitted(cx, trail).await?;
-    let injection = injection(&connection)?;
+    let injection = stream::injection(&connection)?;
     let query = rules::sound_query(query, injection.proxy.query.as_deref())
         .ok_or_else(|| malformed("its query can be read in several ways"))?;
     if !injection.allow.allows(&method, &path, &query) {
@@ -125,7 +128,11 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
     }
     let Granted { token, account, .. } = lease::obtain(cx, (&party, &connection), None, label).await?;
     if let Some(fresh) = cx.refreshed_after_wait().await? {
-        wanted.permitted(&fresh, trail).await?;
+        let (_, now) = wanted.permitted(&fresh, trail).await?;
+        if !stream::injection(&now)?.allow.allows(&method, &path, &query) {
+            return Err(Reason::CallNotAllowed.into());
+        }
+        lease::expect_unchanged(&connection, &now)?;
     }
     let Injected { url, headers: own_headers, secrets } = match &injection.signing {
         Some(signing) => {
@@ -143,11 +150,12 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
         passed.push(("user-agent".to_owned(), "writ".to_owned()));
     }
 
+    approvals::redeem_held(cx, &wanted.held).await?;
     let event = audit::event(cx, EventType::ProxyStarted, trail.agent.as_deref(), trail.facts.clone());
     audit::record(cx, &event).await?;
     let callers = Scrubber::new([wanted.token.as_str()]);
     let started = started.insert(Started { event, sent: bytes_sent, millis: 0 });
-    let mut proxied = Proxied::new(cx, wanted, query, account);
+    let mut proxied = Proxied::new(cx, wanted, query, (connection.clone(), account));
     let opening = outbound::open(cx, Passed { method: sent_method, url: url.clone(), headers: passed, payload });
     let opened = wait(cx, &proxied, opening, &mut started.millis).await?;
     let Opened { status, headers: answered, chunks, socket } = opened.map_err(|failure| match failure {
@@ -240,7 +248,9 @@ async fn wait<T>(cx: &Cx<'_>, proxied: &Proxied, answer: impl Future<Output = T>
             Either::Right(((), pending)) => {
                 answer = pending;
                 *millis = millis.saturating_add(interval);
-                proxied.check(&cx.refreshed().await?).await?;
+                let later = Now::from_millis(cx.now.millis().saturating_add(*millis));
+                let later = cx.imagined(later, cx.peer.clone()).refreshed().await?;
+                proxied.check(&later).await?;
             }
         }
     }

@@ -5,6 +5,7 @@
 //! 2. The path is the one that was matched: a URL whose parser reads another one is not called.
 
 use super::rules::AllowList;
+use super::scrub::MIN_SECRET;
 use super::sigv4::{self, Session, Signed, Signing, Unsigned};
 use crate::crypto::Secret;
 use crate::error::{Error, Fault, Result};
@@ -85,8 +86,9 @@ impl Injection {
         if let (None, Some(name)) = (self.header(), &self.proxy.query) {
             url.query_pairs_mut().append_pair(name, &value);
         }
-        // A user name is no secret where there is a password: it may be an address that answers are full of.
-        let has_password = filling.iter().any(|(name, secret)| *name == "password" && !secret.is_empty());
+        // A user name is no secret where the password is one: it may be an address that answers are full of. Where the password is too short for that,
+        // the user name is the key.
+        let has_password = filling.iter().any(|(name, secret)| *name == "password" && secret.len() >= MIN_SECRET);
         let secret = filling.iter().filter(|(name, _)| *name != "username" || !has_password);
         let mut secrets: Vec<String> = secret.map(|(_, secret)| (*secret).to_owned()).collect();
         secrets.extend(pair(filling));

@@ -14,11 +14,16 @@ pub struct Link {
     pub secrets: Scrubber,
     /// What the caller's messages may not have.
     pub own: Scrubber,
+    /// How much of the bound of a direction has passed, from the service and from the caller.
+    pub passed: (u64, u64),
     /// Whose message is looked for first: each end's in turn.
     pub is_callers_turn: bool,
     /// What has come, and is passed on with the host's next time.
     pub arrived: Option<(End, Option<Message>)>,
 }
+
+/// What a message counts beside its bytes: many empty ones cost, too.
+pub const OF_A_MESSAGE: u64 = 256;
 
 /// The end that a message has come from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -32,7 +37,7 @@ pub enum End {
 impl Link {
     /// A connection that has just been opened.
     pub const fn new(service: Box<dyn Socket>, secrets: Scrubber, own: Scrubber) -> Self {
-        Self { service, secrets, own, is_callers_turn: false, arrived: None }
+        Self { service, secrets, own, passed: (0, 0), is_callers_turn: false, arrived: None }
     }
 
     /// The next message, and the end that it has come from. It is not lost where nobody waits for it to the end.

@@ -2,10 +2,11 @@
 //!
 //! 1. A message passes whole and on its own: of the service's without the secrets, of the caller's without the caller's token. A secret that a service
 //!    spreads over several messages is not found.
-//! 2. [`MAX_MESSAGE`] bounds a message, [`MAX_RELAYED`] all of one direction, and the bound of any call its time: a host cannot hold a sender up.
+//! 2. [`MAX_MESSAGE`] bounds a message, [`MAX_RELAYED`] all of one direction, each with [`OF_A_MESSAGE`] more, and the bound of any call its time: a host
+//!    cannot hold a sender up.
 //! 3. It is decided again like a stream, and cut with a code that says why (RFC 6455 §7.4.1). However it ends, one event tells.
 
-use super::link::{End, length, without};
+use super::link::{End, OF_A_MESSAGE, length, without};
 use super::stream::{MAX_MILLIS, Proxied, interval_millis};
 use crate::config::Config;
 use crate::error::{Error, Reason};
@@ -48,17 +49,18 @@ impl Proxied {
             return true;
         };
         let bytes = message.as_ref().map(length).unwrap_or_default();
-        let relayed = match from {
+        let passed = match from {
             End::Service => {
                 self.received = self.received.saturating_add(bytes as u64);
-                self.received
+                &mut link.passed.0
             }
             End::Caller => {
                 self.sent.set(self.sent.get().saturating_add(bytes as u64));
-                self.sent.get()
+                &mut link.passed.1
             }
         };
-        if bytes > MAX_MESSAGE || relayed > MAX_RELAYED {
+        *passed = passed.saturating_add(OF_A_MESSAGE).saturating_add(bytes as u64);
+        if bytes > MAX_MESSAGE || *passed > MAX_RELAYED {
             let error = match from {
                 End::Service => Reason::ProviderFailed.because("its messages are too large"),
                 End::Caller => Reason::BodyTooLarge.because("more than the proxy passes on"),

@@ -14,8 +14,10 @@ use crate::context::{Cx, Peer};
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::{ConnectedAccount, Connection, Event, EventType, id};
 use crate::ports::{Chunks, Now, World};
+use crate::store;
 use crate::store::accounts::Place;
 use crate::vault::accounts;
+use crate::vault::lease;
 use crate::vault::permit::{Trail, Use};
 use crate::vault::provider;
 use futures_util::future::{Either, select};
@@ -58,6 +60,14 @@ pub(super) fn injection(connection: &Connection) -> Result<Injection> {
     }
 }
 
+/// What an event tells of an error.
+pub(super) fn told(error: &Error) -> (&'static str, Option<String>) {
+    match error {
+        Error::Refused(refusal) => (refusal.reason.as_str(), refusal.detail.clone()),
+        Error::Fault(_) => ("Unchecked", Some(error.to_string())),
+    }
+}
+
 /// An answer of a service whose body is on its way.
 pub struct Proxied {
     /// The status.
@@ -68,6 +78,7 @@ pub struct Proxied {
     pub length: Option<u64>,
     wanted: Use,
     query: String,
+    connection: Rc<Connection>,
     account: Option<Rc<ConnectedAccount>>,
     tenant: String,
     peer: Peer,
@@ -96,14 +107,20 @@ pub enum Pulled {
 }
 
 impl Proxied {
-    /// A call that is about to leave.
-    pub(super) fn new(cx: &Cx<'_>, wanted: Use, query: String, account: Option<Rc<ConnectedAccount>>) -> Self {
+    /// A call that is about to leave, with this query, through that connection with that account.
+    pub(super) fn new(
+        cx: &Cx<'_>,
+        wanted: Use,
+        query: String,
+        (connection, account): (Rc<Connection>, Option<Rc<ConnectedAccount>>),
+    ) -> Self {
         Self {
             status: 0,
             headers: Vec::new(),
             length: None,
             wanted,
             query,
+            connection,
             account,
             tenant: cx.tenant.id.clone(),
             peer: cx.peer.clone(),
@@ -151,7 +168,16 @@ impl Proxied {
         now.millis().saturating_sub(self.checked.millis()) >= pause
     }
 
-    /// Decides again, on the records of this context: no party has been stopped, policy and allow-list permit the call, and the account is there.
+    /// Refused once it has taken as long as a call may.
+    pub fn expect_time(&self, now: Now) -> Result<()> {
+        match now.millis().saturating_sub(self.began.millis()) >= MAX_MILLIS {
+            true => Err(Reason::ProviderTimeout.because("the call has taken too long")),
+            false => Ok(()),
+        }
+    }
+
+    /// Decides again, on the records of this context: no party has been stopped, policy and allow-list permit the call, the connection leads where it has
+    /// led, and the account is there and gives tokens.
     pub async fn check(&self, cx: &Cx<'_>) -> Result<()> {
         let (_, connection) = self.wanted.permitted(cx, &mut Trail::default()).await?;
         let injection = injection(&connection)?;
@@ -159,13 +185,20 @@ impl Proxied {
         {
             return Err(Reason::CallNotAllowed.into());
         }
+        let is_as_it_was = lease::expect_unchanged(&self.connection, &connection).is_ok();
+        if !is_as_it_was && self::injection(&self.connection)?.proxy.base_url != injection.proxy.base_url {
+            return Err(Reason::LeaseDenied.because("its connection leads elsewhere by now"));
+        }
         let Some(account) = &self.account else { return Ok(()) };
         let place = Place { connection: &account.connection, owner: &account.owner, label: &account.label };
-        let found = accounts::load(cx, place).await?;
-        let lives = |found: &ConnectedAccount| found.id == account.id && !found.status.needs_reauth();
-        match found.is_some_and(|found| lives(&found)) {
+        let found = match is_as_it_was {
+            true => accounts::load(cx, place).await?,
+            // A change of a connection may end all its accounts without naming any.
+            false => cx.one(store::accounts::at(&cx.tenant.id, place)).await?.map(Rc::new),
+        };
+        match found.is_some_and(|found| found.id == account.id && !found.status.gives_nothing()) {
             true => Ok(()),
-            false => Err(Reason::LeaseDenied.because("its account was disconnected")),
+            false => Err(Reason::LeaseDenied.because("its account was disconnected, or gives no tokens any more")),
         }
     }
 
@@ -177,9 +210,6 @@ impl Proxied {
     /// Waits for the next piece, for a while.
     pub async fn next(&mut self, world: &World, config: &Config, now: Now) -> Pulled {
         let age = now.millis().saturating_sub(self.began.millis());
-        if age >= MAX_MILLIS {
-            return self.cut(world, &Reason::ProviderTimeout.because("the call has taken too long"), now).await;
-        }
         let Some((chunks, scrubber)) = self.body.as_mut().filter(|_| !self.is_ended) else {
             return self.end(world, now).await;
         };
@@ -217,12 +247,8 @@ impl Proxied {
 
     /// Cuts the stream. The service hears of it.
     pub async fn cut(&mut self, world: &World, error: &Error, now: Now) -> Pulled {
-        let reason = match error {
-            Error::Refused(refusal) => (refusal.reason.as_str(), refusal.detail.clone()),
-            Error::Fault(_) => ("Unchecked", Some(error.to_string())),
-        };
         // The event that it has begun is durable: that the other one is not cannot keep the stream open.
-        drop(self.over(world, Some(reason), now).await);
+        drop(self.over(world, Some(told(error)), now).await);
         Pulled::Cut
     }
 

@@ -83,11 +83,34 @@ pub async fn list(call: AdminCall<'_>) -> Result<Response> {
 
 /// Disconnects an account; its tokens are revoked at the service.
 pub async fn delete(call: AdminCall<'_>) -> Result<Response> {
+    accounts::disconnect(call.cx, &found(call).await?, Some(call.admin)).await?;
+    Ok(Response::empty(204))
+}
+
+async fn found(call: AdminCall<'_>) -> Result<ConnectedAccount> {
     let (cx, name) = (call.cx, call.id(0)?);
     let account = cx.one(store::accounts::get(&cx.tenant.id, call.id(1)?)).await?;
-    let account = account.filter(|account| account.connection == name).ok_or(Reason::NotFound)?;
-    accounts::disconnect(cx, &account, Some(call.admin)).await?;
-    Ok(Response::empty(204))
+    account.filter(|account| account.connection == name).ok_or_else(|| Reason::NotFound.into())
+}
+
+/// Stops an account until it is resumed.
+pub async fn suspend(call: AdminCall<'_>) -> Result<Response> {
+    let account = found(call).await?;
+    accounts::suspend(call.cx, &account, call.admin).await?;
+    shown(call, &account, AccountStatus::Disabled)
+}
+
+/// Lets an account that was stopped go on.
+pub async fn resume(call: AdminCall<'_>) -> Result<Response> {
+    let account = found(call).await?;
+    accounts::resume(call.cx, &account, call.admin).await?;
+    shown(call, &account, AccountStatus::Active)
+}
+
+fn shown(call: AdminCall<'_>, account: &ConnectedAccount, status: AccountStatus) -> Result<Response> {
+    let now = call.cx.now.seconds();
+    let account = ConnectedAccount { status, updated_at: now, ..account.clone() };
+    Ok(Response::json(200, &view(&account, now)))
 }
 
 /// Makes a link for a user, who connects their own account, or that of the tenant.

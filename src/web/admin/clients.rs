@@ -8,7 +8,7 @@ use crate::context::Cx;
 use crate::directory::clients;
 use crate::error::Result;
 use crate::grants;
-use crate::model::client::{MAX_ITEMS, MAX_REDIRECT_URIS, MAX_TEXT, MAX_UNUSED_DAYS};
+use crate::model::client::{DELIVERY_MODES, MAX_ITEMS, MAX_REDIRECT_URIS, MAX_TEXT, MAX_UNUSED_DAYS};
 use crate::model::{ApplicationType, Client, ClientKind, ClientMetadata, Registration, Stoppable, StoredSecret};
 use crate::policy;
 use crate::store;
@@ -62,6 +62,8 @@ const METADATA: &[Member] = members![
     may "token_endpoint_as_audience" Kind::Boolean,
     may "dpop_bound_access_tokens" Kind::Boolean,
     may "require_pushed_authorization_requests" Kind::Boolean,
+    may "backchannel_token_delivery_mode" Kind::Words("DeliveryMode", || DELIVERY_MODES.to_vec()),
+    may "backchannel_client_notification_endpoint" URI,
     may "workload_identities" Kind::List(&Kind::Object(&WORKLOAD_IDENTITY), MAX_ITEMS),
     may "expires_at" Kind::Time,
     may "suspend_unused_after_days" Kind::Whole(1, MAX_UNUSED_DAYS as i64),

@@ -66,6 +66,7 @@ object!(
         may "detail" Kind::Word,
         may "target" Kind::Word,
         may "target_name" Kind::Word,
+        may "approval" Kind::Word,
         may "question" Kind::Object(&QUESTION),
     ]]
 );

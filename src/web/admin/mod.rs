@@ -13,6 +13,7 @@
 
 pub mod accounts;
 pub mod aggregate;
+pub mod approvals;
 pub mod clients;
 pub mod connections;
 pub mod consents;
@@ -27,6 +28,7 @@ pub mod metrics;
 mod page;
 pub mod passkeys;
 pub mod policies;
+pub mod proofs;
 pub mod registration_tokens;
 pub mod resources;
 pub mod tenants;

@@ -13,7 +13,7 @@ use crate::oauth::scope::MAX_TOKENS;
 use crate::store;
 use crate::web::AdminCall;
 use crate::web::schema::objects::{ALG, SLUG};
-use crate::web::schema::{Kind, Member, Object, RESOURCE as RESOURCE_URI, members, object};
+use crate::web::schema::{Kind, Member, Object, RESOURCE as RESOURCE_URI, URI, members, object};
 use serde_json::{Map, Value};
 
 object!(
@@ -47,6 +47,8 @@ const BODY_MEMBERS: &[Member] = members![
     must "scopes" SCOPES,
     may "authorization_details_types" AUTHORIZATION_DETAILS_TYPES,
     may "authorization_server" RESOURCE_URI,
+    may "txn_challenge_jwks" Kind::Json,
+    may "txn_challenge_jwks_uri" URI,
     may "access_token_lifetime" LIFETIME,
     may "token_signing_alg" ALG,
 ];

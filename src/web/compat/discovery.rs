@@ -47,6 +47,10 @@ pub async fn metadata(call: Call<'_>) -> Result<Response> {
     members.extend(own(cx, &route, resource.as_deref()));
     // Requests are pushed for the tenant's own authorization endpoint.
     members.remove("pushed_authorization_request_endpoint");
+    members.remove("transaction_authorization_endpoint");
+    for name in ["authentication_endpoint", "token_delivery_modes_supported", "user_code_parameter_supported"] {
+        members.remove(&["backchannel_", name].concat());
+    }
     members.remove("protected_resources");
     Ok(public(&metadata))
 }

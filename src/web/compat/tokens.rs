@@ -8,13 +8,14 @@
 
 use super::credential::{Credential, client, unproved};
 use super::objects::FETCH;
+use crate::approvals::Held;
 use crate::context::Cx;
 use crate::error::{Error, Reason, Result};
-use crate::model::EventType;
 use crate::model::project::project_id;
+use crate::model::{AccountStatus, EventType};
 use crate::oauth::Scope;
 use crate::vault::permit::{Caller, Trail, Use};
-use crate::vault::{self, Asked, Granted};
+use crate::vault::{self, Asked, Granted, accounts};
 use crate::web::guard::refused;
 use crate::web::schema::sent;
 use crate::web::{Call, Response};
@@ -71,7 +72,7 @@ async fn fetch(call: Call<'_>, is_tenants: bool) -> Result<Response> {
         grant(cx, &body, (caller, token), is_tenants, &mut trail).await.map(|granted| (body, granted))
     };
     match granted.await {
-        Ok((body, granted)) => Ok(Response::json(200, &answer(&body, &granted)).with("pragma", "no-cache")),
+        Ok((body, granted)) => Ok(Response::json(200, &answer(cx, &body, &granted)).with("pragma", "no-cache")),
         Err(Error::Refused(refusal)) if is_bearer && trail.agent.is_none() => {
             Err(unproved(cx, Error::Refused(refusal), kind).await?)
         }
@@ -90,7 +91,15 @@ async fn grant(
     is_tenants: bool,
     trail: &mut Trail,
 ) -> Result<Granted> {
-    let wanted = Use { connection: body.app_id.clone(), token, caller, tool: None, call: None, began: cx.now };
+    let wanted = Use {
+        connection: body.app_id.clone(),
+        token,
+        caller,
+        tool: None,
+        call: None,
+        began: cx.now,
+        held: Held::default(),
+    };
     let scope = body.scopes.join(" ");
     trail.facts.scope_asked = Some(scope.clone()).filter(|scope| !scope.is_empty() && scope.len() <= 1_024);
     let asked = match scope.is_empty() {
@@ -112,12 +121,13 @@ pub fn is_of_tenant(cx: &Cx<'_>, tenant: &str) -> bool {
     tenant.is_empty() || tenant == own || tenant == project_id(own)
 }
 
-fn answer(body: &Body, Granted { token, scope, account, .. }: &Granted) -> Value {
+fn answer(cx: &Cx<'_>, body: &Body, Granted { token, scope, account, .. }: &Granted) -> Value {
     let members = token.members();
     let member = |name: &str| members.get(name).and_then(Value::as_str);
     let single = member("api_key").or_else(|| member("value"));
     let access_token = single.unwrap_or_else(|| token.access_token.expose());
     let account = account.as_deref();
+    let trouble = account.map(|account| account.status).filter(|status| *status != AccountStatus::Active);
     let time = |seconds: Option<i64>| seconds.unwrap_or_default().to_string();
     let mut answer = json!({"token": {
         "id": account.map(|account| &*account.id).unwrap_or_default(),
@@ -128,10 +138,10 @@ fn answer(body: &Body, Granted { token, scope, account, .. }: &Granted) -> Value
         "accessToken": access_token,
         "accessTokenType": "Bearer",
         "accessTokenExpiry": time(token.expiry()),
-        "hasRefreshToken": account.is_some(),
+        "hasRefreshToken": account.is_some_and(|account| accounts::has_refresh_token(cx, account)),
         "refreshToken": "",
-        "lastRefreshTime": time(account.map(|account| account.updated_at)),
-        "lastRefreshError": "",
+        "lastRefreshTime": time(account.map(|account| account.attempted_at)),
+        "lastRefreshError": trouble.map(AccountStatus::as_str).unwrap_or_default(),
         "scopes": Scope::parse(scope).unwrap_or_default().to_vec(),
         "grantedBy": "",
         "externalIdentifier": body.external_identifier,

@@ -12,6 +12,7 @@ use crate::error::{Reason, Result};
 use crate::grants;
 use crate::keys::{self, JWKS_MAX_AGE};
 use crate::model::AuthMethod;
+use crate::model::client::DELIVERY_MODES;
 use crate::model::registration::{Documents, Dynamic};
 use crate::oauth::metadata::{ResourceMetadata, ServerMetadata};
 use crate::ports::Alg;
@@ -44,6 +45,10 @@ pub async fn document(cx: &Cx<'_>) -> Result<ServerMetadata> {
         token_endpoint: format!("{issuer}/token"),
         pushed_authorization_request_endpoint: format!("{issuer}/par"),
         device_authorization_endpoint: format!("{issuer}/device_authorization"),
+        backchannel_authentication_endpoint: format!("{issuer}/bc-authorize"),
+        backchannel_token_delivery_modes_supported: DELIVERY_MODES,
+        backchannel_user_code_parameter_supported: false,
+        transaction_authorization_endpoint: format!("{issuer}/transaction-authorization"),
         jwks_uri: format!("{issuer}/jwks.json"),
         grant_types_supported: grants::grant_types(),
         authorization_grant_profiles_supported: [grants::id_jag::PROFILE],
@@ -115,5 +120,10 @@ pub async fn protected_resource(call: Call<'_>) -> Result<Response> {
         },
         bearer_methods_supported: ["header"],
         resource_name: resource.body.name.clone(),
+        txn_challenge_signing_alg_values_supported: match &resource.body.txn_challenge_jwks_uri {
+            Some(_) => Alg::NAMES.to_vec(),
+            None => vec![],
+        },
+        txn_challenge_jwks_uri: resource.body.txn_challenge_jwks_uri.clone(),
     }))
 }

@@ -36,7 +36,7 @@ pub async fn post(Call { cx, request, .. }: Call<'_>) -> Result<Response> {
             if matches!(
                 refusal.reason,
                 Reason::TokenQuotaReached | Reason::AuthorizationPending | Reason::SlowDown
-            ) =>
+            ) || refusal.is_poll() =>
         {
             Err(Error::Refused(refusal))
         }

@@ -31,6 +31,7 @@ pub async fn get(call: Call<'_>) -> Result<Response> {
     };
     let found = connect::find(cx, name).await?;
     let wanted = connect::wanted(cx, name, request, &person)?;
+    found.expect_owner(&wanted, &person)?;
     page(call, &found, &wanted, &person).await
 }
 
@@ -42,16 +43,21 @@ async fn page(call: Call<'_>, found: &Found, wanted: &Wanted, person: &Person) -
         None => None,
     };
     let scopes = connect::scopes(cx, found, wanted).await?;
+    let present = connect::present(cx, wanted).await?.map(|account| account.name);
     let content = html! {
         h1 { (texts.connect) " " (service.name) }
         p.quiet { (texts.signed_in_as) " " strong { (consent::name(&person.user)) } }
-        @if let Some(client) = &client { p { strong { (client) } " " (texts.connect_needed) } }
+        @if let Some(present) = &present {
+            p { (texts.connect_there) " " strong { (present) } }
+        } @else if let Some(client) = &client {
+            p { strong { (client) } " " (texts.connect_needed) }
+        }
         @if !scopes.is_empty() {
             p { (texts.connect_asks) }
-            ul { @for scope in &scopes { (line(texts, &service, scope)) } }
+            ul { @for scope in &scopes { (line(texts, Some(&service), scope)) } }
         }
         p.quiet { (texts.connect_stays) }
-        (go_on(call, wanted, person, false, texts.connect)?)
+        (go_on(call, wanted, person, false, if present.is_some() { texts.connect_again } else { texts.connect })?)
     };
     let title = [texts.connect, " ", &service.name].concat();
     Ok(Page { language, title, content, form_targets: vec![] }.respond(200))
@@ -71,8 +77,9 @@ fn go_on(call: Call<'_>, wanted: &Wanted, person: &Person, replaces: bool, label
     })
 }
 
-fn line(texts: &Texts, service: &Service, scope: &str) -> Markup {
-    let known = service.scopes.iter().find(|known| known.name == scope);
+/// A scope of a service, in words where its entry has some.
+pub fn line(texts: &Texts, service: Option<&Service>, scope: &str) -> Markup {
+    let known = service.and_then(|service| service.scopes.iter().find(|known| known.name == scope));
     html! {
         li {
             span {
@@ -108,7 +115,11 @@ pub async fn callback(call: Call<'_>) -> Result<Response> {
     let form = form.keeping(PARAMETERS);
     // Nothing of the response counts in a browser that has not begun it.
     let state = form.get("state").ok_or(Reason::ConnectExpired)?;
-    let sealed = kept(cx, request, KIND, state).ok_or(Reason::ConnectExpired)?;
+    let Some(sealed) = kept(cx, request, KIND, state) else {
+        // Also where the page that says that all is well was loaded again.
+        let error = Reason::ConnectExpired.into();
+        return Ok(layout::error(&error, language(request), Next::Me(&paths::me(cx))));
+    };
     let under_way: UnderWay = browser::open(cx, KIND, &sealed).ok_or(Reason::ConnectExpired)?;
     if under_way.wanted().connection != call.id(0)? {
         return Err(Reason::ConnectExpired.because("the response is of another service"));
@@ -128,7 +139,7 @@ pub async fn callback(call: Call<'_>) -> Result<Response> {
                 &connect::seal(cx, under_way.wanted())?,
             ]
             .concat();
-            layout::error(&error, language(request), Next::SignIn(&again))
+            layout::error(&error, language(request), Next::Connect(&again))
         }
         Err(fault) => return Err(fault),
     };

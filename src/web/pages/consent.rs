@@ -38,6 +38,8 @@ pub fn page(
     let (client, resource) = (&asked.client, &asked.target.resource.body);
     let words = [&*client.metadata.client_name, texts.wants_access, &resource.name, texts.wants_access_end];
     let title = words.join(" ").trim_end().to_owned();
+    let is_possible = |line: &Line| !matches!(line.possible, Possible::No(_));
+    let can_allow = lines.iter().any(is_possible) || !asked.authorization_details.is_empty();
     let content = html! {
         h1 { (title) }
         @if let Some(reason) = problem { (layout::problem(reason, language)) }
@@ -69,10 +71,14 @@ pub fn page(
                     }
                 }
             }
-            p { label for="duration" { (texts.how_long) } (durations(texts, "duration", None)) }
+            @if can_allow {
+                p { label for="duration" { (texts.how_long) } (durations(texts, "duration", None)) }
+            } @else {
+                p.warn { (texts.nothing_possible) }
+            }
             div.actions {
                 button name="decision" value="deny" { (texts.deny) }
-                button.main name="decision" value="allow" { (texts.allow) }
+                @if can_allow { button.main name="decision" value="allow" { (texts.allow) } }
             }
             p.quiet { (texts.take_back) " " a href=(paths::me(cx)) { (texts.connected) } }
         }
@@ -121,7 +127,7 @@ fn row(texts: &Texts, line: &Line, is_again: bool) -> Markup {
     html! {
         li {
             label {
-                input type="checkbox" name="scope" value=(line.scope) checked[line.is_ticked || line.is_held] disabled[!is_possible];
+                input type="checkbox" name="scope" value=(line.scope) checked[is_possible && (line.is_ticked || line.is_held)] disabled[!is_possible];
                 span class=(if is_possible { "" } else { "off" }) {
                     (effect(texts, line.effect))
                     (described)

@@ -98,6 +98,10 @@ pub enum Next<'a> {
     Application,
     /// Sign in again, at that path.
     SignIn(&'a str),
+    /// Connect an account again, at that path.
+    Connect(&'a str),
+    /// See what is connected, at that path.
+    Me(&'a str),
 }
 
 /// What was wrong with the form of a page that comes again.
@@ -122,6 +126,8 @@ pub fn error(error: &Error, language: Language, next: Next<'_>) -> Response {
             Next::Nothing => {}
             Next::Application => p { (texts.go_back) }
             Next::SignIn(path) => p { a href=(path) { (texts.try_again) } }
+            Next::Connect(path) => p { a href=(path) { (texts.connect_again) } }
+            Next::Me(path) => p { a href=(path) { (texts.connected) } }
         }
     };
     let page = Page { language, title: texts.error.to_owned(), content, form_targets: vec![] };

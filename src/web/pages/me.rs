@@ -21,6 +21,7 @@ use crate::revocation::consents::{self, By, Taken};
 use crate::store;
 use crate::vault::accounts;
 use crate::vault::connect::{self, Wanted};
+use crate::vault::service::Service;
 use crate::web::{Call, Response};
 use maud::{Markup, html};
 use std::collections::HashMap;
@@ -79,6 +80,9 @@ async fn act(call: Call<'_>, form: &Form, person: &Person) -> Result<Done> {
     if let Some(id) = form.get("disconnect") {
         let account = cx.one(store::accounts::get(&cx.tenant.id, id)).await?;
         let account = account.filter(|account| account.owner == user).ok_or(Reason::NotFound)?;
+        if account.status == AccountStatus::Disabled {
+            return Err(Reason::AccountDisabled.into());
+        }
         return accounts::disconnect(cx, &account, None).await.map(|()| Done::Disconnected);
     }
     let client = form.get("client").ok_or(Reason::NotFound)?;
@@ -112,6 +116,14 @@ async fn page(call: Call<'_>, person: &Person, done: Option<Done>) -> Result<Res
             known.insert(consent.resource.clone(), resource);
         }
     }
+    let mut services = HashMap::new();
+    for name in accounts.iter().map(|account| &*account.connection) {
+        if !services.contains_key(name)
+            && let Some(service) = connect::service(cx, name).await?
+        {
+            services.insert(name, service);
+        }
+    }
     let (own, leaving) = (tag(call, person, TAGGED)?, tag(call, person, "")?);
     let path = paths::me(cx);
     let view = View { texts: language.texts(), path, tag: &own, now: cx.now.seconds(), resources: known };
@@ -124,7 +136,7 @@ async fn page(call: Call<'_>, person: &Person, done: Option<Done>) -> Result<Res
         @for agent in &agents { (card(&view, agent)) }
         @if !accounts.is_empty() {
             h2 { (texts.accounts) }
-            (act_form(&view, None, html! { @for account in &accounts { (connected_account(cx, texts, account)) } }))
+            (act_form(&view, None, html! { @for account in &accounts { (connected_account(cx, texts, account, services.get(&*account.connection))) } }))
         }
         footer {
             form method="post" action=(paths::sign_out(cx)) {
@@ -202,8 +214,10 @@ fn card(view: &View<'_>, agent: &Agent) -> Markup {
 }
 
 /// An account at a service, with what became of it.
-fn connected_account(cx: &Cx<'_>, texts: &Texts, account: &ConnectedAccount) -> Markup {
+fn connected_account(cx: &Cx<'_>, texts: &Texts, account: &ConnectedAccount, service: Option<&Service>) -> Markup {
     let now = cx.now.seconds();
+    let called = service.map_or(&account.connection, |service| &service.name);
+    let scopes: Vec<&str> = account.scope.split(' ').filter(|scope| !scope.is_empty()).collect();
     let status = account.standing(now);
     let wanted = || Wanted {
         connection: account.connection.clone(),
@@ -230,12 +244,15 @@ fn connected_account(cx: &Cx<'_>, texts: &Texts, account: &ConnectedAccount) -> 
     };
     html! {
         section.card {
-            h3 { (account.connection) @if !account.label.is_empty() { " · " (account.label) } }
+            h3 { (called) @if !account.label.is_empty() { " · " (account.label) } }
             p { strong { (account.name) } ": " (words) }
-            p.quiet { (texts.since) " " (time(account.created_at)) small { code { (account.scope) } } }
+            p.quiet { (texts.since) " " (time(account.created_at)) }
+            @if !scopes.is_empty() { ul { @for scope in scopes { (super::connect::line(texts, service, scope)) } } }
             div.actions {
                 @if let Some(link) = link { a href=(link) { (texts.reconnect) } }
-                button name="disconnect" value=(account.id) aria-label=(format!("{}: {}", texts.disconnect, account.name)) { (texts.disconnect) }
+                @if status != AccountStatus::Disabled {
+                    button name="disconnect" value=(account.id) aria-label=(format!("{}: {}", texts.disconnect, account.name)) { (texts.disconnect) }
+                }
             }
         }
     }

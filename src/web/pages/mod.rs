@@ -5,6 +5,7 @@
 //! 2. A form changes something only if it comes from our own origin, in the session that it was shown in, with the tag of that session.
 //! 3. Texts are in one table, in English and German (`texts`).
 
+pub mod approvals;
 pub mod authorize;
 pub mod callback;
 pub mod connect;

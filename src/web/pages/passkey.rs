@@ -98,7 +98,7 @@ async fn invite(call: Call<'_>, user: &User, problem: Option<Reason>) -> Result<
 }
 
 /// What both forms end with; the button is shown by the script.
-fn rest(language: Language, id: &str, button: &str, problem: Option<Reason>) -> Markup {
+pub(super) fn rest(language: Language, id: &str, button: &str, problem: Option<Reason>) -> Markup {
     let texts = language.texts();
     html! {
         input type="hidden" name="ceremony" value=(id);
@@ -113,11 +113,16 @@ fn rest(language: Language, id: &str, button: &str, problem: Option<Reason>) -> 
 }
 
 fn respond(call: Call<'_>, page: Page, problem: Option<Reason>, (id, begun): (&str, &Begun)) -> Response {
-    let mut response = page.respond(problem.map_or(200, |reason| reason.wire().status));
+    let response = with_script(page.respond(problem.map_or(200, |reason| reason.wire().status)));
+    keep(call.cx, call.request, response, (NAME, id), &begun.sealed, SECONDS)
+}
+
+/// The same response, whose policy lets the script run.
+pub(super) fn with_script(mut response: Response) -> Response {
     for (_, policy) in response.headers.iter_mut().filter(|(name, _)| *name == "content-security-policy") {
         policy.push_str(&["; script-src ", &hash(SCRIPT)].concat());
     }
-    keep(call.cx, call.request, response, (NAME, id), &begun.sealed, SECONDS)
+    response
 }
 
 /// What the browser keeps of the ceremony that a form names.

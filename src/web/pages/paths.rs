@@ -29,24 +29,39 @@ pub fn me(cx: &Cx<'_>) -> String {
     format!("/t/{}/me", cx.tenant.id)
 }
 
+/// What waits for a person, below the tenant.
+pub const APPROVALS: &str = "me/approvals";
+
+/// The page of what waits for a person.
+pub fn approvals(cx: &Cx<'_>) -> String {
+    format!("/t/{}/{APPROVALS}", cx.tenant.id)
+}
+
+/// The page of an approval.
+pub fn approval(cx: &Cx<'_>, id: &str) -> String {
+    format!("/t/{}/{APPROVALS}/{id}", cx.tenant.id)
+}
+
 /// Where a person connects an account.
 pub fn connect(cx: &Cx<'_>, connection: &str) -> String {
     format!("/t/{}/connect/{connection}", cx.tenant.id)
 }
 
-/// Where a person goes after signing in: on with the request, back to connecting an account, or to the person's own page.
+/// Where a person goes after signing in: on with the request, back to connecting an account or to what waits, or to the person's own page.
 pub fn after(cx: &Cx<'_>, asked: Option<&str>) -> String {
     match asked {
         Some(id) if id::is_plausible(id) => request(cx, id),
-        Some(path) if is_connect(path) => format!("/t/{}/{path}", cx.tenant.id),
+        Some(path) if is_ours(path) => format!("/t/{}/{path}", cx.tenant.id),
         _ => me(cx),
     }
 }
 
-/// Whether that is a path below `connect`, which cannot lead anywhere else.
-fn is_connect(path: &str) -> bool {
+/// Whether that is a path below `connect`, or what waits for a person, and cannot lead anywhere else.
+fn is_ours(path: &str) -> bool {
     let is_harmless = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~?=%".contains(&byte);
-    path.strip_prefix("connect/").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_harmless))
+    let is_approval = |rest: &str| rest.is_empty() || rest.strip_prefix('/').is_some_and(id::is_plausible);
+    path.strip_prefix(APPROVALS).is_some_and(is_approval)
+        || path.strip_prefix("connect/").is_some_and(|rest| !rest.is_empty() && rest.bytes().all(is_harmless))
 }
 
 /// Where a form may lead, as a source of a content security policy: the origin, or the scheme where no source names the host. Such is an

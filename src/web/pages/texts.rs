@@ -79,6 +79,7 @@ texts! {
     detail_once: "For this connection only:", "Nur für diese Verbindung:";
     tool: "Tool", "Werkzeug";
     asks_again: "Will be asked again when it is used.", "Wird bei der Verwendung noch einmal gefragt.";
+    nothing_possible: "Nothing of this can be allowed: an administrator can change it.", "Nichts davon kann erlaubt werden: ein Administrator kann das ändern.";
     not_possible: "Not possible", "Nicht möglich";
     no_permit: "no policy of your organisation permits it", "keine Richtlinie Ihrer Organisation erlaubt es";
     forbidden: "a policy of your organisation forbids it", "eine Richtlinie Ihrer Organisation verbietet es";
@@ -138,6 +139,8 @@ texts! {
     connect_stays: "What the service gives stays here, sealed. The application gets what it needs for one use at a time, and you can disconnect at any time.", "Was der Dienst gibt, bleibt hier, versiegelt. Die Anwendung bekommt, was sie für eine Verwendung braucht, und Sie können jederzeit trennen.";
     connect_done: "The account is connected", "Das Konto ist verbunden";
     connect_lacking: "The service has not granted all that was asked for. Missing:", "Der Dienst hat nicht alles gewährt. Es fehlt:";
+    connect_there: "This account is connected:", "Dieses Konto ist verbunden:";
+    connect_again: "Connect again", "Noch einmal verbinden";
     connect_back: "You can close this page and go back to the application: its next try goes on.", "Sie können diese Seite schließen und zur Anwendung zurückkehren: ihr nächster Versuch geht weiter.";
     connect_other: "This is another account", "Das ist ein anderes Konto";
     connect_other_is: "Connected is", "Verbunden ist";
@@ -167,6 +170,33 @@ texts! {
     passkey_failed: "That did not work, or was cancelled. Try again, or use another device.", "Das hat nicht geklappt oder wurde abgebrochen. Versuchen Sie es noch einmal oder mit einem anderen Gerät.";
     passkey_unsupported: "This browser cannot use passkeys. Open the page in another browser, or update this one.", "Dieser Browser kann keine Passkeys verwenden. Öffnen Sie die Seite in einem anderen Browser, oder aktualisieren Sie diesen.";
     passkey_script: "A passkey needs JavaScript. Allow it for this site and load the page again, or open it in another browser.", "Ein Passkey braucht JavaScript. Erlauben Sie es für diese Seite und laden Sie sie neu, oder öffnen Sie sie in einem anderen Browser.";
+    approvals: "Approvals", "Freigaben";
+    approvals_none: "Nothing waits for your decision.", "Nichts wartet auf Ihre Entscheidung.";
+    approval_asks: "asks for your approval", "bittet um Ihre Freigabe";
+    approval_number: "Number", "Nummer";
+    approval_compare: "Approve this only if you expect it, and if the application or the message that has led you here shows the same number.", "Geben Sie das nur frei, wenn Sie es erwarten und die Anwendung oder die Nachricht, die Sie hierher geführt hat, dieselbe Nummer zeigt.";
+    approval_for: "On behalf of", "Im Auftrag von";
+    approval_itself: "itself", "sich selbst";
+    approval_asked_by: "Asked by", "Gefragt von";
+    approval_connection: "Connection", "Verbindung";
+    approval_call: "Call", "Aufruf";
+    approval_with: "With", "Mit";
+    approval_money: "Amount", "Betrag";
+    approval_reason: "Reason, as it was given", "Grund, wie er angegeben wurde";
+    approval_policies: "Required by", "Verlangt von";
+    approval_until: "Until", "Bis";
+    approval_note: "Note to the agent (may be left out)", "Nachricht an den Agenten (kann wegbleiben)";
+    approval_once: "What you approve counts once, and for this alone.", "Was Sie freigeben, gilt einmal und nur hierfür.";
+    approval_approve: "Approve", "Freigeben";
+    approval_sign: "Approve with your passkey", "Mit Ihrem Passkey freigeben";
+    approval_digest: "Your passkey signs", "Ihr Passkey unterschreibt";
+    approval_back: "Look at it again", "Noch einmal ansehen";
+    approval_others: "You have approved this. Others have to approve it as well.", "Sie haben das freigegeben. Andere müssen es auch freigeben.";
+    approval_approved: "This is approved. The application goes on with its next try.", "Das ist freigegeben. Die Anwendung macht mit ihrem nächsten Versuch weiter.";
+    approval_used: "This was approved, and has been used.", "Das wurde freigegeben und ist verwendet.";
+    approval_denied: "This is denied.", "Das ist abgelehnt.";
+    approval_revoked: "An administrator has taken this back.", "Ein Administrator hat das zurückgenommen.";
+    approval_over: "Nobody has decided in time: it is denied.", "Niemand hat rechtzeitig entschieden: es ist abgelehnt.";
     error: "This did not work", "Das hat nicht geklappt";
     go_back: "Go back to the application and connect again. Nothing was changed.", "Gehen Sie zurück zur Anwendung und verbinden Sie noch einmal. Es wurde nichts geändert.";
 }
@@ -276,6 +306,7 @@ const fn in_german(reason: Reason) -> Option<&'static str> {
         Reason::NoSuchService => {
             "Hier lässt sich kein Konto verbinden: sehen Sie den Link noch einmal an, oder fragen Sie einen Administrator"
         }
+        Reason::AccountDisabled => "Ein Administrator hat dieses Konto gestoppt, und kann es weiterlaufen lassen",
         Reason::TooManyAccounts => "Hier sind so viele Konten verbunden, wie es sein dürfen: trennen Sie zuerst eines",
         Reason::ConnectExpired => {
             "Diese Seite ist abgelaufen oder wurde in einem anderen Browser geöffnet: verbinden Sie noch einmal"
@@ -286,6 +317,8 @@ const fn in_german(reason: Reason) -> Option<&'static str> {
         Reason::ConnectFailed => {
             "Der Dienst gibt keine brauchbare Antwort: versuchen Sie es noch einmal, oder sagen Sie es einem Administrator"
         }
+        Reason::ApprovalDecided => "Das ist schon entschieden: sehen Sie es noch einmal an",
+        Reason::ApprovalWidened => "Nichts ist angekreuzt: kreuzen Sie etwas an, oder lehnen Sie ab",
         Reason::TooManyFailures => "Zu viele Versuche sind misslungen: warten Sie eine Minute",
         _ => return None,
     })

@@ -55,6 +55,12 @@ object!(
         must "error" Kind::Word,
         must "error_description" Kind::Word,
         may "decision" Kind::Word,
+        may "approval_id" Kind::Word,
+        may "approval_uri" Kind::Word,
+        may "approval_number" Kind::Word,
+        may "approval_note" Kind::Word,
+        may "interval" Kind::Count,
+        may "expires_in" Kind::Count,
     ]]
 );
 
@@ -106,6 +112,10 @@ object!(
     /// RFC 8414.
     SERVER_METADATA = "ServerMetadata" [METADATA, members![
         must "pushed_authorization_request_endpoint" Kind::Word,
+        must "transaction_authorization_endpoint" Kind::Word,
+        must "backchannel_authentication_endpoint" Kind::Word,
+        must "backchannel_token_delivery_modes_supported" WORDS,
+        must "backchannel_user_code_parameter_supported" Kind::Boolean,
         may "protected_resources" WORDS,
     ]]
 );
@@ -129,6 +139,8 @@ object!(
         may "authorization_details_types_supported" WORDS,
         must "bearer_methods_supported" WORDS,
         must "resource_name" Kind::Word,
+        may "txn_challenge_jwks_uri" Kind::Word,
+        may "txn_challenge_signing_alg_values_supported" WORDS,
     ]]
 );
 
@@ -187,6 +199,8 @@ object!(
         may "exp" Kind::Time,
         may "authorization_details" Kind::List(&Kind::Json, ANY),
         may "act" Kind::Json,
+        may "txn" Kind::Word,
+        may "approval" Kind::Word,
         may "cnf" Kind::Json,
     ]]
 );
@@ -262,6 +276,18 @@ object!(
         must "decision" Kind::Word,
         may "scope" Kind::Word,
         may "duration" Kind::Word,
+    ]]
+);
+
+object!(
+    /// The form of a person's decision about an approval; `scope` once for each that is left.
+    APPROVAL_FORM = "ApprovalForm" [members![
+        must "tag" Kind::Word,
+        must "decision" Kind::Word,
+        may "scope" Kind::Word,
+        may "note" Kind::Word,
+        may "chosen" Kind::Word,
+        may "credential" Kind::Word,
     ]]
 );
 

@@ -47,6 +47,7 @@ pub async fn lease(call: Call<'_>) -> Result<Response> {
             let lease = Lease { access_token, token_type, expires_in, expires_at, scope: &scope, members };
             Ok(Response::json(200, &lease).with("pragma", "no-cache"))
         }
+        Err(Error::Refused(refusal)) if refusal.is_poll() => Err(Error::Refused(refusal)),
         Err(Error::Refused(refusal)) => {
             let Trail { agent, facts } = trail;
             Err(refused(call.cx, refusal, EventType::LeaseRefused, agent.as_deref(), facts).await?)

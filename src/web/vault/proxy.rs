@@ -7,6 +7,7 @@
 //! 3. Of a request that code has sent to the service's own URL ([`super::outbound`]) the URL says which connection is meant. Whether there is none or
 //!    policy forbids it looks alike.
 
+use crate::approvals::Held;
 use crate::authn::client::Unproved;
 use crate::error::{Error, Reason, Refusal, Result};
 use crate::model::EventType;
@@ -41,7 +42,7 @@ pub async fn any(call: Call<'_>) -> Result<Response> {
     let path = || ["/", request.path.splitn(7, '/').nth(6).unwrap_or_default()].concat();
     let (connection, path) = meant.map_or_else(|| Ok((call.id(0)?.to_owned(), path())), Ok::<_, Error>)?;
     let line = CallLine { method: request.method.clone(), path };
-    let wanted = Use { connection, token, caller, tool, call: Some(line), began: cx.now };
+    let wanted = Use { connection, token, caller, tool, call: Some(line), began: cx.now, held: Held::default() };
     let account = header("writ-account").unwrap_or_default();
     let by_own_url = destination.is_some();
     let passed = Request { wanted, query: &request.query, headers, account, payload: request.payload(), by_own_url };

@@ -285,7 +285,9 @@ impl Ask<'_> {
                 let headers =
                     response.headers().iter().map(|(name, value)| (name.as_str().to_owned(), text(value))).collect();
                 let status = response.status().as_u16();
-                Reply { status, headers, text: response.body_mut().read_to_string().unwrap(), cut: false }
+                let bytes = response.body_mut().read_to_vec().unwrap();
+                let text = String::from_utf8(bytes.clone()).unwrap_or_default();
+                Reply { status, headers, text, bytes: vec![], cut: false }
             }
         }
     }

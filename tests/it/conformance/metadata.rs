@@ -67,11 +67,13 @@ fn what_metadata_advertises_is_there() {
         assert_eq!(hub.get(endpoint).expect(405).header("allow"), Some("POST"));
     }
     let posted = [
+        "backchannel_authentication_endpoint",
         "device_authorization_endpoint",
         "introspection_endpoint",
         "pushed_authorization_request_endpoint",
         "revocation_endpoint",
         "token_endpoint",
+        "transaction_authorization_endpoint",
     ];
     let fetched = ["authorization_endpoint", "jwks_uri", "userinfo_endpoint"];
     assert_eq!(urls, posted.into_iter().chain(fetched).collect());
@@ -83,7 +85,11 @@ fn what_metadata_advertises_is_there() {
     for name in posted {
         assert_eq!(hub.get(url(name)).expect(405).header("allow"), Some("POST"), "{name}");
         let reply = hub.ask("POST", url(name)).basic(&hub.agent.client).form(&[]).send();
-        let error = if name.starts_with("device") { "unauthorized_client" } else { "invalid_request" };
+        let error = if name.starts_with("device") || name.starts_with("backchannel") {
+            "unauthorized_client"
+        } else {
+            "invalid_request"
+        };
         assert_eq!((reply.status, reply.error().as_str()), (400, error), "{name}");
     }
     let grant = |name: &str| {
@@ -94,7 +100,7 @@ fn what_metadata_advertises_is_there() {
     };
     let offered = document["grant_types_supported"].as_array().unwrap();
     assert!(offered.iter().all(|name| grant(name.as_str().unwrap())), "{offered:?}");
-    for other in ["password", "urn:openid:params:grant-type:ciba"] {
+    for other in ["password", "urn:ietf:params:oauth:grant-type:saml2-bearer"] {
         assert!(!offered.contains(&json!(other)) && !grant(other), "{other}");
     }
 }

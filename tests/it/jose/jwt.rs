@@ -181,6 +181,8 @@ fn the_longest_token_of_ours_is_shorter_than_what_is_taken() {
         acr: Some(text(256)),
         auth_time: Some(9_007_199_254_740_991),
         authorization_details: vec![],
+        txn: None,
+        approval: None,
         cnf: Some(Confirmation { jkt: "k".repeat(43) }),
         status: Some(StatusClaim {
             status_list: StatusReference { idx: 9_007_199_254_740_991, uri: format!("{issuer}/status-list") },

@@ -297,6 +297,82 @@ fn what_the_service_refuses_says_what_becomes_of_the_account() {
 }
 
 #[test]
+fn a_short_token_is_used_for_half_of_its_life() {
+    let scene = Scene::new(true, 0);
+    scene.service.lifetime.set(60);
+    let (_, token) = scene.connected();
+    for refreshes in 0..3 {
+        for _ in 0..3 {
+            scene.lease(&token).expect(200);
+        }
+        assert_eq!(scene.service.refreshes.get(), refreshes);
+        scene.hub.clock.advance(31);
+    }
+}
+
+#[test]
+fn tokens_of_another_account_are_revoked_at_once_and_never_used() {
+    let scene = Scene::new(true, 0);
+    let mut service = scene.service.described();
+    service["oauth2"]["account_id"] = json!("/account");
+    let etag = scene.hub.admin("GET", "connections/chat").send().header("etag").unwrap().to_owned();
+    let mut body = scene.body(json!({}));
+    body["config"]["service"] = service;
+    scene.hub.admin("PUT", "connections/chat").header("if-match", &etag).json(&body).send().expect(200);
+    let (browser, _) = scene.connected();
+    scene.due();
+    let token = scene.agents_token(&browser);
+    *scene.service.refreshes_as.borrow_mut() = Some("eve@chat".to_owned());
+    let before = scene.service.access_tokens().len();
+    url(&scene.lease(&token));
+    assert_eq!((scene.service.access_tokens().len(), scene.status().as_str()), (before + 1, "account_changed"));
+    assert_eq!(scene.service.revoked.borrow().len(), 1);
+    let event = scene.hub.events_of("account.changed").pop().unwrap();
+    assert_eq!(event["reason"], "account_changed");
+    *scene.service.refreshes_as.borrow_mut() = None;
+    scene.connect(&browser, &url(&scene.lease(&token)), "ada@chat").expect(200);
+    scene.lease(&token).expect(200);
+}
+
+#[test]
+fn an_account_that_an_administrator_has_stopped_gives_nothing_until_it_is_resumed_and_none_takes_its_place() {
+    let scene = Scene::new(true, 0);
+    let (browser, token) = scene.connected();
+    scene.lease(&token).expect(200);
+    let link = scene.hub.admin("POST", "connections/chat/connect").json(&json!({"user": scene.row()["owner"]})).send();
+    let link = link.expect(200).json()["connect_url"].as_str().unwrap().to_owned();
+    // The person is at the service when it happens.
+    let back = scene.service.allow(&scene.leave(&browser, &link), "ada@chat");
+    let act = |verb: &str| {
+        let path = format!("connections/chat/accounts/{}/{verb}", scene.row()["id"].as_str().unwrap());
+        scene.hub.admin("POST", &path).send()
+    };
+    assert_eq!(act("resume").status, 409);
+    assert_eq!(act("suspend").expect(200).json()["status"], "disabled");
+    assert_eq!(act("suspend").status, 409);
+    let refused = scene.lease(&token);
+    assert_eq!((refused.status, refused.error().as_str()), (403, "access_denied"), "{refused:?}");
+    for reply in [browser.get(&back), scene.going(&browser, &link)] {
+        assert!(reply.status == 403 && reply.text.contains("stopped this account"), "{reply:?}");
+    }
+    let page = browser.get("/t/main/me").expect(200);
+    assert!(page.text.contains("an administrator has stopped it") && !page.text.contains("name=\"disconnect\""));
+    let fields = [("tag", field(&page, "tag")), ("disconnect", scene.row()["id"].as_str().unwrap().to_owned())];
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(browser.post("/t/main/me", &fields).status, 403);
+    // Nor once its access token has expired.
+    scene.due();
+    let token = scene.agents_token(&browser);
+    assert_eq!(scene.lease(&token).status, 403);
+    assert_eq!(act("resume").expect(200).json()["status"], "active");
+    assert!(scene.service.takes(&scene.lease(&token).expect(200).access_token()));
+    let reasons: Vec<Value> =
+        scene.hub.events_of("account.changed").iter().map(|event| event["reason"].clone()).collect();
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    assert!(reasons.contains(&json!("disabled")) && reasons.contains(&json!("active")));
+}
+
+#[test]
 fn a_client_that_the_service_does_not_take_is_the_operators_to_mend_and_costs_nobody_an_account() {
     let scene = Scene::new(true, 0);
     let (browser, _) = scene.connected();
@@ -706,6 +782,262 @@ fn an_owner_has_a_bounded_number_of_accounts_at_a_connection() {
     assert_eq!(scene.service.revoked.borrow().len(), 1, "what was not stored is revoked");
 }
 
+impl Scene {
+    /// The ids of accounts that wait for their revocation.
+    fn ended(&self) -> Vec<String> {
+        let rows = self.hub.db.query("SELECT id FROM ended_accounts WHERE tenant = 'main'");
+        rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn disconnecting(&self) -> Call<'_> {
+        self.hub.admin("DELETE", &format!("connections/chat/accounts/{}", self.row()["id"].as_str().unwrap()))
+    }
+
+    /// Another body for the connection.
+    pub fn replacing(&self, body: &Value) -> Call<'_> {
+        let etag = self.hub.admin("GET", "connections/chat").send().header("etag").unwrap().to_owned();
+        self.hub.admin("PUT", "connections/chat").header("if-match", &etag).json(body)
+    }
+
+    /// The connection with other endpoints, and with its secret.
+    pub fn evil(&self) -> Value {
+        let mut body = self.body(json!({}));
+        for name in ["token_endpoint", "revocation_endpoint"] {
+            body["config"]["service"]["oauth2"][name] = json!(format!("https://evil.example/{name}"));
+        }
+        body
+    }
+
+    pub fn expect_nothing_sent_elsewhere(&self) {
+        let sent = self.hub.fetch.requests();
+        assert!(sent.iter().all(|request| !request.url.contains("evil.example")), "something was sent elsewhere");
+    }
+
+    /// A minute later the cron runs, with that key of the vault.
+    fn tick_with(&self, keys: &str) {
+        self.hub.clock.advance(60);
+        let isolate = self.hub.isolate_with(&[DEVELOPMENT, ("VAULT_KEK", keys)]);
+        self.hub.clock.block_on(isolate.app().tick(self.hub.clock.now())).unwrap();
+    }
+}
+
+/// Drives a call, and what `act` does so many milliseconds later; the reply of the call.
+pub fn meanwhile<'a>(hub: &'a Setup, call: Call<'a>, millis: u64, act: impl AsyncFnOnce() + 'a) -> Reply {
+    use writ::ports::{Pending, Timer};
+    let calling: Pending<'a, Option<Reply>> = {
+        let call = call.future();
+        Box::pin(async move { Some(call.await) })
+    };
+    let acting: Pending<'a, Option<Reply>> = Box::pin(async move {
+        hub.clock.sleep(millis).await;
+        act().await;
+        None
+    });
+    hub.clock.drive(0, vec![calling, acting]).into_iter().flatten().next().unwrap()
+}
+
+#[test]
+fn tokens_that_wait_for_their_revocation_go_to_no_other_service() {
+    for what in ["other endpoints", "removed", "killed"] {
+        let scene = Scene::new(true, 0);
+        scene.connected();
+        *scene.service.instead.borrow_mut() = Some(Scripted::json(503, json!({})));
+        scene.disconnecting().send().expect(204);
+        assert_eq!(scene.ended().len(), 1, "{what}");
+        *scene.service.instead.borrow_mut() = None;
+        let remove = || scene.hub.admin("DELETE", "connections/chat").send().expect(204);
+        match what {
+            "other endpoints" => drop(scene.replacing(&scene.evil()).send().expect(200)),
+            "removed" => drop(remove()),
+            _ => {
+                scene.hub.admin("POST", "kill").json(&json!({"connection": "chat"})).send().expect(200);
+                remove();
+            }
+        }
+        if what != "other endpoints" {
+            scene.hub.admin("PUT", "connections/chat").json(&scene.evil()).send().expect(201);
+        }
+        scene.hub.clock.advance(60);
+        scene.hub.tick().unwrap();
+        scene.expect_nothing_sent_elsewhere();
+        assert!(scene.ended().is_empty(), "{what}");
+    }
+}
+
+#[test]
+fn what_the_tokens_of_accounts_are_sent_to_is_what_they_are_for() {
+    let scene = Scene::new(true, 0);
+    let (_, token) = scene.connected();
+    scene.lease(&token).expect(200);
+    let mut body = scene.body(json!({}));
+    body["config"]["service"]["proxy"]["base_url"] = json!("https://evil.example/api");
+    let mut without = body.clone();
+    without.as_object_mut().unwrap().remove("secret");
+    assert_eq!(scene.replacing(&without).send().status, 400);
+    scene.replacing(&body).send().expect(200);
+    url(&scene.lease(&token));
+    assert!(scene.hub.db.query("SELECT id FROM connected_accounts WHERE tenant = 'main'").is_empty());
+    // What says how much may be done ends nothing.
+    let scene = Scene::new(true, 0);
+    let (_, token) = scene.connected();
+    scene.replacing(&scene.body(json!({"allow": [{"methods": ["GET"], "path": "/**"}]}))).send().expect(200);
+    scene.lease(&token).expect(200);
+}
+
+#[test]
+fn an_account_is_stored_for_the_connection_that_it_was_asked_with_or_revoked() {
+    for what in ["other endpoints", "removed and made again", "nothing"] {
+        let scene = Scene::new(true, 0);
+        let browser = Browser::new(&scene.hub);
+        let token = scene.agents_token(&browser);
+        let back = scene.service.allow(&scene.leave(&browser, &url(&scene.lease(&token))), "ada@chat");
+        scene.service.delay_millis.set(2_000);
+        let path = back.strip_prefix(scene.hub.origin()).unwrap_or(&back);
+        let call = scene.hub.call("GET", path).header("cookie", &browser.cookies());
+        let change = match what {
+            "other endpoints" => vec![scene.replacing(&scene.evil())],
+            "removed and made again" => vec![
+                scene.hub.admin("DELETE", "connections/chat"),
+                scene.hub.admin("PUT", "connections/chat").json(&scene.evil()),
+            ],
+            _ => vec![],
+        };
+        let reply = meanwhile(&scene.hub, call, 1_000, async || {
+            for call in change {
+                let status = call.future().await.status;
+                assert!((200..300).contains(&status), "{what}: {status}");
+            }
+        });
+        let accounts = scene.hub.db.query("SELECT id FROM connected_accounts WHERE tenant = 'main'").len();
+        let revoked = scene.service.revoked.borrow().len();
+        match what {
+            "nothing" => assert_eq!((reply.status, accounts, revoked), (200, 1, 0), "{reply:?}"),
+            _ => assert_eq!((reply.status, accounts, revoked), (409, 0, 1), "{what}: {reply:?}"),
+        }
+        scene.expect_nothing_sent_elsewhere();
+    }
+}
+
+#[test]
+fn under_a_wrong_key_of_the_vault_no_account_that_has_ended_is_forgotten_unrevoked() {
+    let (right, other) = (crate::support::hub::VAULT_KEK, "1:AgICAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8");
+    let scene = Scene::new(true, 0);
+    scene.connected();
+    let wrong = scene.hub.isolate_with(&[DEVELOPMENT, ("VAULT_KEK", other)]);
+    scene.disconnecting().on(&wrong).send().expect(204);
+    for _ in 0..2 {
+        scene.tick_with(other);
+        scene.tick_with(&other.replace("1:", "2:"));
+        assert_eq!((scene.ended().len(), scene.service.revoked.borrow().len()), (1, 0));
+        scene.hub.clock.advance(90_000);
+    }
+    scene.tick_with(right);
+    assert_eq!((scene.ended().len(), scene.service.revoked.borrow().len()), (0, 1));
+}
+
+#[test]
+fn a_service_that_cannot_revoke_is_not_asked_again_and_again() {
+    let scene = Scene::new(true, 0);
+    let mut body = scene.body(json!({}));
+    body["config"]["service"]["oauth2"].as_object_mut().unwrap().remove("revocation_endpoint");
+    scene.replacing(&body).send().expect(200);
+    scene.connected();
+    scene.disconnecting().send().expect(204);
+    assert!(scene.ended().is_empty());
+}
+
+#[test]
+fn services_that_are_slow_to_revoke_are_asked_at_once() {
+    let scene = Scene::new(true, 0);
+    let browser = Browser::new(&scene.hub);
+    let token = scene.agents_token(&browser);
+    for label in ["a", "b", "c", "d", "e"] {
+        scene.connect(&browser, &url(&scene.call(&token, &[("account", label)]).send()), "ada@chat").expect(200);
+    }
+    let user = scene.row()["owner"].as_str().unwrap().to_owned();
+    *scene.service.instead.borrow_mut() = Some(Scripted::json(503, json!({})).after(9_000));
+    let began = scene.hub.clock.seconds();
+    scene.hub.admin("DELETE", &format!("users/{user}")).send().expect(204);
+    scene.hub.clock.advance(60);
+    scene.hub.tick().unwrap();
+    assert_eq!(scene.ended().len(), 5);
+    assert!(scene.hub.clock.seconds() - began < 60 + 2 * 10, "one after another");
+    *scene.service.instead.borrow_mut() = None;
+    scene.hub.clock.advance(60);
+    scene.hub.tick().unwrap();
+    assert_eq!((scene.ended().len(), scene.service.revoked.borrow().len()), (0, 5));
+}
+
+#[test]
+fn an_account_that_is_disconnected_during_its_refresh_has_nothing_left_at_the_service() {
+    let scene = Scene::new(true, 0);
+    let (browser, _) = scene.connected();
+    scene.due();
+    let token = scene.agents_token(&browser);
+    scene.service.delay_millis.set(2_000);
+    let disconnecting = scene.disconnecting();
+    // After the question whether the service answers at all: while the refresh itself is under way.
+    let reply = meanwhile(&scene.hub, scene.call(&token, &[]), 3_000, async || {
+        disconnecting.future().await.expect(204);
+    });
+    url(&reply);
+    assert_eq!(scene.service.refreshes.get(), 1);
+    let given = scene.service.access_tokens();
+    assert!(given.iter().all(|token| !scene.service.takes(token)), "the grant is over");
+    assert_eq!(scene.service.revoked.borrow().len(), 2, "what was there, and what was given meanwhile");
+}
+
+#[test]
+fn a_suspended_tenant_takes_part_in_a_rotation_and_has_its_ended_accounts_revoked() {
+    let two = format!("2:AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8 {}", crate::support::hub::VAULT_KEK);
+    let scene = Scene::new(true, 0);
+    scene.connected();
+    *scene.service.instead.borrow_mut() = Some(Scripted::json(503, json!({})));
+    scene.disconnecting().send().expect(204);
+    *scene.service.instead.borrow_mut() = None;
+    scene.connected();
+    scene.hub.db.execute("UPDATE tenants SET status = 'suspended' WHERE id = 'main'");
+    scene.tick_with(&two);
+    assert!(scene.row()["wrapped_key"].as_str().unwrap().starts_with("2."));
+    let keys = scene.hub.db.query("SELECT wrapped_key FROM credentials WHERE tenant = 'main'");
+    assert!(keys.iter().all(|row| row["wrapped_key"].as_str().unwrap().starts_with("2.")), "{keys:?}");
+    assert_eq!((scene.ended().len(), scene.service.revoked.borrow().len()), (0, 1));
+}
+
+#[test]
+fn nobody_connects_an_account_of_their_own_where_the_tenant_has_one() {
+    let scene = Scene::new(true, 0);
+    let browser = Browser::new(&scene.hub);
+    scene.agents_token(&browser);
+    // The page is open when the connection becomes the tenant's, and so is the way to the service.
+    let (link, page) = ("/t/main/connect/chat", browser.get("/t/main/connect/chat").expect(200));
+    let back = scene.service.allow(&scene.leave(&browser, link), "ada@chat");
+    scene.replacing(&scene.body(json!({"owner": "tenant"}))).send().expect(200);
+    let fields = [("tag", field(&page, "tag")), ("request", field(&page, "request"))];
+    let fields: Vec<_> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    assert_eq!(browser.post(link, &fields).status, 404);
+    assert_eq!(browser.get(link).status, 404);
+    assert_eq!(browser.get(&back).status, 404);
+    assert!(scene.hub.db.query("SELECT id FROM connected_accounts WHERE tenant = 'main'").is_empty());
+}
+
+#[test]
+fn a_connection_that_changes_while_a_lease_waits_hands_out_nothing_of_before() {
+    let scene = Scene::new(true, 0);
+    let (browser, _) = scene.connected();
+    scene.due();
+    let token = scene.agents_token(&browser);
+    scene.service.delay_millis.set(2_000);
+    let change = scene.replacing(&scene.body(json!({"allow": [{"methods": ["GET"], "path": "/**"}]})));
+    let reply = meanwhile(&scene.hub, scene.call(&token, &[]), 1_000, async || {
+        change.future().await.expect(200);
+    });
+    assert_eq!(reply.status, 503, "{reply:?}");
+    // The next try has what was got.
+    scene.lease(&token).expect(200);
+    assert_eq!(scene.service.refreshes.get(), 1);
+}
+
 /// A request that is refused for that reason.
 pub fn provoke(reason: writ::error::Reason) -> Reply {
     use writ::error::Reason;
@@ -716,6 +1048,11 @@ pub fn provoke(reason: writ::error::Reason) -> Reply {
     let link = url(&refused);
     match reason {
         Reason::ConnectionNeeded => refused,
+        Reason::AccountDisabled => {
+            scene.connect(&browser, &link, "ada@chat").expect(200);
+            scene.hub.db.execute("UPDATE connected_accounts SET status = 'disabled'");
+            scene.lease(&token)
+        }
         Reason::TenantAccountNeeded => {
             let etag = scene.hub.admin("GET", "connections/chat").send().header("etag").unwrap().to_owned();
             let body = scene.body(json!({"owner": "tenant"}));

@@ -15,6 +15,7 @@ pub const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 pub const CODE: &str = "authorization_code";
 pub const REFRESH: &str = "refresh_token";
 pub const DEVICE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+pub const CIBA: &str = "urn:openid:params:grant-type:ciba";
 pub const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 pub const JWT: &str = "urn:ietf:params:oauth:token-type:jwt";
 pub const ID_TOKEN: &str = "urn:ietf:params:oauth:token-type:id_token";
@@ -61,7 +62,7 @@ impl Chain {
 
     /// Registers the worker for the grants of people, too.
     pub fn may_ask_people(&self) {
-        let all = json!(["client_credentials", EXCHANGE, JWT_BEARER, CODE, REFRESH, DEVICE]);
+        let all = json!(["client_credentials", EXCHANGE, JWT_BEARER, CODE, REFRESH, DEVICE, CIBA]);
         let worker = &self.worker.client_id;
         self.hub.db.execute(&format!(
             "UPDATE clients SET metadata = json_set(metadata, '$.grant_types', json('{all}')) WHERE id = '{worker}'"
@@ -100,8 +101,24 @@ impl Chain {
             CODE => vec![("code", self.code(Kind::AuthorizationCode)), ("code_verifier", VERIFIER.to_owned())],
             DEVICE => vec![("device_code", self.code(Kind::DeviceCode))],
             REFRESH => vec![("refresh_token", self.refresh_token())],
+            CIBA => vec![("auth_req_id", self.auth_req_id())],
             other => panic!("not a grant of people: {other}"),
         }
+    }
+
+    /// What the worker polls with for what the user has approved.
+    fn auth_req_id(&self) -> String {
+        let text = crypto::mint(Kind::ApprovalRequest, &*self.hub.entropy).expose().clone();
+        let (id, start, far) = (sha256(&text).to_text(), START as i64, START as i64 + 86_400);
+        let (user, worker) = (&self.user, &self.worker.client_id);
+        let statement = json!({"resource": RESOURCE, "scope": ["mcp:read"], "authorization_details": []});
+        let columns = "tenant, id, key, client, requester, subject, door, status, statement, body, handle, created_at, expires_at";
+        let name = &id[..20];
+        self.hub.db.execute(&format!(
+            "INSERT INTO approvals ({columns}) VALUES ('main', '{name}', '{id}', '{worker}', '{worker}', '{user}', 'backchannel', 'approved', \
+             '{statement}', '{{\"rules\":[]}}', '{id}', {start}, {far})"
+        ));
+        text
     }
 
     /// A refresh token of the worker for the user.

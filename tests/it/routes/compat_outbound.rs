@@ -1,10 +1,10 @@
 //! Descope-compatible connection tokens: who gets which, and that policy decides about each.
 
-use super::accounts::{Scene, url};
+use super::accounts::{Scene, meanwhile, url};
 use super::compat::{PROJECT, open};
 use crate::support::browser::{Browser, CALLBACK, VERIFIER, authorization};
 use crate::support::hub::{RESOURCE, decode};
-use crate::support::{Credentials, Reply, Setup};
+use crate::support::{Credentials, Effect, Port, Reply, Setup};
 use serde_json::{Value, json};
 
 const USER: &str = "/v1/mgmt/outbound/app/user/token";
@@ -267,6 +267,113 @@ fn several_uploads_are_all_sound_or_none_is_stored_and_a_refresh_token_is_verifi
     fetch(hub, path, &manager, body).expect(400);
     assert_eq!((scene.service.refreshes.get(), got(&user).status), (1, 404));
     assert!(!hub.dump_at_rest().contains("canary-"));
+}
+
+#[test]
+fn a_refresh_token_that_was_verified_is_not_lost_to_one_write_that_goes_wrong() {
+    for effect in [Effect::Fails, Effect::LosesReply] {
+        let mut kept = 0;
+        for nth in 0..14 {
+            let scene = scene();
+            let hub = &scene.hub;
+            let manager = key(&manager(hub));
+            let (_, user) = agents_token(&scene, &Browser::new(hub));
+            let token = scene.service.refresh_token("ada@chat", "chat:read chat:write");
+            let body = json!({"appId": "chat", "userId": user, "refreshToken": token, "verifyRefresh": true});
+            hub.faults.fail_nth(Port::Db, nth, effect);
+            fetch(hub, "/v1/mgmt/outbound/app/user/oauthtoken/upload", &manager, body);
+            hub.faults.heal();
+            let got = fetch(hub, USER, &key(&scene.server), json!({"appId": "chat", "userId": user}));
+            match scene.service.refreshes.get() {
+                0 => assert_eq!(got.status, 404, "{effect:?} {nth}"),
+                _ => {
+                    let token = got.expect(200).json()["token"]["accessToken"].as_str().unwrap().to_owned();
+                    assert!(scene.service.takes(&token), "{effect:?} {nth}");
+                    kept += 1;
+                }
+            }
+        }
+        assert!(kept > 0, "{effect:?}: no write went wrong after the verification");
+    }
+}
+
+#[test]
+fn a_refresh_token_that_is_verified_has_the_scope_that_the_service_says() {
+    let scene = scene();
+    let hub = &scene.hub;
+    let manager = key(&manager(hub));
+    let (_, user) = agents_token(&scene, &Browser::new(hub));
+    let token = scene.service.refresh_token("ada@chat", "chat:read");
+    let body = json!({"appId": "chat", "userId": user, "refreshToken": token, "verifyRefresh": true});
+    fetch(hub, "/v1/mgmt/outbound/app/user/oauthtoken/upload", &manager, body).expect(200);
+    let got = fetch(hub, USER, &key(&scene.server), json!({"appId": "chat", "userId": user})).expect(200).json();
+    assert_eq!(got["token"]["scopes"], json!(["chat:read"]));
+    let row = hub.db.query("SELECT scope, scope_asked FROM connected_accounts WHERE tenant = 'main'").pop().unwrap();
+    assert_eq!((&row["scope"], &row["scope_asked"]), (&json!("chat:read"), &json!("chat:read chat:write")));
+    // What was not granted is not leased, but asked for.
+    let more = json!({"appId": "chat", "userId": user, "scopes": ["chat:write"]});
+    assert_eq!(code(&fetch(hub, USER, &key(&scene.server), more)), (404, "E111504".to_owned()));
+}
+
+#[test]
+fn an_upload_whose_connection_changes_meanwhile_is_refused_and_nothing_that_it_was_given_stays() {
+    let scene = scene();
+    let hub = &scene.hub;
+    let manager = key(&manager(hub));
+    let (_, user) = agents_token(&scene, &Browser::new(hub));
+    let token = scene.service.refresh_token("ada@chat", "chat:read");
+    let body = json!({"appId": "chat", "userId": user, "refreshToken": token, "verifyRefresh": true});
+    scene.service.delay_millis.set(2_000);
+    let change = scene.replacing(&scene.evil());
+    let path = "/v1/mgmt/outbound/app/user/oauthtoken/upload";
+    let call = hub.call("POST", path).bearer(&format!("{PROJECT}:{manager}")).json(&body);
+    let refused = meanwhile(hub, call, 1_000, async || {
+        change.future().await.expect(200);
+    });
+    assert_eq!(refused.status, 409, "{refused:?}");
+    assert_eq!((scene.service.refreshes.get(), scene.service.revoked.borrow().len()), (1, 1));
+    assert!(hub.db.query("SELECT id FROM connected_accounts WHERE tenant = 'main'").is_empty());
+    scene.expect_nothing_sent_elsewhere();
+}
+
+#[test]
+fn a_connection_token_says_whether_there_is_a_refresh_token_and_when_it_was_last_refreshed() {
+    let scene = scene();
+    let (hub, browser) = (&scene.hub, Browser::new(&scene.hub));
+    let manager = key(&manager(hub));
+    let (token, user) = agents_token(&scene, &browser);
+    let got = |label: &str| {
+        let body = json!({"appId": "chat", "userId": user, "externalIdentifier": label});
+        fetch(hub, USER, &key(&scene.server), body).expect(200).json()["token"].clone()
+    };
+    let path = "/v1/mgmt/outbound/app/user/oauthtoken/upload";
+    let body = json!({
+        "appId": "chat", "userId": user, "accessToken": "canary-a", "accessTokenExpiry": 1_767_800_000, "externalIdentifier": "bare",
+    });
+    fetch(hub, path, &manager, body).expect(200);
+    let bare = got("bare");
+    assert_eq!((&bare["hasRefreshToken"], &bare["lastRefreshTime"]), (&json!(false), &json!("0")));
+    let missing = fetch(hub, USER, &token, json!({"appId": "chat", "userId": user})).json();
+    scene.connect(&browser, missing["connect_url"].as_str().unwrap(), "ada@chat").expect(200);
+    let fresh = got("");
+    assert_eq!((&fresh["hasRefreshToken"], &fresh["lastRefreshTime"]), (&json!(true), &json!("0")));
+    // What is no refresh does not count as one.
+    for verb in ["suspend", "resume"] {
+        let path = format!("connections/chat/accounts/{}/{verb}", fresh["id"].as_str().unwrap());
+        hub.admin("POST", &path).send().expect(200);
+    }
+    assert_eq!(got("")["lastRefreshTime"], "0");
+    scene.due();
+    let at = hub.clock.seconds().to_string();
+    assert_eq!((got("")["lastRefreshTime"].clone(), scene.service.refreshes.get()), (json!(at), 1));
+    hub.clock.advance(60);
+    assert_eq!((&got("")["lastRefreshTime"], &got("")["lastRefreshError"]), (&json!(at), &json!("")));
+    // The service is in trouble, and what is there still lives.
+    hub.clock.advance(3_500);
+    *scene.service.instead.borrow_mut() = Some(crate::support::Scripted::json(503, json!({})));
+    let at = hub.clock.seconds().to_string();
+    let degraded = got("");
+    assert_eq!((&degraded["lastRefreshTime"], &degraded["lastRefreshError"]), (&json!(at), &json!("degraded")));
 }
 
 #[test]

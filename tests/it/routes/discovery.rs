@@ -23,7 +23,12 @@ fn metadata_is_one_document_at_four_paths_and_every_endpoint_it_names_is_there()
     let document = first.json();
     assert!(!has_null(&document));
     assert_eq!(document["issuer"], ISSUER);
-    let of_people = ["authorization_code", "refresh_token", "urn:ietf:params:oauth:grant-type:device_code"];
+    let of_people = [
+        "authorization_code",
+        "refresh_token",
+        "urn:ietf:params:oauth:grant-type:device_code",
+        "urn:openid:params:grant-type:ciba",
+    ];
     let grants: Vec<&str> = of_people.into_iter().chain(["client_credentials"]).chain(EXTENSION_GRANTS).collect();
     assert_eq!(document["grant_types_supported"], json!(grants));
     assert_eq!(document["token_endpoint_auth_methods_supported"], json!(AUTH_METHODS));

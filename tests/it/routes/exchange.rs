@@ -434,11 +434,11 @@ fn impersonation_needs_its_own_permission_and_every_actor_so_far_stays() {
         |action: &str, how: &str| format!("{how} permit(principal, action == Action::\"{action}\", resource);");
     let approval = "@require(\"approval\")";
     hub.put_policy("impersonate", &permit("impersonate", approval));
-    refused(&exchange(), "invalid_scope");
+    refused(&exchange(), "authorization_pending");
     hub.put_policy("impersonate", &permit("impersonate", "@ttl(\"60\")"));
     assert_eq!(exchange().expect(200).json()["expires_in"], 60);
     hub.put_policy("everything", &permit("exchange", approval));
-    refused(&exchange(), "invalid_scope");
+    refused(&exchange(), "authorization_pending");
     // What forbids the exchange forbids the impersonation.
     hub.put_policy("everything", "permit(principal, action == Action::\"issue\", resource);");
     refused(&exchange(), "invalid_scope");

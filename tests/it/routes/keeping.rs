@@ -9,6 +9,8 @@ use writ::error::Reason;
 
 const NEW: &str = "2:AQECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 const OTHER: &str = "1:AgICAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
+/// Another key under the version of `NEW`.
+const WRONG: &str = "2:AwMFAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8";
 
 /// A key that a lease hands out.
 fn key(text: &str) -> Value {
@@ -181,6 +183,57 @@ fn a_data_key_that_does_not_open_keeps_no_other_from_its_turn_and_is_counted() {
     hub.clock.block_on(both.app().tick(hub.clock.now())).unwrap();
     assert_eq!(vault.under(2), 3);
     assert!(hub.log.lines().iter().any(|line| line.contains("120 data keys do not open")), "{:?}", hub.log.lines());
+}
+
+#[test]
+fn the_cron_wraps_nothing_anew_under_a_wrong_newest_key_and_what_is_there_stays() {
+    let vault = Vault::with(3);
+    let hub = &vault.hub;
+    let both = hub.isolate_with(&[("VAULT_KEK", &format!("{NEW} {VAULT_KEK}"))]);
+    for isolate in [&hub.isolate(), &both] {
+        let body = json!({"url": "https://app.example/hooks", "events": ["account.connected"]});
+        hub.admin("POST", "webhooks").json(&body).on(isolate).send().expect(201);
+    }
+    put(hub, &both, "new", &key("new")).expect(201);
+    let webhooks = || hub.db.query("SELECT secrets FROM webhooks ORDER BY id");
+    let before = (vault.under(1), vault.under(2), webhooks());
+    assert_eq!((before.0, before.1), (3, 1));
+    let wrong = hub.isolate_with(&[("VAULT_KEK", &format!("{WRONG} {VAULT_KEK}"))]);
+    let tick = |isolate: &Isolate| {
+        hub.clock.advance(60);
+        hub.clock.block_on(isolate.app().tick(hub.clock.now())).unwrap();
+    };
+    tick(&wrong);
+    assert_eq!((vault.under(1), vault.under(2), webhooks()), before);
+    assert!(hub.log.lines().iter().any(|line| line.contains("version 2 in `VAULT_KEK` is not the one")));
+    // Nor where it cannot be asked.
+    hub.faults.fail_when(Port::Db, |call| call.text.contains("FROM credentials INDEXED BY"), Effect::Fails);
+    hub.clock.advance(60);
+    hub.clock.block_on(both.app().tick(hub.clock.now())).unwrap_err();
+    hub.faults.heal();
+    assert_eq!((vault.under(1), vault.under(2), webhooks()), before);
+    tick(&both);
+    assert_eq!((vault.under(1), vault.under(2)), (0, 4));
+    assert_ne!(webhooks(), before.2);
+}
+
+#[test]
+fn secrets_of_webhooks_are_not_sealed_anew_under_a_wrong_key_though_nothing_else_is_in_the_vault() {
+    let hub = Setup::new();
+    let webhook = |isolate: &Isolate| {
+        let body = json!({"url": "https://app.example/hooks", "events": ["account.connected"]});
+        hub.admin("POST", "webhooks").json(&body).on(isolate).send().expect(201);
+    };
+    let secrets = || hub.db.query("SELECT secrets FROM webhooks ORDER BY id");
+    webhook(&hub.isolate_with(&[("VAULT_KEK", &format!("{NEW} {VAULT_KEK}"))]));
+    webhook(&hub.isolate());
+    let before = secrets();
+    for (newest, stays) in [(WRONG, true), (NEW, false)] {
+        hub.clock.advance(60);
+        let isolate = hub.isolate_with(&[("VAULT_KEK", &format!("{newest} {VAULT_KEK}"))]);
+        hub.clock.block_on(isolate.app().tick(hub.clock.now())).unwrap();
+        assert_eq!(secrets() == before, stays, "{newest}");
+    }
 }
 
 /// A connection to Slack, to a service at that host, and of another kind.

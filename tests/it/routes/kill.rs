@@ -158,7 +158,7 @@ fn every_grant_is_among_the_ways() {
     let grants: BTreeSet<_> = grants::grant_types().into_iter().collect();
     let others = ["lease", "introspection", "admin API"];
     // `me` goes those that begin with a person and a browser.
-    let with_a_person = ["authorization_code", "refresh_token"];
+    let with_a_person = ["authorization_code", "refresh_token", "urn:openid:params:grant-type:ciba"];
     let ways = WAYS.iter().map(|(name, _)| *name).filter(|name| !others.contains(name));
     let ways: BTreeSet<_> = ways.chain(with_a_person).collect();
     assert_eq!(ways, grants);

@@ -21,13 +21,13 @@ fn hub() -> Setup {
     permitting(Setup::new())
 }
 
-fn user(hub: &Setup, tenant: &str, name: &str) -> String {
+pub fn user(hub: &Setup, tenant: &str, name: &str) -> String {
     let made = hub.admin_of(tenant, "POST", "users").json(&json!({"name": name})).send().expect(201).json();
     made["id"].as_str().unwrap().to_owned()
 }
 
 /// The path of the link.
-fn invite(hub: &Setup, tenant: &str, user: &str) -> String {
+pub fn invite(hub: &Setup, tenant: &str, user: &str) -> String {
     let made = hub.admin_of(tenant, "POST", &format!("users/{user}/invitations")).send().expect(201).json();
     let url = made["url"].as_str().unwrap();
     assert!(url.starts_with(&format!("{}/invitation/writ_iv_", hub.issuer(tenant))), "{url}");
@@ -35,7 +35,7 @@ fn invite(hub: &Setup, tenant: &str, user: &str) -> String {
 }
 
 /// A new authenticator of somebody.
-fn device(n: usize) -> Passkey {
+pub fn device(n: usize) -> Passkey {
     Passkey {
         rp_id: "id.example".to_owned(),
         client_data: json!({"origin": ORIGIN, "crossOrigin": false}),
@@ -53,7 +53,7 @@ fn options(page: &Reply) -> Value {
     serde_json::from_str(&text.replace("&amp;", "&")).unwrap()
 }
 
-fn challenge(page: &Reply) -> Vec<u8> {
+pub fn challenge(page: &Reply) -> Vec<u8> {
     unb64(options(page)["challenge"].as_str().unwrap()).unwrap()
 }
 
@@ -65,13 +65,13 @@ fn made(page: &Reply, passkey: &mut Passkey) -> String {
 }
 
 /// What an authenticator answers to the page of a sign-in.
-fn assertion(page: &Reply, passkey: &Passkey) -> String {
+pub fn assertion(page: &Reply, passkey: &Passkey) -> String {
     let (client_data, data) = (passkey.client_data("webauthn.get", &challenge(page)), passkey.used());
     passkey.assertion(&data, &client_data, &passkey.sign(&data, &client_data)).to_string()
 }
 
 /// Sets a passkey up on the page of an invitation.
-fn accept(browser: &Browser<'_>, page: &Reply, passkey: &mut Passkey) -> Reply {
+pub fn accept(browser: &Browser<'_>, page: &Reply, passkey: &mut Passkey) -> Reply {
     let made = made(page, passkey);
     let fields = [("ceremony", &*field(page, "ceremony")), ("credential", &made), ("name", "Laptop")];
     browser.post(&action(page), &fields)

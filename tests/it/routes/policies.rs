@@ -45,7 +45,7 @@ fn a_policy_that_nests_too_deep_is_refused_with_its_place_and_the_rest_goes_on()
 #[test]
 fn a_scope_whose_permit_requires_something_is_not_issued_as_nothing_can_meet_it() {
     let hub = Setup::new();
-    let agent = agent(&hub, &(when("mcp:read", "") + &when("mcp:write", "@require(\"approval\")")));
+    let agent = agent(&hub, &(when("mcp:read", "") + &when("mcp:write", "@require(\"a ritual\")")));
     assert_eq!(hub.token(&agent, &[]).expect(200).json()["scope"], "mcp:read");
     let refused = hub.token(&agent, &[("scope", "mcp:write")]).expect(400).json();
     assert_eq!(refused["error"], "invalid_scope");

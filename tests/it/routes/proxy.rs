@@ -9,7 +9,7 @@ use crate::support::hub::{Call, RESOURCE};
 use crate::support::keys::rsa_pem;
 use crate::support::service::{CLIENT_SECRET, ORIGIN as SERVICE};
 use crate::support::sockets::Script;
-use crate::support::{Port, Reply, Scripted, Setup, Signer};
+use crate::support::{Credentials, Port, Reply, Scripted, Setup, Signer};
 use serde_json::{Value, json};
 use writ::crypto::sha256;
 use writ::error::Reason;
@@ -19,7 +19,7 @@ use writ::vault::proxy::MAX_MESSAGE;
 const PROXY: &str = "/t/main/connections/chat/proxy";
 
 /// A person who has connected an account, with an agent that may call through the connection itself.
-struct Scene {
+pub struct Scene {
     accounts: Accounts,
     /// The agent's client.
     agent: String,
@@ -30,7 +30,7 @@ struct Scene {
 }
 
 impl Scene {
-    fn new() -> Self {
+    pub fn new() -> Self {
         Self::allowing(json!([
             {"methods": ["GET", "POST"], "path": "/messages/*"},
             {"methods": ["PUT"], "path": "/files/**"},
@@ -75,12 +75,12 @@ impl Scene {
         Self { accounts, agent, token, for_server }
     }
 
-    fn hub(&self) -> &Setup {
+    pub fn hub(&self) -> &Setup {
         &self.accounts.hub
     }
 
     /// A call of the agent itself.
-    fn call(&self, method: &str, path: &str) -> Call<'_> {
+    pub fn call(&self, method: &str, path: &str) -> Call<'_> {
         self.hub().call(method, &[PROXY, path].concat()).bearer(&self.token)
     }
 
@@ -90,7 +90,7 @@ impl Scene {
         call.header("writ-subject-token", &self.for_server)
     }
 
-    fn flow(&self, answer: Flowing) {
+    pub fn flow(&self, answer: Flowing) {
         self.hub().fetch.flow(move |_| answer.clone());
     }
 
@@ -100,7 +100,7 @@ impl Scene {
         self.call("GET", "/messages/1").send()
     }
 
-    fn passed(&self) -> usize {
+    pub fn passed(&self) -> usize {
         self.hub().fetch.passed().len()
     }
 
@@ -109,13 +109,13 @@ impl Scene {
     }
 
     /// The last event of that type.
-    fn event(&self, kind: &str) -> Value {
+    pub fn event(&self, kind: &str) -> Value {
         self.hub().events_of(kind).pop().unwrap_or_else(|| panic!("no {kind}"))
     }
 }
 
 /// A stream that says something each second for a minute.
-fn ticks() -> Flowing {
+pub fn ticks() -> Flowing {
     Flowing::new(200, b"").of((0..60).map(|n| (1_000, format!("data: {n}\n\n").into_bytes())))
 }
 
@@ -862,4 +862,177 @@ fn a_websocket_is_cut_within_the_freshness_bound_of_a_stop_and_is_bounded() {
     assert_eq!(ends(vec![], vec![(1, None)]).1, "CallerGone");
     assert_eq!(ends(vec![], says(&[(1, Message::Close(Some(1_000), String::new()))])).1, "");
     assert_eq!(ends(vec![], vec![]), end("close 1011 temporarily_unavailable", "ProviderTimeout"));
+}
+
+#[test]
+fn what_is_not_allowed_any_more_once_the_credential_is_there_does_not_leave() {
+    for (what, expected) in [("allow", 403), ("base_url", 400), ("nothing", 200)] {
+        let scene = Scene::new();
+        let hub = scene.hub();
+        scene.accounts.due();
+        let token = {
+            let browser = Browser::new(hub);
+            let api = format!("{}/connections", hub.issuer("main"));
+            let query = authorization(&scene.agent, &[("scope", "connections:use"), ("resource", &api)]);
+            let code = browser.code(&query, &["connections:use"]);
+            let form = [
+                ("grant_type", "authorization_code"),
+                ("client_id", &*scene.agent),
+                ("code", &*code),
+                ("code_verifier", VERIFIER),
+                ("redirect_uri", CALLBACK),
+            ];
+            hub.call("POST", "/t/main/token").form(&form).send().access_token()
+        };
+        scene.accounts.service.delay_millis.set(2_000);
+        let present = hub.admin("GET", "connections/chat").send();
+        let (etag, mut config) = (present.header("etag").unwrap().to_owned(), present.json()["config"].clone());
+        match what {
+            "allow" => config["allow"] = json!([{"methods": ["GET"], "path": "/search"}]),
+            "base_url" => config["service"]["proxy"]["base_url"] = json!("https://other.example/api"),
+            _ => {}
+        }
+        let body = json!({"kind": "oauth2", "config": config, "secret": {"client_secret": CLIENT_SECRET}});
+        let change = hub.admin("PUT", "connections/chat").header("if-match", &etag).json(&body);
+        let call = hub.call("GET", &format!("{PROXY}/messages/1")).bearer(&token);
+        let reply = accounts::meanwhile(hub, call, 1_000, async || {
+            if what != "nothing" {
+                change.future().await.expect(200);
+            }
+        });
+        assert_eq!(reply.status, expected, "{what}: {reply:?}");
+        assert_eq!(scene.passed(), usize::from(what == "nothing"), "{what}");
+    }
+}
+
+#[test]
+fn a_fault_after_a_call_has_left_is_told_all_the_same() {
+    let scene = Scene::new();
+    scene.flow(Flowing::new(200, b"late").after(25_000));
+    let hub = scene.hub();
+    let reply = accounts::meanwhile(hub, scene.call("GET", "/messages/1"), 5_000, async || {
+        hub.faults.fail_when(Port::Db, |call| call.text.contains("FROM tenants"), crate::support::Effect::Fails);
+    });
+    hub.faults.heal();
+    assert_eq!((reply.status, scene.passed()), (503, 1), "{reply:?}");
+    let called = scene.event("proxy.called");
+    assert_eq!(
+        (&called["reason"], &called["request_id"]),
+        (&json!("Unchecked"), &scene.event("proxy.started")["request_id"])
+    );
+    assert!((5_000..=10_000).contains(&called["millis"].as_u64().unwrap()), "{called}");
+}
+
+#[test]
+fn a_wait_for_an_answer_is_decided_about_at_its_own_moment() {
+    let scene = Scene::new();
+    let until = scene.hub().clock.seconds() + 10;
+    let policy = format!(
+        r#"permit(principal, action == Action::"lease", resource == Connection::"chat") when {{ context.now < {until} }};"#
+    );
+    scene.hub().put_policy("lease", &policy);
+    scene.hub().clock.advance(5);
+    scene.flow(Flowing::new(200, b"late").after(25_000));
+    let reply = scene.call("GET", "/messages/1").send();
+    assert_eq!((reply.status, scene.passed()), (403, 1), "{reply:?}");
+    let called = scene.event("proxy.called");
+    assert_eq!(called["reason"], "LeaseDenied");
+    assert!(called["millis"].as_u64().unwrap() <= 8_000, "{called}");
+}
+
+#[test]
+fn a_stream_is_cut_once_its_account_gives_no_tokens_any_more() {
+    type Stop = fn(&Setup, &str, (&Credentials, &str));
+    let stops: [(&str, Stop); 5] = [
+        ("disconnected", |hub, account, _| drop(hub.admin("DELETE", account).send().expect(204))),
+        ("suspended", |hub, account, _| drop(hub.admin("POST", &format!("{account}/suspend")).send().expect(200))),
+        ("refused by the service", |hub, _, (server, token)| {
+            hub.db.execute("UPDATE connected_accounts SET expires_at = 0");
+            hub.fetch.answer(|_| Scripted::json(400, json!({"error": "invalid_grant"})));
+            let call = hub.call("POST", "/t/main/connections/chat/token").basic(server);
+            accounts::url(&call.form(&[("subject_token", token)]).on(&hub.isolate()).send());
+        }),
+        ("for another client", |hub, _, _| {
+            let present = hub.admin("GET", "connections/chat").send();
+            let (etag, mut config) = (present.header("etag").unwrap().to_owned(), present.json()["config"].clone());
+            config["client_id"] = json!("another");
+            let body = json!({"kind": "oauth2", "config": config, "secret": {"client_secret": "another"}});
+            hub.admin("PUT", "connections/chat").header("if-match", &etag).json(&body).send().expect(200);
+        }),
+        ("led elsewhere", |hub, _, _| {
+            hub.db.execute(
+                "UPDATE connections SET version = version + 1, config = replace(config, 'chat.example/api', 'other.example/api')",
+            );
+            hub.admin("POST", "connections/chat/suspend").send().expect(200);
+            hub.admin("POST", "connections/chat/resume").send().expect(200);
+        }),
+    ];
+    for (what, stop) in stops {
+        let scene = Scene::new();
+        let id = scene.hub().db.query("SELECT id FROM connected_accounts WHERE tenant = 'main'")[0]["id"].clone();
+        let account = format!("connections/chat/accounts/{}", id.as_str().unwrap());
+        let (server, token) = (scene.accounts.server.clone(), scene.for_server.clone());
+        let (pieces, event) = stopped(&scene, move |hub| stop(hub, &account, (&server, &token)));
+        assert!((9..=16).contains(&pieces), "{what}: {pieces}");
+        assert_eq!(event["reason"], "LeaseDenied", "{what}: {event}");
+    }
+}
+
+#[test]
+fn a_caller_that_does_not_read_holds_no_call_open_beyond_a_stop_nor_beyond_the_bound() {
+    let scene = Scene::new();
+    scene.flow(ticks());
+    let hub = scene.hub();
+    let call = scene.call("GET", "/messages/1").reading_no_more_after(3);
+    let reply = accounts::meanwhile(hub, call, 10_000, async || {
+        hub.admin("POST", &format!("clients/{}/suspend", scene.agent)).future().await.expect(200);
+    });
+    assert!(reply.cut && reply.text.matches("data: ").count() == 3, "{reply:?}");
+    let called = scene.event("proxy.called");
+    assert_eq!(called["reason"], "InvalidToken");
+    assert!(called["millis"].as_u64().unwrap() <= 17_000, "{called}");
+    assert_eq!(hub.fetch.dropped.get(), 1, "the service hears of it");
+
+    let scene = Scene::new();
+    scene.flow(ticks());
+    assert!(scene.call("GET", "/messages/1").reading_no_more_after(1).send().cut);
+    let called = scene.event("proxy.called");
+    assert_eq!(called["reason"], "ProviderTimeout");
+    assert!((900_000..905_000).contains(&called["millis"].as_u64().unwrap()), "{called}");
+}
+
+#[test]
+fn a_key_in_the_place_of_a_user_name_does_not_come_back() {
+    let hub = Setup::new();
+    let api = format!("{}/connections", hub.issuer("main"));
+    let agent = hub.create_client(json!({"allowed_resources": [api]}));
+    hub.put_policy("lease", r#"permit(principal, action == Action::"lease", resource);"#);
+    let key = "freshdesk-key-canary";
+    let config = json!({
+        "service": "freshdesk", "settings": {"domain": "mycompany"}, "allow": [{"methods": ["GET"], "path": "/agents/me"}],
+    });
+    let body = json!({"kind": "basic", "config": config, "secret": {"username": key, "password": "X"}});
+    hub.admin("PUT", "connections/desk").json(&body).send().expect(201);
+    hub.fetch.flow(|passed| {
+        let header = passed.header("authorization").unwrap();
+        Flowing::new(200, format!("{header} freshdesk-key-canary").as_bytes())
+    });
+    let token = hub.token(&agent, &[]).access_token();
+    let reply = hub.call("GET", "/t/main/connections/desk/proxy/agents/me").bearer(&token).send().expect(200);
+    assert!(reply.text.starts_with("Basic ***") && !reply.text.contains("canary"), "{reply:?}");
+    assert_eq!(hub.fetch.passed().len(), 1);
+}
+
+#[test]
+fn messages_of_a_websocket_are_bounded_in_number() {
+    let scene = with_sockets();
+    let many = || (0..140_000).map(|_| (0, Some(worded("")))).collect::<Script>();
+    scene.flow(Flowing::socket(many()));
+    let reply = scene.call("GET", "/live").socket(vec![]).send().expect(101);
+    let heard = reply.text.lines().count();
+    assert!((100_000..140_000).contains(&heard), "{heard}");
+    assert_eq!(scene.event("proxy.called")["reason"], "ProviderFailed");
+    scene.flow(Flowing::socket(vec![]));
+    scene.call("GET", "/live").socket(many()).send().expect(101);
+    assert_eq!(scene.event("proxy.called")["reason"], "BodyTooLarge");
 }

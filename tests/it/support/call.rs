@@ -6,9 +6,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::rc::Rc;
-use writ::app::{HEADERS, MAX_BODY, Passage, Pulled, Request};
+use writ::app::{HEADERS, MAX_BODY, Passage, Pulled, Request, Response};
 use writ::crypto::{b64, unb64};
-use writ::ports::{Chunks, Message, Pending};
+use writ::ports::{Chunks, Message, Pending, Timer};
 
 /// A client's id and secret.
 #[derive(Clone, Debug)]
@@ -23,6 +23,8 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub text: String,
+    /// A body that is no text.
+    pub bytes: Vec<u8>,
     /// Whether the body was cut before its end.
     pub cut: bool,
 }
@@ -76,6 +78,8 @@ pub struct Call<'a> {
     streamed: Option<(Chunks, Option<u64>)>,
     /// After how many pieces of an answer the client hangs up.
     hangs_up: Option<usize>,
+    /// After how many pieces of an answer the client takes no other, and stays.
+    stalls: Option<usize>,
     /// The URL and the props of the binding, of code whose outbound Worker the hub is.
     outbound: Option<(String, String)>,
     /// What the caller's end of a WebSocket says.
@@ -100,6 +104,7 @@ impl<'a> Call<'a> {
             headers: Vec::new(),
             streamed: None,
             hangs_up: None,
+            stalls: None,
             outbound: None,
             socket: Vec::new(),
         }
@@ -138,6 +143,12 @@ impl<'a> Call<'a> {
     /// The client hangs up after so many pieces of the answer.
     pub fn hanging_up_after(mut self, pieces: usize) -> Self {
         self.hangs_up = Some(pieces);
+        self
+    }
+
+    /// The client takes no more than so many pieces of the answer, and stays.
+    pub fn reading_no_more_after(mut self, pieces: usize) -> Self {
+        self.stalls = Some(pieces);
         self
     }
 
@@ -187,7 +198,7 @@ impl<'a> Call<'a> {
     /// The reply, for [`Setup::together`]. Who drops it unfinished is a client that hangs up: see `run`. The moment of the request is when it is polled first.
     pub fn future(self) -> Pending<'a, Reply> {
         Box::pin(async move {
-            let Self { hub, isolate, mut request, headers, streamed, hangs_up, outbound, socket } = self;
+            let Self { hub, isolate, mut request, headers, streamed, hangs_up, stalls, outbound, socket } = self;
             if outbound.is_some() || isolate.app().passes_on(&request.path) {
                 let body = std::rc::Rc::new(std::cell::RefCell::new(streamed));
                 request.passage = Some(Passage { headers, body, destination: None });
@@ -202,7 +213,8 @@ impl<'a> Call<'a> {
                 let mut headers: Vec<(String, String)> =
                     response.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
                 let Some(mut answer) = response.proxied.take() else {
-                    return Reply { status: response.status, headers, text: response.body, cut: false };
+                    let Response { status, body, bytes, .. } = response;
+                    return Reply { status, headers, text: body, bytes, cut: false };
                 };
                 headers.extend(answer.headers.clone());
                 if answer.is_socket() {
@@ -210,7 +222,13 @@ impl<'a> Call<'a> {
                     let caller = ScriptedSocket::new(&clock, socket, &heard, &dropped);
                     while app.relay_message(&mut answer, &caller, clock.now()).await {}
                     let lines: Vec<_> = heard.borrow().iter().map(line).collect();
-                    return Reply { status: response.status, headers, text: lines.join("\n"), cut: false };
+                    return Reply {
+                        status: response.status,
+                        headers,
+                        text: lines.join("\n"),
+                        bytes: vec![],
+                        cut: false,
+                    };
                 }
                 let (mut bytes, mut cut, mut pieces) = (Vec::new(), false, 0);
                 loop {
@@ -224,13 +242,20 @@ impl<'a> Call<'a> {
                         }
                     }
                     pieces += 1;
+                    if stalls == Some(pieces) {
+                        while app.goes_on(&mut answer, clock.now()).await {
+                            clock.sleep(app.interval_millis()).await;
+                        }
+                        cut = true;
+                        break;
+                    }
                     if hangs_up == Some(pieces) {
                         app.abandon(&mut answer, clock.now()).await;
                         break;
                     }
                 }
                 let text = String::from_utf8_lossy(&bytes).into_owned();
-                Reply { status: response.status, headers, text, cut }
+                Reply { status: response.status, headers, text, bytes: vec![], cut }
             });
             let reply = hub.clock.request(answer).await;
             hub.keep(reply.clone());

@@ -52,6 +52,8 @@ pub struct Service {
     /// Whether it is down once it has lost a reply.
     pub then_down: Cell<bool>,
     lost: Cell<bool>,
+    /// Whose it says that the tokens of a refresh are, if not those of the grant's account.
+    pub refreshes_as: RefCell<Option<String>>,
     pub refreshes: Cell<usize>,
     /// How often a refresh token came again beyond its window.
     pub reused: Cell<usize>,
@@ -77,6 +79,7 @@ impl Service {
             says_lifetime: Cell::new(true),
             then_down: Cell::new(false),
             lost: Cell::new(false),
+            refreshes_as: RefCell::default(),
             refreshes: Cell::new(0),
             reused: Cell::new(0),
             revoked: RefCell::default(),
@@ -139,6 +142,15 @@ impl Service {
         format!("{}?code={code}&state={}", get("redirect_uri"), get("state"))
     }
 
+    /// A refresh token of that account, which was given elsewhere.
+    pub fn refresh_token(&self, account: &str, scope: &str) -> String {
+        let grant = Grant { account: account.to_owned(), scope: scope.to_owned(), ..Grant::default() };
+        self.grants.borrow_mut().push(grant);
+        let token = self.next("refresh");
+        self.refresh.borrow_mut().insert(token.clone(), (self.grants.borrow().len() - 1, None));
+        token
+    }
+
     pub fn answer(&self, request: &Outbound) -> Scripted {
         if let Some(instead) = self.instead.borrow().clone() {
             return instead;
@@ -158,7 +170,12 @@ impl Service {
             }
             ("POST", "/revoke") => {
                 self.expect_client(request);
-                self.revoked.borrow_mut().push(form(request)["token"].clone());
+                let token = form(request)["token"].clone();
+                let grant = self.refresh.borrow().get(&token).map(|(grant, _)| *grant);
+                if let Some(grant) = grant {
+                    self.grants.borrow_mut()[grant].ended = true;
+                }
+                self.revoked.borrow_mut().push(token);
                 Scripted::json(200, json!({}))
             }
             ("GET", "/api/me") => match self.bearer(request) {
@@ -246,9 +263,12 @@ impl Service {
         };
         let access = self.next("access");
         self.access.borrow_mut().insert(access.clone(), (grant, self.clock.seconds() + self.lifetime.get()));
-        let scope = self.grants.borrow()[grant].scope.clone();
-        let mut body =
-            json!({"access_token": access, "token_type": "Bearer", "expires_in": self.lifetime.get(), "scope": scope});
+        let Grant { scope, account, .. } = self.grants.borrow()[grant].clone();
+        let account =
+            self.refreshes_as.borrow().clone().filter(|_| form["grant_type"] == "refresh_token").unwrap_or(account);
+        let mut body = json!({
+            "access_token": access, "token_type": "Bearer", "expires_in": self.lifetime.get(), "scope": scope, "account": account,
+        });
         if !self.says_lifetime.get() {
             body.as_object_mut().unwrap().remove("expires_in");
         }

@@ -1,7 +1,7 @@
 //! `/openapi.json` is what the code does: every route, every field of every body, every answer.
 
 use super::{FORBID, Things, with};
-use crate::support::hub::{Call, RESOURCE};
+use crate::support::hub::{Call, RESOURCE, decode};
 use crate::support::{Reply, Setup};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -103,8 +103,12 @@ fn holds(document: &Value, (method, path): (&str, &str), reply: &Reply) {
     };
     let media = reply.header("content-type").unwrap();
     let schema = &content.get(media).unwrap_or_else(|| panic!("{method} {path}: {media} is not documented"))["schema"];
-    // A JWT is text.
-    let value = if media.ends_with("+jwt") || media.starts_with("text/") { json!(reply.text) } else { reply.json() };
+    // A JWT is text, and a tile is bytes.
+    let value = if media.ends_with("+jwt") || media.starts_with("text/") || media == "application/octet-stream" {
+        json!(reply.text)
+    } else {
+        reply.json()
+    };
     let misfits = misfits(document, schema, &value, "answer");
     assert!(misfits.is_empty(), "{method} {path}: {misfits:#?}");
 }
@@ -120,7 +124,7 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
     let scopes = json!([{"name": "s", "description": "d", "tool": "t"}]);
     let resource = json!({
         "id": "new", "resource": "https://new.example/", "name": "n", "scopes": scopes, "access_token_lifetime": 60,
-        "token_signing_alg": "RS256", "authorization_server": "https://as.example",
+        "token_signing_alg": "RS256", "authorization_server": "https://as.example", "txn_challenge_jwks_uri": "https://new.example/keys",
     });
     let user = json!({
         "name": "n", "email": "e", "roles": ["r"], "groups": ["g"],
@@ -175,6 +179,7 @@ fn every_answer_has_the_shape_that_the_document_says() {
     let make = with(&hub, &hub.admin_token(), "PUT", "connections/agent").json(&bodies().pop().unwrap().2);
     make.send().expect(201);
     hub.admin("POST", &things.fill("clients/{id}/secrets")).json(&json!({"expires_in": 60})).send().expect(201);
+    let asking = hub.create_client(json!({}));
     hub.clock.advance(600);
     let mut done = BTreeSet::new();
     let mut check = |method: &str, path: &str, call: Call<'_>| {
@@ -196,6 +201,7 @@ fn every_answer_has_the_shape_that_the_document_says() {
         "webhooks/{id}",
         "connections/{name}",
         "dead-letters",
+        "events/verify",
         "metrics",
     ] {
         check("GET", one, call(&hub, &things, ("GET", one)));
@@ -240,6 +246,11 @@ fn every_answer_has_the_shape_that_the_document_says() {
          expires_at, created_at, updated_at) VALUES ('main', 'one', 'agent', 'u', 'l', 'n', 's', 'a', 'a', 'active', '1.x', 'x', 2, 1, 1)",
     );
     check("GET", "connections/{name}/accounts", call(&hub, &things, ("GET", "connections/{name}/accounts")));
+    for action in ["suspend", "resume"] {
+        let path = format!("connections/{{name}}/accounts/{{id}}/{action}");
+        let one = format!("connections/{{name}}/accounts/one/{action}");
+        check("POST", &path, call(&hub, &things, ("POST", &one)));
+    }
     check(
         "DELETE",
         "connections/{name}/accounts/{id}",
@@ -275,9 +286,28 @@ fn every_answer_has_the_shape_that_the_document_says() {
         }
     }
     check("POST", "kill", call(&hub, &things, ("POST", "kill")).json(&json!({"chain": "AQEBAQEBAQEBAQEBAQEBAQ"})));
+    let token = hub.admin_token();
+    let event = hub.events_of("token.issued").pop().unwrap();
+    let proof = format!("events/{}/proof", event["id"].as_str().unwrap());
+    check("GET", "events/{id}/proof", call(&hub, &things, ("GET", &proof)));
+    let of_token = format!("events/proof?jti={}", decode(&token).1["jti"].as_str().unwrap());
+    check("GET", "events/proof", with(&hub, &hub.admin_token(), "GET", &of_token));
+    let ask = || {
+        let made = hub.call("POST", "/t/main/approvals").basic(&asking).form(&[("tool", "t"), ("reason", "r")]).send();
+        format!("approvals/{}", made.expect(201).json()["approval_id"].as_str().unwrap())
+    };
+    let approval = ask();
+    check("GET", "approvals/{id}", with(&hub, &hub.admin_token(), "GET", &approval));
+    let decision = json!({"decision": "approve", "note": "n"});
+    let decide = with(&hub, &hub.admin_token(), "POST", &format!("{approval}/decide"));
+    check("POST", "approvals/{id}/decide", decide.json(&decision));
+    check("GET", "approvals/{id}", with(&hub, &hub.admin_token(), "GET", &approval));
+    let revoke = with(&hub, &hub.admin_token(), "POST", &format!("{approval}/revoke"));
+    check("POST", "approvals/{id}/revoke", revoke);
     hub.token(&things.client, &[]);
     hub.events();
     for list in [
+        "approvals",
         "tenants",
         "clients",
         "resources",
@@ -399,7 +429,7 @@ fn public_documents_and_tokens_have_the_shape_that_the_document_says() {
     let things = Things::make(&hub);
     for (documented, method) in documented(&document) {
         // Some endpoints need a token.
-        let others = ["/admin/", "/ssf/", "/userinfo", "/register/", "/proxy/"];
+        let others = ["/admin/", "/ssf/", "/userinfo", "/register/", "/proxy/", "/log/", "/approvals/"];
         if method == "GET" && !others.iter().any(|other| documented.contains(other)) {
             let path = documented.replace("{tenant}", "main").replace("{id}", &things.resource);
             // The lowest status is that of the answer: 200, or the refusal where an endpoint can only refuse.
@@ -413,6 +443,18 @@ fn public_documents_and_tokens_have_the_shape_that_the_document_says() {
         }
     }
     holds(&document, ("GET", "/health"), &hub.call("GET", "/health").send().expect(200));
+    hub.events();
+    for (documented, path) in [
+        ("checkpoint", "checkpoint"),
+        ("key", "key"),
+        ("consistency", "consistency?first=1"),
+        ("consistency", "consistency"),
+        ("tile/{tile}", "tile/0/000.p/1"),
+        ("tile/{tile}", "tile/9/000"),
+    ] {
+        let reply = hub.call("GET", &format!("/t/main/log/{path}")).send();
+        holds(&document, ("GET", &format!("/t/{{tenant}}/log/{documented}")), &reply);
+    }
     let token = "/t/{tenant}/token";
     holds(&document, ("POST", token), &hub.token(&things.client, &[]).expect(200));
     let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));

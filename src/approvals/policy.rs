@@ -1,0 +1,100 @@
+//! The door of policy: `@require("approval")` at a token, a lease or a call.
+
+use super::ask::{Asked, INTERVAL, ask, event, uri};
+use crate::context::{Change, Cx};
+use crate::error::{Error, Reason, Refusal, Result, Waiting};
+use crate::model::approval::{Approval, ApprovalStatus, digest, number};
+use crate::model::event::Facts;
+use crate::model::{EventType, id};
+use crate::revocation::check;
+use crate::store;
+use std::cell::OnceCell;
+use std::rc::Rc;
+
+/// The approval of a use that is decided several times while it lasts.
+pub type Held = Rc<OnceCell<String>>;
+
+/// The approval that was given for what is asked, and not used; nothing if there is none.
+pub async fn met(cx: &Cx<'_>, asked: &Asked<'_>) -> Result<Option<Approval>> {
+    let found = cx.one(store::approvals::of_key(&cx.tenant.id, &asked.key(), cx.now.seconds())).await?;
+    Ok(found.filter(|found| found.status == ApprovalStatus::Approved))
+}
+
+/// Asks for what is missing, and refuses meanwhile; or refuses because it was denied.
+pub async fn refuse(cx: &Cx<'_>, asked: &Asked<'_>, facts: &mut Facts) -> Error {
+    match ask(cx, asked, None, None).await {
+        Ok((approval, is_new)) => {
+            facts.approval = Some(approval.id.clone());
+            match waiting(cx, &approval, is_new) {
+                // A request that only asks whether somebody has decided leaves no event.
+                Error::Refused(refusal) if !refusal.is_poll() => {
+                    Error::Refused(Refusal { decision: facts.decision.clone(), ..refusal })
+                }
+                other => other,
+            }
+        }
+        Err(error) => error,
+    }
+}
+
+/// The refusal of a client whose approval is not there.
+pub fn waiting(cx: &Cx<'_>, approval: &Approval, is_new: bool) -> Error {
+    let is_pending = approval.is_pending(cx.now.seconds());
+    let waiting = Waiting {
+        id: approval.id.clone(),
+        uri: is_pending.then(|| uri(cx, &approval.id)),
+        number: is_pending.then(|| number(&approval.id)),
+        interval: INTERVAL,
+        expires_in: approval.expires_at.saturating_sub(cx.now.seconds()),
+        note: approval.body.note.clone(),
+        is_new,
+    };
+    let reason = match approval.status {
+        _ if is_pending => Reason::ApprovalPending,
+        ApprovalStatus::Denied => Reason::ApprovalDenied,
+        _ => Reason::ApprovalOver,
+    };
+    reason.awaiting(waiting)
+}
+
+/// Passes if what is asked was approved. `held` remembers the approval: for as long as it is not taken back, the same use passes again.
+pub async fn permit(cx: &Cx<'_>, asked: &Asked<'_>, held: &Held, facts: &mut Facts) -> Result<()> {
+    if let Some(id) = held.get() {
+        facts.approval = Some(id.clone());
+        return match check::is_stopped(cx, Some(&digest(id))).await? {
+            true => Err(Reason::ApprovalOver.into()),
+            false => Ok(()),
+        };
+    }
+    match met(cx, asked).await? {
+        Some(approval) => {
+            facts.approval = Some(approval.id.clone());
+            // Nothing is held yet.
+            drop(held.set(approval.id));
+            Ok(())
+        }
+        None => Err(refuse(cx, asked, facts).await),
+    }
+}
+
+/// Redeems the approval of a use, if it has one.
+pub async fn redeem_held(cx: &Cx<'_>, held: &Held) -> Result<()> {
+    match held.get() {
+        Some(id) => redeem(cx, id).await,
+        None => Ok(()),
+    }
+}
+
+/// Redeems an approval; refused if it was used, is over, or was taken back.
+pub async fn redeem(cx: &Cx<'_>, id: &str) -> Result<()> {
+    let found = match id::is_plausible(id) {
+        true => cx.one(store::approvals::get(&cx.tenant.id, id)).await?,
+        false => None,
+    };
+    let found = found.ok_or(Reason::ApprovalOver)?;
+    let event = event(cx, EventType::ApprovalRedeemed, &found);
+    match cx.commit(Change::guard(store::approvals::redeem(&cx.tenant.id, id, cx.now.seconds())).event(event)).await? {
+        true => Ok(()),
+        false => Err(Reason::ApprovalOver.into()),
+    }
+}

@@ -1,0 +1,140 @@
+//! The approval of an issuance: what policy requires and a person gives.
+//!
+//! 1. A person is asked only where nothing of the requested scope is left without it: who asks for more gets what needs no approval, and asks again
+//!    for the rest alone (docs/decisions.md 165).
+//! 2. What was approved is looked for under what is asked: client, subject, chain, resource, scope, details and key. So it serves no other request.
+//! 3. An approval that the grant itself has obtained meets a requirement that asks the same person.
+
+use super::target::Target;
+use crate::approvals::{self, Asked, SECONDS};
+use crate::cedar::{Action, Verdict};
+use crate::context::Cx;
+use crate::error::{Error, Reason, Result};
+use crate::model::Client;
+use crate::model::approval::{Approval, Door, Requirement, member};
+use crate::model::event::Facts;
+use crate::oauth::AuthorizationDetail;
+use crate::policy;
+use serde_json::{Map, Value, json};
+
+/// What an issuance needs an approval for.
+pub struct Sought<'a> {
+    /// The client, as it stands now.
+    pub client: &'a Client,
+    /// Whom the token is about.
+    pub subject: &'a str,
+    /// The action that policy decides about.
+    pub action: Action,
+    /// The resource and the scope.
+    pub target: &'a Target,
+    /// The thumbprint of the key that it is bound to.
+    pub jkt: Option<&'a str>,
+    /// The authorization details.
+    pub authorization_details: &'a [AuthorizationDetail],
+    /// The approval that the grant itself has obtained.
+    pub own: Option<&'a Approval>,
+}
+
+/// What approvals give an issuance, and what could still be asked.
+#[derive(Default)]
+pub struct Met<'a> {
+    asked: Option<Asked<'a>>,
+    approvals: Vec<String>,
+    authorization_details: Option<Vec<AuthorizationDetail>>,
+}
+
+impl Met<'_> {
+    /// The ids of the approvals, and the authorization details that they leave.
+    pub fn given(self) -> (Vec<String>, Option<Vec<AuthorizationDetail>>) {
+        (self.approvals, self.authorization_details)
+    }
+
+    /// The refusal where nothing is left: a person is asked, or for want of that the reason.
+    pub async fn refuse(self, cx: &Cx<'_>, reason: Reason, facts: &mut Facts) -> Error {
+        match &self.asked {
+            Some(asked) => approvals::refuse(cx, asked, facts).await,
+            None => reason.decided(facts.decision.clone().unwrap_or_default()),
+        }
+    }
+}
+
+/// Takes off what the verdicts require and approvals give.
+pub async fn meet<'a>(cx: &Cx<'_>, sought: Sought<'a>, verdicts: &mut [Verdict], facts: &Facts) -> Result<Met<'a>> {
+    let Sought { client, subject, action, target, jkt, authorization_details, own } = sought;
+    let mut met = Met::default();
+    if let Some(own) = own {
+        met.add(own);
+        let meets = |required: &String| covers(own, client, required);
+        for verdict in verdicts.iter_mut().filter(|verdict| policy::lacks_approval(verdict)) {
+            verdict.require.retain(|required| !meets(required));
+        }
+    }
+    let all = target.scope.iter().zip(verdicts.iter());
+    let lacking: Vec<(&str, &Verdict)> =
+        all.filter(|(scope, verdict)| client.may_have(scope) && policy::lacks_approval(verdict)).collect();
+    if lacking.is_empty() {
+        return Ok(met);
+    }
+    let mut require: Vec<String> = lacking.iter().flat_map(|(_, verdict)| verdict.require.clone()).collect();
+    require.sort_unstable();
+    require.dedup();
+    let scope: Vec<&str> = lacking.iter().map(|(scope, _)| *scope).collect();
+    let what = json!({
+        "action": action.as_str(), "resource": target.resource.body.resource.to_string(), "scope": scope,
+        "authorization_details": authorization_details, "chain": facts.chain, "jkt": jkt,
+    });
+    let asked = Asked {
+        door: Door::Policy,
+        client,
+        requester: &client.id,
+        subject,
+        require,
+        what: members(what),
+        told: members(json!({"policies": facts.policies})),
+        seconds: SECONDS,
+    };
+    if let Some(found) = approvals::met(cx, &asked).await? {
+        let granted = found.texts("scope");
+        for (scope, verdict) in target.scope.iter().zip(verdicts) {
+            if policy::lacks_approval(verdict) && granted.iter().any(|one| one == scope) {
+                verdict.require.clear();
+            }
+        }
+        met.add(&found);
+    }
+    met.asked = Some(asked);
+    Ok(met)
+}
+
+impl Met<'_> {
+    fn add(&mut self, approval: &Approval) {
+        self.approvals.push(approval.id.clone());
+        if approval.body.narrowed.is_some() {
+            let details = member(approval.granted(), "authorization_details");
+            self.authorization_details = serde_json::from_value(details).ok();
+        }
+    }
+}
+
+/// Whether an approval has been given by those whom a requirement asks.
+fn covers(approval: &Approval, client: &Client, required: &str) -> bool {
+    let rule = Requirement::parse(required)
+        .map(|requirement| requirement.rule(&approval.subject, client.metadata.owner.as_deref()));
+    rule.is_some_and(|rule| approval.body.rules.contains(&rule))
+}
+
+/// Redeems the approvals of a decision.
+pub async fn redeem(cx: &Cx<'_>, approvals: &[String], facts: &mut Facts) -> Result<()> {
+    for id in approvals {
+        approvals::redeem(cx, id).await?;
+        facts.approval = Some(id.clone());
+    }
+    Ok(())
+}
+
+fn members(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(members) => members,
+        _ => Map::new(),
+    }
+}

@@ -1,0 +1,281 @@
+//! `/t/{tenant}/approvals`: an agent or a resource server asks a person for an approval, looks what became of it, and redeems it.
+//!
+//! 1. The caller is a confidential client. A resource server asks for the agent whose token it presents; an agent asks for itself, or for the user of
+//!    its own token.
+//! 2. What is asked is bounded, and is text that a person can be shown.
+//! 3. Who has asked sees and redeems it, and nobody else: to others it is not there.
+
+use super::guard::ClientCall;
+use super::schema::{Kind, Member, members, object};
+use super::{Call, Response};
+use crate::approvals::{self, Asked, INTERVAL, SECONDS, uri};
+use crate::authn::client::{Authenticated, Callers};
+use crate::context::Cx;
+use crate::crypto::sha256;
+use crate::directory::connections;
+use crate::error::{Error, Reason, Result};
+use crate::jose::is_strict;
+use crate::model::approval::{Approval, ApprovalStatus, Door, Requirement, number};
+use crate::model::{ClientKind, EventType, id};
+use crate::oauth::authorization_details::is_deceptive;
+use crate::oauth::{AuthorizationDetail, Form, ResourceUri, Scope};
+use crate::tokens;
+use crate::vault::is_tool;
+use serde_json::{Map, Value, json};
+use std::rc::Rc;
+
+/// How many bytes the arguments of a call may have as JSON.
+const MAX_ARGUMENTS: usize = 8_192;
+/// How many characters a reason may have.
+const MAX_REASON: usize = 500;
+/// The least and the most time that those who decide have, in seconds.
+const LEAST_SECONDS: i64 = 60;
+const MOST_SECONDS: i64 = 86_400;
+
+object!(
+    /// The form in which an approval is asked for.
+    APPROVAL_REQUEST = "ApprovalRequest" [members![
+        may "subject_token" Kind::Word,
+        may "resource" super::schema::RESOURCE,
+        may "connection" super::schema::objects::SLUG,
+        may "scope" super::schema::SCOPE,
+        may "authorization_details" Kind::Word,
+        may "tool" Kind::Word,
+        may "arguments" Kind::Word,
+        may "amount" Kind::Word,
+        may "currency" Kind::Word,
+        may "reason" Kind::Word,
+        may "require" Kind::Word,
+        may "expires_in" Kind::Word,
+        may "client_id" Kind::Word,
+        may "client_secret" Kind::Word,
+    ]]
+);
+
+object!(
+    /// The form of a question about an approval, where the client does not authenticate by its header.
+    APPROVAL_QUERY = "ApprovalQuery" [members![may "client_id" Kind::Word, may "client_secret" Kind::Word]]
+);
+
+/// What a client is told of an approval.
+pub const TOLD: &[Member] = members![
+    must "approval_id" Kind::Word,
+    must "status" Kind::Words("ApprovalStatus", || ApprovalStatus::ALL.iter().map(|one| one.as_str()).chain(["expired"]).collect()),
+    may "approval_uri" Kind::Word,
+    may "approval_number" Kind::Word,
+    may "approval_note" Kind::Word,
+    must "hash" Kind::Word,
+    must "statement" Kind::Word,
+    must "interval" Kind::Count,
+    must "expires_in" Kind::Count,
+];
+
+object!(
+    /// An approval, as the client that has asked for it sees it.
+    APPROVAL_STATE = "ApprovalState" [TOLD]
+);
+
+const READS: &[&str] = &[
+    "subject_token",
+    "resource",
+    "connection",
+    "scope",
+    "authorization_details",
+    "tool",
+    "arguments",
+    "amount",
+    "currency",
+    "reason",
+    "require",
+    "expires_in",
+];
+
+/// Asks for an approval.
+pub async fn create(call: Call<'_>) -> Result<Response> {
+    let client_call = authenticate(call).await?;
+    let made = async {
+        let approval = ask(call.cx, &client_call).await?;
+        let location = [&call.cx.issuer(), "/approvals/", &approval.id].concat();
+        Ok(Response::json(201, &told(call.cx, &approval)).with("location", location))
+    };
+    answer(call, &client_call, made.await).await
+}
+
+/// Shows an approval to the client that has asked for it.
+pub async fn get(call: Call<'_>) -> Result<Response> {
+    let client_call = ClientCall::of_header(call.cx, call.request, EventType::ApprovalRefused).await?;
+    show(call, &client_call).await
+}
+
+/// The same for a client that authenticates in the form.
+pub async fn post(call: Call<'_>) -> Result<Response> {
+    let client_call = authenticate(call).await?;
+    show(call, &client_call).await
+}
+
+async fn show(call: Call<'_>, client_call: &ClientCall) -> Result<Response> {
+    let found = of(call, &client_call.caller).await;
+    answer(call, client_call, found.map(|approval| Response::json(200, &told(call.cx, &approval)))).await
+}
+
+/// Redeems an approval: of any number of requests one is answered.
+pub async fn redeem(call: Call<'_>) -> Result<Response> {
+    let client_call = authenticate(call).await?;
+    let redeemed = async {
+        let approval = of(call, &client_call.caller).await?;
+        if approval.door != Door::Request {
+            return Err(Reason::NotFound.into());
+        }
+        if approval.status != ApprovalStatus::Approved {
+            return Err(approvals::refusal(call.cx, &approval, false));
+        }
+        approvals::redeem(call.cx, &approval.id).await?;
+        let redeemed = Approval { status: ApprovalStatus::Redeemed, ..approval };
+        Ok(Response::json(200, &told(call.cx, &redeemed)))
+    };
+    answer(call, &client_call, redeemed.await).await
+}
+
+async fn authenticate(call: Call<'_>) -> Result<ClientCall> {
+    ClientCall::read(call.cx, call.request, Callers::Confidential, EventType::ApprovalRefused).await
+}
+
+/// A refusal is one event, but where it only says that nobody has decided, or that there is nothing.
+async fn answer(call: Call<'_>, client_call: &ClientCall, answer: Result<Response>) -> Result<Response> {
+    match answer {
+        Err(Error::Refused(refusal)) if refusal.is_poll() || refusal.reason == Reason::NotFound => {
+            Err(Error::Refused(refusal))
+        }
+        Err(Error::Refused(refusal)) => Err(client_call.refuse(call.cx, refusal, EventType::ApprovalRefused).await?),
+        answer => answer,
+    }
+}
+
+/// The approval of the path, if that client has asked for it.
+async fn of(call: Call<'_>, caller: &Authenticated) -> Result<Approval> {
+    let approval = approvals::find(call.cx, call.id(0)?).await?;
+    match approval.requester == caller.client.id {
+        true => Ok(approval),
+        false => Err(Reason::NotFound.into()),
+    }
+}
+
+fn told(cx: &Cx<'_>, approval: &Approval) -> Map<String, Value> {
+    let now = cx.now.seconds();
+    let is_pending = approval.is_pending(now);
+    let all = [
+        ("approval_id", Some(json!(approval.id))),
+        ("status", Some(json!(approval.standing(now)))),
+        ("approval_uri", is_pending.then(|| json!(uri(cx, &approval.id)))),
+        ("approval_number", is_pending.then(|| json!(number(&approval.id)))),
+        ("approval_note", approval.body.note.as_ref().map(|note| json!(note))),
+        ("hash", Some(json!(sha256(approval.granted()).to_text()))),
+        ("statement", Some(json!(approval.granted()))),
+        ("interval", Some(json!(INTERVAL))),
+        ("expires_in", Some(json!(approval.expires_at.saturating_sub(now).max(0)))),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+}
+
+fn invalid(why: &str) -> Error {
+    Reason::InvalidApprovalRequest.because(why)
+}
+
+/// A text that a person can be shown.
+fn shown(form: &Form, name: &'static str, most: usize) -> Result<Option<String>> {
+    let Some(text) = form.get(name) else { return Ok(None) };
+    match text.chars().count() <= most && !text.chars().any(is_deceptive) {
+        true => Ok(Some(text.to_owned())),
+        false => Err(invalid(&["`", name, "` is too long, or has characters that are not shown"].concat())),
+    }
+}
+
+async fn ask(cx: &Cx<'_>, ClientCall { form, caller }: &ClientCall) -> Result<Approval> {
+    let form = &form.clone().keeping(READS);
+    let (mut client, mut subject) = (caller.client.clone(), caller.client.id.clone());
+    let (mut chain, mut jkt) = (vec![], None);
+    let is_server = caller.client.metadata.kind == ClientKind::ResourceServer;
+    match form.get("subject_token") {
+        Some(token) => {
+            let own = &caller.client;
+            let verified = tokens::verify(cx, token, |aud| !is_server || tokens::serves(cx, own, aud)).await;
+            let accepted = verified.map_err(|rejection| rejection.refuse(Reason::InvalidSubjectToken))?;
+            if !is_server && accepted.client.id != own.id {
+                return Err(Reason::InvalidSubjectToken.because("it is another client's"));
+            }
+            chain = accepted.claims.actors().into_iter().map(str::to_owned).collect();
+            jkt = accepted.claims.cnf.map(|cnf| cnf.jkt);
+            (client, subject) = (accepted.client, accepted.claims.sub);
+        }
+        None if is_server => return Err(Reason::MissingSubjectToken.into()),
+        None => {}
+    }
+    let what = what(cx, form, (chain, jkt)).await?;
+    let require = form.get("require").unwrap_or("approval");
+    Requirement::parse(require)
+        .ok_or_else(|| invalid("`require` is read as in policies: `approval:role=finance,n=2`"))?;
+    let seconds = match form.get("expires_in") {
+        None => SECONDS,
+        Some(text) => {
+            let seconds = text.parse().ok().filter(|seconds| (LEAST_SECONDS..=MOST_SECONDS).contains(seconds));
+            seconds.ok_or_else(|| invalid("`expires_in` is 60 to 86400"))?
+        }
+    };
+    let mut told = Map::new();
+    if let Some(reason) = shown(form, "reason", MAX_REASON)? {
+        told.insert("reason".to_owned(), reason.into());
+    }
+    let client: Rc<_> = client;
+    let asked = Asked {
+        door: Door::Request,
+        client: &client,
+        requester: &caller.client.id,
+        subject: &subject,
+        require: vec![require.to_owned()],
+        what,
+        told,
+        seconds,
+    };
+    Ok(approvals::ask(cx, &asked, None, None).await?.0)
+}
+
+/// What is to be done, as the form says it.
+async fn what(cx: &Cx<'_>, form: &Form, (chain, jkt): (Vec<String>, Option<String>)) -> Result<Map<String, Value>> {
+    let resource =
+        form.get("resource").map(|text| ResourceUri::parse(text).ok_or(Reason::MalformedResource)).transpose()?;
+    let connection = form.get("connection");
+    if let Some(name) = connection {
+        let found = if id::is_slug(name) { connections::load(cx, name).await? } else { None };
+        found.ok_or_else(|| invalid("`connection` is none of this tenant"))?;
+    }
+    let scope = form.get("scope").map(|text| Scope::parse(text).ok_or(Reason::MalformedScope)).transpose()?;
+    let details = form.get("authorization_details");
+    let details = details.map(|text| AuthorizationDetail::parse(text).ok_or(Reason::MalformedAuthorizationDetails));
+    let details = details.transpose()?;
+    let tool = form.get("tool");
+    if tool.is_some_and(|tool| !is_tool(tool) || tool.chars().any(is_deceptive)) {
+        return Err(invalid("`tool` is too long, or has characters that are not shown"));
+    }
+    let arguments = match form.get("arguments") {
+        None => None,
+        Some(text) => {
+            let strict = text.len() <= MAX_ARGUMENTS && is_strict(text.as_bytes());
+            let read = strict.then(|| serde_json::from_str::<Map<String, Value>>(text).ok()).flatten();
+            Some(read.ok_or_else(|| invalid("`arguments` is one JSON object of 8192 bytes at the most"))?)
+        }
+    };
+    let (amount, currency) = (shown(form, "amount", 40)?, shown(form, "currency", 10)?);
+    let is_number = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'.') && text.parse::<f64>().is_ok();
+    if amount.is_some() != currency.is_some() || amount.as_deref().is_some_and(|amount| !is_number(amount)) {
+        return Err(invalid("`amount` is a number, and comes with `currency`"));
+    }
+    if resource.is_none() && connection.is_none() && tool.is_none() && details.is_none() {
+        return Err(invalid("say what is to be done: `resource`, `connection`, `tool` or `authorization_details`"));
+    }
+    let what = json!({
+        "action": "request", "resource": resource.map(|resource| resource.to_string()), "connection": connection,
+        "scope": scope.map(|scope| scope.to_vec()), "authorization_details": details, "tool": tool, "arguments": arguments,
+        "money": amount.map(|amount| json!({"amount": amount, "currency": currency})), "chain": chain, "jkt": jkt,
+    });
+    Ok(what.as_object().cloned().unwrap_or_default())
+}
