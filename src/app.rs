@@ -14,6 +14,7 @@ use crate::web::{self, Call, Method, SiteCall};
 
 pub use crate::context::Peer;
 pub use crate::vault::proxy::{Proxied, Pulled};
+pub use crate::web::admin::feed::Feed;
 pub use crate::web::http::{HEADERS, MAX_BODY, Passage, Request, Response};
 
 /// Which queue a batch came from.
@@ -110,6 +111,26 @@ impl App {
     /// The caller of an answer that is on its way has gone.
     pub async fn abandon(&self, answer: &mut Proxied, now: Now) {
         answer.abandon(&self.world, now).await;
+    }
+
+    /// The next piece of an answer that goes on. A host asks again and again, and says what time it is.
+    pub async fn pull_feed(&self, feed: &mut Feed, now: Now) -> Pulled {
+        match self.feed(feed, now).await {
+            Ok(pulled) => pulled,
+            Err(error) => feed.broken(&self.world, &error),
+        }
+    }
+
+    async fn feed(&self, feed: &mut Feed, now: Now) -> Result<Pulled> {
+        let is_due = feed.is_due(now, &self.config);
+        if is_due && self.memory.fresh(&feed.tenant, now, interval_millis(&self.config)).is_none() {
+            self.memory.read(&self.world, &feed.tenant, now).await?;
+        }
+        let cx = Cx::open(&self.world, &self.config, &self.memory, &feed.tenant, feed.arrival(now)).await?;
+        if is_due {
+            feed.check(&cx).await?;
+        }
+        Ok(feed.next(&self.world, &cx).await)
     }
 
     /// Answers a request.
@@ -211,6 +232,13 @@ impl App {
             }
             Source::DeadLetters => audit::bury(&self.world, messages, now).await,
         }
+    }
+
+    /// Sends sinks what a batch has brought, and whatever else waits. A host calls it once the batch is acknowledged, so that no sink keeps the queue
+    /// waiting.
+    pub async fn deliver(&self, messages: &[String], now: Now) -> Result<()> {
+        let woken = audit::sinks::wake(&self.world, &audit::tenants(messages)).await;
+        woken.and(self.jobs().deliver(now).await)
     }
 
     /// One run of the cron; see [`crate::jobs`].

@@ -11,14 +11,15 @@ use crate::audit;
 use crate::config::{Config, Role};
 use crate::context::database::Database;
 use crate::context::{Arrival, Change, Cx, Memory, Peer};
-use crate::directory::issuers;
+use crate::directory::{issuers, sinks};
 use crate::error::{Error, Result};
 use crate::keys;
+use crate::model::EventType;
 use crate::model::event::Facts;
 use crate::model::tenant::{FIRST_TENANT, TenantStatus};
-use crate::model::{EventType, id};
+use crate::outbound::retry;
 use crate::policy;
-use crate::ports::{Now, Sql, World};
+use crate::ports::{Now, Pending, Sql, World};
 use crate::registration::dynamic;
 use crate::revocation::{consents, expiry, signals};
 use crate::store;
@@ -42,7 +43,6 @@ const LOGGED_SECONDS: i64 = 900;
 const CODES_KEPT_SECONDS: i64 = 600;
 /// How long an approval is kept after its end, in seconds: 90 days, so that what was approved can be proved.
 const APPROVALS_KEPT_SECONDS: i64 = 7_776_000;
-const DAY_MILLIS: i64 = 86_400_000;
 /// How long a request that began before the deletion of its tenant may still write, in seconds: far longer than any runs, and than the
 /// freshness bound.
 const SETTLED_SECONDS: i64 = 900;
@@ -68,7 +68,8 @@ impl Jobs<'_> {
         let visited = self.visit(now).await;
         let cleaned = self.clean(now).await;
         let deleted = self.delete(now).await;
-        relayed.and(published).and(visited).and(cleaned).and(deleted)
+        let delivered = self.deliver(now).await;
+        relayed.and(published).and(visited).and(cleaned).and(deleted).and(delivered)
     }
 
     /// Signs checkpoints for these tenants. Those that fail are tried again after a pause, and then left to the next run.
@@ -125,6 +126,36 @@ impl Jobs<'_> {
         let signals = self.push_all(now).await;
         let webhooks = self.notify_all(now).await;
         signals.and(webhooks)
+    }
+
+    /// Sends sinks what they have not taken; each by itself, so that a slow one keeps no other.
+    pub async fn deliver(self, now: Now) -> Result<()> {
+        if !self.config.mounts(Role::Audit) || self.config.answers().is_none() {
+            return Ok(());
+        }
+        let due = audit::sinks::due(self.world, now).await?;
+        let deliveries = due.iter().map(|(tenant, sink)| -> Pending<'_, ()> {
+            Box::pin(async move {
+                if let Err(error) = self.send(tenant, sink, now).await {
+                    self.log("a sink", tenant, &error);
+                }
+            })
+        });
+        retry::all(deliveries.collect()).await;
+        Ok(())
+    }
+
+    async fn send(self, tenant: &str, sink: &str, now: Now) -> Result<()> {
+        let arrival = Arrival { now, peer: Peer::default() };
+        match Cx::open_even_suspended(self.world, self.config, self.memory, tenant, arrival).await {
+            Ok(cx) => audit::sinks::deliver(&cx, sink).await,
+            // The tenant was deleted, and its trail goes.
+            Err(Error::Refused(_)) => {
+                let forgotten = vec![store::sinks::forget(tenant, sink)];
+                Database(&*self.world.trail).run(forgotten).await.map(drop)
+            }
+            Err(fault) => Err(fault),
+        }
     }
 
     async fn push_all(self, now: Now) -> Result<()> {
@@ -208,12 +239,11 @@ impl Jobs<'_> {
             Err(fault) => return Err(fault),
         };
         if self.config.mounts(Role::Audit) {
-            let kept = i64::from(cx.tenant.settings.event_retention_days).saturating_mul(DAY_MILLIS);
-            let before = now.seconds().saturating_mul(1_000).saturating_sub(kept);
-            cx.run(vec![store::log::forget(&cx.tenant.id, before.div_euclid(DAY_MILLIS))]).await?;
-            let before = id::first_at(before);
-            remove(cx.trail(), vec![store::events::forget(&cx.tenant.id, &before, REMOVED)]).await?;
+            audit::forget(&cx).await?;
+            remove(cx.trail(), audit::forgetting(&cx, REMOVED)).await?;
             audit::log::tick(&cx).await?;
+            audit::query::count(&cx).await?;
+            sinks::tick(&cx).await?;
         }
         let kept = self.keep_secrets(&cx).await;
         if cx.tenant.status == TenantStatus::Suspended {

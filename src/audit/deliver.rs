@@ -14,7 +14,7 @@ use crate::ports::{Now, Sql, World};
 use crate::store;
 use crate::store::events::Staged;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How many events one relay run moves at most: stays below a free plan's 50 subrequests.
 const RELAY: i64 = 20;
@@ -55,6 +55,7 @@ pub async fn consume(world: &World, messages: &[String], now: Now) -> (Vec<Strin
 async fn keep<'a>(world: &World, tenant: &str, events: impl Iterator<Item = &'a (Event, &'a str)>) -> Result<()> {
     let trail = Database(&*world.trail);
     let (mut rows, mut bytes, mut tokens): (Vec<Value>, usize, BTreeMap<&str, i64>) = Default::default();
+    let mut actors: Vec<Sql> = Vec::new();
     for (event, body) in events {
         if rows.len() >= KEPT_TOGETHER || bytes.saturating_add(body.len()) > KEPT_BYTES {
             trail.run(kept(tenant, std::mem::take(&mut rows), std::mem::take(&mut tokens))).await?;
@@ -62,13 +63,18 @@ async fn keep<'a>(world: &World, tenant: &str, events: impl Iterator<Item = &'a 
         }
         bytes = bytes.saturating_add(body.len());
         rows.push(row(world, event, body)?);
+        if !event.facts.chain.is_empty() {
+            actors.push(store::events::keep_actors(tenant, &event.id, json!(event.facts.chain).to_string()));
+        }
         if let (EventType::TokenIssued, Some(client)) = (event.kind, &event.client) {
             let at = i64::try_from(event.at).unwrap_or(i64::MAX);
             let last = tokens.entry(client).or_insert(at);
             *last = at.max(*last);
         }
     }
-    trail.run(kept(tenant, rows, tokens)).await.map(drop)
+    let last = kept(tenant, rows, tokens);
+    // After their events: a batch that comes again finds both.
+    trail.run(last.into_iter().chain(actors).collect()).await.map(drop)
 }
 
 fn kept(tenant: &str, rows: Vec<Value>, tokens: BTreeMap<&str, i64>) -> Vec<Sql> {
@@ -134,4 +140,9 @@ pub async fn relay(world: &World, now: Now) -> Result<()> {
         }
     }
     Database(&*world.db).run(sent).await.map(drop)
+}
+
+/// The tenants of these messages.
+pub fn tenants(messages: &[String]) -> BTreeSet<String> {
+    messages.iter().filter_map(|body| Some(serde_json::from_slice::<Event>(body.as_bytes()).ok()?.tenant)).collect()
 }

@@ -10,6 +10,9 @@ mod deliver;
 pub mod log;
 pub mod query;
 mod record;
+mod retention;
+pub mod sinks;
 
-pub use deliver::{bury, consume, relay};
+pub use deliver::{bury, consume, relay, tenants};
 pub use record::{event, keep, record, record_all};
+pub use retention::{forget, forgetting};

@@ -4,6 +4,7 @@ use crate::context::Cx;
 use crate::crypto::sha256;
 use crate::error::Result;
 use crate::model::Event;
+use crate::store::counts::{Bucket, By, Period};
 use crate::store::{
     self,
     events::{Filter, Kept},
@@ -39,4 +40,29 @@ pub async fn between(cx: &Cx<'_>, (from, before): (&str, &str), client: Option<&
 /// Events that name a shadow policy, from an id on and before another, the newest first.
 pub async fn shadowed(cx: &Cx<'_>, (from, before): (&str, &str), limit: i64) -> Result<Vec<Kept>> {
     cx.trail().all(store::events::shadowed(&cx.tenant.id, from, before, limit)).await
+}
+
+/// How many events one transaction counts, and how many transactions a request waits for.
+const COUNTED: i64 = 5_000;
+const ROUNDS: usize = 10;
+
+/// Counts of a period, and whether the newest events are in them.
+pub async fn counts(cx: &Cx<'_>, period: &Period, by: By) -> Result<(Vec<Bucket>, bool)> {
+    let is_complete = count(cx).await?;
+    Ok((cx.trail().all(store::counts::of(&cx.tenant.id, period, by)).await?, is_complete))
+}
+
+/// Counts events that are not counted yet, a bounded number of them; whether all are.
+pub async fn count(cx: &Cx<'_>) -> Result<bool> {
+    for _ in 0..ROUNDS {
+        let Some((counted, head)) = cx.trail().one(store::counts::progress(&cx.tenant.id)).await? else {
+            return Ok(true);
+        };
+        if counted >= head {
+            return Ok(true);
+        }
+        let to = head.min(counted.saturating_add(COUNTED));
+        cx.trail().run(store::counts::count(&cx.tenant.id, counted, to)).await?;
+    }
+    Ok(false)
 }

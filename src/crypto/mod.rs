@@ -11,6 +11,7 @@ mod digest;
 mod keyring;
 mod opaque;
 mod secret;
+pub mod sigv4;
 mod webhook;
 
 pub use aead::{Key, Opened, open, seal};

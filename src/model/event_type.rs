@@ -225,4 +225,18 @@ event_types! {
     SignalDropped = "signal.dropped",
     /// A receiver could not use a signal.
     SignalRefused = "signal.refused",
+    /// Events left as a file; `detail` has the query.
+    EventsExported = "events.exported",
+    /// A sink was made: the trail is sent there.
+    SinkCreated = "sink.created",
+    /// A sink was changed.
+    SinkUpdated = "sink.updated",
+    /// A sink was removed.
+    SinkDeleted = "sink.deleted",
+    /// A sink was tried: it was sent this event.
+    SinkTested = "sink.tested",
+    /// An administrator has a sink sent again; `detail` says from which sequence number on.
+    SinkReplayed = "sink.replayed",
+    /// A sink has taken nothing for about a quarter of an hour; `detail` has what became of the last attempt. It is tried further.
+    SinkFailing = "sink.failing",
 }

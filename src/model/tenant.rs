@@ -1,7 +1,9 @@
 //! Tenants: the walls.
 
 use super::RegistrationRules;
+use super::event_type::EventType;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// A tenant, as the pointer that every request reads: `epoch` numbers the changes that caches must notice.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +105,12 @@ pub struct Settings {
     pub dpop_nonce: bool,
     /// For how many days events are kept, 1 to 3650.
     pub event_retention_days: u16,
+    /// For how many days events of a type are kept that are kept longer, by type.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub event_retention_by_type: BTreeMap<String, u16>,
+    /// Whether no event goes, however old it is: a legal hold.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub event_hold: bool,
     /// Whether a logout that an identity provider tells of ends the refresh tokens of the person too.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub logout_ends_grants: bool,
@@ -129,9 +137,18 @@ impl Settings {
     pub fn problems(&self) -> Vec<String> {
         let actors = !(1..=10).contains(&self.max_actors);
         let days = !(1..=MAX_RETENTION_DAYS).contains(&self.event_retention_days);
+        let is_kept = |(kind, days): (&String, &u16)| {
+            let known = EventType::ALL.iter().any(|known| known.as_str() == kind);
+            known && (self.event_retention_days..=MAX_RETENTION_DAYS).contains(days)
+        };
+        let by_type = !self.event_retention_by_type.iter().all(is_kept);
         let unused = self.consent_unused_days.is_some_and(|days| !(1..=MAX_RETENTION_DAYS).contains(&days));
         let problems = [
             (unused, "`settings.consent_unused_days` must be 1 to 3650"),
+            (
+                by_type,
+                "`settings.event_retention_by_type` must name types of events with days from `event_retention_days` to 3650",
+            ),
             (actors, "`settings.max_actors` must be 1 to 10"),
             (days, "`settings.event_retention_days` must be 1 to 3650"),
         ];
@@ -146,6 +163,8 @@ impl Default for Settings {
             max_actors: 5,
             dpop_nonce: false,
             event_retention_days: RETENTION_DAYS,
+            event_retention_by_type: BTreeMap::new(),
+            event_hold: false,
             consent_unused_days: None,
             quotas: None,
             descope: false,

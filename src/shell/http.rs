@@ -147,6 +147,12 @@ pub fn open(response: &Response) -> worker::Result<(web_sys::Response, Option<st
     Ok((streamed(response.status, &lines, &readable)?, Some(writer)))
 }
 
+/// The head of an answer of ours that comes in pieces, and what they are written to.
+pub fn begin(response: &Response) -> worker::Result<(web_sys::Response, streams::Writer)> {
+    let (readable, writer) = streams::pipe(None);
+    Ok((streamed(response.status, &lines(response), &readable)?, writer))
+}
+
 /// Hands a response to the platform. A header with a line break is refused, as the platform would refuse it.
 pub fn write(response: &Response) -> worker::Result<web_sys::Response> {
     let mut lines = String::new();

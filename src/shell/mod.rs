@@ -14,7 +14,7 @@ mod sockets;
 mod streams;
 mod zones;
 
-use crate::app::{App, Proxied, Pulled, Response, Source};
+use crate::app::{App, Feed, Proxied, Pulled, Response, Source};
 use crate::cli;
 use crate::config::{Config, Role};
 use crate::ports::{Now, World};
@@ -135,6 +135,11 @@ fn answer(app: &Rc<App>, mut response: Response, ctx: &Context, now: Now) -> wor
             }
         });
     }
+    if let Some(feed) = response.feed.take() {
+        let (head, writer) = http::begin(&response)?;
+        ctx.wait_until(relay_feed(app.clone(), feed, writer));
+        return Ok(head);
+    }
     if response.proxied.is_none() {
         return http::write(&response);
     }
@@ -184,13 +189,25 @@ async fn written(app: &App, answer: &mut Proxied, (writer, piece): (&streams::Wr
     }
 }
 
+/// Writes the pieces of an answer that goes on, as long as somebody reads it.
+async fn relay_feed(app: Rc<App>, mut feed: Box<Feed>, writer: streams::Writer) {
+    loop {
+        match app.pull_feed(&mut feed, now()).await {
+            Pulled::Piece(piece) if !writer.write(&piece).await => return,
+            Pulled::Piece(_) | Pulled::Nothing => {}
+            Pulled::End => return writer.end().await,
+            Pulled::Cut => return writer.cut(),
+        }
+    }
+}
+
 /// Passes the messages of a WebSocket on, and sees to its event.
 async fn relay_messages(app: Rc<App>, mut answer: Box<Proxied>, caller: sockets::End) {
     while app.relay_message(&mut answer, &caller, now()).await {}
 }
 
 #[event(queue)]
-async fn queue(batch: MessageBatch<String>, env: Env, _ctx: Context) -> worker::Result<()> {
+async fn queue(batch: MessageBatch<String>, env: Env, ctx: Context) -> worker::Result<()> {
     let app = app(&env)?;
     let source = match batch.queue().contains("dlq") {
         true => Source::DeadLetters,
@@ -199,7 +216,16 @@ async fn queue(batch: MessageBatch<String>, env: Env, _ctx: Context) -> worker::
     let messages: Vec<String> =
         batch.raw_iter().map(|message| message.body().as_string().unwrap_or_default()).collect();
     match app.consume(source, &messages, now()).await {
-        Ok(()) => batch.ack_all(),
+        Ok(()) => {
+            batch.ack_all();
+            if source == Source::Audit {
+                ctx.wait_until(async move {
+                    if let Err(error) = app.deliver(&messages, now()).await {
+                        console_error!("sinks: {error}");
+                    }
+                });
+            }
+        }
         Err(error) => {
             console_error!("consume: {error}");
             batch.retry_all();

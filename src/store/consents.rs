@@ -26,6 +26,11 @@ pub struct Parties<'a> {
     pub resource: &'a str,
 }
 
+/// Consents after `after`, by id.
+pub fn after(tenant: &str, after: &str, limit: i64) -> Query<Consent> {
+    query!(read, concat!(columns!(), "id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)
+}
+
 /// The consent of these parties.
 pub fn of(tenant: &str, Parties { user, client, redirect_host, resource }: Parties<'_>) -> Query<Consent> {
     query!(

@@ -76,6 +76,7 @@ const TABLES: &[&str] = pieces! {
     "signals" by "stream, id",
     "webhooks" by "id",
     "webhook_messages" by "webhook, id",
+    "sinks" by "id",
     "clients" by "id",
     "users" by "id",
     "accounts" by "issuer, subject",
@@ -110,6 +111,10 @@ const TABLES: &[&str] = pieces! {
 const TRAIL: &[&str] = pieces! {
     "events" by "id",
     "last_tokens" by "client",
+    "sink_states" by "sink",
+    "event_actors" by "actor, id",
+    "event_counts" by "dimension, hour, key",
+    "counted_events" by "tenant",
     "tiles" by "level, n",
     "logs" by "size",
 };

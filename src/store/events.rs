@@ -80,6 +80,46 @@ pub fn count_dead() -> Query<i64> {
     query!(|row| row.int("n"), "SELECT count(*) AS n FROM (SELECT 1 FROM dead_letters LIMIT 100000)")
 }
 
+/// An event of the trail with its sequence number.
+pub struct Sequenced {
+    /// The sequence number.
+    pub seq: i64,
+    /// Its id.
+    pub id: String,
+    /// When it happened, in milliseconds.
+    pub at: i64,
+    /// Its type.
+    pub kind: String,
+    /// Its JSON; nothing where its type was not asked for.
+    pub body: Option<String>,
+}
+
+/// The events after a sequence number, in their order: `rows` at the most, and no more once they have so many bytes. Of types that are not among
+/// `types`, a JSON array, the body is left out.
+pub fn after(tenant: &str, seq: i64, (rows, bytes): (i64, i64), types: Option<String>) -> Query<Sequenced> {
+    let read = |row: &Reader<'_>| {
+        Ok(Sequenced {
+            seq: row.int("seq")?,
+            id: row.text("id")?,
+            at: row.int("at")?,
+            kind: row.text("type")?,
+            body: row.optional_text("body"),
+        })
+    };
+    query!(
+        read,
+        "SELECT seq, id, at, type, body FROM (SELECT seq, id, at, type, body, \
+         sum(coalesce(length(body), 0)) OVER (ORDER BY seq) - coalesce(length(body), 0) AS before FROM \
+         (SELECT seq, id, at, type, CASE WHEN ?5 IS NULL OR type IN (SELECT value FROM json_each(?5)) THEN body END AS body \
+         FROM events INDEXED BY events_by_seq WHERE tenant = ?1 AND seq > ?2 ORDER BY seq LIMIT ?3)) WHERE before < ?4",
+        tenant,
+        seq,
+        rows,
+        bytes,
+        types
+    )
+}
+
 /// Which events are asked for; ids bound moments, for they sort by time.
 #[derive(Default)]
 pub struct Filter {
@@ -321,8 +361,42 @@ pub fn forget(tenant: &str, before: &str, limit: i64) -> Sql {
     )
 }
 
+/// Keeps who stands in the chain of an event, unless its tenant was deleted.
+pub fn keep_actors(tenant: &str, id: &str, chain: String) -> Sql {
+    sql!(
+        "INSERT INTO event_actors (tenant, actor, id) SELECT ?1, value, ?2 FROM json_each(?3) \
+         WHERE NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1) ON CONFLICT DO NOTHING",
+        tenant,
+        id,
+        chain
+    )
+}
+
+/// Forgets who stood in the chains of events before that id, `limit` at the most.
+pub fn forget_actors(tenant: &str, before: &str, limit: i64) -> Sql {
+    sql!(
+        "DELETE FROM event_actors WHERE tenant = ?1 AND (actor, id) IN \
+         (SELECT actor, id FROM event_actors INDEXED BY event_actors_by_id WHERE tenant = ?1 AND id < ?2 LIMIT ?3)",
+        tenant,
+        before,
+        limit
+    )
+}
+
+/// The same of one type.
+pub fn forget_type(tenant: &str, kind: &str, before: &str, limit: i64) -> Sql {
+    sql!(
+        "DELETE FROM events WHERE tenant = ?1 AND id IN (SELECT id FROM events INDEXED BY events_by_type \
+         WHERE tenant = ?1 AND type = ?2 AND id < ?3 AND +seq < (SELECT signed FROM logs WHERE tenant = ?1) ORDER BY id LIMIT ?4)",
+        tenant,
+        kind,
+        before,
+        limit
+    )
+}
+
 /// Reads the body of an event as it is shown: times are seconds, while the record has milliseconds.
-fn read(row: &Reader<'_>) -> Result<serde_json::Value> {
+pub fn read(row: &Reader<'_>) -> Result<serde_json::Value> {
     let mut event: serde_json::Value = row.json("body")?;
     if let Some(at) = event.get_mut("at") {
         *at = at.as_i64().map(|millis| millis.div_euclid(1_000)).into();

@@ -142,6 +142,13 @@ impl Bearer {
         }
     }
 
+    /// The bearer of a token that was let in before, and whose answer goes on: a proof of the key that it may be bound to was given then.
+    pub async fn again(cx: &Cx<'_>, token: &str, api: &str) -> Result<Self> {
+        let audience = format!("{}/{api}", cx.issuer());
+        let accepted = tokens::verify(cx, token, |aud| aud == audience).await;
+        accepted.map(Self).map_err(|rejection| rejection.refuse(Reason::InvalidToken))
+    }
+
     /// Checks the scope: the token has one of `enough`, and registration and policy would give it to the client now.
     pub async fn may(&self, cx: &Cx<'_>, enough: &[&'static str]) -> Result<()> {
         expect(cx, &self.0, enough).await

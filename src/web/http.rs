@@ -1,5 +1,6 @@
 //! A request and a response, as little of HTTP as the endpoints need.
 
+use super::admin::feed::Feed;
 use crate::ports::{Chunks, Payload};
 use crate::vault::proxy::{Destination, Proxied};
 use std::cell::RefCell;
@@ -64,6 +65,7 @@ pub const HEADERS: &[&str] = &[
     "idempotency-key",
     "if-match",
     "if-none-match",
+    "last-event-id",
     "origin",
     "writ-subject-token",
 ];
@@ -152,6 +154,8 @@ pub struct Response {
     pub bytes: Vec<u8>,
     /// The answer of a service, with further headers, in place of the body.
     pub proxied: Option<Box<Proxied>>,
+    /// What comes in pieces, in place of the body.
+    pub feed: Option<Box<Feed>>,
 }
 
 impl Response {
@@ -164,7 +168,7 @@ impl Response {
 
     /// No body.
     pub const fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: String::new(), bytes: Vec::new(), proxied: None }
+        Self { status, headers: Vec::new(), body: String::new(), bytes: Vec::new(), proxied: None, feed: None }
     }
 
     /// What a service answers. A page of it has nothing of this origin.
@@ -172,6 +176,11 @@ impl Response {
         let response = Self { proxied: Some(Box::new(answer)), ..Self::empty(200) };
         let status = response.proxied.as_ref().map_or(502, |answer| answer.status);
         Self { status, ..response }.with("content-security-policy", "sandbox; default-src 'none'")
+    }
+
+    /// Text of that media type that comes in pieces.
+    pub fn fed(feed: Feed, media: &str) -> Self {
+        Self { feed: Some(Box::new(feed)), ..Self::empty(200) }.with("content-type", media)
     }
 
     /// Goes to another place with `GET` (RFC 9700 §4.12).

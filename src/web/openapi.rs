@@ -186,6 +186,10 @@ fn responses(row: &Row, components: &mut Components) -> Value {
             Some(json!({"application/json": {"schema": schema}, media: {"schema": {"type": "string"}}}))
         }
         Gives::Jwt(media) | Gives::Text(media) => Some(text_of(media)),
+        Gives::Texts(all) => {
+            let each = all.iter().map(|media| ((*media).to_owned(), json!({"schema": {"type": "string"}})));
+            Some(Value::Object(each.collect()))
+        }
         Gives::Html => Some(text_of("text/html")),
         Gives::Document => Some(json_of(json!({"type": "object"}))),
     };

@@ -74,6 +74,8 @@ pub enum Gives {
     Jwt(&'static str),
     /// Text of that media type.
     Text(&'static str),
+    /// Text of one of these media types.
+    Texts(&'static [&'static str]),
     /// A page for people.
     Html,
     /// The OpenAPI document.

@@ -9,12 +9,13 @@ use super::admin::connections::{self, Connections};
 use super::admin::issuers::{self, Issuers};
 use super::admin::policies::{self, Policies};
 use super::admin::resources::{self, Resources};
+use super::admin::sinks::{self, Sinks};
 use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
 use super::admin::webhooks::{self, Webhooks};
 use super::admin::{
-    accounts, approvals, consents, events, explain, identities, keys, kill, metrics, passkeys, proofs,
-    registration_tokens, vault as keeping,
+    accounts, approvals, consents, events, explain, findings, identities, keys, kill, metrics, passkeys, proofs,
+    registration_tokens, trail, vault as keeping,
 };
 use super::compat::{
     discovery as project, oauth as project_oauth, objects as compat, outbound, tokens as connection_tokens,
@@ -272,4 +273,17 @@ pub static ROUTES: &[Row] = routes! {
     Get "/t/{tenant}/admin/events/{id}/proof" Audit Admin(proofs::get), Query(proofs::OF_EVENT, false) => 200 Text(log::TEXT), [404, 409], "Prove what was recorded in an event (C2SP tlog-proof)";
     Get "/t/{tenant}/admin/dead-letters" Audit Admin(events::dead_letters), Takes::Nothing => 200 One(&events::DEAD_LETTERS), [], "Count what could not be recorded; in `main` only";
     Get "/t/{tenant}/admin/metrics" Admin Admin(metrics::get), Takes::Nothing => 200 Text(metrics::MEDIA), [], "Counts in the text format of Prometheus";
+
+    Get "/t/{tenant}/admin/events/export" Audit Admin(trail::export), Query(trail::EXPORT, false) => 200 Gives::Texts(trail::EXPORTS), [], "Export the events that fit the query, newest first, as JSON lines or CSV";
+    Get "/t/{tenant}/admin/events/live" Audit Admin(trail::live), Query(trail::FOLLOW, false) => 200 Text(trail::LIVE), [], "Follow the trail as Server-Sent Events; `Last-Event-ID` goes on";
+    Get "/t/{tenant}/admin/events/summary" Audit Admin(trail::summary), Query(trail::SUMMARY, false) => 200 One(&trail::SUMMARY_OF), [], "Count events by hour or day, and by type, client or outcome";
+    Get "/t/{tenant}/admin/findings" Audit Admin(findings::list), Page(findings::PARAMETERS) => 200 Many(&findings::FINDING), [], "List what looks unused, unowned or strange, each with the one call that ends it";
+    Get "/t/{tenant}/admin/sinks" Audit Admin(list::<Sinks>), Page(Sinks::FILTERS) => 200 Many(&sinks::SINK), [], "List sinks by id: where the trail is sent";
+    Post "/t/{tenant}/admin/sinks" Audit Admin(post::<Sinks>), Json(&Sinks::NEW) => 201 Tagged(&sinks::MADE), [409], "Make a sink, one of ten at most; the only answer with the secret that signs, if it was made here";
+    Get "/t/{tenant}/admin/sinks/{id}" Audit Admin(get::<Sinks>), Takes::Nothing => 200 Tagged(&sinks::SINK), [], "Show a sink; never its secret";
+    Put "/t/{tenant}/admin/sinks/{id}" Audit Admin(put::<Sinks>), Json(&Sinks::BODY) => 200 Tagged(&sinks::SINK), [409, 412, 428], "Change a sink; its secret stays unless another is sent";
+    Delete "/t/{tenant}/admin/sinks/{id}" Audit Admin(delete::<Sinks>), Takes::Nothing => 204 Gives::Nothing, [412], "Remove a sink; what it has not taken stays in the trail";
+    Get "/t/{tenant}/admin/sinks/{id}/state" Audit Admin(sinks::state), Takes::Nothing => 200 One(&sinks::STATE), [], "Show how far a sink has come, and what keeps it";
+    Post "/t/{tenant}/admin/sinks/{id}/test" Audit Admin(sinks::test), Takes::Nothing => 200 One(&sinks::TESTED), [409], "Send a sink one event of the type `sink.tested` at once, and say what became of it";
+    Post "/t/{tenant}/admin/sinks/{id}/replay" Audit Admin(sinks::replay), Json(&sinks::REPLAY) => 204 Gives::Nothing, [], "Send a sink everything again from a sequence number on";
 };

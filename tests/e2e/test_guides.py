@@ -202,6 +202,13 @@ def test_a_backend_hears_of_connections_with_the_published_library(shell, names,
     follow(shell, guide("hear-of-connections"), names)
 
 
+def test_the_trail_arrives_where_it_is_sent(shell, names, outbound):
+    origin = outbound[3]
+    names |= {"http://127.0.0.1:9101": origin, '"127.0.0.1", 9101': f'"127.0.0.1", {urlsplit(origin).port}'}
+    as_administrator(shell, names)
+    follow(shell, guide("send-the-trail-to-your-siem"), names)
+
+
 def test_a_person_is_invited_once_at_a_time(shell, names):
     as_administrator(shell, names)
     follow(shell, guide("invite-people"), names)

@@ -3,11 +3,12 @@
 //! 1. The role trusts the tenant's issuer as an OpenID Connect provider; `sub` of the token is `connection:{name}`.
 //! 2. The session is named after the agent, so each agent gets credentials of its own, and CloudTrail tells them apart.
 //! 3. `scopes` of the config are statements of session policies by name, the ceiling of what a lease gets. A lease narrows it by their names.
-//! 4. A call through the proxy is signed for `service` and `region` (`vault::proxy::sigv4`), and goes to AWS alone.
+//! 4. A call through the proxy is signed for `service` and `region` (`crypto::sigv4`), and goes to AWS alone.
 
 use super::{ExchangeRequest, Provider, Token, Tokens, USUAL, answer, fields, xml};
 use crate::config::Config;
 use crate::context::Cx;
+use crate::crypto::sigv4::Signing;
 use crate::crypto::{Secret, sha256};
 use crate::error::{Error, Reason, Result};
 use crate::oauth::scope;
@@ -16,7 +17,6 @@ use crate::ports::Answer;
 use crate::vault::own_token;
 use crate::vault::proxy::inject::Injection;
 use crate::vault::proxy::rules::AllowList;
-use crate::vault::proxy::sigv4::Signing;
 use crate::vault::service::Proxy;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};

@@ -9,12 +9,12 @@
 use super::inject::{self, Injected, Injection};
 use super::link::Link;
 use super::scrub::Scrubber;
-use super::sigv4::{self, Unsigned};
 use super::stream::{MAX_BYTES, Proxied, Started, interval_millis};
 use super::{headers, rules, stream};
 use crate::approvals;
 use crate::audit;
 use crate::context::Cx;
+use crate::crypto::sigv4::{self, Unsigned};
 use crate::directory::connections::Downstream;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::EventType;

@@ -1,13 +1,13 @@
 //! What is sent in place of the caller's credential: the URL, the header or the query parameter with the secret, and what has to be looked for
 //! in the answer.
 //!
-//! 1. A provider says how ([`Injection`]); what fills it is obtained for each call. Where the service wants a signature, [`super::sigv4`] makes it.
+//! 1. A provider says how ([`Injection`]); what fills it is obtained for each call. Where the service wants a signature, [`crate::crypto::sigv4`] makes it.
 //! 2. The path is the one that was matched: a URL whose parser reads another one is not called.
 
 use super::rules::AllowList;
 use super::scrub::MIN_SECRET;
-use super::sigv4::{self, Session, Signed, Signing, Unsigned};
 use crate::crypto::Secret;
+use crate::crypto::sigv4::{self, Session, Signed, Signing, Unsigned};
 use crate::error::{Error, Fault, Result};
 use crate::ports::Now;
 use crate::vault::service::Proxy;

@@ -15,7 +15,6 @@ pub mod inject;
 mod link;
 pub mod rules;
 pub mod scrub;
-pub mod sigv4;
 mod socket;
 mod stream;
 

@@ -1,20 +1,40 @@
 //! `admin/events`: the audit trail, newest first; and how many events nobody could keep.
 
-use super::page;
+use super::feed::Wanted;
+use super::{Page, page};
 use crate::audit;
-use crate::directory::tenants;
+use crate::context::Cx;
+use crate::directory::{identities, tenants};
 use crate::error::{Error, Reason, Result};
-use crate::model::EventType;
 use crate::model::event::Because;
 use crate::model::id::first_at;
+use crate::model::{EventType, Identity};
 use crate::store::events::Filter;
+use crate::store::search::Search;
 use crate::web::schema::{ANY, Kind, members, object};
 use crate::web::{AdminCall, Response};
 use chrono::DateTime;
 use serde_json::{Value, json};
 
 /// What a query may say besides `limit` and `cursor`.
-pub const PARAMETERS: &[&str] = &["client_id", "target", "type", "decision", "since", "until", "refused"];
+pub const PARAMETERS: &[&str] = &[
+    "client_id",
+    "user",
+    "identity",
+    "connection",
+    "tool",
+    "reason",
+    "chain",
+    "target",
+    "type",
+    "decision",
+    "since",
+    "until",
+    "refused",
+];
+
+/// Those of them that a search has.
+const SEARCHED: [&str; 6] = ["user", "identity", "connection", "tool", "reason", "chain"];
 
 const WORDS: Kind = Kind::List(&Kind::Word, ANY);
 
@@ -111,12 +131,24 @@ const MAX_SECONDS: i64 = 99_999_999_999;
 /// Lists events that fit the query.
 pub async fn list(call: AdminCall<'_>) -> Result<Response> {
     let page = page(call, PARAMETERS)?;
+    let view = |event: Value| (event.get("id").and_then(Value::as_str).unwrap_or_default().to_owned(), event);
+    match wanted(call.cx, &page).await? {
+        Wanted::Filtered(filter) => Ok(page.of(audit::query::events(call.cx, &filter, page.rows()).await?, view)),
+        Wanted::Searched(search) => {
+            let (found, end) = call.cx.trail().batch(search.page(&call.cx.tenant.id, page.rows())).await?;
+            Ok(page.of_walk(found, end.into_iter().next(), view))
+        }
+    }
+}
+
+/// What a query asks for.
+pub async fn wanted(cx: &Cx<'_>, page: &Page) -> Result<Wanted> {
     let text = |name: &str| page.get(name).map(str::to_owned);
     let time =
         |name: &'static str| page.get(name).map(|text| moment(text).ok_or_else(|| not_a_moment(name))).transpose();
     let kind = text("type");
-    if kind.as_ref().is_some_and(|kind| !EventType::ALL.iter().any(|known| known.as_str() == kind)) {
-        return Err(Reason::InvalidQuery.because("`type` is no type of event, such as `token.issued`"));
+    if let Some(kind) = &kind {
+        expect_type(kind)?;
     }
     let refused = match page.get("refused") {
         None => false,
@@ -138,8 +170,38 @@ pub async fn list(call: AdminCall<'_>) -> Result<Response> {
         filter.from = filter.from.max(decision.to_owned());
         filter.before = filter.before.min([decision, "!"].concat());
     }
-    let found = audit::query::events(call.cx, &filter, page.rows()).await?;
-    Ok(page.of(found, |event| (event.get("id").and_then(Value::as_str).unwrap_or_default().to_owned(), event)))
+    match SEARCHED.iter().all(|name| page.get(name).is_none()) {
+        true => Ok(Wanted::Filtered(filter)),
+        false => search(cx, page, filter).await.map(Wanted::Searched),
+    }
+}
+
+/// Passes if that is a type of event.
+pub fn expect_type(kind: &str) -> Result<()> {
+    match EventType::ALL.iter().any(|known| known.as_str() == kind) {
+        true => Ok(()),
+        false => Err(Reason::InvalidQuery.because("`type` is no type of event, such as `token.issued`")),
+    }
+}
+
+/// What a query asks for beyond a filter.
+async fn search(
+    cx: &Cx<'_>,
+    page: &Page,
+    Filter { client, target, kind, refused, from, before }: Filter,
+) -> Result<Search> {
+    let text = |name: &str| page.get(name).map(str::to_owned);
+    let (mut client, mut subject) = (client, text("user"));
+    if let Some(id) = page.get("identity") {
+        let Identity { client: of, subject: about, .. } = identities::find(cx, id).await.map(|entry| entry.identity)?;
+        let other = |named: &Option<String>, is: &str| named.as_ref().is_some_and(|named| named != is);
+        if other(&client, &of) || other(&subject, &about) {
+            return Err(Reason::InvalidQuery.because("`identity` is of another `client_id` or `user`"));
+        }
+        (client, subject) = (Some(of), Some(about));
+    }
+    let (connection, tool, reason, actor) = (text("connection"), text("tool"), text("reason"), text("chain"));
+    Ok(Search { client, kind, refused, target, subject, connection, tool, reason, actor, from, before })
 }
 
 fn not_a_moment(name: &str) -> Error {

@@ -73,6 +73,11 @@ impl Page {
         &self.after
     }
 
+    /// The cursor of a page that begins behind `after`.
+    pub fn cursor(&self, after: &str) -> String {
+        [after, ".", &self.mark].concat()
+    }
+
     /// How many items are on the page at most.
     pub const fn limit(&self) -> i64 {
         self.limit
@@ -81,6 +86,24 @@ impl Page {
     /// How many rows to ask for: one more than fit, which tells that there is another page.
     pub const fn rows(&self) -> i64 {
         self.limit.saturating_add(1)
+    }
+
+    /// As [`Page::of`], for records that were found on a walk of bounded length: it ends at `end`, if there is more behind it. A page may then have fewer
+    /// records than fit, and is not the last one.
+    pub fn of_walk<T, V: Serialize>(
+        &self,
+        records: Vec<T>,
+        end: Option<String>,
+        view: impl Fn(T) -> (String, V),
+    ) -> Response {
+        let is_full = i64::try_from(records.len()).unwrap_or(i64::MAX) > self.limit;
+        match end.filter(|_| !is_full) {
+            None => self.of(records, view),
+            Some(end) => {
+                let views: Vec<V> = records.into_iter().map(|record| view(record).1).collect();
+                items(&views, Some([&end, ".", &self.mark].concat()))
+            }
+        }
     }
 
     /// Renders at most [`Page::rows`] records, each shown by `view` under the name by which the list is ordered.

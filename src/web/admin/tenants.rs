@@ -54,6 +54,8 @@ object!(
         may "max_actors" Kind::Whole(1, 10),
         may "dpop_nonce" Kind::Boolean,
         may "event_retention_days" Kind::Whole(1, 3_650),
+        may "event_retention_by_type" Kind::Json,
+        may "event_hold" Kind::Boolean,
         may "logout_ends_grants" Kind::Boolean,
         may "consent_unused_days" Kind::Whole(1, 3_650),
         may "quotas" Kind::Object(&QUOTAS),

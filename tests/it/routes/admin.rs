@@ -44,6 +44,7 @@ struct Things {
     user: String,
     identity: String,
     webhook: String,
+    sink: String,
 }
 
 impl Things {
@@ -60,8 +61,10 @@ impl Things {
         let identity = identities["items"][0]["id"].as_str().unwrap().to_owned();
         let webhook = json!({"url": "https://backend.example/", "events": ["account.changed"]});
         let webhook = hub.admin("POST", "webhooks").json(&webhook).send().expect(201).json();
+        let sink = json!({"kind": "https", "url": "https://siem.example/"});
+        let sink = hub.admin("POST", "sinks").json(&sink).send().expect(201).json();
         let text = |value: &Value| value["id"].as_str().unwrap().to_owned();
-        Self { client, secret, resource, user: text(&user), identity, webhook: text(&webhook) }
+        Self { client, secret, resource, user: text(&user), identity, webhook: text(&webhook), sink: text(&sink) }
     }
 
     fn fill(&self, path: &str) -> String {
@@ -71,6 +74,7 @@ impl Things {
             Some("users") => self.user.as_str(),
             Some("identities") => self.identity.as_str(),
             Some("webhooks") => self.webhook.as_str(),
+            Some("sinks") => self.sink.as_str(),
             Some("tenants") => "main",
             _ => "agent",
         };
@@ -258,11 +262,12 @@ fn bodies_that_are_not_one_strict_json_object_are_refused_everywhere_and_change_
     let things = Things::make(&hub);
     let token = hub.admin_token();
     let before = state(&hub);
-    let made = ["tenants", "clients", "resources", "users", "issuers", "webhooks", "clients/{id}/secrets", "kill"];
+    let made =
+        ["tenants", "clients", "resources", "users", "issuers", "webhooks", "sinks", "clients/{id}/secrets", "kill"];
     let takes_json =
         |(method, path): &(String, String)| method == "PUT" || (method == "POST" && made.contains(&path.as_str()));
     let takes_json: Vec<_> = operations(&hub).into_iter().filter(takes_json).collect();
-    assert_eq!(takes_json.len(), 16);
+    assert_eq!(takes_json.len(), 18);
     for (method, path) in takes_json {
         let call = || with(&hub, &token, &method, &things.fill(&path)).header("if-match", "*");
         for bad in ["{", "[]", "1", "\"x\"", "null", "{} {}", "{\"a\":1,\"a\":2}", "\u{0}"] {

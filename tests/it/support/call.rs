@@ -212,6 +212,23 @@ impl<'a> Call<'a> {
                 };
                 let mut headers: Vec<(String, String)> =
                     response.headers.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
+                if let Some(mut feed) = response.feed.take() {
+                    let (mut bytes, mut pieces) = (Vec::new(), 0);
+                    let cut = loop {
+                        match app.pull_feed(&mut feed, clock.now()).await {
+                            Pulled::Piece(piece) => bytes.extend(piece),
+                            Pulled::Nothing => continue,
+                            Pulled::End => break false,
+                            Pulled::Cut => break true,
+                        }
+                        pieces += 1;
+                        if hangs_up == Some(pieces) {
+                            break false;
+                        }
+                    };
+                    let text = String::from_utf8_lossy(&bytes).into_owned();
+                    return Reply { status: response.status, headers, text, bytes: vec![], cut };
+                }
                 let Some(mut answer) = response.proxied.take() else {
                     let Response { status, body, bytes, .. } = response;
                     return Reply { status, headers, text: body, bytes, cut: false };

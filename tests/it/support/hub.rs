@@ -321,6 +321,17 @@ impl Setup {
         self.consume(Source::Audit, &self.queue.take()).unwrap();
     }
 
+    /// Delivers everything, and sends sinks what they have not taken, as the host does.
+    pub fn deliver_to_sinks(&self) -> Result<()> {
+        while !self.db.query("SELECT id FROM outbox LIMIT 1").is_empty() {
+            self.relay().unwrap();
+        }
+        let messages = self.queue.take();
+        self.consume(Source::Audit, &messages).unwrap();
+        let app = self.first.borrow().0.clone();
+        self.clock.block_on(app.deliver(&messages, self.clock.now()))
+    }
+
     /// Every event of every tenant, in the order in which they were recorded, after the outbox has been relayed and the
     /// queue delivered. Ids alone tell no order here: the clock stands still.
     pub fn events(&self) -> Vec<Value> {

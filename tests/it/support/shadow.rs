@@ -34,6 +34,8 @@ const OF_ALL_TENANTS: &[(&str, &str)] = &[
     ("SELECT count(*) AS n FROM (SELECT 1 FROM former_tenants", "deletions are counted over all tenants"),
     ("SELECT id FROM tenants WHERE EXISTS (SELECT 1 FROM signals", "the cron finds whose signals are due"),
     ("SELECT id FROM tenants WHERE EXISTS (SELECT 1 FROM webhook_messages", "the cron finds whose messages are due"),
+    ("SELECT s.tenant, s.id, s.body, s.sealed", "the sinks of the tenants of a batch"),
+    ("SELECT tenant, sink FROM sink_states INDEXED BY", "whose sinks have something to take"),
     ("DELETE FROM webhook_messages WHERE (tenant, webhook, id) IN", "the clean-up"),
     ("DELETE FROM changes WHERE (tenant, seq, key) IN", "the clean-up"),
     ("DELETE FROM spent WHERE (tenant, kind, key) IN", "the clean-up"),

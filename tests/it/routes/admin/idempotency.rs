@@ -47,6 +47,7 @@ fn every_call_that_makes_something_answers_its_retry_alike_and_makes_nothing_twi
     let bodies = [
         ("webhooks", "webhooks", webhook),
         ("webhooks/{id}/secrets", &webhook_secrets, json!({})),
+        ("sinks", "sinks", json!({"kind": "https", "url": "https://siem.example/"})),
         ("tenants", "tenants", json!({"id": "acme", "name": "Acme"})),
         ("clients", "clients", json!({"client_name": "agent"})),
         ("clients/{id}/secrets", &secrets, json!({"expires_in": 60})),
@@ -80,7 +81,7 @@ fn every_call_that_makes_something_answers_its_retry_alike_and_makes_nothing_twi
             assert!(!hub.dump_at_rest().contains(secret), "{path}");
         }
     }
-    assert_eq!(hub.events_of("admin.repeated").len(), 10);
+    assert_eq!(hub.events_of("admin.repeated").len(), 11);
 }
 
 #[test]

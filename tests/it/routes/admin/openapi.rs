@@ -104,7 +104,8 @@ fn holds(document: &Value, (method, path): (&str, &str), reply: &Reply) {
     let media = reply.header("content-type").unwrap();
     let schema = &content.get(media).unwrap_or_else(|| panic!("{method} {path}: {media} is not documented"))["schema"];
     // A JWT is text, and a tile is bytes.
-    let value = if media.ends_with("+jwt") || media.starts_with("text/") || media == "application/octet-stream" {
+    let texts = ["application/octet-stream", "application/x-ndjson"];
+    let value = if media.ends_with("+jwt") || media.starts_with("text/") || texts.contains(&media) {
         json!(reply.text)
     } else {
         reply.json()
@@ -141,12 +142,21 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
     let mut other = user.clone();
     other["accounts"][0]["subject"] = json!("bob");
     let quotas = json!({"clients": 100, "connections": 10, "policies": 10, "tokens_per_minute": 1_000});
-    let settings = json!({"max_actors": 3, "dpop_nonce": false, "event_retention_days": 400, "quotas": quotas});
+    let settings = json!({"max_actors": 3, "dpop_nonce": false, "event_retention_days": 400, "event_retention_by_type": {"token.issued": 500}, "event_hold": true, "quotas": quotas});
     let mut replaced = resource.clone();
     replaced.as_object_mut().unwrap().remove("id");
     replaced["resource"] = json!("https://replaced.example/");
     let webhook =
         |events: Value| json!({"url": "https://new.example/", "description": "d", "events": events, "enabled": true});
+    let sink = |more: Value| {
+        let config = json!({"index": "i", "sourcetype": "s"});
+        let mut sink = json!({
+            "kind": "splunk", "url": "https://splunk.example", "config": config, "form": "ocsf", "events": ["token.issued"], "description": "d",
+            "enabled": true,
+        });
+        sink.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        sink
+    };
     vec![
         ("POST", "tenants", json!({"id": "acme", "name": "Acme", "zone": "UTC", "settings": {"max_actors": 3}})),
         ("PUT", "tenants/{id}", json!({"name": "Main", "zone": "UTC", "status": "active", "settings": settings})),
@@ -162,6 +172,9 @@ fn bodies() -> Vec<(&'static str, &'static str, Value)> {
         ("PUT", "users/{id}", other),
         ("POST", "webhooks", webhook(json!(["account.changed"]))),
         ("PUT", "webhooks/{id}", webhook(json!(["connection.killed"]))),
+        ("POST", "sinks", sink(json!({"secret": {"token": "t"}, "from": 0}))),
+        ("PUT", "sinks/{id}", sink(json!({"secret": {"token": "t"}}))),
+        ("POST", "sinks/{id}/replay", json!({"from": 1})),
         ("PUT", "policies/{id}", json!({"description": "d", "cedar": FORBID, "mode": "shadow"})),
         ("PUT", "connections/{name}", crate::routes::connections::body(0, &[crate::routes::connections::READ])),
     ]
@@ -199,13 +212,18 @@ fn every_answer_has_the_shape_that_the_document_says() {
         "issuers/{id}",
         "policies/{id}",
         "webhooks/{id}",
+        "sinks/{id}",
+        "sinks/{id}/state",
         "connections/{name}",
         "dead-letters",
         "events/verify",
         "metrics",
+        "events/summary",
+        "events/export",
     ] {
         check("GET", one, call(&hub, &things, ("GET", one)));
     }
+    check("POST", "sinks/{id}/test", call(&hub, &things, ("POST", "sinks/{id}/test")));
     check("POST", "vault/rewrap", call(&hub, &things, ("POST", "vault/rewrap")));
     let nothing = json!({"service": "slack"});
     check("POST", "suspend", call(&hub, &things, ("POST", "suspend")).json(&nothing));
@@ -316,6 +334,8 @@ fn every_answer_has_the_shape_that_the_document_says() {
         "policies",
         "connections",
         "webhooks",
+        "sinks",
+        "findings",
         "keys",
         "events",
         "identities",
@@ -331,6 +351,7 @@ fn every_answer_has_the_shape_that_the_document_says() {
         "issuers/{id}",
         "policies/{id}",
         "webhooks/{id}",
+        "sinks/{id}",
         "connections/{name}",
     ] {
         check("DELETE", one, call(&hub, &things, ("DELETE", one)));
@@ -342,6 +363,7 @@ fn every_answer_has_the_shape_that_the_document_says() {
     let suspended = json!({"name": "Gone", "zone": "UTC", "status": "suspended"});
     hub.admin("PUT", "tenants/gone").header("if-match", "*").json(&suspended).send().expect(200);
     check("DELETE", "tenants/{id}", with(&hub, &hub.admin_token(), "DELETE", "tenants/gone"));
+    check("GET", "events/live", call(&hub, &things, ("GET", "events/live")));
     let mut admin = documented(&document);
     admin.retain(|(path, _)| path.contains("/admin/"));
     assert_eq!(done, admin, "an operation was not tried");

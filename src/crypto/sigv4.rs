@@ -7,7 +7,7 @@
 //! 3. The digest of the body is signed. A body that streams to S3 is `UNSIGNED-PAYLOAD`; for any other service the caller says the digest, which
 //!    the service compares, or the body is read first.
 
-use crate::crypto::{Secret, hmac_sha256, sha256};
+use super::{Secret, hmac_sha256, sha256};
 use crate::ports::{Now, Payload};
 use chrono::{DateTime, Datelike, Timelike};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, percent_encode, utf8_percent_encode};
@@ -48,7 +48,7 @@ pub struct Session<'a> {
     pub access_key_id: &'a str,
     /// The secret access key.
     pub secret_access_key: &'a str,
-    /// The session token.
+    /// The session token; empty where the keys last.
     pub session_token: &'a str,
 }
 
@@ -95,15 +95,16 @@ impl Signing {
         let at = timestamp(now)?;
         let host = call.url.host_str()?;
         let host = call.url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"));
-        let own = [(CONTENT_SHA256, call.digest), (DATE, &at), (SECURITY_TOKEN, session.session_token)];
+        let own = [(CONTENT_SHA256, call.digest), (DATE, &*at), (SECURITY_TOKEN, session.session_token)];
+        // Keys that last have no session.
+        let own = own.into_iter().filter(|(_, value)| !value.is_empty());
         let is_signed = |name: &str| name.starts_with("x-amz-") || SIGNED.contains(&name);
         let sent = call.headers.iter().map(|(name, value)| (&**name, &**value)).filter(|(name, _)| is_signed(name));
-        let headers = canonical_headers(sent.chain(own).chain([("host", &*host)]));
+        let headers = canonical_headers(sent.chain(own.clone()).chain([("host", &*host)]));
         let path = self.canonical_path(call.url.path());
         let line = [call.method, &path, call.url.query().unwrap_or_default()];
         let (authorization, signature) = self.authorization(line, &headers, call.digest, (session, &at))?;
-        let mut headers: Vec<(String, String)> =
-            own.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
+        let mut headers: Vec<(String, String)> = own.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         headers.push(("authorization".to_owned(), authorization));
         Some(Signed { headers, signature })
     }
@@ -136,7 +137,7 @@ impl Signing {
         for part in [&*self.region, &*self.service, TERMINATOR] {
             key = hmac_sha256(key.expose(), part)?;
         }
-        let signature = crate::crypto::hex(hmac_sha256(key.expose(), text)?.expose());
+        let signature = super::hex(hmac_sha256(key.expose(), text)?.expose());
         let id = session.access_key_id;
         let value = format!("{ALGORITHM} Credential={id}/{scope}, SignedHeaders={names}, Signature={signature}");
         Some((value, signature))
