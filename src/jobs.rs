@@ -327,6 +327,7 @@ impl Jobs<'_> {
         let others = [
             store::spent::forget(now, REMOVED),
             store::failures::forget(now, REMOVED),
+            store::limits::forget(now, REMOVED),
             store::changes::forget(now.saturating_sub(LOGGED_SECONDS), REMOVED),
             store::leases::forget_uses(now, REMOVED),
             store::leases::forget_expired(now, REMOVED),

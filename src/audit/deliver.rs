@@ -91,7 +91,7 @@ fn row(world: &World, event: &Event, body: &str) -> Result<Value> {
     let entry = entry.ok_or(Fault::Broken("an event has no entry"))?;
     Ok(json!([
         event.id,
-        event.at,
+        i64::try_from(event.at).unwrap_or(i64::MAX),
         event.kind.as_str(),
         event.client,
         event.facts.subject,

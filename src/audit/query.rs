@@ -5,10 +5,8 @@ use crate::crypto::sha256;
 use crate::error::Result;
 use crate::model::Event;
 use crate::store::counts::{Bucket, By, Period};
-use crate::store::{
-    self,
-    events::{Filter, Kept},
-};
+use crate::store::decisions::Kept;
+use crate::store::{self, events::Filter};
 use serde_json::Value;
 
 /// Events of the tenant that fit, newest first.
@@ -23,23 +21,23 @@ pub async fn dead_letters(cx: &Cx<'_>) -> Result<i64> {
 
 /// The event of that id.
 pub async fn event(cx: &Cx<'_>, id: &str) -> Result<Option<Event>> {
-    Ok(cx.trail().all(store::events::get(&cx.tenant.id, id)).await?.into_iter().next())
+    Ok(cx.trail().all(store::decisions::get(&cx.tenant.id, id)).await?.into_iter().next())
 }
 
 /// The event with which the token of that `jti` was issued.
 pub async fn of_token(cx: &Cx<'_>, jti: &str) -> Result<Option<Event>> {
     let hash = sha256(jti).to_text();
-    Ok(cx.trail().all(store::events::of_token(&cx.tenant.id, &hash)).await?.into_iter().next())
+    Ok(cx.trail().all(store::decisions::of_token(&cx.tenant.id, &hash)).await?.into_iter().next())
 }
 
 /// Events from an id on and before another, the oldest first; of one client, or of all.
 pub async fn between(cx: &Cx<'_>, (from, before): (&str, &str), client: Option<&str>, limit: i64) -> Result<Vec<Kept>> {
-    cx.trail().all(store::events::between(&cx.tenant.id, from, before, client, limit)).await
+    cx.trail().all(store::decisions::between(&cx.tenant.id, from, before, client, limit)).await
 }
 
 /// Events that name a shadow policy, from an id on and before another, the newest first.
 pub async fn shadowed(cx: &Cx<'_>, (from, before): (&str, &str), limit: i64) -> Result<Vec<Kept>> {
-    cx.trail().all(store::events::shadowed(&cx.tenant.id, from, before, limit)).await
+    cx.trail().all(store::decisions::shadowed(&cx.tenant.id, from, before, limit)).await
 }
 
 /// How many events one transaction counts, and how many transactions a request waits for.

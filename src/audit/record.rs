@@ -49,10 +49,10 @@ const ENTRIES: usize = 32;
 const NAME: usize = 128;
 const ID: usize = 64;
 const LONG_NAME: usize = 256;
-/// How many bytes the scopes of a question take, how many tags and how many shadow policies it keeps, and how many bytes a tag takes.
+/// How many bytes the scopes of a question take, how many tags it keeps, how many claims and shadow policies, and how many bytes a tag takes.
 const QUESTION_SCOPES: usize = 1_024;
-const TAGS: usize = 16;
-const SHADOWS: usize = 8;
+const TAGS: usize = 8;
+const FEW: usize = 6;
 const TAG: usize = 64;
 
 /// Cuts what is too long. Every member is named here, so that none is forgotten.
@@ -146,6 +146,7 @@ impl QuestionRecord {
             auth_time: _,
             dpop: _,
             chain_tags,
+            workload_claims,
             shadow,
         } = self;
         cut(scopes, QUESTION_SCOPES);
@@ -159,8 +160,10 @@ impl QuestionRecord {
             tags.truncate(TAGS);
             tags.iter_mut().for_each(|tag| cut(tag, TAG));
         }
-        shadow.truncate(SHADOWS);
-        shadow.iter_mut().for_each(|policy| cut(policy, NAME));
+        for list in [workload_claims, shadow] {
+            list.truncate(FEW);
+            list.iter_mut().for_each(|text| cut(text, NAME));
+        }
     }
 }
 
@@ -307,6 +310,7 @@ mod tests {
                 auth_time: Some(i64::MAX),
                 dpop: true,
                 chain_tags: Some(list()),
+                workload_claims: list(),
                 shadow: list(),
             }),
             approval: Some(text()),

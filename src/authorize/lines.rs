@@ -15,6 +15,7 @@ use crate::model::Consent;
 use crate::model::event::Because;
 use crate::model::resource::Effect;
 use crate::oauth::DEVICE_CODE;
+use crate::policy::obligations::{self, Means};
 use crate::policy::{self, Inquiry};
 use crate::tokens::decide::as_policy_targets;
 
@@ -55,7 +56,10 @@ pub struct Line {
 /// The lines of a request, in the order in which their resource has them; those about the person come first.
 pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Consent>) -> Result<Vec<Line>> {
     let mut verdicts = verdicts(cx, asked, person, Action::Issue).await?;
-    policy::count_sign_in(cx, &mut verdicts, Some(person.session.auth_time));
+    let details = asked.authorization_details.iter().map(|one| one.kind().to_owned()).collect();
+    // The key is proved at the token endpoint.
+    let means = Means { auth_time: Some(person.session.auth_time), is_bound: true, details };
+    obligations::meet(cx.now, &mut verdicts, &means);
     let forbids = verdicts_of_consent(cx, asked, person).await?;
     let held = consent.map(|consent| consent.scope(cx.now.seconds())).unwrap_or_default();
     let allowed = |scope: &str| consent?.lines.iter().find(|line| line.scope == scope);

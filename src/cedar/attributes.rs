@@ -7,12 +7,14 @@
 use super::text::tokens;
 
 /// The attributes of the acting client and of the context, as the schema has them.
-const NAMES: [(&str, &str); 26] = [
+const NAMES: [(&str, &str); 29] = [
     ("principal", "name"),
     ("principal", "kind"),
     ("principal", "owner"),
     ("principal", "tags"),
     ("principal", "resources"),
+    ("principal", "registration"),
+    ("principal", "verified"),
     ("context", "ip"),
     ("context", "country"),
     ("context", "asn"),
@@ -33,6 +35,7 @@ const NAMES: [(&str, &str); 26] = [
     ("context", "path"),
     ("context", "chain"),
     ("context", "chain_tags"),
+    ("context", "workload_claims"),
     // And with it the user, with all attributes.
     ("context", "subject"),
 ];

@@ -12,9 +12,10 @@ use cedar_policy::{Authorizer, Entities, EntityUid, ParseErrors, Policy, PolicyI
 
 use super::attributes::Attributes;
 use super::check;
-use super::decision::{self, Asking, Note, Obligations, Slice, Verdict, Zoned};
+use super::decision::{self, Asking, Note, Slice, Verdict, Zoned};
 use super::facts::{self, Circumstance, Question, Target, Unstated, Vocabulary};
 use super::index::{Key, Names, Reach};
+use super::obligations::Obligations;
 use super::{Mode, Source};
 
 /// How many slices, sets of targets and addresses are kept, of each. A full cache is emptied: what is in use comes back at once.
@@ -163,6 +164,11 @@ impl Bundle {
         })
     }
 
+    /// Whether a permit does not hold at some hours, which no condition says.
+    pub fn has_quiet_hours(&self) -> bool {
+        self.shards.iter().flat_map(|shard| &shard.documents).any(|document| document.cedar.contains("@quiet"))
+    }
+
     pub(super) fn authorizer(&self) -> &Authorizer {
         &self.engine.authorizer
     }
@@ -232,12 +238,16 @@ impl Bundle {
         let in_zone =
             |zone: &str| state(&Circumstance { offset: Some(offset(zone)?), ..question.circumstance.clone() }).ok();
         let entities = self.engine.entities(question, read)?;
+        let minute = |zone: Option<&str>| {
+            let ahead = zone.map_or(question.circumstance.offset, offset)?;
+            facts::minute_of_day(question.circumstance.now, ahead)
+        };
         let verdict = |(target, slice): (EntityUid, Rc<Slice>)| {
             let request = |zone: Option<&str>| {
                 let context = zone.map_or_else(|| Some(context.clone()), in_zone)?;
                 words.request(question, target.clone(), context).ok()
             };
-            decision::decide(&Asking { authorizer, entities: &entities, request: &request }, &slice)
+            decision::decide(&Asking { authorizer, entities: &entities, request: &request, minute: &minute }, &slice)
         };
         Ok(slices.into_iter().map(verdict).collect())
     }
@@ -274,12 +284,13 @@ impl Slice {
         };
         self.attributes = self.attributes.and(document.attributes);
         let mut shadow = Zoned::new();
-        for (_, (policy, obligations)) in statements.filter(|(reach, _)| relevant(reach)) {
+        for (statement, (_, (policy, obligations))) in (1..).zip(statements).filter(|(_, (reach, _))| relevant(reach)) {
             let id = PolicyId::new(self.notes.len().to_string());
             let zoned = if document.shadow { &mut shadow } else { &mut self.enforced };
             let set = zoned.entry(obligations.zone.clone()).or_default();
             set.add(policy.new_id(id.clone())).map_err(|_| Unstated::Policies)?;
-            self.notes.insert(id, Note { document: Rc::clone(&document.id), obligations: obligations.clone() });
+            let (document, obligations) = (Rc::clone(&document.id), obligations.clone());
+            self.notes.insert(id, Note { document, statement, obligations });
         }
         if document.shadow {
             self.shadow.push((Rc::clone(&document.id), shadow));
@@ -340,14 +351,7 @@ mod tests {
     }
 
     fn client(id: &str) -> Principal {
-        Principal {
-            id: id.into(),
-            name: id.into(),
-            kind: "autonomous".into(),
-            owner: None,
-            tags: vec![],
-            resources: vec![],
-        }
+        Principal { id: id.into(), name: id.into(), kind: "autonomous".into(), ..Principal::default() }
     }
 
     fn scope(name: &str) -> Target {
@@ -667,6 +671,50 @@ mod tests {
         let verdicts = ask(&bundle, "c1", &[scope("write"), scope("read"), scope("drop")], &at(0));
         let asked: Vec<_> = verdicts.iter().map(|verdict| (verdict.ttl, verdict.require.join(","))).collect();
         assert_eq!(asked, [(Some(60), "approval".into()), (Some(300), "approval".into()), (None, String::new())]);
+    }
+
+    #[test]
+    fn a_quiet_permit_follows_the_wall_clock_of_its_zone_and_another_one_holds() {
+        let berlin = |now: i64| Circumstance::bare(now, "Europe/Berlin").offset;
+        let quiet = "@quiet(\"02:00-03:00\") permit(principal, action, resource);";
+        let bundle = enforced(&[("q", quiet)]);
+        let open = |now: i64| one(&bundle, &at(now));
+        // On 2026-10-25 the hour from 2 to 3 comes twice, and is quiet twice; on 2026-03-29 there is none.
+        let autumn = 1_792_890_000;
+        let moments = [autumn - 3_601, autumn - 3_600, autumn - 1, autumn, autumn + 3_599, autumn + 3_600];
+        assert_eq!(moments.map(|now| open(now).allow), [true, false, false, false, false, true]);
+        let spring = 1_774_746_000;
+        assert!([spring - 1, spring].map(|now| open(now).allow) == [true, true]);
+        let verdict = open(autumn);
+        assert_eq!((verdict.is_quiet, verdict.policies), (true, vec!["q".to_owned()]));
+        // Another permit holds alone, with what it asks for.
+        let both = enforced(&[("q", quiet), ("p", "@ttl(\"60\") permit(principal, action, resource);")]);
+        let verdict = one(&both, &at(autumn));
+        assert_eq!((verdict.allow, verdict.ttl, verdict.policies), (true, Some(60), vec!["p".to_owned()]));
+        // A forbid beats both, a quiet shadow permits nothing, and the clock is that of `@zone`.
+        let forbidden = enforced(&[("q", quiet), ("no", "forbid(principal, action, resource);")]);
+        assert!(!one(&forbidden, &at(autumn)).is_quiet);
+        let shadow = Bundle::parse(&[source("s", Mode::Shadow, quiet)]).unwrap();
+        assert!(one(&shadow, &at(autumn)).shadow.is_empty() && !one(&shadow, &at(autumn - 3_601)).shadow.is_empty());
+        let zoned = enforced(&[("q", &["@zone(\"Europe/Berlin\") ", quiet].concat())]);
+        let (principal, circumstance) = (client("c1"), Circumstance { offset: Some(0), ..at(autumn) });
+        let targets = [scope("read")];
+        let question =
+            Question { action: Action::Issue, principal: &principal, targets: &targets, circumstance: &circumstance };
+        assert!(zoned.decide_in(&question, &|_| berlin(autumn))[0].is_quiet);
+        assert!(!one(&zoned, &at(autumn)).errors.is_empty(), "an unknown zone denies");
+    }
+
+    #[test]
+    fn the_limits_of_the_permits_that_held_are_told_with_their_statements() {
+        let text = "permit(principal, action, resource) when { resource.name == \"other\" }; \
+                    @limit(\"5/hour\") @on_breach(\"suspend\") permit(principal, action, resource);";
+        let bundle = enforced(&[("b", text), ("a", "@limit(\"7/day client\") permit(principal, action, resource);")]);
+        let limits = one(&bundle, &at(0)).limits;
+        let told: Vec<_> =
+            limits.iter().map(|one| (one.policy.as_str(), one.statement, one.rate.text(), one.suspends)).collect();
+        let expected = [("a", 1, "7/day client".to_owned(), false), ("b", 2, "5/hour identity".to_owned(), true)];
+        assert_eq!(told, expected);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::SCHEMA_JSON;
 use super::advice::takes_a_scope_for_its_resource;
-use super::decision::Obligations;
+use super::obligations::Obligations;
 use super::text::{MAX_DEPTH, MAX_STORED_DEPTH, limit};
 
 /// The most complaints in one answer.

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 
-use cedar_policy::{AuthorizationError, Authorizer, Decision, Effect, Entities, Policy, PolicyId, PolicySet, Request};
-use serde::Serialize;
+use cedar_policy::{AuthorizationError, Authorizer, Decision, Entities, PolicyId, PolicySet, Request};
 
 use super::attributes::Attributes;
-use crate::model::approval::Requirement;
+use super::obligations::{Limit, Obligations};
 
 /// What was decided about one target, and which stored documents decided it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// Whether it is allowed.
     pub allow: bool,
@@ -23,71 +22,19 @@ pub struct Verdict {
     pub shadow: Vec<String>,
     /// The smallest `@ttl("seconds")` of the permits that held.
     pub ttl: Option<u64>,
-    /// The `@require("…")` values of the permits that held.
+    /// What the permits that held require, each once: the words of `@require("…")`, and what `@bind` and `@details` add
+    /// ([`super::BOUND`], [`super::DETAILS`]).
     pub require: Vec<String>,
+    /// The `@limit("…")` of the permits that held.
+    pub limits: Vec<Limit>,
+    /// Whether it would be allowed at another hour: `policies` are then the permits that are quiet (`@quiet("…")`).
+    pub is_quiet: bool,
 }
 
 impl Verdict {
     /// A denial because the question could not be put to Cedar.
     pub(super) fn unanswerable(reason: String) -> Self {
         Self { errors: vec![reason], ..Self::default() }
-    }
-}
-
-/// What a permit asks for in return, said in its annotations.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Obligations {
-    ttl: Option<u64>,
-    require: Option<String>,
-    /// The time zone in which the statement sees the clock, if not the tenant's.
-    pub(super) zone: Option<Rc<str>>,
-}
-
-/// An annotation that does not mean what it should.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct BadAnnotation {
-    pub(super) name: String,
-    pub(super) message: String,
-}
-
-impl Obligations {
-    /// Reads the annotations. Unknown ones are refused: a misspelt obligation would be none.
-    pub(super) fn read(policy: &Policy) -> Result<Self, BadAnnotation> {
-        let mut obligations = Self::default();
-        for (name, value) in policy.annotations() {
-            let bad = |message: &str| BadAnnotation { name: name.to_owned(), message: message.to_owned() };
-            match name {
-                "id" | "description" | "advice" => {}
-                "zone" if value.trim().is_empty() => {
-                    return Err(bad("@zone names an IANA time zone, as in @zone(\"Europe/Berlin\")"));
-                }
-                "zone" => obligations.zone = Some(value.into()),
-                "ttl" | "require" if policy.effect() == Effect::Forbid => {
-                    return Err(bad("@ttl and @require bind permits only: take it off this forbid"));
-                }
-                "ttl" => match value.parse() {
-                    Ok(seconds) if seconds > 0 => obligations.ttl = Some(seconds),
-                    _ => {
-                        return Err(bad("@ttl takes a whole number of seconds, as in @ttl(\"60\")"));
-                    }
-                },
-                "require" if value.trim().is_empty() => {
-                    return Err(bad("@require names what is required, as in @require(\"approval\")"));
-                }
-                "require" if Requirement::is_one(value) && Requirement::parse(value).is_none() => {
-                    return Err(bad(
-                        "after `approval:` stand `subject`, `owner`, `role=NAME`, `group=NAME`, `n=1` to `n=9` and `passkey`, with commas between",
-                    ));
-                }
-                "require" => obligations.require = Some(value.to_owned()),
-                _ => {
-                    return Err(bad(&format!(
-                        "unknown annotation @{name}: use @id, @description, @advice, @zone, @ttl or @require"
-                    )));
-                }
-            }
-        }
-        Ok(obligations)
     }
 }
 
@@ -112,6 +59,8 @@ pub(super) struct Slice {
 pub(super) struct Note {
     /// Id of the stored document that holds it.
     pub(super) document: Rc<str>,
+    /// Which of its statements it is, from 1.
+    pub(super) statement: usize,
     pub(super) obligations: Obligations,
 }
 
@@ -121,6 +70,8 @@ pub(super) struct Asking<'a> {
     pub(super) entities: &'a Entities,
     /// The request as it is seen in a time zone; nothing if the zone is unknown.
     pub(super) request: &'a dyn Fn(Option<&str>) -> Option<Request>,
+    /// The minute of the day in a time zone; nothing if the zone is unknown.
+    pub(super) minute: &'a dyn Fn(Option<&str>) -> Option<u32>,
 }
 
 /// What the statements say together.
@@ -128,6 +79,8 @@ struct Answer {
     allow: bool,
     /// The forbids that held, or else the permits.
     held: Vec<PolicyId>,
+    /// The permits that would have held at another hour.
+    quiet: Vec<PolicyId>,
     /// Those that could not be evaluated.
     errors: Vec<PolicyId>,
 }
@@ -140,7 +93,7 @@ impl Answer {
 }
 
 impl Asking<'_> {
-    fn answer(&self, statements: &Zoned) -> Answer {
+    fn answer(&self, statements: &Zoned, slice: &Slice) -> Answer {
         let (mut permits, mut forbids, mut errors) = (Vec::new(), Vec::new(), Vec::new());
         for (zone, policies) in statements {
             let Some(request) = (self.request)(zone.as_deref()) else {
@@ -152,14 +105,22 @@ impl Asking<'_> {
             held.extend(response.diagnostics().reason().cloned());
             errors.extend(response.diagnostics().errors().map(|error| statement(error).clone()));
         }
+        let (quiet, permits): (Vec<_>, Vec<_>) = permits.into_iter().partition(|id| self.is_quiet(id, slice));
         let allow = forbids.is_empty() && !permits.is_empty();
-        Answer { allow, held: if forbids.is_empty() { permits } else { forbids }, errors }
+        Answer { allow, held: if forbids.is_empty() { permits } else { forbids }, quiet, errors }
+    }
+
+    /// Whether a permit does not hold at this hour.
+    fn is_quiet(&self, id: &PolicyId, slice: &Slice) -> bool {
+        let obligations = slice.notes.get(id).map(|note| &note.obligations);
+        let Some(Obligations { quiet: Some(quiet), zone, .. }) = obligations else { return false };
+        (self.minute)(zone.as_deref()).is_none_or(|minute| quiet.holds(minute))
     }
 }
 
 /// Decides one request.
 pub(super) fn decide(asking: &Asking<'_>, slice: &Slice) -> Verdict {
-    let answer = asking.answer(&slice.enforced);
+    let answer = asking.answer(&slice.enforced, slice);
     let notes = |ids: &[PolicyId]| -> Vec<&Note> { ids.iter().filter_map(|id| slice.notes.get(id)).collect() };
     let held = notes(&answer.held);
     let documents = |notes: &[&Note]| -> Vec<Rc<str>> { notes.iter().map(|note| Rc::clone(&note.document)).collect() };
@@ -170,20 +131,41 @@ pub(super) fn decide(asking: &Asking<'_>, slice: &Slice) -> Verdict {
         let policies = names(forbids.iter().chain(&erred).map(|document| &**document));
         return Verdict { policies, errors: names(erred.iter().map(|document| &**document)), ..Verdict::default() };
     }
-    let shadow = slice.shadow.iter().filter(|(_, policies)| would_change(&answer, || asking.answer(policies)));
+    let shadow = slice.shadow.iter().filter(|(_, policies)| would_change(&answer, || asking.answer(policies, slice)));
     let shadow = names(shadow.map(|(document, _)| &**document));
-    let policies = names(held.iter().map(|one| &*one.document));
     if !answer.allow {
-        return Verdict { policies, shadow, ..Verdict::default() };
+        let is_quiet = held.is_empty() && !answer.quiet.is_empty();
+        let decisive = if is_quiet { notes(&answer.quiet) } else { held };
+        let policies = names(decisive.iter().map(|one| &*one.document));
+        return Verdict { policies, shadow, is_quiet, ..Verdict::default() };
     }
     Verdict {
         allow: true,
-        policies,
+        policies: names(held.iter().map(|one| &*one.document)),
         errors: Vec::new(),
         shadow,
         ttl: held.iter().filter_map(|one| one.obligations.ttl).min(),
-        require: names(held.iter().filter_map(|one| one.obligations.require.as_deref())),
+        require: names(held.iter().flat_map(|one| &one.obligations.require).map(String::as_str)),
+        limits: limits(&held),
+        is_quiet: false,
     }
+}
+
+/// The limits of permits, in order.
+fn limits(held: &[&Note]) -> Vec<Limit> {
+    let limit = |note: &&Note| {
+        let Obligations { rate, suspends, zone, .. } = &note.obligations;
+        Some(Limit {
+            policy: note.document.to_string(),
+            statement: note.statement,
+            rate: (*rate)?,
+            zone: zone.as_deref().map(str::to_owned),
+            suspends: *suspends,
+        })
+    };
+    let mut limits: Vec<Limit> = held.iter().filter_map(limit).collect();
+    limits.sort();
+    limits
 }
 
 /// Whether an answer without errors would be another with a shadow document added. Asks for the shadow's own answer only
@@ -219,31 +201,6 @@ fn names<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn read(text: &str) -> Result<Obligations, BadAnnotation> {
-        Obligations::read(&text.parse().unwrap())
-    }
-
-    #[test]
-    fn obligations_are_read_from_annotations() {
-        let plain = read("@id(\"x\") permit(principal, action, resource);").unwrap();
-        assert_eq!(plain, Obligations::default());
-        let bound = read("@ttl(\"60\") @require(\"approval\") permit(principal, action, resource);").unwrap();
-        assert_eq!(bound, Obligations { ttl: Some(60), require: Some("approval".into()), zone: None });
-    }
-
-    #[test]
-    fn an_obligation_that_cannot_be_met_is_refused_by_name() {
-        for (text, name) in [
-            ("@zone(\" \") forbid", "zone"),
-            ("@ttl(\"soon\") permit", "ttl"),
-            ("@tll(\"60\") permit", "tll"),
-            ("@ttl(\"60\") forbid", "ttl"),
-            ("@require(\"approval:anybody\") permit", "require"),
-        ] {
-            assert_eq!(read(&format!("{text}(principal, action, resource);")).unwrap_err().name, name);
-        }
-    }
 
     #[test]
     fn names_are_sorted_and_each_stands_once() {

@@ -16,8 +16,9 @@ use serde_json::{Map, Value, json};
 
 use super::bundle::{Bundle, Document};
 use super::check::Complaint;
-use super::decision::{Obligations, Verdict};
-use super::facts::{Question, Target};
+use super::decision::Verdict;
+use super::facts::{Question, Target, minute_of_day};
+use super::obligations::Obligations;
 use super::text::tokens;
 use super::words;
 
@@ -186,6 +187,7 @@ struct Looked<'a> {
     document: &'a Document,
     number: usize,
     policy: &'a Policy,
+    obligations: &'a Obligations,
 }
 
 /// A statement as it stands to one target. The order is the one in which statements are shown.
@@ -238,7 +240,7 @@ impl Bundle {
                 continue;
             };
             let zone = obligations.zone.as_deref();
-            let looked = Looked { document, number: number.saturating_add(1), policy };
+            let looked = Looked { document, number: number.saturating_add(1), policy, obligations };
             let mut parts = None;
             for (n, ((target, uid), shown)) in targets.iter().zip(&mut all).enumerate() {
                 let stated = || self.stated_request(question, uid, seen(zone));
@@ -297,6 +299,13 @@ impl Asking<'_> {
 }
 
 impl Looked<'_> {
+    /// Whether it is a permit that does not hold at this hour.
+    fn is_quiet(&self, asking: &Asking<'_>) -> bool {
+        let Some(quiet) = &self.obligations.quiet else { return false };
+        let minute = asking.offset.and_then(|offset| minute_of_day(asking.question.circumstance.now, offset));
+        minute.is_none_or(|minute| quiet.holds(minute))
+    }
+
     fn standing(&self, place: &Place<'_>, asking: &Asking<'_>, parts: &mut Option<PolicySet>) -> (Standing, Value) {
         let cedar = self.document.cedar.as_str();
         let alone = PolicySet::from_policies([self.policy.new_id(PolicyId::new("0"))]).unwrap_or_default();
@@ -311,6 +320,20 @@ impl Looked<'_> {
             "mode": if self.document.shadow { "shadow" } else { "enforce" },
             "holds": !held.is_empty(),
         });
+        if !held.is_empty() && self.is_quiet(asking) {
+            let hour = asking.known().get("context").and_then(|context| context.get("hour")).cloned();
+            let failed = json!({
+                "part": "quiet",
+                "line": spot.line,
+                "column": spot.column,
+                "text": "@quiet",
+                "facts": {"context.hour": hour},
+                "because": "the permit does not hold at this hour: see its `@quiet`",
+            });
+            shown["holds"] = false.into();
+            shown["failed"] = failed;
+            return (Standing::Fails, shown);
+        }
         if !held.is_empty() {
             return (Standing::Holds, shown);
         }
@@ -361,6 +384,8 @@ mod tests {
             owner: None,
             tags: vec!["blue".into()],
             resources: vec![],
+            registration: "admin".into(),
+            verified: true,
         }
     }
 
@@ -536,6 +561,15 @@ mod tests {
         let shown = statement("@zone(\"Asia/Tokyo\") permit(principal, action, resource) when { context.hour == 14 };");
         assert_eq!(shown["failed"]["because"], "`context.hour` is 23; the statement wants 14");
         assert_eq!(shown["failed"]["facts"], json!({"context.hour": 23}));
+    }
+
+    #[test]
+    fn a_permit_in_its_quiet_hours_does_not_hold_and_says_so() {
+        let shown = statement("@quiet(\"14:00-15:00\") permit(principal, action, resource);");
+        assert_eq!((&shown["holds"], &shown["failed"]["part"]), (&json!(false), &json!("quiet")));
+        assert_eq!(shown["failed"]["facts"], json!({"context.hour": 14}));
+        let tokyo = statement("@zone(\"Asia/Tokyo\") @quiet(\"14:00-15:00\") permit(principal, action, resource);");
+        assert_eq!(tokyo["holds"], true);
     }
 
     #[test]

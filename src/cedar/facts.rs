@@ -48,7 +48,7 @@ impl Action {
 }
 
 /// The acting client.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Principal {
     /// Its `client_id`.
     pub id: String,
@@ -62,6 +62,10 @@ pub struct Principal {
     pub tags: Vec<String>,
     /// URIs of the resources that it is registered for.
     pub resources: Vec<String>,
+    /// `admin`, `metadata_document` or `dynamic`.
+    pub registration: String,
+    /// Whether an administrator vouches for what it says of itself.
+    pub verified: bool,
 }
 
 /// What the action is about.
@@ -135,6 +139,8 @@ pub struct Circumstance {
     pub chain_tags: Vec<String>,
     /// The user, if there is one.
     pub subject: Option<Subject>,
+    /// What the issuer of the assertion that it authenticated with says of the workload, as `name=value`.
+    pub workload_claims: Vec<String>,
 }
 
 /// May this client do this, with each of these, now?
@@ -244,12 +250,14 @@ impl Vocabulary {
 
     /// Nothing if none of its attributes can be read.
     fn principal_entity(&self, principal: &Principal, read: Attributes) -> Result<Option<Entity>, Unstated> {
-        let facts: [(&str, &dyn Fn() -> Option<Value>); 5] = [
+        let facts: [(&str, &dyn Fn() -> Option<Value>); 7] = [
             ("name", &|| Some(string(&principal.name))),
             ("kind", &|| Some(string(&principal.kind))),
             ("tags", &|| Some(strings(&principal.tags))),
             ("resources", &|| Some(strings(&principal.resources))),
             ("owner", &|| principal.owner.as_deref().map(string)),
+            ("registration", &|| Some(string(&principal.registration))),
+            ("verified", &|| Some(Value::new_bool(principal.verified))),
         ];
         let readable = facts.into_iter().filter(|(name, _)| read.principal(name));
         let attributes: Vec<_> = readable.filter_map(|(name, value)| Some((name, value()?))).collect();
@@ -282,7 +290,7 @@ impl Vocabulary {
         let local = DateTime::from_timestamp(about.now, 0).ok_or(Unstated::Time)?.with_timezone(&zone).naive_local();
         let number = |number: u32| Some(Value::new_long(number.into()));
         let text = |text: &Option<String>| text.as_deref().map(string);
-        let facts: [(&str, &dyn Fn() -> Option<Value>); 21] = [
+        let facts: [(&str, &dyn Fn() -> Option<Value>); 22] = [
             ("ip", &|| about.ip.map(ip)),
             ("country", &|| text(&about.location.country)),
             ("asn", &|| about.location.asn.and_then(number)),
@@ -303,6 +311,7 @@ impl Vocabulary {
             ("path", &|| text(&about.path)),
             ("chain", &|| Some(strings(&about.chain))),
             ("chain_tags", &|| Some(strings(&about.chain_tags))),
+            ("workload_claims", &|| Some(strings(&about.workload_claims))),
             ("subject", &|| about.subject.as_ref().map(|user| Value::new_entity_uid(uid(&self.user, &user.id)))),
         ];
         let readable = facts.into_iter().filter(|(name, _)| read.context(name));
@@ -343,12 +352,19 @@ impl Circumstance {
             "path": self.path,
             "chain": self.chain,
             "chain_tags": self.chain_tags,
+            "workload_claims": self.workload_claims,
             "subject": subject,
         });
         let Json::Object(mut facts) = facts else { return Map::new() };
         facts.retain(|_, value| !value.is_null());
         facts
     }
+}
+
+/// The minute of the day, `offset` seconds ahead of UTC.
+pub(super) fn minute_of_day(now: i64, offset: i32) -> Option<u32> {
+    let local = now.checked_add(offset.into())?.rem_euclid(86_400);
+    u32::try_from(local.div_euclid(60)).ok()
 }
 
 /// An address in Cedar's terms: canonical, or `::ffff:10.0.0.1` would slip past a rule about 10.0.0.0/8 (and Cedar refuses
@@ -395,6 +411,8 @@ mod tests {
             owner: Some("ada@example.com".into()),
             tags: vec!["production".into()],
             resources: vec!["https://mcp.example/a".into()],
+            registration: "admin".into(),
+            verified: true,
         }
     }
 
@@ -420,6 +438,7 @@ mod tests {
                 chain: vec![],
                 chain_tags: vec![],
                 subject: None,
+                workload_claims: vec![],
             }
         }
     }
@@ -446,6 +465,7 @@ mod tests {
                 groups: vec![],
                 claims: vec!["team=a".into()],
             }),
+            workload_claims: vec!["repository=octo/app".into()],
             ..Circumstance::bare(1_774_746_000, "Europe/Berlin")
         }
     }

@@ -27,6 +27,8 @@ mod decision;
 mod explain;
 mod facts;
 mod index;
+mod obligations;
+mod overlap;
 mod text;
 mod warm;
 mod words;
@@ -39,6 +41,8 @@ pub use decision::Verdict;
 pub use explain::Explanation;
 pub use facts::{Action, Circumstance, Principal, Question, Subject, Target};
 pub use index::Home;
+pub use obligations::{BOUND, By, DETAILS, Limit, Period, Rate};
+pub use overlap::overlaps;
 pub use text::{MAX_BYTES, MAX_DEPTH, MAX_STATEMENTS};
 pub use warm::warm;
 

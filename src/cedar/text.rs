@@ -311,8 +311,7 @@ mod tests {
             let accepted = check("p", &text).is_ok();
             let bundle = Bundle::parse(&[Source { id: "p".into(), cedar: text, mode: Mode::Enforce }]).unwrap();
             let name = || "c".to_owned();
-            let principal =
-                Principal { id: name(), name: name(), kind: name(), owner: None, tags: vec![], resources: vec![] };
+            let principal = Principal { id: name(), name: name(), kind: name(), ..Principal::default() };
             let targets = [Target::Scope { resource: "r".into(), name: "read".into(), tool: None }];
             let circumstance = Circumstance {
                 offset: Some(0),

@@ -10,8 +10,7 @@ pub fn warm() {
     let source = Source { id: "warm".to_owned(), cedar: cedar.to_owned(), mode: Mode::Enforce };
     let Ok(bundle) = Bundle::parse(&[source]) else { return };
     let warm = || "warm".to_owned();
-    let principal =
-        Principal { id: warm(), name: warm(), kind: warm(), owner: None, tags: Vec::new(), resources: Vec::new() };
+    let principal = Principal { id: warm(), name: warm(), kind: warm(), ..Principal::default() };
     let targets = [Target::Scope { resource: "warm:".to_owned(), name: warm(), tool: None }];
     let circumstance = Circumstance { offset: Some(0), ..Circumstance::default() };
     let question =

@@ -23,6 +23,8 @@ pub(super) fn known(question: &Question<'_>, target: &Target, offset: Option<i32
         "kind": principal.kind,
         "tags": principal.tags,
         "resources": principal.resources,
+        "registration": principal.registration,
+        "verified": principal.verified,
     });
     if let (Some(owner), Some(members)) = (&principal.owner, client.as_object_mut()) {
         members.insert("owner".to_owned(), owner.as_str().into());

@@ -86,4 +86,5 @@ macro_rules! batches {
 batches! {
     (A a x, B b y);
     (A a x, B b y, C c z);
+    (A a w, B b x, C c y, D d z);
 }

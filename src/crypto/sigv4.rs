@@ -344,4 +344,13 @@ mod tests {
             )
         );
     }
+
+    #[test]
+    fn keys_that_last_have_no_session() {
+        let url = Url::parse("https://s3.example/b/k").unwrap();
+        let call = Unsigned { method: "PUT", url: &url, headers: &[], digest: EMPTY };
+        let Signed { headers, .. } =
+            signing("s3").sign(&call, &session("AKIA1", "the-secret"), Now::from_millis(1_440_938_160_999)).unwrap();
+        assert!(headers.iter().all(|(name, value)| name != SECURITY_TOKEN && !value.contains(SECURITY_TOKEN)));
+    }
 }

@@ -18,7 +18,7 @@ pub mod quotas;
 pub mod resources;
 pub mod sinks;
 pub mod tenants;
-mod told;
+pub mod told;
 pub mod users;
 
 pub use creation::{Creation, changes};

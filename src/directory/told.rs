@@ -46,6 +46,15 @@ pub fn told(
     }
 }
 
+/// What policies see of a workload: the claims that are registered with its issuer, as `name=value`. The error is for the log and the event.
+pub fn claims(issuer: &IssuerBody, claims: &Map<String, Value>) -> Result<Vec<String>, &'static str> {
+    if issuer.claims.is_empty() {
+        return Ok(Vec::new());
+    }
+    told(&IssuerBody { roles_claim: None, groups_claim: None, ..issuer.clone() }, claims, &UserBody::default(), true)
+        .map(|body| body.claims)
+}
+
 /// Text, a number or a boolean, or a list of them; each once, in order.
 fn read(value: &Value) -> Option<Vec<String>> {
     let one = |value: &Value| match value {

@@ -127,6 +127,14 @@ reasons! {
     UnmetAuthentication => 400 "unmet_authentication_requirements" "signing in here does not meet `acr_values`, `max_age` or `prompt`" ["RFC 9470 §5"];
     /// Policy permits the scope to a user who has just signed in, and this one has not.
     StepUpRequired => 400 "insufficient_user_authentication" "policy permits this scope only soon after a sign-in: send the user anew, with this `scope`" ["RFC 9470 §3"];
+    /// Policy permits this for a token that is bound to a key (`@bind("dpop")`), and this one is not.
+    BoundTokenRequired => 400 "invalid_dpop_proof" "policy permits this for a sender-constrained token alone: send a DPoP proof when you get the token, and with it" ["RFC 9449 §5"];
+    /// Policy permits this with authorization details of a type (`@details`), and there are none.
+    DetailsRequired => 400 "invalid_authorization_details" "policy permits this only with `authorization_details` of a type that this request, or its token, does not have" ["RFC 9396 §5"];
+    /// The permits of this do not hold at this hour (`@quiet`).
+    QuietHours => 400 "invalid_scope" "policy permits this at other hours only: try again then; an administrator can look `decision` up" ["docs/requirements.md R311"];
+    /// The permits of this were used as often as they may be (`@limit`).
+    LimitReached => 429 "too_many_requests" "policy permits this no more often in this time; wait as `Retry-After` says" ["docs/requirements.md R310"];
     /// A device code for a client that is not registered for the grant.
     DeviceNotAllowed => 400 "unauthorized_client" "this client is not registered for device codes: see its `grant_types`" ["RFC 8628 §3.1"];
     /// A client or an address has asked for too many device codes.
@@ -352,6 +360,8 @@ reasons! {
     InvalidField => 400 "invalid_request" "a field has an invalid value" ["docs/requirements.md R76"];
     /// A policy does not parse or does not fit the schema.
     InvalidPolicy => 400 "invalid_request" "the policy does not parse or does not fit the schema" ["docs/requirements.md R48"];
+    /// A test of a policy fails with the change.
+    PolicyTestFailed => 409 "policy_test_failed" "a test of a policy fails with this change: see `detail`, or force it (`force`), which is an event" ["docs/requirements.md R317"];
     /// The record does not exist in this tenant.
     NotFound => 404 "not_found" "there is no such record in this tenant" ["RFC 9110 §15.5.5"];
     /// Only administrators of the first tenant may do this.

@@ -94,7 +94,7 @@ pub async fn redeem(
     grant_type: &'static str,
     facts: &mut Facts,
 ) -> Result<Option<TokenResponse>> {
-    let Authenticated { client, method } = request.caller()?;
+    let Authenticated { client, method, workload_claims } = request.caller()?;
     let CodeBody { authorization, once, nonce: oidc_nonce, refresh_until, .. } = &code.body;
     if authorization.consent.is_some() && consent.is_none() {
         return Err(Reason::InvalidCode.because("the user has taken it back"));
@@ -128,6 +128,7 @@ pub async fn redeem(
         target,
         jkt: request.jkt(),
         origin,
+        workload_claims,
     };
     let decision = decide(cx, &issuance, facts).await?;
     tokens::prepare(cx, &issuance).await?;

@@ -56,7 +56,7 @@ async fn issue(
     cx: &Cx<'_>,
     request: &TokenRequest<'_>,
     approval: Approval,
-    Authenticated { client, method }: &Authenticated,
+    Authenticated { client, method, workload_claims }: &Authenticated,
     facts: &mut Facts,
 ) -> Result<TokenResponse> {
     let broken = Fault::Broken("a stored approval has no resource");
@@ -88,6 +88,7 @@ async fn issue(
         target,
         jkt: request.jkt(),
         origin,
+        workload_claims,
     };
     // What cannot be had is told before the approval is redeemed.
     tokens::prepare(cx, &issuance).await?;

@@ -16,6 +16,7 @@ pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> 
     let caller = request.caller()?;
     let client = &*caller.client;
     let target = target(cx, client, &Requested::read(request.form, client, &["resource"])?, facts).await?;
-    let issuance = Issuance { jkt: request.jkt(), ..Issuance::own(client, caller.method, GRANT_TYPE, target) };
+    let own = Issuance::own(client, caller.method, GRANT_TYPE, target);
+    let issuance = Issuance { jkt: request.jkt(), workload_claims: &caller.workload_claims, ..own };
     issue(cx, issuance, facts).await
 }

@@ -66,6 +66,7 @@ pub async fn grant(
         target,
         jkt: request.jkt(),
         origin,
+        workload_claims: &caller.workload_claims,
     };
     issue_id_jag(cx, issuance, audience, facts).await
 }

@@ -18,6 +18,7 @@ use super::outside::{self, AsWorkload, Outside, Taken, about_user, invalid_asser
 use super::request::{TokenRequest, instead_of_stopped};
 use crate::authn::client;
 use crate::context::Cx;
+use crate::directory::told;
 use crate::error::{Reason, Result};
 use crate::jose::{ID_JAG, Unverified};
 use crate::model::Issuer;
@@ -45,7 +46,9 @@ async fn redeem(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> R
             if request.caller.is_some_and(|caller| caller.client.id != client.id) {
                 return Err(invalid_assertion("it is about another client than the one that authenticated"));
             }
-            let way = AsWorkload { grant_type: GRANT_TYPE, names: &["resource"], issued_token_type: None };
+            let workload_claims = told::claims(&issuer.body, &outside.assertion.claims).map_err(invalid_assertion)?;
+            let way =
+                AsWorkload { grant_type: GRANT_TYPE, names: &["resource"], issued_token_type: None, workload_claims };
             return outside::workload(cx, request, &client, outside.origin, way, facts).await;
         }
     }

@@ -197,7 +197,7 @@ pub async fn about_user(
     requested: Requested<'_>,
     facts: &mut Facts,
 ) -> Result<TokenResponse> {
-    let Authenticated { client, method } = request.caller()?;
+    let Authenticated { client, method, workload_claims } = request.caller()?;
     let Outside { assertion, origin, scope, .. } = outside;
     let named = (assertion.sub.as_str(), &assertion.claims);
     let user = users::named(cx, issuer, named, Some(&client.id)).await?;
@@ -216,6 +216,7 @@ pub async fn about_user(
         target,
         jkt: request.jkt(),
         origin,
+        workload_claims,
     };
     issue(cx, issuance, facts).await
 }
@@ -228,6 +229,8 @@ pub struct AsWorkload<'a> {
     pub names: &'a [&'a str],
     /// `issued_token_type` of the response (RFC 8693 §2.2.1).
     pub issued_token_type: Option<&'static str>,
+    /// What its issuer says of the workload, as policies see it.
+    pub workload_claims: Vec<String>,
 }
 
 /// A token for a workload that is a client.
@@ -239,7 +242,7 @@ pub async fn workload(
     way: AsWorkload<'_>,
     facts: &mut Facts,
 ) -> Result<TokenResponse> {
-    let AsWorkload { grant_type, names, issued_token_type } = way;
+    let AsWorkload { grant_type, names, issued_token_type, workload_claims } = way;
     facts.subject = Some(client.id.clone());
     if request.caller.is_none() {
         request.shown.get_or_init(|| client.id.clone());
@@ -257,6 +260,7 @@ pub async fn workload(
         target,
         jkt: request.jkt(),
         origin: Origin { issued_token_type, ..origin },
+        workload_claims: &workload_claims,
     };
     issue(cx, issuance, facts).await
 }

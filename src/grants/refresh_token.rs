@@ -96,7 +96,7 @@ async fn refresh(
     rotates: bool,
     facts: &mut Facts,
 ) -> Result<Option<TokenResponse>> {
-    let Authenticated { client, method } = request.caller()?;
+    let Authenticated { client, method, workload_claims } = request.caller()?;
     let now = cx.now.seconds();
     let held = consent.scope(now);
     let still = |scope: &Scope| scope.narrowed(|scope| held.contains(scope));
@@ -120,6 +120,7 @@ async fn refresh(
         target,
         jkt: request.jkt(),
         origin,
+        workload_claims,
     };
     let decision = decide(cx, &issuance, facts).await?;
     tokens::prepare(cx, &issuance).await?;

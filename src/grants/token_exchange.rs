@@ -22,6 +22,7 @@ use crate::authn::client::{self, Authenticated};
 use crate::cedar::Action;
 use crate::context::Cx;
 use crate::crypto::sha256;
+use crate::directory::told;
 use crate::error::{Reason, Result};
 use crate::federation;
 use crate::jose::{AccessToken, Actor};
@@ -83,8 +84,11 @@ async fn exchange(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) ->
     let requested = Requested { ceilings, ..Requested::read(form, &caller.client, &["resource", "audience"])? };
     let target = target(cx, &caller.client, &requested, facts).await?;
     let method = Some(caller.method);
-    let (client, subject, jkt) = (&*caller.client, id.as_str(), request.jkt());
-    issue(cx, Issuance { client, method, subject, grant_type: GRANT_TYPE, action, target, jkt, origin }, facts).await
+    let (client, subject, jkt, workload_claims) =
+        (&*caller.client, id.as_str(), request.jkt(), caller.workload_claims.as_slice());
+    let grant_type = GRANT_TYPE;
+    issue(cx, Issuance { client, method, subject, grant_type, action, target, jkt, origin, workload_claims }, facts)
+        .await
 }
 
 /// A token for the one client that the subject token shows, for a workload that authenticates with nothing else.
@@ -107,7 +111,9 @@ async fn by_workload(
     let Outside { assertion, origin, .. } = outside::verify(cx, request, text, &taken).await?;
     let client = client::client_by_workload(cx, &assertion).await?;
     let client = client.ok_or_else(|| reason.because("it is about no workload of a client, or of several"))?;
+    let workload_claims = told::claims(&issuer.body, &assertion.claims).map_err(|why| reason.because(why))?;
     let way = AsWorkload {
+        workload_claims,
         grant_type: GRANT_TYPE,
         names: &["resource", "audience"],
         issued_token_type: Some(issued_token_type),

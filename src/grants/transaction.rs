@@ -207,7 +207,7 @@ async fn issue(
     approval: Approval,
     facts: &mut Facts,
 ) -> Result<TokenResponse> {
-    let Authenticated { client, method } = request.caller()?;
+    let Authenticated { client, method, workload_claims } = request.caller()?;
     let granted = |name: &str| member(approval.granted(), name);
     let text = |name: &str| granted(name).as_str().map(str::to_owned);
     let broken = Fault::Broken("a stored approval of a transaction is none");
@@ -242,6 +242,7 @@ async fn issue(
         target,
         jkt: request.jkt(),
         origin,
+        workload_claims,
     };
     tokens::prepare(cx, &issuance).await?;
     let decision = decide(cx, &issuance, facts).await?;

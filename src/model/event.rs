@@ -41,12 +41,24 @@ pub enum Because {
     Error,
     /// A permit requires what was not given.
     Requirement,
+    /// A permit was used as often as it may be.
+    Limit,
+    /// A permit does not hold at this hour.
+    Quiet,
 }
 
 impl Because {
     /// Every cause there is.
-    pub const ALL: [Self; 6] =
-        [Self::NotRegistered, Self::Ceiling, Self::NoPermit, Self::Forbidden, Self::Error, Self::Requirement];
+    pub const ALL: [Self; 8] = [
+        Self::NotRegistered,
+        Self::Ceiling,
+        Self::NoPermit,
+        Self::Forbidden,
+        Self::Error,
+        Self::Requirement,
+        Self::Limit,
+        Self::Quiet,
+    ];
 
     /// The word on the wire.
     pub const fn as_str(self) -> &'static str {
@@ -57,6 +69,8 @@ impl Because {
             Self::Forbidden => "forbidden",
             Self::Error => "error",
             Self::Requirement => "requirement",
+            Self::Limit => "limit",
+            Self::Quiet => "quiet",
         }
     }
 }
@@ -110,6 +124,9 @@ pub struct QuestionRecord {
     /// The tags that the chain shared, where they are not those of the client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chain_tags: Option<Vec<String>>,
+    /// What the issuer of a workload said of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workload_claims: Vec<String>,
     /// Each shadow policy that would have changed something: its id, a space, and an `x` for each verdict that it would have changed, in
     /// the order of `verdicts`.
     #[serde(skip_serializing_if = "Vec::is_empty")]

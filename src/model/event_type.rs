@@ -193,6 +193,8 @@ event_types! {
     IssuerDeleted = "issuer.deleted",
     /// A policy was written.
     PolicyPut = "policy.put",
+    /// A policy was written or removed although tests fail with it. `detail` names them.
+    PolicyForced = "policy.forced",
     /// A policy was removed.
     PolicyDeleted = "policy.deleted",
     /// A connection was written.

@@ -67,7 +67,7 @@ pub struct IssuerBody {
     /// The same of roles.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roles_claim: Option<String>,
-    /// The claims that policies may see of a user.
+    /// The claims that policies may see of a user, or of a workload.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub claims: Vec<String>,
     /// What people are shown on the button; absent: its name.

@@ -137,18 +137,18 @@ pub enum Admission {
 }
 
 impl RegistrationRules {
+    /// Whether an administrator has allowed the domain of that host.
+    pub fn vouches_for(&self, host: &str) -> bool {
+        is_below(host, &self.domains_allowed) && !is_below(host, &self.domains_denied)
+    }
+
     /// What the rules say of the host of a document.
     pub fn admission(&self, host: &str) -> Admission {
-        let is_in = |list: &[String]| {
-            list.iter().any(|domain| {
-                host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-            })
-        };
         match self.cimd {
             Documents::Off => Admission::Refused,
-            _ if is_in(&self.domains_denied) => Admission::Refused,
+            _ if is_below(host, &self.domains_denied) => Admission::Refused,
             Documents::On => Admission::Admitted,
-            _ if is_in(&self.domains_allowed) => Admission::Admitted,
+            _ if is_below(host, &self.domains_allowed) => Admission::Admitted,
             Documents::AllowList => Admission::Refused,
             Documents::Approval => Admission::Wanted,
         }
@@ -170,6 +170,13 @@ impl RegistrationRules {
         };
         wrong.map(problem).collect()
     }
+}
+
+/// Whether a host is one of these domains, or below one.
+fn is_below(host: &str, domains: &[String]) -> bool {
+    let is_below =
+        |domain: &String| host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'));
+    domains.iter().any(is_below)
 }
 
 /// A token that lets its bearer register a client (RFC 7591 §3), as it is stored.

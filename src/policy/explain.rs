@@ -13,7 +13,7 @@ use crate::error::{Fault, Reason, Result};
 use crate::model::event::Because;
 use crate::model::{Event, Resource, Status};
 use crate::oauth::ResourceUri;
-use crate::policy;
+use crate::policy::{self, obligations};
 use crate::ports::{Location, Now, Place};
 use crate::store;
 use serde::Deserialize;
@@ -141,7 +141,7 @@ pub async fn wanted(cx: &Cx<'_>, wanted: Wanted) -> Result<Question> {
     let peer = Peer { ip: wanted.ip.and_then(|ip| ip.parse().ok()), location: Location::new(move || place) };
     let millis = wanted.at.and_then(|at| u64::try_from(at.checked_mul(1_000)?).ok());
     let now = millis.map_or(cx.now, Now::from_millis);
-    Ok(Question { client, action, targets, now, peer, circumstance, auth_time: wanted.auth_time })
+    Ok(Question { client, action, targets, now, peer, circumstance, auth_time: wanted.auth_time, details: Vec::new() })
 }
 
 async fn registered(cx: &Cx<'_>, uri: &str) -> Result<Option<Rc<Resource>>> {
@@ -215,7 +215,7 @@ pub async fn explain(cx: &Cx<'_>, question: &Question) -> Result<Value> {
     let (seen, circumstance) = question.seen(cx);
     let Question { client, targets, .. } = question;
     let bundle = super::bundle(&seen, &client.id, targets).await?;
-    let principal = policy::principal(client);
+    let principal = policy::principal(&seen, client);
     let resource = match targets.first() {
         Some(Target::Scope { resource, .. }) => registered(cx, resource).await?,
         _ => None,
@@ -232,7 +232,7 @@ pub async fn explain(cx: &Cx<'_>, question: &Question) -> Result<Value> {
             }
         }
         for (target, mut explanation) in targets.iter().zip(explained) {
-            policy::count_sign_in(&seen, std::slice::from_mut(&mut explanation.verdict), question.auth_time);
+            obligations::meet(seen.now, std::slice::from_mut(&mut explanation.verdict), &question.means());
             let beyond = beyond(question, target, resource.as_deref());
             answers.push(answer(action, target, explanation, beyond));
         }
@@ -312,6 +312,7 @@ fn answer(
             "no statement is about this client, action and target: write a permit; statements that nearly are stand in `statements`",
         ),
         Some(Because::NoPermit) => Some("no permit holds; what each of them wants is in `statements`"),
+        Some(Because::Quiet) => Some("the permits that hold do not at this hour: see their `@quiet`"),
         Some(Because::Forbidden) => Some("a forbid holds, and a forbid beats every permit"),
         Some(Because::Error) => Some("a policy cannot be evaluated, which denies"),
         Some(Because::Requirement) => Some("a permit holds and asks for what is in `require`"),
@@ -323,6 +324,10 @@ fn answer(
     }
     if let Some(said) = said {
         put(&mut answer, "said", said.into());
+    }
+    let limits = verdict.limits.iter().map(|limit| limit.rate.text()).collect::<Vec<_>>();
+    if !limits.is_empty() {
+        put(&mut answer, "limits", limits.into());
     }
     if let Some(ttl) = verdict.ttl {
         put(&mut answer, "ttl", ttl.into());

@@ -6,13 +6,17 @@
 //!    are allowed to.
 
 pub mod explain;
+pub mod obligations;
 pub mod question;
 pub mod reach;
 pub mod replay;
 pub mod shadow;
 mod shards;
 mod tally;
+pub mod templates;
+pub mod testing;
 mod warnings;
+pub mod written;
 
 pub use shards::kv_prefix;
 pub use warnings::{unknown_scopes, warnings};
@@ -28,11 +32,13 @@ use crate::directory::{clients, quotas};
 use crate::error::{Fault, Reason, Result};
 use crate::model::approval::Requirement;
 use crate::model::event::{Because, Facts};
-use crate::model::{Client, Counted, EventType, User, UserBody, id};
+use crate::model::{Client, Counted, EventType, Registration, User, UserBody, id};
+use crate::oauth::client_url;
+use crate::ports::Now;
 use crate::store;
-use crate::store::policies::Policy;
-use shards::Altered;
+use crate::store::policies::{Policy, PolicyDraft};
 use std::rc::Rc;
+use testing::Tested;
 
 /// The id of the built-in policy; no stored one can have it, for it is no slug.
 pub const ADMIN: &str = "writ:admin";
@@ -66,19 +72,31 @@ async fn bundle(cx: &Cx<'_>, client: &str, targets: &[Target]) -> Result<Bundle>
     Ok(Bundle::of(engine, shards))
 }
 
-/// What a bundle is made of.
+/// What such a bundle is made of.
 async fn parts(cx: &Cx<'_>, client: &str, targets: &[Target]) -> Result<(Rc<Engine>, Vec<Rc<Shard>>)> {
-    let base = async || {
+    let base = base(cx).await?;
+    let mut shards = shards::reached(cx, &Home::reached(client, targets)).await?;
+    shards.push(Rc::clone(&base.built_in));
+    Ok((Rc::clone(&base.engine), shards))
+}
+
+async fn base(cx: &Cx<'_>) -> Result<Rc<Base>> {
+    let make = async || {
         let engine = Engine::new().map_err(|_| Fault::Broken("the schema's names do not parse"))?;
         let issuer = cx.issuer();
         let sources = [(ADMIN, "admin"), (STREAMS, "ssf"), (CONNECTIONS, "connections"), (REPORTS, "events")];
         let sources = sources.map(|(id, api)| built_in(id, &issuer, api));
         Ok(Base { engine: Rc::new(engine), built_in: Rc::new(Shard::read("built-in", &sources)) })
     };
-    let base = cx.immutable(&BaseKey, base).await?;
-    let mut shards = shards::reached(cx, &Home::reached(client, targets)).await?;
-    shards.push(Rc::clone(&base.built_in));
-    Ok((Rc::clone(&base.engine), shards))
+    cx.immutable(&BaseKey, make).await
+}
+
+impl Base {
+    /// These shards and the built-in policies.
+    fn with(&self, mut shards: Vec<Rc<Shard>>) -> Bundle {
+        shards.push(Rc::clone(&self.built_in));
+        Bundle::of(Rc::clone(&self.engine), shards)
+    }
 }
 
 fn built_in(id: &str, issuer: &str, api: &str) -> Source {
@@ -90,8 +108,13 @@ fn built_in(id: &str, issuer: &str, api: &str) -> Source {
 }
 
 /// The client as policies see it.
-pub fn principal(client: &Client) -> Principal {
+pub fn principal(cx: &Cx<'_>, client: &Client) -> Principal {
     let metadata = &client.metadata;
+    let verified = match client.registration {
+        Registration::Admin => true,
+        Registration::MetadataDocument => cx.tenant.settings.registration.vouches_for(client_url::host(&client.id)),
+        Registration::Dynamic => false,
+    };
     Principal {
         id: client.id.clone(),
         name: metadata.client_name.clone(),
@@ -99,6 +122,8 @@ pub fn principal(client: &Client) -> Principal {
         owner: metadata.owner.clone(),
         tags: metadata.tags.clone(),
         resources: metadata.allowed_resources.iter().flatten().map(ToString::to_string).collect(),
+        registration: client.registration.as_str().to_owned(),
+        verified,
     }
 }
 
@@ -158,7 +183,7 @@ pub struct Inquiry<'a> {
 /// The verdict of the policies in force about every target. It is not recorded.
 pub async fn decide(cx: &Cx<'_>, client: &Client, inquiry: Inquiry<'_>) -> Result<Vec<Verdict>> {
     let Inquiry { action, targets, circumstance } = inquiry;
-    let principal = principal(client);
+    let principal = principal(cx, client);
     let bundle = bundle(cx, &principal.id, targets).await?;
     let question = Question { action, principal: &principal, targets, circumstance };
     Ok(bundle.decide_in(&question, &|zone| offset(cx, zone)))
@@ -186,8 +211,10 @@ pub async fn ask(cx: &Cx<'_>, client: &Client, inquiry: Inquiry<'_>, facts: &mut
 pub fn refusal(verdict: &Verdict) -> Option<Because> {
     match verdict {
         Verdict { errors, .. } if !errors.is_empty() => Some(Because::Error),
+        Verdict { is_quiet: true, .. } => Some(Because::Quiet),
         Verdict { allow: false, policies, .. } if policies.is_empty() => Some(Because::NoPermit),
         Verdict { allow: false, .. } => Some(Because::Forbidden),
+        verdict if obligations::is_over_limit(verdict) => Some(Because::Limit),
         Verdict { require, .. } if !require.is_empty() => Some(Because::Requirement),
         _ => None,
     }
@@ -199,8 +226,8 @@ const STEP_UP: &str = "step_up";
 pub const STEP_UP_SECONDS: i64 = 300;
 
 /// Takes off what the verdicts require and a sign-in at that moment gives.
-pub fn count_sign_in(cx: &Cx<'_>, verdicts: &mut [Verdict], auth_time: Option<i64>) {
-    if auth_time.is_some_and(|at| cx.now.seconds().saturating_sub(at) <= STEP_UP_SECONDS) {
+fn count_sign_in(now: Now, verdicts: &mut [Verdict], auth_time: Option<i64>) {
+    if auth_time.is_some_and(|at| now.seconds().saturating_sub(at) <= STEP_UP_SECONDS) {
         verdicts.iter_mut().for_each(|verdict| verdict.require.retain(|required| required != STEP_UP));
     }
 }
@@ -228,17 +255,23 @@ pub fn check(cx: &Cx<'_>, id: &str, cedar: &str) -> std::result::Result<(), Vec<
     if complaints.is_empty() { Ok(()) } else { Err(complaints) }
 }
 
-/// Changes one policy: `change` gets the present one and says what shall be written (`None`: remove it).
+/// Changes one policy: `change` gets the present one and says what shall be written (`None`: remove it). A test that fails refuses the
+/// change, unless it is forced.
 pub async fn change(
     cx: &Cx<'_>,
     client: &str,
-    id: &str,
-    change: impl Fn(Option<&Policy>) -> Result<Option<(Source, String)>>,
+    (id, is_forced): (&str, bool),
+    change: impl Fn(Option<&Policy>) -> Result<Option<PolicyDraft>>,
 ) -> Result<()> {
     for _ in 0..ATTEMPTS {
         let tenant = &cx.tenant.id;
-        let (row, present, shards) = cx
-            .batch((store::tenants::get(tenant), store::policies::get(tenant, id), store::policies::shards(tenant)))
+        let (row, present, shards, others) = cx
+            .batch((
+                store::tenants::get(tenant),
+                store::policies::get(tenant, id),
+                store::policies::shards(tenant),
+                store::policies::tests_of_others(tenant, id, testing::LOOKED_AT),
+            ))
             .await?;
         let row = row.first().ok_or(Reason::UnknownTenant)?;
         let present = present.first();
@@ -248,22 +281,38 @@ pub async fn change(
             quotas::expect_room(cx, Counted::Policies).await?;
             quota = quotas::quota(cx, Counted::Policies);
         }
-        let Altered { shard, pointer, links } =
-            shards::alter(cx, (&row.policy_hash, shards), present, wanted.as_ref().map(|(source, _)| source)).await?;
-        let (kind, write, detail) = match &wanted {
-            Some((source, description)) => (
+        let source = wanted.as_ref().map(|wanted| &wanted.source);
+        let altered = shards::alter(cx, (&row.policy_hash, shards), present, source).await?;
+        let own = wanted.as_ref().and_then(|wanted| Some((&wanted.source, wanted.tests.as_deref()?)));
+        let Tested { failures, left_out } = testing::run(cx, &altered, own, &others).await?;
+        if !failures.is_empty() && !is_forced {
+            return Err(Reason::PolicyTestFailed.because(failures.join("\n")));
+        }
+        shards::write(cx, &altered).await;
+        let (kind, write, mode) = match &wanted {
+            Some(wanted) => (
                 EventType::PolicyPut,
-                store::policies::put(tenant, source, &shard, description, cx.now.seconds()),
-                Some(source.mode.as_str().to_owned()),
+                store::policies::put(tenant, wanted, &altered.shard, cx.now.seconds()),
+                Some(wanted.source.mode.as_str()),
             ),
             None => (EventType::PolicyDeleted, store::policies::delete(tenant, id), None),
         };
-        let facts =
-            Facts { target: Some(id.to_owned()), detail, policy_version: Some(pointer.clone()), ..Facts::default() };
-        let event = audit::event(cx, kind, Some(client), facts);
+        let pointer = altered.pointer;
+        let facts = |detail: Option<String>| Facts {
+            target: Some(id.to_owned()),
+            detail,
+            policy_version: Some(pointer.clone()),
+            ..Facts::default()
+        };
+        let not_run = (left_out > 0).then(|| format!("{left_out} tests were not run"));
+        let detail: Vec<String> = mode.map(str::to_owned).into_iter().chain(not_run).collect();
+        let event = audit::event(cx, kind, Some(client), facts((!detail.is_empty()).then(|| detail.join("; "))));
+        let forced = (!failures.is_empty())
+            .then(|| audit::event(cx, EventType::PolicyForced, Some(client), facts(Some(failures.join("; ")))));
         let point = store::policies::point(tenant, row.policy_version, &pointer, quota);
-        let change = links.into_iter().fold(Change::guard(point).then(write), Change::then);
-        if cx.commit(change.invalidates(&TenantKey).event(event)).await? {
+        let change = altered.links.into_iter().fold(Change::guard(point).then(write), Change::then);
+        let change = forced.into_iter().fold(change.invalidates(&TenantKey).event(event), Change::event);
+        if cx.commit(change).await? {
             return Ok(());
         }
     }

@@ -13,8 +13,9 @@ use crate::error::Result;
 use crate::model::event::{Because, Facts, QuestionRecord};
 use crate::model::{Client, Event, User, id};
 use crate::oauth::ResourceUri;
-use crate::policy;
+use crate::policy::{self, obligations::Means};
 use crate::ports::{Location, Now, Place};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
@@ -24,7 +25,8 @@ pub const MAX_SCOPES: usize = 64;
 /// Allowed, denied, or open for want of what a permit requires: as an event keeps it.
 pub fn letter(verdict: &Verdict) -> char {
     match policy::refusal(verdict) {
-        None => 'a',
+        // What a limit has room for is no word of policy.
+        None | Some(Because::Limit) => 'a',
         Some(Because::Requirement) => 'r',
         Some(_) => 'd',
     }
@@ -62,7 +64,7 @@ pub(super) fn keep(client: &Client, inquiry: Inquiry<'_>, verdicts: &[Verdict], 
         }
         return;
     }
-    let Circumstance { location, auth_method, acr, dpop, scopes, chain_tags, .. } = circumstance;
+    let Circumstance { location, auth_method, acr, dpop, scopes, chain_tags, workload_claims, .. } = circumstance;
     facts.question = Some(QuestionRecord {
         action: action.as_str().to_owned(),
         scopes: scopes.join(" "),
@@ -73,6 +75,7 @@ pub(super) fn keep(client: &Client, inquiry: Inquiry<'_>, verdicts: &[Verdict], 
         acr: acr.clone(),
         auth_time: None,
         dpop: *dpop,
+        workload_claims: workload_claims.clone(),
         chain_tags: (*chain_tags != client.metadata.tags).then(|| chain_tags.clone()),
         shadow,
     });
@@ -122,6 +125,8 @@ pub struct Question {
     pub circumstance: Circumstance,
     /// When the user authenticated, in seconds.
     pub auth_time: Option<i64>,
+    /// The types of authorization details that the token has.
+    pub details: Vec<String>,
 }
 
 impl Question {
@@ -131,6 +136,11 @@ impl Question {
         let Circumstance { ip, location, now, offset, .. } = policy::circumstance(&seen);
         let circumstance = Circumstance { ip, location, now, offset, ..self.circumstance.clone() };
         (seen, circumstance)
+    }
+
+    /// What the request brings of what permits require.
+    pub fn means(&self) -> Means {
+        Means { auth_time: self.auth_time, is_bound: self.circumstance.dpop, details: self.details.clone() }
     }
 
     /// The actions that have to be permitted: impersonation is an exchange too.
@@ -234,6 +244,7 @@ pub async fn of(cx: &Cx<'_>, known: &mut Known, event: &Event) -> Result<std::re
         host: facts.host.clone(),
         path: facts.path.clone(),
         chain: facts.chain.clone(),
+        workload_claims: kept.workload_claims.clone(),
         chain_tags: kept.chain_tags.clone().unwrap_or_else(|| client.metadata.tags.clone()),
         subject: user.as_deref().map(policy::subject),
         ..Circumstance::default()
@@ -242,7 +253,23 @@ pub async fn of(cx: &Cx<'_>, known: &mut Known, event: &Event) -> Result<std::re
     let ip = facts.ip.as_ref().and_then(|ip| ip.parse().ok());
     let peer = Peer { ip, location: Location::new(move || place) };
     let now = Now::from_millis(event.at);
-    Ok(Ok(Question { client, action, targets, now, peer, circumstance, auth_time: kept.auth_time }))
+    Ok(Ok(Question {
+        client,
+        action,
+        targets,
+        now,
+        peer,
+        circumstance,
+        auth_time: kept.auth_time,
+        details: details(facts),
+    }))
+}
+
+/// The types of the authorization details that were given.
+fn details(facts: &Facts) -> Vec<String> {
+    let given = facts.authorization_details.as_deref().and_then(|json| serde_json::from_str::<Vec<Value>>(json).ok());
+    let kind = |detail: &Value| detail.get("type")?.as_str().map(str::to_owned);
+    given.iter().flatten().filter_map(kind).collect()
 }
 
 fn is_cut(text: &str) -> bool {

@@ -11,6 +11,7 @@ use crate::directory::{clients, users};
 use crate::error::Result;
 use crate::model::identity::Entry;
 use crate::model::{Client, Resource, User};
+use crate::policy::obligations::{self, Means};
 use crate::policy::{self, Inquiry};
 use crate::store;
 use serde::Serialize;
@@ -40,7 +41,7 @@ pub struct Reachable {
     pub allowed: bool,
     /// The policies that determined it; none where no policy permits it.
     pub policies: Vec<String>,
-    /// What decided: `policy`, `ceiling` (of the client), `requirement` (that cannot be met), `error` (of a policy).
+    /// What decided: `policy`, `ceiling` (of the client), `requirement` (that is not met), `quiet` (at this hour), `error` (of a policy).
     pub because: &'static str,
 }
 
@@ -103,7 +104,10 @@ impl Asking<'_> {
     }
 
     async fn ask(&self, action: Action, targets: &[Target], about: &Circumstance) -> Result<Vec<Verdict>> {
-        policy::decide(self.cx, self.client, Inquiry { action, targets, circumstance: about }).await
+        let mut verdicts =
+            policy::decide(self.cx, self.client, Inquiry { action, targets, circumstance: about }).await?;
+        obligations::meet(self.cx.now, &mut verdicts, &Means { is_bound: about.dpop, ..Means::default() });
+        Ok(verdicts)
     }
 
     /// Each scope of a resource; those beyond the client's ceiling are not asked about.
@@ -132,10 +136,11 @@ impl Asking<'_> {
 }
 
 fn reachable(resource: Option<&str>, name: &str, verdict: Verdict) -> Reachable {
-    let because = match (verdict.errors.is_empty(), verdict.allow && !verdict.require.is_empty()) {
-        (false, _) => "error",
-        (true, true) => "requirement",
-        (true, false) => "policy",
+    let because = match &verdict {
+        Verdict { errors, .. } if !errors.is_empty() => "error",
+        Verdict { is_quiet: true, .. } => "quiet",
+        Verdict { allow: true, require, .. } if !require.is_empty() => "requirement",
+        _ => "policy",
     };
     Reachable {
         resource: resource.map(str::to_owned),

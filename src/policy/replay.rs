@@ -15,7 +15,7 @@ use crate::cedar::{self, Action, Attributes, Bundle, Complaint, Engine, Mode, Sh
 use crate::context::Cx;
 use crate::error::{Fault, Reason, Result};
 use crate::model::{Event, id};
-use crate::policy;
+use crate::policy::{self, obligations};
 use crate::store;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -130,6 +130,8 @@ struct Sides {
     would: Bundle,
     /// What any of them can read.
     reads: Attributes,
+    /// Whether a permit of them is quiet at some hours.
+    is_quiet: bool,
 }
 
 /// What is said of a question now, and what would be said.
@@ -263,7 +265,7 @@ impl Run<'_> {
 
     async fn outcome(&mut self, event: &Event) -> Result<std::result::Result<Rc<Outcome>, question::Unasked>> {
         let sides = self.sides(event).await?;
-        let key = key(event, sides.reads);
+        let key = key(event, sides.reads, sides.is_quiet);
         if let Some(known) = self.outcomes.get(&key) {
             return Ok(Ok(Rc::clone(known)));
         }
@@ -281,13 +283,13 @@ impl Run<'_> {
     /// What some policies say, and which of them determine it.
     fn ask(&self, question: &Question, bundle: &Bundle) -> (Vec<char>, Vec<Vec<String>>) {
         let (seen, circumstance) = question.seen(self.cx);
-        let principal = policy::principal(&question.client);
+        let principal = policy::principal(&seen, &question.client);
         let mut said: Option<(Vec<char>, Vec<Vec<String>>)> = None;
         for action in question.actions() {
             let targets = question.targets.as_slice();
             let asked = cedar::Question { action, principal: &principal, targets, circumstance: &circumstance };
             let mut verdicts = bundle.decide_in(&asked, &|zone| policy::offset(&seen, zone));
-            policy::count_sign_in(&seen, &mut verdicts, question.auth_time);
+            obligations::meet(seen.now, &mut verdicts, &question.means());
             let letters: Vec<char> = verdicts.iter().map(letter).collect();
             let policies: Vec<Vec<String>> = verdicts.into_iter().map(|verdict| verdict.policies).collect();
             said = Some(match said {
@@ -323,21 +325,22 @@ impl Run<'_> {
         let would = self.trial.apply(&shards);
         let now = Bundle::of(engine, shards);
         let reads = now.reads().and(would.reads());
-        let sides = Rc::new(Sides { now, would, reads });
+        let is_quiet = now.has_quiet_hours() || would.has_quiet_hours();
+        let sides = Rc::new(Sides { now, would, reads, is_quiet });
         self.sides.insert(key, Rc::clone(&sides));
         Ok(sides)
     }
 }
 
 /// What tells a question from others, as far as policies that read these facts can tell.
-fn key(event: &Event, reads: Attributes) -> String {
+fn key(event: &Event, reads: Attributes, is_quiet: bool) -> String {
     let facts = &event.facts;
     let Some(kept) = &facts.question else { return event.id.clone() };
     let seconds = event.at.checked_div(1_000).unwrap_or_default();
     // Zones differ from UTC by whole quarters of an hour.
     let every = match () {
         () if reads.context("now") => 1,
-        () if reads.context("minute") => 60,
+        () if reads.context("minute") || is_quiet => 60,
         () if ["hour", "weekday", "date"].iter().any(|name| reads.context(name)) => 900,
         () => 0,
     };
@@ -358,6 +361,8 @@ fn key(event: &Event, reads: Attributes) -> String {
         period.to_string(),
         recent.to_string(),
         kept.dpop.to_string(),
+        text(&facts.authorization_details),
+        lists(&kept.workload_claims),
         text(&facts.grant_type),
         text(&facts.auth_method),
         text(&kept.auth_method),

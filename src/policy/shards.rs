@@ -20,6 +20,7 @@ use crate::ports::Sql;
 use crate::store;
 use crate::store::policies::Policy;
 use futures_util::future::join;
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
@@ -78,7 +79,7 @@ pub(super) async fn reached(cx: &Cx<'_>, homes: &BTreeSet<Home>) -> Result<Vec<R
         return Ok(Vec::new());
     }
     let manifest = cx.immutable(&ManifestKey(pointer), async || load_manifest(cx, pointer).await).await?;
-    let names: BTreeSet<String> = homes.iter().map(shard_of).collect();
+    let names = names(homes);
     let wanted: Vec<(&str, &str)> =
         names.iter().filter_map(|name| Some((name.as_str(), manifest.0.get(name)?.as_str()))).collect();
     let (some, others) = wanted.split_at(wanted.len().div_ceil(2));
@@ -164,10 +165,75 @@ pub(super) struct Altered {
     pub(super) pointer: String,
     /// Links of the change.
     pub(super) links: Vec<Sql>,
+    /// What KV has to have before the pointer moves: the shards, then the manifest, each by its content hash.
+    texts: Vec<(String, String)>,
+    manifest: Manifest,
+    /// What will lie in the shards that it looked at, by their names.
+    contents: BTreeMap<String, Vec<Source>>,
+    /// Those of them that will be others than now.
+    changed: BTreeSet<String>,
 }
 
-/// Writes the shards that a change of one policy alters, and the manifest, into KV: first these, then the pointer, so that a reader who
-/// follows the pointer finds them.
+impl Altered {
+    /// Whether a question that reads the shards of these names could have another answer.
+    pub(super) fn touches(&self, names: &BTreeSet<String>) -> bool {
+        !self.changed.is_disjoint(names)
+    }
+}
+
+/// The shards as a change would leave them, for questions that are asked before.
+pub(super) struct Trial<'a> {
+    altered: &'a Altered,
+    /// The policy that is written, as if it were enforced.
+    enforced: Option<&'a Source>,
+    made: RefCell<BTreeMap<String, Rc<Shard>>>,
+}
+
+impl<'a> Trial<'a> {
+    pub(super) const fn new(altered: &'a Altered, enforced: Option<&'a Source>) -> Self {
+        Self { altered, enforced, made: RefCell::new(BTreeMap::new()) }
+    }
+
+    /// The shards of these names.
+    pub(super) async fn shards(&self, cx: &Cx<'_>, names: &BTreeSet<String>) -> Result<Vec<Rc<Shard>>> {
+        let (mut found, mut others) = (Vec::new(), Vec::new());
+        for name in names {
+            match self.make(name)? {
+                Some(shard) => found.push(shard),
+                None => others.extend(self.altered.manifest.0.get(name).map(|hash| (name.as_str(), hash.as_str()))),
+            }
+        }
+        found.extend(load(cx, &others).await?);
+        Ok(found)
+    }
+
+    fn make(&self, name: &str) -> Result<Option<Rc<Shard>>> {
+        if let Some(known) = self.made.borrow().get(name) {
+            return Ok(Some(Rc::clone(known)));
+        }
+        let Some(sources) = self.altered.contents.get(name) else { return Ok(None) };
+        let enforced = self.enforced.filter(|_| name == self.altered.shard);
+        let others = sources.iter().filter(|one| enforced.is_none_or(|enforced| enforced.id != one.id));
+        let (text, sources) = pack(others.chain(enforced).cloned().collect())?;
+        let shard = Rc::new(Shard::read(&sha256(&text).to_text(), &sources));
+        self.made.borrow_mut().insert(name.to_owned(), Rc::clone(&shard));
+        Ok(Some(shard))
+    }
+}
+
+/// The names of the shards that documents of these homes lie in.
+pub(super) fn names(homes: &BTreeSet<Home>) -> BTreeSet<String> {
+    homes.iter().map(shard_of).collect()
+}
+
+/// Writes what a change has made into KV, so that a reader who follows the new pointer finds it.
+pub(super) async fn write(cx: &Cx<'_>, altered: &Altered) {
+    for (hash, text) in &altered.texts {
+        keep(cx, hash, text.clone()).await;
+    }
+}
+
+/// Makes the shards that a change of one policy alters, and the manifest. Nothing is written yet.
 ///
 /// Where the pointer is not made of the shards that D1 tells of, an older version of Writ has moved it, and every shard is made anew.
 pub(super) async fn alter(
@@ -187,28 +253,33 @@ pub(super) async fn alter(
         touched.extend(manifest.0.keys().cloned());
     }
     let id = present.map(|policy| &policy.source.id).or(wanted.map(|source| &source.id));
-    let mut links = Vec::new();
+    let (mut links, mut texts, mut contents) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let mut changed = BTreeSet::new();
     for name in touched {
         let policies = cx.all(store::policies::in_shard(tenant, &name)).await?;
         let others = policies.into_iter().map(|policy| policy.source).filter(|source| Some(&source.id) != id);
         let new = wanted.filter(|_| shard.as_ref() == Some(&name)).cloned();
         let (text, sources) = pack(others.chain(new).collect())?;
-        if sources.is_empty() {
-            links.extend(manifest.0.remove(&name).map(|_| store::policies::drop_shard(tenant, &name)));
+        let is_empty = sources.is_empty();
+        contents.insert(name.clone(), sources);
+        if is_empty {
+            if manifest.0.remove(&name).is_some() {
+                links.push(store::policies::drop_shard(tenant, &name));
+                changed.insert(name);
+            }
             continue;
         }
         let hash = sha256(&text).to_text();
         if manifest.0.get(&name) != Some(&hash) {
-            keep(cx, &hash, text).await;
             links.push(store::policies::put_shard(tenant, &name, &hash));
+            texts.push((hash.clone(), text));
+            changed.insert(name.clone());
             manifest.0.insert(name, hash);
         }
     }
     let pointer = manifest.pointer()?;
-    if let Some(text) = manifest.text()?.filter(|_| pointer != before) {
-        keep(cx, &pointer, text).await;
-    }
-    Ok(Altered { shard: shard.unwrap_or_default(), pointer, links })
+    texts.extend(manifest.text()?.filter(|_| pointer != before).map(|text| (pointer.clone(), text)));
+    Ok(Altered { shard: shard.unwrap_or_default(), pointer, links, texts, manifest, contents, changed })
 }
 
 #[cfg(test)]

@@ -1,24 +1,40 @@
 //! What a policy that is otherwise fine, or a client's ceiling, probably does not mean.
 //!
-//! In scope: names that match nothing in the tenant, permits for everything, hours that never come. Nothing here keeps a policy from
-//! being written: what it names may be made later.
+//! In scope: names that match nothing in the tenant, statements that other policies make pointless, and what the text alone tells
+//! (`cedar::advice`). Nothing here keeps a policy from being written: what it names may be made later.
 
-use crate::cedar::{self, Complaint, Mention};
+use super::shards;
+use crate::cedar::{self, Complaint, Home, Mention, Source};
 use crate::context::Cx;
 use crate::error::{Fault, Result};
 use crate::oauth::Scope;
 use crate::store;
+use std::collections::BTreeSet;
 
 /// The most names that are looked up at a time, and the most warnings in one answer.
 const MAX_LOOKED_UP: usize = 200;
+/// How many policies of a shard are looked at.
+const MAX_BESIDE: i64 = 100;
 const MAX_WARNINGS: usize = 32;
 
 /// What to think about again, each with line and column.
-pub async fn warnings(cx: &Cx<'_>, cedar: &str) -> Result<Vec<String>> {
-    let mut found = cedar::advice(cedar);
-    found.extend(unmatched(cx, cedar).await?);
+pub async fn warnings(cx: &Cx<'_>, source: &Source) -> Result<Vec<String>> {
+    let mut found = cedar::advice(&source.cedar);
+    found.extend(unmatched(cx, &source.cedar).await?);
+    found.extend(cedar::overlaps(source, &beside(cx, source).await?));
     found.sort();
     Ok(found.iter().take(MAX_WARNINGS).map(Complaint::line).collect())
+}
+
+/// Policies that could make a statement of this one pointless: the first of those that lie in its shard and in the one that every question
+/// reads.
+async fn beside(cx: &Cx<'_>, source: &Source) -> Result<Vec<Source>> {
+    let shards = shards::names(&BTreeSet::from([Home::Everywhere, Home::of(&source.cedar)]));
+    let mut found = Vec::new();
+    for shard in shards {
+        found.extend(cx.all(store::policies::first_in_shard(&cx.tenant.id, &shard, MAX_BESIDE)).await?);
+    }
+    Ok(found.into_iter().map(|policy| policy.source).collect())
 }
 
 /// Scopes in a client's ceiling that no resource of the tenant has.

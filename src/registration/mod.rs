@@ -72,7 +72,7 @@ pub async fn find(cx: &Cx<'_>, id: &str) -> Result<Option<Rc<Client>>> {
 
 /// Passes if a client that has authenticated may still come as it did: its domain is let in, and the keys by which it has proved itself are in
 /// its document. A public client proves nothing by a document, and a `jwks_uri` has a cache of its own.
-pub async fn confirm(cx: &Cx<'_>, Authenticated { client, method }: &Authenticated) -> Result<()> {
+pub async fn confirm(cx: &Cx<'_>, Authenticated { client, method, .. }: &Authenticated) -> Result<()> {
     if client.registration != Registration::MetadataDocument {
         return Ok(());
     }

@@ -98,6 +98,20 @@ pub async fn suspend(cx: &Cx<'_>, command: &Command<'_>) -> Result<Receipt> {
     Ok(receipt(cx, command.target(), (Status::Suspended, at), &census, event))
 }
 
+/// Suspends an active client or agentic identity if `guard` changes a row; the event says why.
+pub(super) async fn suspend_once(cx: &Cx<'_>, command: &Command<'_>, guard: Sql, why: String) -> Result<()> {
+    let (target, census) = (command.target(), census(cx, command.target()).await?);
+    if census.status != Status::Active {
+        return Ok(());
+    }
+    let kind = event_type(target.kind, Status::Suspended).ok_or(Reason::NotFound)?;
+    let link = stops::suspend_if_changed(&cx.tenant.id, target, cx.now.seconds()).ok_or(Reason::NotFound)?;
+    let facts = Facts { detail: Some(why), ..facts(cx, target, &census) };
+    let change = Change::guard(guard).then(link).event(audit::event(cx, kind, None, facts));
+    let signals = signals_of(cx, command, &census).await?;
+    cx.commit(invalidates(cx, change, target).await?.signals(signals)).await.map(drop)
+}
+
 /// Resumes a suspended record; an active one stays as it is.
 pub async fn resume(cx: &Cx<'_>, command: &Command<'_>) -> Result<()> {
     let census = census(cx, command.target()).await?;

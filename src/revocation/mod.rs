@@ -1,5 +1,6 @@
 //! Stopping: what was stopped, who stops it, what stops by itself, and who is told.
 
+pub mod breach;
 pub mod check;
 pub mod consents;
 pub mod expiry;

@@ -95,6 +95,7 @@ const TABLES: &[&str] = pieces! {
     "changes" by "seq, key",
     "answers" by "client, key",
     "token_counts" by "minute",
+    "limit_counts" by "policy, subject, window",
     "sessions" by "id",
     "consents" by "id",
     "codes" by "id",

@@ -1,7 +1,7 @@
 //! The log of a tenant: indices, tiles and checkpoints in `AUDIT_DB`, the key that signs them in `DB`.
 //!
 //! 1. An event and its index are one transaction: the rows of [`keep`] take the next indices, and [`grow`] counts them. So no index is
-//!    left out, and none is given twice.
+//!    left out, and none is given twice. The count never falls behind the events, whoever has changed it: else no event could be kept.
 
 use super::{Query, Reader, query, sql};
 use crate::error::Result;
@@ -22,7 +22,9 @@ pub fn keep(tenant: &str, rows: String) -> Sql {
         "INSERT INTO events (tenant, id, at, type, client, subject, refused, body, target, salt, entry, seq) \
          SELECT ?1, r.value ->> 0, r.value ->> 1, r.value ->> 2, r.value ->> 3, r.value ->> 4, r.value ->> 5, r.value ->> 6, \
          r.value ->> 7, r.value ->> 8, r.value ->> 9, \
-         (SELECT size FROM logs WHERE tenant = ?1) + row_number() OVER () - 1 FROM json_each(?2) r \
+         max((SELECT size FROM logs WHERE tenant = ?1), \
+         coalesce((SELECT max(seq) + 1 FROM events WHERE tenant = ?1 AND seq IS NOT NULL), 0)) \
+         + row_number() OVER () - 1 FROM json_each(?2) r \
          WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.tenant = ?1 AND e.id = r.value ->> 0) \
          AND NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1)",
         tenant,
@@ -43,9 +45,13 @@ pub fn place(tenant: &str, size: i64, rows: String) -> Sql {
     )
 }
 
-/// Counts the events that the statement before gave an index.
+/// Counts the events that have an index.
 pub fn grow(tenant: &str) -> Sql {
-    sql!("UPDATE logs SET size = size + changes() WHERE tenant = ?1 AND changes() > 0", tenant)
+    sql!(
+        "UPDATE logs SET size = (SELECT max(seq) + 1 FROM events WHERE tenant = ?1 AND seq IS NOT NULL) WHERE tenant = ?1 \
+         AND size < (SELECT max(seq) + 1 FROM events WHERE tenant = ?1 AND seq IS NOT NULL)",
+        tenant
+    )
 }
 
 /// Events of a tenant without an index, the oldest first: id and body.
@@ -222,6 +228,7 @@ pub fn reseal_key(tenant: &str, old: &str, new: &str) -> Sql {
 }
 
 /// What the cron has seen of a log.
+#[derive(Default)]
 pub struct Watch {
     /// The size of the newest checkpoint that it has seen.
     pub seen_size: i64,

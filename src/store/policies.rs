@@ -7,8 +7,26 @@ use crate::ports::Sql;
 
 macro_rules! columns {
     () => {
-        "SELECT id, description, cedar, mode, shard, version, created_at, updated_at FROM policies"
+        columns!("tests")
     };
+    ($tests:literal) => {
+        concat!(
+            "SELECT id, description, cedar, mode, ",
+            $tests,
+            ", shard, version, created_at, updated_at FROM policies"
+        )
+    };
+}
+
+/// A policy as it shall be.
+#[derive(Clone)]
+pub struct PolicyDraft {
+    /// What is evaluated.
+    pub source: Source,
+    /// For people.
+    pub description: String,
+    /// Its tests, a JSON array; nothing if it has none.
+    pub tests: Option<String>,
 }
 
 /// A stored policy document.
@@ -17,6 +35,8 @@ pub struct Policy {
     pub source: Source,
     /// For people.
     pub description: String,
+    /// Its tests, a JSON array; nothing if it has none, or if they were not read.
+    pub tests: Option<String>,
     /// The shard in which it lies.
     pub shard: String,
     /// Counts changes to this row.
@@ -37,9 +57,32 @@ pub fn list(tenant: &str, after: &str, limit: i64) -> Query<Policy> {
     query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id > ?2 ORDER BY id LIMIT ?3"), tenant, after, limit)
 }
 
-/// The policies in a shard, by id.
+/// The policies in a shard, by id, without their tests.
 pub fn in_shard(tenant: &str, shard: &str) -> Query<Policy> {
-    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND shard = ?2 ORDER BY id"), tenant, shard)
+    query!(read, concat!(columns!("NULL AS tests"), " WHERE tenant = ?1 AND shard = ?2 ORDER BY id"), tenant, shard)
+}
+
+/// The first policies in a shard, by id, without their tests.
+pub fn first_in_shard(tenant: &str, shard: &str, limit: i64) -> Query<Policy> {
+    query!(
+        read,
+        concat!(columns!("NULL AS tests"), " WHERE tenant = ?1 AND shard = ?2 ORDER BY id LIMIT ?3"),
+        tenant,
+        shard,
+        limit
+    )
+}
+
+/// The tests of enforced policies, by id, but for those of one.
+pub fn tests_of_others(tenant: &str, id: &str, limit: i64) -> Query<(String, String)> {
+    query!(
+        |row| Ok((row.text("id")?, row.text("tests")?)),
+        "SELECT id, tests FROM policies INDEXED BY policies_tested \
+         WHERE tenant = ?1 AND tests IS NOT NULL AND mode = 'enforce' AND id <> ?2 ORDER BY id LIMIT ?3",
+        tenant,
+        id,
+        limit
+    )
 }
 
 /// The shards that are not empty, and the content hash of each.
@@ -86,19 +129,20 @@ pub fn point(tenant: &str, version: i64, to: &str, quota: Option<i64>) -> Sql {
 }
 
 /// Writes a policy if the statement before changed something.
-pub fn put(tenant: &str, source: &Source, shard: &str, description: &str, now: i64) -> Sql {
+pub fn put(tenant: &str, PolicyDraft { source, description, tests }: &PolicyDraft, shard: &str, now: i64) -> Sql {
     sql!(
-        "INSERT INTO policies (tenant, id, description, cedar, mode, created_at, updated_at, shard) \
-         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7 WHERE changes() > 0 ON CONFLICT (tenant, id) DO UPDATE SET \
+        "INSERT INTO policies (tenant, id, description, cedar, mode, created_at, updated_at, shard, tests) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?6, ?7, ?8 WHERE changes() > 0 ON CONFLICT (tenant, id) DO UPDATE SET \
          description = excluded.description, cedar = excluded.cedar, mode = excluded.mode, shard = excluded.shard, \
-         version = policies.version + 1, updated_at = excluded.updated_at",
+         tests = excluded.tests, version = policies.version + 1, updated_at = excluded.updated_at",
         tenant,
         source.id.as_str(),
-        description,
+        description.as_str(),
         source.cedar.as_str(),
         source.mode.as_str(),
         now,
-        shard
+        shard,
+        tests.as_deref()
     )
 }
 
@@ -132,6 +176,7 @@ pub fn read(row: &Reader<'_>) -> Result<Policy> {
     Ok(Policy {
         source: Source { id: row.text("id")?, cedar: row.text("cedar")?, mode },
         description: row.text("description")?,
+        tests: row.optional_text("tests"),
         shard: row.text("shard")?,
         version: row.int("version")?,
         created_at: row.int("created_at")?,

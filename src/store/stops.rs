@@ -208,6 +208,16 @@ pub fn set_status(
     Some(sql!(text, tenant, id, from.as_str(), to.as_str(), now))
 }
 
+/// Suspends an active client or agentic identity if the statement before changed something.
+pub fn suspend_if_changed(tenant: &str, StopTarget { kind, id }: StopTarget<'_>, now: i64) -> Option<Sql> {
+    let text = match kind {
+        Client => concat!(set_status!("clients", "id", ", version = version + 1"), " AND changes() > 0"),
+        Identity => concat!(set_status!("identities", "id", ""), " AND changes() > 0"),
+        User | Connection | Chain | Tenant => return None,
+    };
+    Some(sql!(text, tenant, id, Status::Active.as_str(), Status::Suspended.as_str(), now))
+}
+
 macro_rules! retire {
     ($table:literal, $set:literal) => {
         concat!(

@@ -1,6 +1,7 @@
-//! Whether a token is issued: no party of it has been stopped, policy permits it, and the tenant's quota has one left.
+//! Whether a token is issued: no party of it has been stopped, policy permits it, the limits of its permits have room for one, and the
+//! tenant's quota has one left.
 //!
-//! 1. All three are asked at the end, the quota last. They are asked on fresh records if the request has waited for another service: a
+//! 1. All are asked at the end, limits and the quota last. They are asked on fresh records if the request has waited for another service: a
 //!    kill during a wait is not escaped.
 
 use super::approval::{self, Sought};
@@ -8,13 +9,18 @@ use super::quota;
 use super::target::Target;
 use crate::cedar::{Action, Circumstance, Target as PolicyTarget, Verdict};
 use crate::context::Cx;
-use crate::error::{Reason, Result};
+use crate::error::{Error, Reason, Refusal, Result};
 use crate::jose::{Actor, MayAct};
 use crate::model::event::Facts;
 use crate::model::{Approval, AuthMethod, Client};
 use crate::oauth::{AuthorizationDetail, Scope};
+use crate::policy::obligations::{self, Means, Reached};
 use crate::policy::{self, Inquiry};
+use crate::revocation::breach;
 use crate::revocation::check::{self, Parties, Standing};
+
+/// How often limits are asked, each time for less: another request may take the last use meanwhile.
+const ATTEMPTS: usize = 3;
 
 /// A token that is minted if nobody in it is stopped and policy permits it.
 pub struct Issuance<'a> {
@@ -34,6 +40,8 @@ pub struct Issuance<'a> {
     pub jkt: Option<&'a str>,
     /// The tokens that it is made from.
     pub origin: Origin,
+    /// What the issuer of the assertion that the client authenticated with says of the workload, as `name=value`.
+    pub workload_claims: &'a [String],
 }
 
 /// What a token takes over from the tokens that it is made from. The default is for a token that its subject gets itself.
@@ -69,7 +77,8 @@ impl<'a> Issuance<'a> {
     /// A client's issuance for itself.
     pub fn own(client: &'a Client, method: AuthMethod, grant_type: &'static str, target: Target) -> Self {
         let (action, origin) = (Action::Issue, Origin::default());
-        Self { client, method: Some(method), subject: &client.id, grant_type, action, target, jkt: None, origin }
+        let (method, subject) = (Some(method), client.id.as_str());
+        Self { client, method, subject, grant_type, action, target, jkt: None, origin, workload_claims: &[] }
     }
 }
 
@@ -133,6 +142,7 @@ async fn permitted(
         scopes: target.scope.to_vec(),
         chain: facts.chain.clone(),
         chain_tags: policy::shared_tags(cx, &client.id, issuance.subject, &facts.chain).await?,
+        workload_claims: issuance.workload_claims.to_vec(),
         subject: user.as_deref().map(policy::subject),
         ..policy::circumstance(cx)
     };
@@ -148,7 +158,16 @@ async fn permitted(
     if let Some(question) = &mut facts.question {
         question.auth_time = origin.auth_time;
     }
-    policy::count_sign_in(cx, &mut verdicts, origin.auth_time);
+    let details = origin.authorization_details.iter().map(|one| one.kind().to_owned()).collect();
+    obligations::meet(
+        cx.now,
+        &mut verdicts,
+        &Means { auth_time: origin.auth_time, is_bound: issuance.jkt.is_some(), details },
+    );
+    let ends_in = origin.expires_at.map(|exp| u32::try_from(exp.saturating_sub(cx.now.seconds())).unwrap_or_default());
+    if ends_in == Some(0) {
+        return Err(Reason::Stopped.because("it expires now"));
+    }
     let sought = Sought {
         client,
         subject: issuance.subject,
@@ -159,7 +178,7 @@ async fn permitted(
         own: origin.approval.as_ref(),
     };
     let approval = approval::meet(cx, sought, &mut verdicts, facts).await?;
-    let granted = left(client, target, &verdicts);
+    let (granted, reached) = within_limits(cx, issuance, client, &mut verdicts).await?;
     if facts.scope_asked.is_some() || granted.is_none() {
         for (scope, verdict) in target.scope.iter().zip(&verdicts) {
             if let Some(because) = policy::refusal(verdict) {
@@ -167,24 +186,58 @@ async fn permitted(
             }
         }
     }
-    let denied = match issuance.action {
-        Action::Impersonate => Reason::ImpersonationDenied,
+    let Some(granted) = granted else {
+        if !reached.is_empty() {
+            return Err(obligations::refusal(cx, &reached, facts.decision.clone()));
+        }
+        let lacking = obligations::lacking(&verdicts);
+        return Err(match denied(issuance.action, &verdicts) {
+            reason @ (Reason::PolicyDenied | Reason::ImpersonationDenied) => approval.refuse(cx, reason, facts).await,
+            reason => match reason.decided(facts.decision.clone().unwrap_or_default()) {
+                Error::Refused(refusal) => Error::Refused(Refusal { detail: lacking, ..refusal }),
+                fault @ Error::Fault(_) => fault,
+            },
+        });
+    };
+    let (approvals, authorization_details) = approval.given();
+    let lifetime = ends_in.map_or(granted.lifetime, |left| left.min(granted.lifetime));
+    Ok(Decision { lifetime, approvals, authorization_details, ..granted })
+}
+
+/// What the verdicts permit and the limits of their permits have room for, with those that have none: the uses are counted.
+async fn within_limits(
+    cx: &Cx<'_>,
+    Issuance { target, subject, .. }: &Issuance<'_>,
+    client: &Client,
+    verdicts: &mut [Verdict],
+) -> Result<(Option<Decision>, Vec<Reached>)> {
+    let mut reached = Vec::new();
+    for _ in 0..ATTEMPTS {
+        let Some(granted) = left(client, target, verdicts) else { return Ok((None, reached)) };
+        let given = target.scope.iter().zip(&*verdicts).filter(|(scope, _)| granted.scope.contains(scope));
+        let limits = obligations::limits(given.map(|(_, verdict)| verdict));
+        if limits.is_empty() {
+            return Ok((Some(granted), reached));
+        }
+        quota::expect(cx, target).await?;
+        let full = breach::count(cx, (&client.id, subject), &limits).await?;
+        if full.is_empty() {
+            return Ok((Some(granted), reached));
+        }
+        obligations::mark(verdicts, &full);
+        reached.extend(full);
+    }
+    Ok((None, reached))
+}
+
+/// Why nothing is given, with what the client can do about it.
+fn denied(action: Action, verdicts: &[Verdict]) -> Reason {
+    match (action, obligations::reason(verdicts)) {
+        (_, Some(reason)) => reason,
+        (Action::Impersonate, None) => Reason::ImpersonationDenied,
         _ if verdicts.iter().any(policy::lacks_sign_in) => Reason::StepUpRequired,
         _ => Reason::PolicyDenied,
-    };
-    let mut granted = match granted {
-        Some(granted) => granted,
-        None if denied == Reason::PolicyDenied || denied == Reason::ImpersonationDenied => {
-            return Err(approval.refuse(cx, denied, facts).await);
-        }
-        None => return Err(denied.decided(facts.decision.clone().unwrap_or_default())),
-    };
-    (granted.approvals, granted.authorization_details) = approval.given();
-    if let Some(left) = origin.expires_at.map(|exp| exp.saturating_sub(cx.now.seconds())) {
-        let left = u32::try_from(left).ok().filter(|left| *left > 0);
-        granted.lifetime = granted.lifetime.min(left.ok_or(Reason::Stopped.because("it expires now"))?);
     }
-    Ok(granted)
 }
 
 /// The scopes of a target, as policies are asked about them.
@@ -210,7 +263,9 @@ fn both(one: Verdict, other: Verdict) -> Verdict {
     let decisive = || [&one, &other].into_iter().filter(|verdict| verdict.allow == allow);
     let policies = decisive().flat_map(|verdict| verdict.policies.iter().cloned()).collect();
     let errors = decisive().flat_map(|verdict| verdict.errors.iter().cloned()).collect();
-    Verdict { allow, policies, errors, shadow: vec![], ttl, require }
+    let limits = [&*one.limits, &*other.limits].concat();
+    let is_quiet = !allow && decisive().all(|verdict| verdict.is_quiet);
+    Verdict { allow, policies, errors, shadow: vec![], ttl, require, limits, is_quiet }
 }
 
 /// The scope that the verdicts permit; nothing if that is none. The shortest `@ttl` of a permit bounds the lifetime.

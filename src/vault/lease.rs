@@ -109,15 +109,18 @@ pub struct Asked<'a> {
 
 /// Decides about the use of a connection, obtains its token and records the lease. `trail` gathers what the event of a refusal has.
 pub async fn grant(cx: &Cx<'_>, wanted: &Use, asked: &Asked<'_>, trail: &mut Trail) -> Result<Granted> {
-    let (party, connection) = wanted.permitted(cx, trail).await?;
+    let (mut party, connection) = wanted.permitted(cx, trail).await?;
     expect_offer(&connection, asked)?;
+    party.expect_room(cx, &trail.facts).await?;
     let granted = obtain(cx, (&party, &connection), asked.scope.as_ref(), asked.label).await?;
     note_use(cx, &party, &connection, granted.token.expires_at).await?;
     if let Some(fresh) = cx.refreshed_after_wait().await? {
-        let (_, now) = wanted.permitted(&fresh, trail).await?;
+        let now;
+        (party, now) = wanted.permitted(&fresh, trail).await?;
         expect_offer(&now, asked)?;
         expect_unchanged(&connection, &now)?;
     }
+    party.count(cx, &trail.facts).await?;
     approvals::redeem_held(cx, &wanted.held).await?;
     trail.facts.scope_given = Some(granted.scope.clone());
     trail.facts.expires_at = granted.token.expiry();

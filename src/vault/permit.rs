@@ -5,12 +5,14 @@
 //!    agent, and a client for itself; for a user whom it names, a resource server alone (docs/decisions.md 136).
 //! 2. Policy decides each time, with the agent as principal (docs/requirements.md R53). An unknown connection is asked about like any other
 //!    and refused like a forbidden one, so names cannot be probed (R54).
-//! 3. What a permit requires is an approval, or denies: of a use that lasts one approval is enough, while it is not taken back.
+//! 3. What permits ask for in return is met by the agent's token (its key, its authorization details, when its user signed in) or by an approval: of a
+//!    use that lasts one approval is enough, while it is not taken back. What is not met denies.
 //! 4. A use that lasts is decided again while it does: that its token has expired meanwhile does not end it, that a party was stopped does.
+//! 5. Limits count a use once, when nothing is left to do but it ([`Party::count`]): what is decided again is not counted again.
 
 use super::provider;
 use crate::approvals::{self, Asked, Held, SECONDS};
-use crate::cedar::{Action, Circumstance, Target, Verdict};
+use crate::cedar::{Action, Circumstance, Limit, Target, Verdict};
 use crate::context::Cx;
 use crate::crypto::sha256;
 use crate::directory::clients;
@@ -22,11 +24,13 @@ use crate::model::event::Facts;
 use crate::model::id::is_slug;
 use crate::model::{AuthMethod, Client, ClientKind, Connection, Status, User};
 use crate::oauth::Scope;
+use crate::policy::obligations::{self, Means};
 use crate::policy::{self, Inquiry};
 use crate::ports::Now;
+use crate::revocation::breach;
 use crate::revocation::check::{self, Parties, Standing};
 use crate::tokens::{self, Accepted};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
 /// The resource, below the issuer, of agents that use connections themselves.
@@ -77,6 +81,8 @@ pub struct Party {
     pub user: Option<Rc<User>>,
     /// The claims of the agent's token, where there is one.
     claims: Option<AccessToken>,
+    /// The limits of the permits that let it.
+    limits: Vec<Limit>,
 }
 
 impl Party {
@@ -87,11 +93,23 @@ impl Party {
             None => self.user.as_ref().map_or(&self.client.id, |user| &user.id),
         }
     }
+
+    /// Refuses if a limit has no room for another use, before anything is asked of a service.
+    pub(super) async fn expect_room(&self, cx: &Cx<'_>, facts: &Facts) -> Result<()> {
+        let full = breach::full(cx, (&self.client.id, self.subject()), &self.limits).await?;
+        if full.is_empty() { Ok(()) } else { Err(obligations::refusal(cx, &full, facts.decision.clone())) }
+    }
+
+    /// Counts this use.
+    pub(super) async fn count(&self, cx: &Cx<'_>, facts: &Facts) -> Result<()> {
+        let full = breach::count(cx, (&self.client.id, self.subject()), &self.limits).await?;
+        if full.is_empty() { Ok(()) } else { Err(obligations::refusal(cx, &full, facts.decision.clone())) }
+    }
 }
 
 impl From<Accepted> for Party {
     fn from(Accepted { claims, client, user, .. }: Accepted) -> Self {
-        Self { client, user, claims: Some(claims) }
+        Self { client, user, claims: Some(claims), limits: Vec::new() }
     }
 }
 
@@ -129,7 +147,7 @@ impl Use {
         if is_slug(&self.connection) {
             trail.facts.connection = Some(self.connection.clone());
         }
-        let party: Party = match &self.caller {
+        let mut party: Party = match &self.caller {
             Caller::Server { id, .. } => {
                 let server = clients::load(cx, id).await?.filter(|server| server.is_live(cx.now));
                 let server = server.ok_or(Reason::ClientNotActive)?;
@@ -161,12 +179,13 @@ impl Use {
             Caller::Client { id, user, .. } => client(cx, id, user.as_deref()).await?,
         };
         describe(&party, trail);
-        let connection = self.decide(cx, &party, &mut trail.facts).await?;
+        let (connection, limits) = self.decide(cx, &party, &mut trail.facts).await?;
+        party.limits = limits;
         Ok((party, connection))
     }
 
-    /// The connection, if it is there and policy lets the agent use it here and now.
-    async fn decide(&self, cx: &Cx<'_>, party: &Party, facts: &mut Facts) -> Result<Rc<Connection>> {
+    /// The connection, if it is there and policy lets the agent use it here and now, and the limits of the permits.
+    async fn decide(&self, cx: &Cx<'_>, party: &Party, facts: &mut Facts) -> Result<(Rc<Connection>, Vec<Limit>)> {
         let found = connections::load(cx, &self.connection).await?;
         let connection = found.filter(|connection| connection.status == Status::Active);
         let claims = party.claims.as_ref();
@@ -197,19 +216,25 @@ impl Use {
         let kind = connection.as_ref().map(|connection| connection.kind.clone()).unwrap_or_default();
         let targets = [Target::Connection { name: self.connection.clone(), kind }];
         let inquiry = Inquiry { action: Action::Lease, targets: &targets, circumstance: &circumstance };
-        let verdicts = policy::ask(cx, &party.client, inquiry, facts).await?;
-        let detail = match (verdicts.first(), connection) {
-            (Some(verdict), Some(connection)) if verdict.allow && verdict.require.is_empty() => return Ok(connection),
-            (Some(verdict), Some(connection)) if policy::lacks_approval(verdict) => {
-                let asked = self.asked(party, verdict, facts);
-                return approvals::permit(cx, &asked, &self.held, facts).await.map(|()| connection);
-            }
+        let mut verdicts = policy::ask(cx, &party.client, inquiry, facts).await?;
+        obligations::meet(cx.now, &mut verdicts, &claims.map(means).unwrap_or_default());
+        let is_permitted = |verdict: &&Verdict| verdict.allow && verdict.require.is_empty();
+        let detail = match (verdicts.first().filter(is_permitted), connection) {
+            (Some(verdict), Some(connection)) => return Ok((connection, verdict.limits.clone())),
+            (None, Some(connection)) => match verdicts.first().filter(|verdict| policy::lacks_approval(verdict)) {
+                Some(verdict) => {
+                    let asked = self.asked(party, verdict, facts);
+                    approvals::permit(cx, &asked, &self.held, facts).await?;
+                    return Ok((connection, verdict.limits.clone()));
+                }
+                None => obligations::lacking(&verdicts),
+            },
             (_, None) => Some("there is no such connection, or it is stopped".to_owned()),
-            (Some(verdict), _) if verdict.allow => Some(format!("policy requires: {}", verdict.require.join(", "))),
-            _ => None,
         };
+        // That it is not there must look like that it is forbidden, at every hour.
+        let reason = obligations::reason(&verdicts).filter(|reason| *reason != Reason::QuietHours);
         Err(Error::Refused(Refusal {
-            reason: Reason::LeaseDenied,
+            reason: reason.unwrap_or(Reason::LeaseDenied),
             detail,
             decision: facts.decision.clone(),
             scope: None,
@@ -217,6 +242,16 @@ impl Use {
             connect_url: None,
             approval: None,
         }))
+    }
+}
+
+/// What an agent's token brings for the requirements of policies.
+fn means(claims: &AccessToken) -> Means {
+    let kind = |detail: &Map<String, Value>| detail.get("type").and_then(Value::as_str).map(str::to_owned);
+    Means {
+        auth_time: claims.auth_time,
+        is_bound: claims.cnf.is_some(),
+        details: claims.authorization_details.iter().filter_map(kind).collect(),
     }
 }
 
@@ -262,7 +297,7 @@ async fn client(cx: &Cx<'_>, id: &str, user: Option<&str>) -> Result<Party> {
     match user {
         Some(_) if client.metadata.kind != ClientKind::ResourceServer => Err(Reason::NotAResourceServer.into()),
         Some(_) if found.is_none() => Err(Reason::LeaseDenied.because("it names no user")),
-        _ => Ok(Party { client, user: found, claims: None }),
+        _ => Ok(Party { client, user: found, claims: None, limits: Vec::new() }),
     }
 }
 

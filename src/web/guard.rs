@@ -19,6 +19,7 @@ use crate::model::event::Facts;
 use crate::model::{AuthMethod, Client, ClientKind, EventType};
 use crate::oauth::basic::Basic;
 use crate::oauth::{Form, ResourceUri, Scope};
+use crate::policy::obligations::{self, Means};
 use crate::policy::{self, Inquiry};
 use crate::tokens::{self, Accepted};
 
@@ -254,7 +255,9 @@ async fn expect(cx: &Cx<'_>, accepted: &Accepted, enough: &[&'static str]) -> Re
     let targets: Vec<Target> =
         allowed.map(|name| Target::Scope { resource: uri.to_string(), name: name.to_owned(), tool: None }).collect();
     let inquiry = Inquiry { action, targets: &targets, circumstance: &about };
-    let verdicts = policy::decide(cx, client, inquiry).await?;
+    let mut verdicts = policy::decide(cx, client, inquiry).await?;
+    let means = Means { auth_time: claims.auth_time, is_bound: claims.cnf.is_some(), details: vec![] };
+    obligations::meet(cx.now, &mut verdicts, &means);
     // What was approved when the token was issued is not asked about at each call.
     let approved = match &claims.approval {
         Some(id) if verdicts.iter().any(policy::lacks_approval) => approvals::find(cx, id).await?.texts("scope"),

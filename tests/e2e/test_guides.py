@@ -357,8 +357,8 @@ def test_the_cost_is_what_its_arithmetic_says():
     trail = sqlite3.connect(":memory:")
     for migration in sorted((ROOT / "migrations" / "audit").glob("*.sql")):
         trail.executescript(migration.read_text())
-    trail.execute("""INSERT INTO events (tenant, id, at, type, client, subject, refused, body)
-        VALUES ('main', '1', 1, 'token.issued', 'client_1', 'client_1', 0, '{}')""")
+    trail.execute("""INSERT INTO events (tenant, id, at, type, client, subject, refused, body, seq)
+        VALUES ('main', '1', 1, 'token.issued', 'client_1', 'client_1', 0, '{}', 0)""")
     indexes = trail.execute("SELECT sql FROM sqlite_schema WHERE type = 'index' AND tbl_name = 'events'").fetchall()
     conditions = [sql.partition(" WHERE ")[2] or "true" for (sql,) in indexes]
     written = sum(trail.execute(f"SELECT count(*) FROM events WHERE {condition}").fetchone()[0] for condition in conditions)

@@ -48,18 +48,15 @@ fn decide(text: &str) -> Vec<String> {
     let source = Source { id: "p".to_owned(), cedar: text.to_owned(), mode: Mode::Enforce };
     let bundle = Bundle::parse(&[source]).expect("the schema's names are names");
     let a = || "a".to_owned();
-    let principal =
-        Principal { id: a(), name: a(), kind: a(), owner: Some(a()), tags: vec![a()], resources: vec![a()] };
+    let principal = Principal { id: a(), name: a(), owner: Some(a()), tags: vec![a()], ..Principal::default() };
     let circumstance = Circumstance {
         ip: "10.0.0.1".parse().ok(),
-        country: Some(a()),
-        asn: Some(1),
         now: 1_767_700_800,
         offset: Some(3600),
         grant_type: Some(a()),
         scopes: vec![a()],
         dpop: true,
-        subject: Some(Subject { id: a(), roles: vec![a()], groups: vec![] }),
+        subject: Some(Subject { id: a(), roles: vec![a()], groups: vec![], claims: vec![] }),
         ..Circumstance::default()
     };
     let scope = Target::Scope { resource: a(), name: a(), tool: Some(a()) };

@@ -9,8 +9,9 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use writ::cedar::{
-    Action, Bundle, Circumstance, Mode, Principal, Question, SCHEMA, Source, Subject, Target, advice, check,
+    Action, Bundle, Circumstance, Mode, Principal, Question, SCHEMA, Source, Subject, Target, advice, check, overlaps,
 };
+use writ::policy::{templates, testing};
 
 const PAGE: &str = "docs/policies.md";
 const HEAD: &str = r#"# Policies
@@ -20,10 +21,14 @@ policy permits is denied; a `forbid` beats every `permit`; a policy that cannot 
 asked for each scope when a token is issued, and again at every lease, so a change bites at the next token and the next lease.
 
 `mode` is `enforce`, `shadow` (it decides nothing, and events say when it would have) or `off`. A text that does not parse, does not fit
-the vocabulary below, can never apply, or nests deeper than 50 operators, brackets and clauses is refused with line and column. A text
-that probably does not mean what it says is taken, and the answer has `warnings`: names that match nothing, a permit for everything, hours
-that never come. A scope that was asked for and not given is in the event (`scope_refused`) with its cause and the policies that
-determined it.
+the vocabulary below, can never apply, or nests deeper than 50 operators, brackets and clauses is refused with line and column. A scope
+that was asked for and not given is in the event (`scope_refused`) with its cause and the policies that determined it.
+
+A text that probably does not mean what it says is taken, and the answer has `warnings` with line and column: names that match nothing; a
+permit for everything; hours, weekdays and words that never come, and a value that would have to be two at once; a requirement that nothing
+gives; a statement that another one makes pointless, in the policy itself, in its shard or in the one that every question reads; and a permit
+without a condition on production. What is production, its name says: one of the words in the URI of a resource, a scope or the name of a
+connection is `prod` or `production`.
 
 This page is made from `src/cedar/schema.cedarschema` and from `docs/policies/`, and a test holds it to both.
 
@@ -33,11 +38,49 @@ This page is made from `src/cedar/schema.cedarschema` and from `docs/policies/`,
 | --- | --- |
 | `@zone("Europe/Berlin")` | the statement sees the clock of this IANA time zone instead of the tenant's |
 | `@ttl("60")` | a permit that holds bounds the token's life, in seconds; the shortest counts |
+| `@quiet("22:00-06:00")` | the permit does not hold at these hours, by the clock of `@zone` or the tenant: from the first minute up to the second one, over midnight where it begins after it ends. An hour that a change of the clock skips is not there, one that comes twice is quiet twice |
+| `@limit("5/hour")` | the permit is used so often in a `minute`, an `hour` or a `day`, and then not before the next: `429` with `Retry-After`. `5/hour` counts for each agentic identity, a client for one user; `5/hour client` for a client; `5/hour user` for a user, by whichever client. See below |
+| `@on_breach("suspend")` | beside `@limit`: what goes beyond the limit suspends the agentic identity, or the client where its uses count, once a window and with its event |
+| `@bind("dpop")` | the token has to be bound to a key (RFC 9449): `invalid_dpop_proof` where it is not. At a lease, the agent's token |
+| `@details("payment")` | the request has to have `authorization_details` of that type (RFC 9396), which its user has allowed: `invalid_authorization_details`. At a lease, the agent's token |
 | `@require("approval")` | a person has to approve first: the refusal is `authorization_pending` with `approval_id`, `approval_uri` and `approval_number`, and the same request is answered once it is approved, once. The user decides for whom the agent acts, or the owner of the client. After `approval:` stand, with commas between, who decides (`subject`, `owner`, `role=NAME`, `group=NAME`), how many of them (`n=2`), and `passkey`, with which each signs |
 | `@require("step_up")` | the user has signed in within five minutes. The authorization endpoint asks for a sign-in where a request names the scope; the token endpoint leaves the scope out, or answers `insufficient_user_authentication` with `max_age` (RFC 9470) where nothing else is left |
 | `@id("…")`, `@description("…")`, `@advice("…")` | for people |
 
-Any other annotation is refused, because a misspelt one would do nothing.
+Any other annotation is refused, because a misspelt one would do nothing. All but `@zone` and those for people bind permits only. Permits
+that hold together oblige together: one that asks for nothing does not lift what another asks for. A permit in its quiet hours does not hold,
+so another one may.
+
+**Limits.** Minutes and hours are those of UTC, days those of `@zone` or the tenant. One token, one lease or one call through the proxy is one
+use of a statement, however many scopes it has; a stream that lasts is one. It is counted in all locations together, when nothing but the
+answer is left to do, so a refusal for another reason uses nothing up. What is counted is not given back: an answer that is lost, or that fails
+after all, was a use. A scope whose limit has no room is left out like one that is not permitted; where nothing is left, the answer is `429`. A
+limit is that of its statement by number in its policy: what is written before it in the same policy begins another count.
+
+## Tests
+
+`tests` beside `cedar` are questions with what is expected. They are run before the policy is written, against all policies in force as they
+would be then, and again before any other policy is written or removed that their questions reach.
+
+```json
+{"cedar": "…", "tests": [
+  {"name": "the agent may not write", "question": {"client_id": "client_reader", "resource": "https://mcp.example/mcp", "scopes": ["mcp:write"]}, "expect": "deny"}
+]}
+```
+
+- `expect` is `allow` or `deny`. With `allow`, `scopes` names those of the question that are allowed and no others, `require` what is left to be
+  given (`approval`, `step_up`, `dpop`, `details TYPE`), and `ttl` the seconds. `deny` is also what lacks something.
+- A question has `client_id`, `client_name`, `kind`, `owner`, `tags`, `allowed_resources`, `registration`, `verified`; `user`, `roles`, `groups`,
+  `claims`; `action`; `resource` with `scopes`, or `connection` with `connection_kind`; `tool`, `resource_server`, `method`, `host`, `path`; `ip`,
+  `country`, `asn`, `at`; `grant_type`, `auth_method`, `acr`, `dpop`, `auth_time`, `authorization_details` (types), `chain`,
+  `chain_tags`, `workload_claims`. At a connection, `scopes` are those of the agent's token.
+- Nothing of a test comes from the directory: what its question leaves out is absent, and without `at` it is noon (UTC) on Thursday, 2026-01-15. So a
+  test answers the same tomorrow.
+- A test that fails refuses the change (`409`), and `detail` says what was expected and what came. `"force": true`, or `?force=true` at a removal,
+  changes it all the same; that is the event `policy.forced`.
+- The tests of a policy that is `shadow` or `off` are run when it is written, as if it were enforced, and hold no other policy.
+- A policy has up to 20 tests, of 16 KB. A change asks about up to 200 scopes and connections and reads up to 24 shards for that; the event says how
+  many tests were left out. Limits count nothing in tests.
 
 "#;
 
@@ -111,9 +154,8 @@ impl Asked {
             name: id.clone(),
             id,
             kind: "autonomous".to_owned(),
-            owner: None,
             tags: self.tags.clone(),
-            resources: vec![],
+            ..Principal::default()
         };
         let target = match &self.connection {
             Some(name) => Target::Connection { name: name.clone(), kind: "google_service_account".to_owned() },
@@ -249,7 +291,58 @@ fn page() -> String {
         write!(page, "\n### {title}\n\n{text}\n\n```\n{cedar}```\n\n| question | answer |\n| --- | --- |\n").unwrap();
         questions.iter().for_each(|asked| writeln!(page, "| {} | {} |", asked.question, asked.expected()).unwrap());
     }
+    page.push_str(TEMPLATES);
+    for template in templates::all() {
+        let text = |member: &str| template[member].as_str().unwrap().to_owned();
+        let (title, name, cedar) = (text("title"), text("name"), text("cedar"));
+        write!(page, "\n### {title} (`{name}`)\n\n{}\n\n```\n{cedar}```\n\n", text("description")).unwrap();
+        writeln!(page, "| test | expected |\n| --- | --- |").unwrap();
+        for test in template["tests"].as_array().unwrap() {
+            writeln!(page, "| {} | {} |", test["name"].as_str().unwrap(), expected(test)).unwrap();
+        }
+    }
     page
+}
+
+const TEMPLATES: &str = "
+## Templates
+
+Policies that people ask for, with their tests, in `docs/policies/templates/`; `GET /t/{tenant}/admin/policies/templates` has them, and a test
+writes each as it stands. Put your own clients, resources and connections in.
+";
+
+/// What a test of a template expects, in words.
+fn expected(test: &Value) -> String {
+    let words = |member: &str| -> Vec<&str> {
+        test[member].as_array().into_iter().flatten().filter_map(Value::as_str).collect()
+    };
+    let mut said = test["expect"].as_str().unwrap().to_owned();
+    if !words("scopes").is_empty() {
+        write!(said, " {} alone", words("scopes").join(", ")).unwrap();
+    }
+    if !words("require").is_empty() {
+        write!(said, ", requiring {}", words("require").join(", ")).unwrap();
+    }
+    if let Some(ttl) = test["ttl"].as_u64() {
+        write!(said, ", for {ttl} seconds").unwrap();
+    }
+    said
+}
+
+#[test]
+fn every_template_is_a_policy_without_advice_whose_tests_hold() {
+    assert_eq!(templates::all().len(), 12);
+    for template in templates::all() {
+        let (name, cedar) = (template["name"].as_str().unwrap(), template["cedar"].as_str().unwrap());
+        assert_eq!(check(name, cedar), Ok(()), "{name}");
+        assert_eq!(advice(cedar), [], "{name}");
+        let source = Source { id: name.to_owned(), cedar: cedar.to_owned(), mode: Mode::Enforce };
+        assert_eq!(overlaps(&source, &[]), [], "{name}");
+        let tests = template["tests"].as_array().unwrap();
+        let expects = |word: &str| tests.iter().any(|test| test["expect"] == word);
+        assert!(tests.len() > 1 && expects("allow"), "{name}");
+        assert!(testing::read(tests).is_ok(), "{name}");
+    }
 }
 
 #[test]

@@ -45,6 +45,12 @@ impl Scene {
         self.hub.token(&self.agent, more)
     }
 
+    /// A token where its permit obliges to that.
+    fn obliged(&self, annotations: &str) -> Reply {
+        self.hub.put_policy("agent", &format!("{annotations} permit(principal, action, resource);"));
+        self.token(&[])
+    }
+
     fn form(&self, form: &[(&str, &str)]) -> Call<'_> {
         self.hub.call("POST", "/t/main/token").basic(&self.agent).form(form)
     }
@@ -351,6 +357,19 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         Reason::MalformedJson => hub.admin("POST", "clients").json(&json!([])).send(),
         Reason::UnknownField => scene.create(json!({"client_name": "x", "unknown": 1})),
         Reason::InvalidField => scene.create(json!({"client_name": ""})),
+        Reason::BoundTokenRequired => scene.obliged("@bind(\"dpop\")"),
+        Reason::DetailsRequired => scene.obliged("@details(\"payment\")"),
+        Reason::QuietHours => scene.obliged("@quiet(\"11:00-13:00\")"),
+        Reason::LimitReached => {
+            scene.obliged("@limit(\"1/hour\")").expect(200);
+            scene.token(&[])
+        }
+        Reason::PolicyTestFailed => {
+            let question = json!({"resource": RESOURCE, "scopes": ["mcp:read"]});
+            let test = json!({"name": "nobody", "question": question, "expect": "deny"});
+            let policy = json!({"cedar": "permit(principal, action, resource);", "tests": [test]});
+            hub.admin("PUT", "policies/x").json(&policy).send()
+        }
         Reason::InvalidPolicy => {
             let policy = json!({"description": "x", "cedar": "permit(", "mode": "enforce"});
             hub.admin("PUT", "policies/x").json(&policy).send()

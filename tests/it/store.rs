@@ -23,7 +23,8 @@ use writ::store::stops::Ends;
 use writ::store::tenants::{Visited, Visitor};
 use writ::store::{
     Query, answers, changes, clients, codes, connections, consents, events, identities, invitations, issuers, keys,
-    leases, metrics, passkeys, policies, quotas, registration, resources, signals, spent, stops, tenants, users,
+    leases, limits, metrics, passkeys, policies, quotas, registration, resources, signals, spent, stops, tenants,
+    users,
 };
 use writ::webauthn::{CredentialRecord, VerifiedAssertion};
 
@@ -622,6 +623,18 @@ fn stops_are_refused_by_the_status_and_hold_for_what_is_stopped_alone() {
             "UPDATE token_counts SET told = 5",
         ),
         case(
+            "tell of a breach: told",
+            limits::tell(T, &a_use()),
+            "INSERT INTO limit_counts (tenant, policy, subject, window, taken, until) VALUES ('main', 'p/1/hour', 's', 7, 1, 9000)",
+            "UPDATE limit_counts SET told = 1",
+        ),
+        case(
+            "claim: no room",
+            limits::claim(T, &limits::json(&[a_use()])),
+            "INSERT INTO limit_counts (tenant, policy, subject, window, taken, until) VALUES ('main', 'p/1/hour', 's', 7, 1, 9000)",
+            "UPDATE limit_counts SET taken = 2",
+        ),
+        case(
             "redeem: redeemed",
             spent::redeem(T, "jti", "k", 1),
             "",
@@ -740,12 +753,17 @@ fn what_people_have_allowed_is_changed_only_from_what_was_read_and_goes_only_wit
     hold(cases);
 }
 
+fn a_use() -> limits::Use {
+    limits::Use { policy: "p/1/hour".to_owned(), subject: "s".to_owned(), window: 7, most: 2, until: 9_000 }
+}
+
 /// A link of a chain changes nothing if the statement before it changed nothing.
 #[test]
 fn a_link_holds_only_if_the_one_before_it_changed_a_row() {
     let nothing = || clients::delete(T, "nobody", 1);
     let something = || spent::redeem(T, "jti", "k", 1);
     let source = Source { id: "p".to_owned(), cedar: String::new(), mode: Mode::Enforce };
+    let draft = policies::PolicyDraft { source, description: String::new(), tests: None };
     let receipt = Receipt {
         kind: Stoppable::Client,
         id: "c".to_owned(),
@@ -771,7 +789,8 @@ fn a_link_holds_only_if_the_one_before_it_changed_a_row() {
         ("stage", events::stage_if_changed("e", "{}".to_owned())),
         ("insert client", clients::insert_if_changed(T, &a_client("c2"), "{}".to_owned())),
         ("insert secret", clients::insert_secret(T, "c", &a_secret())),
-        ("put policy", policies::put(T, &source, "", "", NOW)),
+        ("put policy", policies::put(T, &draft, "", NOW)),
+        ("suspend a client", stops::suspend_if_changed(T, StopTarget { kind: Stoppable::Client, id: "c" }, 1).unwrap()),
         ("delete policy", policies::delete(T, "p")),
         ("point to a credential", connections::point(T, "k", &pointer)),
         ("promote a key", keys::promote(T, "RS256", NOW)),

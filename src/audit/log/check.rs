@@ -52,14 +52,14 @@ impl Report {
 
 /// Checks the head of the log, and the events of some tiles from an index on.
 pub async fn check(cx: &Cx<'_>, from: u64, tiles: u64) -> Result<Report> {
-    let Some(watch) = cx.one(store::log::watch(&cx.tenant.id)).await? else { return Ok(Report::default()) };
+    let watch = cx.one(store::log::watch(&cx.tenant.id)).await?.unwrap_or_default();
     let (report, _) = examine(cx, &watch, from, tiles).await?;
     Ok(report)
 }
 
 /// The cron's part: checks the head and the next tile, and remembers how far it came.
 pub async fn watch(cx: &Cx<'_>) -> Result<Option<Problem>> {
-    let Some(watch) = cx.one(store::log::watch(&cx.tenant.id)).await? else { return Ok(None) };
+    let watch = cx.one(store::log::watch(&cx.tenant.id)).await?.unwrap_or_default();
     let from = u64::try_from(watch.checked).unwrap_or_default();
     let (report, root) = examine(cx, &watch, from, WATCHED).await?;
     let is_ours = !report.problems.iter().any(|problem| problem.seq().is_none());
@@ -79,14 +79,14 @@ pub async fn watch(cx: &Cx<'_>) -> Result<Option<Problem>> {
 async fn examine(cx: &Cx<'_>, watch: &Watch, from: u64, count: u64) -> Result<(Report, Option<String>)> {
     let from = from >> TILE_HEIGHT << TILE_HEIGHT;
     let mut report = Report { from, to: from, forgotten_until: watch.forgotten, ..Report::default() };
-    let (head, key) = (cx.trail().one(store::log::head(&cx.tenant.id)).await?, keys::get(cx).await?);
     let seen = u64::try_from(watch.seen_size).unwrap_or_default();
-    let Some((head, key)) = head.zip(key) else {
+    let Some(head) = cx.trail().one(store::log::head(&cx.tenant.id)).await? else {
         if seen > 0 {
             report.note(Problem::RolledBack);
         }
         return Ok((report, None));
     };
+    let Some(key) = keys::get(cx).await? else { return Ok((report, None)) };
     if let Err(problem) = publish::edge_of(cx, &key, &head).await? {
         report.note(problem);
         return Ok((report, None));

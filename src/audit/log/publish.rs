@@ -101,7 +101,8 @@ pub async fn place(cx: &Cx<'_>) -> Result<()> {
         }
         let size = heads.first().map_or(0, |head| head.size);
         let place = store::log::place(tenant, size, Value::Object(rows).to_string());
-        cx.trail().run(vec![store::log::begin(tenant), place, store::log::grow(tenant)]).await?;
+        let grow = || store::log::grow(tenant);
+        cx.trail().run(vec![store::log::begin(tenant), grow(), place, grow()]).await?;
     }
     Ok(())
 }

@@ -40,8 +40,8 @@ impl Presented {
         self.client_id.as_deref()
     }
 
-    /// The client that it proves, and how.
-    pub async fn verify(&self, cx: &Cx<'_>) -> Checked<(Rc<Client>, AuthMethod)> {
+    /// The client that it proves, how, and what it says of the workload.
+    pub async fn verify(&self, cx: &Cx<'_>) -> Checked<(Rc<Client>, AuthMethod, Vec<String>)> {
         let named = match &self.client_id {
             None => None,
             Some(id) => match clients::load(cx, id).await? {
@@ -57,11 +57,12 @@ impl Presented {
                 if !self.is_svid && client.metadata.token_endpoint_auth_method == AuthMethod::PrivateKeyJwt =>
             {
                 private_key::verify(cx, &client, &self.text).await?;
-                Ok((client, AuthMethod::PrivateKeyJwt))
+                Ok((client, AuthMethod::PrivateKeyJwt, vec![]))
             }
             named => {
                 let method = if self.is_svid { AuthMethod::SpiffeJwt } else { AuthMethod::FederatedJwt };
-                Ok((workload::verify(cx, method, &self.text, named).await?, method))
+                let (client, claims) = workload::verify(cx, method, &self.text, named).await?;
+                Ok((client, method, claims))
             }
         }
     }

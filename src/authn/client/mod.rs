@@ -51,6 +51,8 @@ pub struct Authenticated {
     pub client: Rc<Client>,
     /// How it did.
     pub method: AuthMethod,
+    /// What the issuer of its assertion says of the workload, as `name=value`: the claims that are registered with the issuer.
+    pub workload_claims: Vec<String>,
 }
 
 /// The clients that an endpoint or a grant takes.
@@ -169,15 +171,15 @@ impl Claim {
     }
 
     async fn check(&self, cx: &Cx<'_>) -> Checked<Authenticated> {
-        let (client, method) = match &self.0 {
+        let (client, method, workload_claims) = match &self.0 {
             Presented::Secret(secret) => {
                 let client = secret.verify(cx).await?.ok_or(Rejection::Because("no such client and secret"))?;
-                (client, secret.method())
+                (client, secret.method(), vec![])
             }
             Presented::Assertion(assertion) => assertion.verify(cx).await?,
             Presented::Name(id) => {
                 let client = clients::load(cx, id).await?.ok_or(Rejection::Because("no such client"))?;
-                (client, AuthMethod::None)
+                (client, AuthMethod::None, vec![])
             }
         };
         // A request that only names a client has proved nothing, so the refusal says nothing about the client.
@@ -190,7 +192,7 @@ impl Claim {
             return Err(tell(Reason::OtherMethod));
         }
         match client.is_live(cx.now) {
-            true => Ok(Authenticated { client, method }),
+            true => Ok(Authenticated { client, method, workload_claims }),
             false => Err(tell(Reason::ClientNotActive)),
         }
     }

@@ -7,7 +7,7 @@
 //! 4. A platform's token is used as often as the workload likes while it lives: platforms hand out one and the same.
 
 use crate::context::Cx;
-use crate::directory::{clients, issuers};
+use crate::directory::{clients, issuers, told};
 use crate::error::{Checked, Rejection, Result};
 use crate::federation::{self, Assertion, KeySource, Wanted, presets, rules_hold};
 use crate::model::issuer::{Use, WorkloadIdentity};
@@ -18,8 +18,13 @@ use std::rc::Rc;
 const SVID_TYPES: &[&str] = &["", "jwt", "jose"];
 const TYPES: &[&str] = &["", "jwt"];
 
-/// The client that is the workload of the assertion.
-pub async fn verify(cx: &Cx<'_>, method: AuthMethod, text: &str, named: Option<Rc<Client>>) -> Checked<Rc<Client>> {
+/// The client that is the workload of the assertion, and what the issuer says of the workload.
+pub async fn verify(
+    cx: &Cx<'_>,
+    method: AuthMethod,
+    text: &str,
+    named: Option<Rc<Client>>,
+) -> Checked<(Rc<Client>, Vec<String>)> {
     let is_svid = method == AuthMethod::SpiffeJwt;
     let iss = if is_svid { federation::claimed_trust_domain(text) } else { federation::claimed_issuer(text) };
     let iss = iss.ok_or(Rejection::Because("it names no issuer"))?;
@@ -46,7 +51,9 @@ pub async fn verify(cx: &Cx<'_>, method: AuthMethod, text: &str, named: Option<R
             .filter(|client| client.metadata.workload_identities.iter().any(|identity| is_of(identity, &assertion))),
         None => client_by_workload(cx, &assertion).await?,
     };
-    found.ok_or(Rejection::Because("it is about no workload of this client, or of no one client"))
+    let client = found.ok_or(Rejection::Because("it is about no workload of this client, or of no one client"))?;
+    let claims = told::claims(&issuer.body, &assertion.claims).map_err(Rejection::Because)?;
+    Ok((client, claims))
 }
 
 /// The one client whose rules hold for a verified assertion about a workload; nothing if there is none, or two.

@@ -1,6 +1,7 @@
 //! A call through the proxy, until the head of the service's answer is there.
 //!
-//! 1. Order: the line of the call, the decision, the allow-list, the credential, the event, the call. Nothing leaves before the event.
+//! 1. Order: the line of the call, the decision, the allow-list, the credential, the limits, the event, the call. Nothing leaves before the
+//!    event.
 //! 2. A wait for the credential is followed by the whole decision again, the allow-list with it; where the connection was changed meanwhile, nothing leaves.
 //!    A wait for the service is accompanied by it, at the moment that has come by then.
 //! 3. A body whose digest is signed is read first, within [`MAX_HELD`] and [`HOLD_MILLIS`].
@@ -109,7 +110,7 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
         return Err(malformed("`Writ-Account` is no label"));
     }
 
-    let (party, connection) = wanted.permitted(cx, trail).await?;
+    let (mut party, connection) = wanted.permitted(cx, trail).await?;
     let injection = stream::injection(&connection)?;
     let query = rules::sound_query(query, injection.proxy.query.as_deref())
         .ok_or_else(|| malformed("its query can be read in several ways"))?;
@@ -126,9 +127,11 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
     if injection.signing.as_ref().is_some_and(|signing| signing.digest(&payload, claimed).is_none()) {
         payload = held(cx, payload).await?;
     }
+    party.expect_room(cx, &trail.facts).await?;
     let Granted { token, account, .. } = lease::obtain(cx, (&party, &connection), None, label).await?;
     if let Some(fresh) = cx.refreshed_after_wait().await? {
-        let (_, now) = wanted.permitted(&fresh, trail).await?;
+        let now;
+        (party, now) = wanted.permitted(&fresh, trail).await?;
         if !stream::injection(&now)?.allow.allows(&method, &path, &query) {
             return Err(Reason::CallNotAllowed.into());
         }
@@ -150,6 +153,7 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
         passed.push(("user-agent".to_owned(), "writ".to_owned()));
     }
 
+    party.count(cx, &trail.facts).await?;
     approvals::redeem_held(cx, &wanted.held).await?;
     let event = audit::event(cx, EventType::ProxyStarted, trail.agent.as_deref(), trail.facts.clone());
     audit::record(cx, &event).await?;

@@ -104,6 +104,7 @@ object!(
         may "auth_time" Kind::Time,
         may "dpop" Kind::Boolean,
         may "chain_tags" WORDS,
+        may "workload_claims" WORDS,
         may "shadow" WORDS,
     ]]
 );

@@ -16,7 +16,7 @@ use crate::policy::explain::{self, Wanted};
 use crate::policy::question::MAX_SCOPES;
 use crate::policy::replay::{self, Change, MAX_CHANGES, MAX_READ, Period, READ};
 use crate::policy::shadow;
-use crate::store;
+use crate::store::{self, policies::PolicyDraft};
 use crate::web::negotiation::{Conditions, etag};
 use crate::web::schema::objects::{ID, SLUG};
 use crate::web::schema::{ANY, Form, Kind, RESOURCE, members, object, sent};
@@ -90,6 +90,7 @@ object!(
         may "shadow" WORDS,
         may "require" WORDS,
         may "ttl" Kind::Count,
+        may "limits" WORDS,
         must "statements" Kind::List(&Kind::Object(&STATEMENT), ANY),
         may "more" Kind::Count,
     ]]
@@ -316,13 +317,13 @@ pub async fn enforce(call: AdminCall<'_>) -> Result<Response> {
     let mut present = existing(call.cx, id).await?;
     Conditions::of(call.request).expect(Some(present.version))?;
     if present.source.mode != Mode::Enforce {
-        policy::change(call.cx, call.admin, id, |now| {
+        policy::change(call.cx, call.admin, (id, false), |now| {
             let now = now.ok_or(Reason::NotFound)?;
             if now.version != present.version {
                 return Err(Reason::PreconditionFailed.into());
             }
             let source = Source { mode: Mode::Enforce, ..now.source.clone() };
-            Ok(Some((source, now.description.clone())))
+            Ok(Some(PolicyDraft { source, description: now.description.clone(), tests: now.tests.clone() }))
         })
         .await?;
         present = existing(call.cx, id).await?;

@@ -40,7 +40,7 @@ pub enum Source {
     /// The events that fit, newest first.
     Export {
         /// What is asked for.
-        wanted: Wanted,
+        wanted: Box<Wanted>,
         /// How they are written.
         form: ExportForm,
     },
@@ -156,7 +156,7 @@ impl Feed {
     async fn export(&mut self, cx: &Cx<'_>) -> Result<String> {
         let Source::Export { wanted, form } = &mut self.source else { return Ok(String::new()) };
         let tenant = &cx.tenant.id;
-        let (found, end) = match wanted {
+        let (found, end) = match &**wanted {
             Wanted::Filtered(filter) => (cx.trail().all(store::events::list(tenant, filter, ROWS)).await?, None),
             Wanted::Searched(search) => {
                 let (found, end) = cx.trail().batch(search.page(tenant, ROWS)).await?;
@@ -166,7 +166,7 @@ impl Feed {
         let is_full = i64::try_from(found.len()).unwrap_or(i64::MAX) >= ROWS;
         let last = found.last().and_then(|event| event.get("id")?.as_str()).map(str::to_owned);
         let next = if is_full { last } else { end };
-        match (next, wanted) {
+        match (next, &mut **wanted) {
             (None, _) => self.is_over = true,
             (Some(next), Wanted::Filtered(Filter { before, .. }) | Wanted::Searched(Search { before, .. })) => {
                 *before = next

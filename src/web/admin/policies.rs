@@ -2,17 +2,19 @@
 //!
 //! 1. A policy that does not parse or does not fit the schema is refused with line and column, whatever its mode.
 //! 2. A policy that probably does not mean what it says is written, and the answer has warnings.
+//! 3. A change with which a test of a policy fails is refused, unless it is forced.
 
 use super::aggregate::{Aggregate, Named, Shown};
-use super::{Page, check_slug};
+use super::{Page, check_slug, items, parameters};
 use crate::cedar::{Complaint, Mode, Source};
 use crate::context::Cx;
 use crate::error::{Reason, Result};
-use crate::policy;
+use crate::policy::testing::{self, MAX_TESTS};
+use crate::policy::{self, templates};
 use crate::store;
-use crate::store::policies::Policy;
-use crate::web::AdminCall;
+use crate::store::policies::{Policy, PolicyDraft};
 use crate::web::schema::{ANY, Kind, Member, Object, members, object};
+use crate::web::{AdminCall, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -28,11 +30,25 @@ const BODY_MEMBERS: &[Member] = members![
     may "description" Kind::Note(MAX_DESCRIPTION),
     must "cedar" Kind::Note(MAX_CEDAR),
     may "mode" MODE,
+    may "tests" Kind::List(&Kind::Object(&TEST), MAX_TESTS),
 ];
+
+object!(
+    /// A test: a question, and what is expected of the policies in force.
+    TEST = "PolicyTest" [members![
+        must "name" Kind::Text(100),
+        must "question" Kind::Json,
+        must "expect" Kind::Words("Expectation", || vec!["allow", "deny"]),
+        may "scopes" Kind::List(&Kind::Text(512), 50),
+        may "require" Kind::List(&Kind::Text(100), 10),
+        may "ttl" Kind::Whole(1, 99_999_999),
+    ]]
+);
 
 object!(
     /// What a policy says: as shown, or without what only the server sets.
     BODY = "PolicyBody" [BODY_MEMBERS, members![
+        may "force" Kind::Boolean,
         read "id" Kind::Word,
         read "created_at" Kind::Time,
         read "updated_at" Kind::Time,
@@ -59,6 +75,23 @@ pub struct PolicyBody {
     cedar: String,
     #[serde(default = "enforce")]
     mode: Mode,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tests: Vec<Value>,
+    /// Whether it is written although a test fails.
+    #[serde(default, skip_serializing)]
+    force: bool,
+}
+
+impl PolicyBody {
+    /// Its tests as they are stored.
+    fn stored_tests(&self) -> Option<String> {
+        (!self.tests.is_empty()).then(|| Value::from(self.tests.clone()).to_string())
+    }
+}
+
+/// Tests as they are shown.
+fn shown_tests(policy: &Policy) -> Vec<Value> {
+    policy.tests.as_deref().and_then(|tests| serde_json::from_str(tests).ok()).unwrap_or_default()
 }
 
 const fn enforce() -> Mode {
@@ -70,18 +103,21 @@ pub struct Policies;
 
 impl Policies {
     /// Writes a policy over what is still as it was read.
-    async fn write(call: AdminCall<'_>, id: &str, version: Option<i64>, body: PolicyBody) -> Result<Source> {
+    async fn write(call: AdminCall<'_>, id: &str, version: Option<i64>, body: PolicyBody) -> Result<PolicyDraft> {
         policy::check(call.cx, id, &body.cedar).map_err(|complaints| {
             Reason::InvalidPolicy.because(complaints.iter().map(Complaint::line).collect::<Vec<_>>().join("\n"))
         })?;
-        let PolicyBody { description, cedar, mode } = body;
-        let source = Source { id: id.to_owned(), cedar, mode };
-        policy::change(call.cx, call.admin, id, |present| match present.map(|policy| policy.version) == version {
-            true => Ok(Some((source.clone(), description.clone()))),
-            false => Err(Reason::PreconditionFailed.into()),
+        let tests = body.stored_tests();
+        let PolicyBody { description, cedar, mode, force, .. } = body;
+        let draft = PolicyDraft { source: Source { id: id.to_owned(), cedar, mode }, description, tests };
+        policy::change(call.cx, call.admin, (id, force), |present| {
+            match present.map(|policy| policy.version) == version {
+                true => Ok(Some(draft.clone())),
+                false => Err(Reason::PreconditionFailed.into()),
+            }
         })
         .await?;
-        Ok(source)
+        Ok(draft)
     }
 }
 
@@ -99,7 +135,8 @@ impl Aggregate for Policies {
 
     fn view(_: &Cx<'_>, policy: &Policy) -> Map<String, Value> {
         let Source { id, cedar, mode } = &policy.source;
-        let body = PolicyBody { description: policy.description.clone(), cedar: cedar.clone(), mode: *mode };
+        let (description, tests) = (policy.description.clone(), shown_tests(policy));
+        let body = PolicyBody { description, cedar: cedar.clone(), mode: *mode, tests, force: false };
         Shown {
             id: ("id", id),
             body: &body,
@@ -118,27 +155,32 @@ impl Aggregate for Policies {
         cx.all(store::policies::list(&cx.tenant.id, page.after(), page.rows())).await
     }
 
-    async fn problems(_: &Cx<'_>, _: &PolicyBody) -> Result<Vec<String>> {
-        Ok(Vec::new())
+    async fn problems(_: &Cx<'_>, body: &PolicyBody) -> Result<Vec<String>> {
+        Ok(testing::read(&body.tests).err().unwrap_or_default())
     }
 
     async fn update(call: AdminCall<'_>, present: Policy, body: PolicyBody) -> Result<Policy> {
         let same = body.cedar == present.source.cedar && body.mode == present.source.mode;
-        if same && body.description == present.description {
+        if same && body.description == present.description && body.stored_tests() == present.tests {
             return Ok(present);
         }
-        let description = body.description.clone();
-        let source = Self::write(call, &present.source.id, Some(present.version), body).await?;
+        let PolicyDraft { source, description, tests } =
+            Self::write(call, &present.source.id, Some(present.version), body).await?;
         let (version, updated_at) = (present.version.saturating_add(1), call.cx.now.seconds());
-        Ok(Policy { source, description, version, updated_at, ..present })
+        Ok(Policy { source, description, tests, version, updated_at, ..present })
     }
 
     async fn warnings(cx: &Cx<'_>, policy: &Policy) -> Result<Vec<String>> {
-        policy::warnings(cx, &policy.source.cedar).await
+        policy::warnings(cx, &policy.source).await
     }
 
     async fn delete(call: AdminCall<'_>, present: &Policy) -> Result<()> {
-        policy::change(call.cx, call.admin, &present.source.id, |now| {
+        let is_forced = match parameters(call, &["force"])?.first().map(|(_, value)| value.as_str()) {
+            None => false,
+            Some("true") => true,
+            Some(_) => return Err(Reason::InvalidQuery.because("`force` may only be `true`")),
+        };
+        policy::change(call.cx, call.admin, (&present.source.id, is_forced), |now| {
             match now.ok_or(Reason::NotFound)?.version == present.version {
                 true => Ok(None),
                 false => Err(Reason::PreconditionFailed.into()),
@@ -158,8 +200,30 @@ impl Named for Policies {
     }
 
     async fn create(call: AdminCall<'_>, name: &str, body: PolicyBody) -> Result<Policy> {
-        let (description, now) = (body.description.clone(), call.cx.now.seconds());
-        let source = Self::write(call, name, None, body).await?;
-        Ok(Policy { source, description, shard: String::new(), version: 1, created_at: now, updated_at: now })
+        let now = call.cx.now.seconds();
+        let PolicyDraft { source, description, tests } = Self::write(call, name, None, body).await?;
+        let shard = String::new();
+        Ok(Policy { source, description, tests, shard, version: 1, created_at: now, updated_at: now })
     }
+}
+
+object!(
+    /// A policy that people ask for, with its tests.
+    TEMPLATE = "PolicyTemplate" [members![
+        must "name" Kind::Word,
+        must "title" Kind::Word,
+        must "description" Kind::Word,
+        must "cedar" Kind::Word,
+        must "tests" Kind::List(&Kind::Object(&TEST), MAX_TESTS),
+    ]]
+);
+
+object!(
+    /// The templates.
+    TEMPLATES = "PolicyTemplates" [members![must "items" Kind::List(&Kind::Object(&TEMPLATE), ANY)]]
+);
+
+/// Lists the templates.
+pub async fn templates(_: AdminCall<'_>) -> Result<Response> {
+    Ok(items(&templates::all(), None))
 }

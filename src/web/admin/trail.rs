@@ -80,7 +80,7 @@ pub async fn export(call: AdminCall<'_>) -> Result<Response> {
         (Some("csv"), [_, media]) => (ExportForm::Csv, *media),
         _ => return Err(Reason::InvalidQuery.because("`format` must be `jsonl` or `csv`")),
     };
-    let wanted = wanted(call.cx, &page).await?;
+    let wanted = Box::new(wanted(call.cx, &page).await?);
     let facts = Facts { detail: Some(call.request.query.clone()), ..Facts::default() };
     audit::record(call.cx, &audit::event(call.cx, EventType::EventsExported, Some(call.admin), facts)).await?;
     let feed = Feed::new(call.cx, token(call), Source::Export { wanted, form });

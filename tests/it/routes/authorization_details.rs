@@ -328,3 +328,25 @@ fn a_resource_has_up_to_twenty_types_of_authorization_details_each_once_with_wor
     }
     assert_eq!(make(json!(some(20))).expect(201).json()["authorization_details_types"], json!(some(20)));
 }
+
+#[test]
+fn a_permit_may_want_authorization_details_of_a_type_and_is_asked_about_again_when_they_are_missing() {
+    let (hub, client) = scene();
+    let cedar = format!(
+        r#"@details("payment") permit(principal, action == Action::"issue", resource in Resource::"{RESOURCE}");"#
+    );
+    hub.put_policy("all", &cedar);
+    let browser = Browser::new(&hub);
+    let back = allow(&browser, &page(&browser, &request(&client, &json!([payment("one")]))), &["detail 0"]);
+    let tokens = redeem(&hub, &client, &code(&back)).expect(200);
+    assert_eq!(details(&tokens), json!([payment("one")]));
+    let other = json!([{"type": "purge", "folder": "inbox"}]);
+    let back = allow(&browser, &page(&browser, &request(&client, &other)), &["detail 0"]);
+    let reply = redeem(&hub, &client, &code(&back)).expect(400);
+    assert_eq!(reply.error(), "invalid_authorization_details", "{reply:?}");
+    let event = hub.events_of("token.refused").pop().unwrap();
+    assert_eq!(
+        (&event["reason"], &event["detail"]),
+        (&json!("DetailsRequired"), &json!("all requires: details payment"))
+    );
+}

@@ -575,7 +575,7 @@ fn a_requirement_that_nobody_can_meet_denies_and_a_ttl_does_not() {
     };
     shop.hub.put_policy("lease-warehouse", &statement("@require(\"a ritual\")"));
     assert_eq!(refused(&shop.lease()), (403, "access_denied".to_owned()));
-    assert_eq!(shop.last_refusal()["detail"], "policy requires: a ritual");
+    assert_eq!(shop.last_refusal()["detail"], "lease-warehouse requires: a ritual");
     shop.hub.put_policy("lease-warehouse", &statement("@ttl(\"60\")"));
     assert_eq!(shop.lease().expect(200).json()["expires_in"], 3600);
 }

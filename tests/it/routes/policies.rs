@@ -415,3 +415,38 @@ fn a_policy_with_a_zone_sees_the_clock_there_and_an_unknown_zone_is_refused_with
         assert!(detail.starts_with("line 2, column ") && detail.contains("zone"), "{detail}");
     }
 }
+
+// ── What policies see of a client, and warnings about others ──
+
+#[test]
+fn policies_see_how_a_client_came_and_whether_an_administrator_vouches_for_it() {
+    let hub = Setup::new();
+    let admin = agent(&hub, "permit(principal, action, resource) when { principal.registration == \"admin\" };");
+    hub.token(&admin, &[]).expect(200);
+    hub.put_policy("agent", "permit(principal, action, resource) when { principal.verified };");
+    hub.token(&admin, &[]).expect(200);
+    // As one that has registered itself.
+    hub.db.execute(&format!("UPDATE clients SET registration = 'dynamic' WHERE id = '{}'", admin.client_id));
+    hub.restart();
+    hub.token(&admin, &[]).expect(400);
+    hub.put_policy("agent", "permit(principal, action, resource) when { principal.registration == \"dynamic\" };");
+    hub.token(&admin, &[]).expect(200);
+}
+
+#[test]
+fn a_statement_that_another_policy_makes_pointless_is_a_warning_of_the_answer() {
+    let hub = Setup::new();
+    hub.put_policy("all", "permit(principal, action, resource in Resource::\"https://mcp.example/mcp\");");
+    let put = |id: &str, cedar: &str| {
+        let made = hub.admin("PUT", &format!("policies/{id}")).json(&json!({"cedar": cedar})).send().expect(201).json();
+        let warnings: Vec<String> = serde_json::from_value(made["warnings"].clone()).unwrap_or_default();
+        warnings.into_iter().filter(|warning| warning.contains(" in ")).collect::<Vec<_>>()
+    };
+    let cedar =
+        "\n permit(principal, action == Action::\"issue\", resource == Scope::\"https://mcp.example/mcp mcp:read\");";
+    assert_eq!(put("one", cedar), ["line 2, column 2: a permit without a condition permits all of this in all"]);
+    let never = "permit(principal, action, resource) when { context.hour > 23 };";
+    let made = hub.admin("PUT", "policies/never").json(&json!({"cedar": never})).send().expect(201).json();
+    assert_eq!(made["warnings"], json!(["line 1, column 44: `context.hour` is from 0 to 23: this never holds"]));
+    assert_eq!(put("fine", "forbid(principal, action, resource) when { context.dpop };"), Vec::<String>::new());
+}

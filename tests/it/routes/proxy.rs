@@ -661,6 +661,27 @@ fn a_stream_outlives_its_token_but_not_the_bound_nor_a_database_that_cannot_be_a
 }
 
 #[test]
+fn a_call_is_a_use_once_however_long_its_answer_takes() {
+    let scene = Scene::new();
+    let cedar = r#"@limit("1/hour") permit(principal, action == Action::"lease", resource == Connection::"chat");"#;
+    scene.hub().put_policy("lease", cedar);
+    scene.flow(ticks());
+    let reply = scene.call("GET", "/messages/1").send().expect(200);
+    assert!(!reply.cut && reply.text.matches("data: ").count() == 60, "{reply:?}");
+    assert_eq!(scene.hub().db.query("SELECT taken FROM limit_counts")[0]["taken"], 1);
+    // What the allow-list does not have is no use of the permit.
+    let passed = scene.passed();
+    assert_eq!(scene.call("GET", "/elsewhere").send().expect(403).error(), "access_denied");
+    let reply = scene.call("GET", "/messages/1").send().expect(429);
+    assert!(reply.header("retry-after").is_some() && scene.passed() == passed, "{reply:?}");
+    let event = scene.event("proxy.refused");
+    assert_eq!(
+        (&event["reason"], &event["detail"]),
+        (&json!("LimitReached"), &json!("lease, statement 1, permits 1/hour identity"))
+    );
+}
+
+#[test]
 fn nothing_leaves_before_its_event_is_durable() {
     let scene = Scene::new();
     scene.call("GET", "/messages/1").send().expect(200);

@@ -544,3 +544,29 @@ fn what_older_keys_have_sealed_is_sealed_anew_by_the_cron() {
     scene.hub.clock.block_on(isolate.app().tick(scene.hub.clock.now())).unwrap();
     assert!(sealed().starts_with("2."));
 }
+
+#[test]
+fn a_batch_is_bounded_in_count_and_in_bytes() {
+    let scene = Scene::new();
+    let made = scene.https(json!({}));
+    scene.send();
+    let before = scene.posts().len();
+    let next = scene.hub.trail.query("SELECT max(seq) + 1 AS n FROM events WHERE tenant = 'main'")[0]["n"].clone();
+    let at = scene.hub.clock.now().millis();
+    // Small ones and then large ones.
+    scene.hub.trail.execute(&format!(
+        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 899) INSERT INTO events (tenant, id, at, type, refused, body, seq) \
+         SELECT 'main', printf('zz%024d', i), {at}, 'tool.called', 0, json_object('id', printf('zz%024d', i), 'tenant', 'main', 'at', {at}, \
+         'type', 'tool.called', 'request_id', CASE WHEN i < 600 THEN 'r' ELSE printf('%04000d', i) END), {next} + i FROM n"
+    ));
+    let (messages, isolate) = (scene.hub.queue.sent(), scene.hub.isolate());
+    for _ in 0..4 {
+        scene.hub.clock.block_on(isolate.app().deliver(&messages, scene.hub.clock.now())).unwrap();
+    }
+    let batches: Vec<usize> = scene.posts().iter().skip(before).map(|post| events(post).len()).collect();
+    assert!(batches.iter().all(|count| *count <= 500) && batches.contains(&500), "{batches:?}");
+    assert!(scene.posts().iter().all(|post| post.body.as_ref().unwrap().len() < 600 * 1024), "{batches:?}");
+    let sequence = scene.sequence(before);
+    assert!(sequence.len() >= 900 && sequence.windows(2).all(|pair| pair[1] == pair[0] + 1), "{batches:?}");
+    assert_eq!(scene.state(&made)["missed"], 0);
+}

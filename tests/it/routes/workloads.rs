@@ -295,6 +295,41 @@ fn a_token_of_each_platform_proves_its_workload_with_and_without_a_client_id() {
 }
 
 #[test]
+fn policies_see_the_claims_of_a_workload_that_are_registered_with_its_issuer() {
+    let platform = Platform { body: json!({"claims": ["environment", "repository"]}), ..github() };
+    let hub = Setup::new();
+    platform.register(&hub).expect(201);
+    let id = client(&hub, "federated_jwt", &platform.issuer, &platform.rules);
+    let with = |claim: &str| {
+        let condition = format!("context.workload_claims.contains(\"{claim}\")");
+        hub.put_policy(&id.to_lowercase(), &permit(&id, RESOURCE).replace(';', &format!(" when {{ {condition} }};")));
+        send(&hub, JWT_BEARER, &platform.token(json!({})), &[]).status
+    };
+    assert_eq!(
+        [with("environment=prod"), with("environment=staging"), with("repository=octo-org/octo-repo")],
+        [200, 400, 200]
+    );
+    assert_eq!(with("actor=octocat"), 400, "it is not registered");
+    // The assertion as the grant itself.
+    let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+    let form = [("grant_type", grant), ("assertion", &*platform.token(json!({}))), ("resource", RESOURCE)];
+    let grants = json!(["client_credentials", grant]).to_string();
+    hub.db.execute(&format!("UPDATE clients SET metadata = json_set(metadata, '$.grant_types', json('{grants}'))"));
+    hub.restart();
+    assert_eq!(with("environment=prod"), 200);
+    hub.call("POST", "/t/main/token").form(&form).send().expect(200);
+    assert_eq!(with("environment=staging"), 400);
+    hub.call("POST", "/t/main/token").form(&form).send().expect(400);
+    // What does not fit is refused.
+    let odd = platform.key().jwt(platform.header.clone(), &{
+        let mut claims = platform.claims.clone();
+        claims["environment"] = json!({"name": "prod"});
+        claims
+    });
+    refused(&send(&hub, JWT_BEARER, &odd, &[]));
+}
+
+#[test]
 fn each_rule_of_each_platform_has_to_hold() {
     for platform in platforms() {
         for rule in platform.rules.as_array().unwrap() {

@@ -40,6 +40,7 @@ const OF_ALL_TENANTS: &[(&str, &str)] = &[
     ("DELETE FROM changes WHERE (tenant, seq, key) IN", "the clean-up"),
     ("DELETE FROM spent WHERE (tenant, kind, key) IN", "the clean-up"),
     ("DELETE FROM failures WHERE (tenant, key) IN", "the clean-up"),
+    ("DELETE FROM limit_counts WHERE (tenant, policy, subject, window) IN", "the clean-up"),
     ("DELETE FROM lease_uses WHERE (tenant, client, subject, connection) IN", "the clean-up"),
     ("DELETE FROM leases WHERE (tenant, connection, scope) IN", "the clean-up"),
     ("DELETE FROM initial_access_tokens WHERE (tenant, id) IN", "the clean-up"),

@@ -332,6 +332,7 @@ fn every_answer_has_the_shape_that_the_document_says() {
         "users",
         "issuers",
         "policies",
+        "policies/templates",
         "connections",
         "webhooks",
         "sinks",

@@ -1,0 +1,212 @@
+//! Meeting what permits ask for in return: the one place, for tokens, leases and calls through the proxy.
+//!
+//! In scope: what a request brings for what is required, and how often a permit is used. Out of scope: reading annotations
+//! (`cedar::obligations`); acting on a breach (`revocation::breach`); who gives an approval.
+//!
+//! 1. A requirement that is met is taken off the verdict. What is left on it refuses.
+//! 2. A use is counted when nothing but the answer is left to do, by one guarded statement: no window has more uses than its limit says, in
+//!    all locations together. Where the answer fails after that, or is lost, the use stays counted.
+//! 3. One answer is one use of a statement, however many scopes it gives. Where one limit of several has no room, nothing is counted.
+//! 4. Without a limit nothing is asked of D1. A limit that has no room is remembered until its window is over.
+
+use super::{STEP_UP, count_sign_in, offset};
+use crate::cedar::{BOUND, By, DETAILS, Limit, Period, Verdict};
+use crate::context::Cx;
+use crate::error::{Error, Reason, Refusal, Result};
+use crate::model::approval::Requirement;
+use crate::ports::Now;
+use crate::store;
+use crate::store::limits::Use;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+/// What a verdict lacks whose limit has no room.
+const LIMIT: &str = "limit";
+/// How long a window is remembered beyond its end at least, in seconds: more than any clock may be off.
+const REMEMBERED_SECONDS: i64 = 600;
+/// How many limits without room an isolate remembers of a tenant, and what that weighs.
+const KEPT: usize = 256;
+const WEIGHT: usize = 64 * 1_024;
+
+/// What a request brings.
+#[derive(Clone, Debug, Default)]
+pub struct Means {
+    /// When the user signed in, in seconds.
+    pub auth_time: Option<i64>,
+    /// Whether the token is bound to a key.
+    pub is_bound: bool,
+    /// The types of its authorization details.
+    pub details: Vec<String>,
+}
+
+/// Takes off what the verdicts require and the request brings.
+pub fn meet(now: Now, verdicts: &mut [Verdict], means: &Means) {
+    count_sign_in(now, verdicts, means.auth_time);
+    let is_met = |required: &String| match required.strip_prefix(DETAILS) {
+        Some(kind) => means.details.iter().any(|one| one == kind),
+        None => required == BOUND && means.is_bound,
+    };
+    verdicts.iter_mut().for_each(|verdict| verdict.require.retain(|required| !is_met(required)));
+}
+
+/// Whether a verdict lacks nothing but room in a limit.
+pub(super) fn is_over_limit(verdict: &Verdict) -> bool {
+    verdict.require.iter().any(|required| required == LIMIT)
+}
+
+/// The reason of a refusal that says what its sender can bring; nothing where that would not help.
+pub fn reason(verdicts: &[Verdict]) -> Option<Reason> {
+    let is_bound = |required: &str| required == BOUND;
+    let is_detailed = |required: &str| required.starts_with(DETAILS);
+    // What people give is asked for afterwards.
+    let can_be_met = |required: &String| {
+        is_bound(required) || is_detailed(required) || required == STEP_UP || Requirement::is_one(required)
+    };
+    let lacks = |it: &dyn Fn(&str) -> bool| {
+        let lacks_it = |verdict: &Verdict| {
+            let require = &verdict.require;
+            verdict.allow && require.iter().all(can_be_met) && require.iter().any(|required| it(required))
+        };
+        verdicts.iter().any(lacks_it)
+    };
+    match () {
+        () if lacks(&is_bound) => Some(Reason::BoundTokenRequired),
+        () if lacks(&is_detailed) => Some(Reason::DetailsRequired),
+        () if verdicts.iter().any(|verdict| verdict.is_quiet) => Some(Reason::QuietHours),
+        () => None,
+    }
+}
+
+/// What the verdicts lack and which policies ask for it, for the event.
+pub fn lacking(verdicts: &[Verdict]) -> Option<String> {
+    let lacking = |verdict: &Verdict| match verdict {
+        Verdict { allow: true, require, policies, .. } if !require.is_empty() => {
+            Some(format!("{} requires: {}", policies.join(", "), require.join(", ")))
+        }
+        Verdict { is_quiet: true, policies, .. } => Some(format!("{} is quiet at this hour", policies.join(", "))),
+        _ => None,
+    };
+    let all: BTreeSet<String> = verdicts.iter().filter_map(lacking).collect();
+    (!all.is_empty()).then(|| all.into_iter().collect::<Vec<_>>().join("; "))
+}
+
+/// The limits of the verdicts that give something, each once.
+pub fn limits<'v>(verdicts: impl Iterator<Item = &'v Verdict>) -> Vec<Limit> {
+    let all: BTreeSet<&Limit> = verdicts.flat_map(|verdict| &verdict.limits).collect();
+    all.into_iter().cloned().collect()
+}
+
+/// A limit that has no room.
+pub struct Reached {
+    /// The limit.
+    pub limit: Limit,
+    /// When it has room again, in seconds.
+    pub until: i64,
+    /// The use that it has no room for.
+    pub(crate) one: Use,
+}
+
+impl Reached {
+    /// For people: the policy, the statement and the limit.
+    pub fn text(&self) -> String {
+        let Limit { policy, statement, rate, .. } = &self.limit;
+        format!("{policy}, statement {statement}, permits {}", rate.text())
+    }
+}
+
+/// The refusal by limits, with the decision that an administrator can look up.
+pub fn refusal(cx: &Cx<'_>, reached: &[Reached], decision: Option<String>) -> Error {
+    let until = reached.iter().map(|one| one.until).max().unwrap_or_default();
+    Error::Refused(Refusal {
+        reason: Reason::LimitReached,
+        detail: Some(reached.iter().map(Reached::text).collect::<Vec<_>>().join("; ")),
+        decision,
+        scope: None,
+        retry_after: Some(until.saturating_sub(cx.now.seconds()).max(1)),
+        connect_url: None,
+        approval: None,
+    })
+}
+
+/// Marks the verdicts that rest on a limit without room.
+pub fn mark(verdicts: &mut [Verdict], reached: &[Reached]) {
+    for verdict in verdicts {
+        let limiting = reached.iter().filter(|one| verdict.limits.contains(&one.limit));
+        let limiting: BTreeSet<String> = limiting.map(|one| one.limit.policy.clone()).collect();
+        if !limiting.is_empty() {
+            verdict.policies = limiting.into_iter().collect();
+            verdict.require.push(LIMIT.to_owned());
+        }
+    }
+}
+
+/// The use of a statement with a limit, and when its window is over.
+fn of(cx: &Cx<'_>, (client, subject): (&str, &str), limit: &Limit) -> (Use, i64) {
+    let now = cx.now.seconds();
+    let Limit { policy, statement, rate, zone, .. } = limit;
+    let ahead = match rate.period {
+        Period::Day => offset(cx, zone.as_deref().unwrap_or(&cx.tenant.zone)).unwrap_or_default(),
+        Period::Minute | Period::Hour => 0,
+    };
+    let length = rate.period.seconds();
+    let window = now.saturating_add(ahead.into()).div_euclid(length);
+    let over = window.saturating_add(1).saturating_mul(length).saturating_sub(ahead.into());
+    let subject = match rate.by {
+        By::Identity => format!("identity {client} {subject}"),
+        By::Client => format!("client {client}"),
+        By::User => format!("user {subject}"),
+    };
+    let policy = format!("{policy}/{statement}/{}", rate.period.as_str());
+    let until = over.saturating_add(length.max(REMEMBERED_SECONDS));
+    (Use { policy, subject, window, most: rate.most, until }, over)
+}
+
+/// Limits that had no room, by the text of the use.
+type Full = RefCell<BTreeSet<String>>;
+
+fn key(one: &Use) -> String {
+    format!("{} {} {} {}", one.policy, one.subject, one.window, one.most)
+}
+
+/// Counts one use of each limit by a client for a subject. Answers which limits have no room: where one has none, nothing is counted.
+pub async fn claim(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit]) -> Result<Vec<Reached>> {
+    count(cx, parties, limits, true).await
+}
+
+/// Answers which limits have no room, and counts nothing: for a use that would cost something before it is counted.
+pub async fn full(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit]) -> Result<Vec<Reached>> {
+    count(cx, parties, limits, false).await
+}
+
+async fn count(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit], claims: bool) -> Result<Vec<Reached>> {
+    if limits.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (uses, ends): (Vec<Use>, Vec<i64>) = limits.iter().map(|limit| of(cx, parties, limit)).unzip();
+    let known: Rc<Full> = cx.lasting("limits", WEIGHT);
+    let mut places: Vec<usize> =
+        (0..).zip(&uses).filter(|(_, one)| known.borrow().contains(&key(one))).map(|(place, _)| place).collect();
+    if places.is_empty() {
+        let (tenant, json) = (&cx.tenant.id, store::limits::json(&uses));
+        let full = if claims {
+            let (full, claimed) =
+                cx.batch((store::limits::full(tenant, &json), store::limits::claim(tenant, &json))).await?;
+            if claimed > 0 { Vec::new() } else { full }
+        } else {
+            cx.all(store::limits::full(tenant, &json)).await?
+        };
+        places = full.into_iter().filter_map(|place| usize::try_from(place).ok()).collect();
+    }
+    let all = limits.iter().zip(uses).zip(ends);
+    let reached = (0..).zip(all).filter(|(place, _)| places.contains(place));
+    let reached: Vec<Reached> =
+        reached.map(|(_, ((limit, one), until))| Reached { limit: limit.clone(), until, one }).collect();
+    // A breach that suspends is acted on first: see `revocation::breach`.
+    let mut known = known.borrow_mut();
+    if known.len() >= KEPT {
+        known.clear();
+    }
+    known.extend(reached.iter().filter(|one| !one.limit.suspends).map(|one| key(&one.one)));
+    Ok(reached)
+}
