@@ -3,7 +3,7 @@
 //! In scope: looking at clients, connections and consents in the order of their ids, a bounded number at a time. Out of scope: doing anything about it; each
 //! finding says the one call that would.
 //!
-//! 1. What is asked of the trail is bounded for each record ([`SAMPLE`] tokens): a client that gets more shows by its newest.
+//! 1. What is asked of the trail is bounded for each record (`SAMPLE` tokens): a client that gets more shows by its newest.
 
 use crate::audit::query;
 use crate::context::Cx;

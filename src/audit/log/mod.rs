@@ -6,11 +6,11 @@
 //! | [`tree`], [`edge`] | hashes: roots, proofs, tiles |
 //! | [`entry`] | what of an event enters the tree, and what opens it |
 //! | [`note`], [`keys`] | checkpoints, and who signs them |
-//! | [`publish`] | from indices to checkpoints |
+//! | [`mod@publish`] | from indices to checkpoints |
 //! | [`read`] | tiles and proofs for others |
 //! | [`check`] | whether the events in the database are those of the tree |
 //!
-//! In scope: indices, tree, checkpoints, proofs. Out of scope: how an event comes here ([`super::deliver`]).
+//! In scope: indices, tree, checkpoints, proofs. Out of scope: how an event comes here (`audit::deliver`).
 
 pub mod check;
 pub mod edge;

@@ -1,6 +1,6 @@
 //! Checkpoints (C2SP tlog-checkpoint) as signed notes (C2SP signed-note), and the keys that verify them.
 //!
-//! 1. A note is read only where a known key has signed it: [`Checkpoint::parse`] reads what [`Vkey::is_signed_by`] has to say of first.
+//! 1. A note is read only where a known key has signed it: [`Checkpoint::parse`] reads what [`super::keys::LogKey::has_signed`] has to say of first.
 //! 2. Signatures of unknown keys are passed over; one of a known key that does not hold refuses the note.
 
 use super::tree::Hash;

@@ -58,7 +58,8 @@ pub async fn call(cx: &Cx<'_>, request: Request<'_>, mut trail: Trail) -> Result
     let mut started = None;
     let error = match run(cx, request, &mut trail, &mut started).await {
         Ok(proxied) => return Ok(proxied),
-        Err(Error::Refused(refusal)) if refusal.is_poll() => return Err(Error::Refused(refusal)),
+        // A question that comes again is no event, unless it has stopped a call that has left.
+        Err(Error::Refused(refusal)) if started.is_none() && refusal.is_poll() => return Err(Error::Refused(refusal)),
         Err(error) => error,
     };
     let mut event = match (started, &error) {

@@ -1057,3 +1057,23 @@ fn messages_of_a_websocket_are_bounded_in_number() {
     scene.call("GET", "/live").socket(many()).send().expect(101);
     assert_eq!(scene.event("proxy.called")["reason"], "BodyTooLarge");
 }
+
+#[test]
+fn a_call_that_has_left_is_told_though_a_person_has_to_be_asked_by_now() {
+    let scene = Scene::new();
+    let hub = scene.hub();
+    let lease = r#"permit(principal, action == Action::"lease", resource == Connection::"chat");"#;
+    let asks = format!("@require(\"approval\")\n{lease}");
+    hub.put_policy("lease", &asks);
+    hub.clock.advance(5);
+    assert_eq!(scene.call("GET", "/messages/1").send().error(), "authorization_pending");
+    hub.put_policy("lease", lease);
+    hub.clock.advance(5);
+    scene.flow(Flowing::new(200, b"late").after(25_000));
+    let reply = accounts::meanwhile(hub, scene.call("GET", "/messages/1"), 3_000, async || {
+        hub.put_policy("lease", &asks);
+    });
+    assert_eq!((reply.error().as_str(), scene.passed()), ("authorization_pending", 1), "{reply:?}");
+    let [started, called] = ["proxy.started", "proxy.called"].map(|kind| scene.event(kind));
+    assert_eq!((&called["reason"], &called["request_id"]), (&json!("ApprovalPending"), &started["request_id"]));
+}

@@ -16,12 +16,14 @@ use writ::ports::{FetchError, Outbound};
 const SPLUNK: &str = "https://http-inputs.splunk.example";
 const HTTPS: &str = "https://siem.example/writ";
 
+type Refuses = Box<dyn Fn(&Outbound) -> Option<Scripted>>;
+
 /// A tenant with a SIEM that says what `says` says, status 0 being nobody there.
 struct Scene {
     hub: Setup,
     says: Rc<Cell<u16>>,
     /// Instead of a status, if this refuses a request.
-    refuses: Rc<RefCell<Box<dyn Fn(&Outbound) -> Option<Scripted>>>>,
+    refuses: Rc<RefCell<Refuses>>,
 }
 
 impl Scene {
@@ -32,8 +34,7 @@ impl Scene {
     fn with(settings: &[(&str, &str)]) -> Self {
         let hub = Setup::with(settings);
         let says = Rc::new(Cell::new(200));
-        let refuses: Rc<RefCell<Box<dyn Fn(&Outbound) -> Option<Scripted>>>> =
-            Rc::new(RefCell::new(Box::new(|_| None)));
+        let refuses: Rc<RefCell<Refuses>> = Rc::new(RefCell::new(Box::new(|_| None)));
         let (status, refused) = (says.clone(), refuses.clone());
         hub.fetch.answer(move |request| match (refused.borrow())(request) {
             Some(scripted) => scripted,
