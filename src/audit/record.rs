@@ -7,7 +7,7 @@
 use crate::context::Cx;
 use crate::context::database::Database;
 use crate::error::{Fault, Result};
-use crate::model::event::{Facts, RefusedScope};
+use crate::model::event::{Facts, QuestionRecord, RefusedScope};
 use crate::model::{Event, EventType};
 use crate::ports::{QUEUED_BYTES, QUEUED_TOGETHER, World};
 use crate::store;
@@ -49,6 +49,11 @@ const ENTRIES: usize = 32;
 const NAME: usize = 128;
 const ID: usize = 64;
 const LONG_NAME: usize = 256;
+/// How many bytes the scopes of a question take, how many tags it keeps, how many claims and shadow policies, and how many bytes a tag takes.
+const QUESTION_SCOPES: usize = 1_024;
+const TAGS: usize = 8;
+const FEW: usize = 6;
+const TAG: usize = 64;
 
 /// Cuts what is too long. Every member is named here, so that none is forgotten.
 fn bound(facts: &mut Facts) {
@@ -92,6 +97,7 @@ fn bound(facts: &mut Facts) {
         detail,
         target,
         target_name,
+        question,
         approval,
     } = facts;
     for text in [client_name, subject_name, resource_name, resource_server_name, target_name] {
@@ -114,13 +120,50 @@ fn bound(facts: &mut Facts) {
     for text in [scope_asked, scope_given, authorization_details] {
         cut_optional(text, SCOPE);
     }
-    for list in [chain, chain_names, policies, shadow_policies] {
+    for list in [chain, chain_names, policies, policy_errors, shadow_policies] {
         cut_list(list, NAME);
     }
-    cut_list(policy_errors, LONG_NAME);
+    if let Some(question) = question {
+        question.bound();
+    }
     for RefusedScope { scope, policies, .. } in scope_refused {
         cut(scope, NAME);
         policies.iter_mut().for_each(|policy| cut(policy, NAME));
+    }
+}
+
+impl QuestionRecord {
+    /// A question that does not fit whole cannot be asked again; the event says so by what is cut.
+    fn bound(&mut self) {
+        let Self {
+            action,
+            scopes,
+            verdicts,
+            auth_method,
+            country,
+            asn: _,
+            acr,
+            auth_time: _,
+            dpop: _,
+            chain_tags,
+            workload_claims,
+            shadow,
+        } = self;
+        cut(scopes, QUESTION_SCOPES);
+        for text in [action, verdicts] {
+            cut(text, NAME);
+        }
+        for text in [auth_method, country, acr] {
+            cut_optional(text, NAME);
+        }
+        if let Some(tags) = chain_tags {
+            tags.truncate(TAGS);
+            tags.iter_mut().for_each(|tag| cut(tag, TAG));
+        }
+        for list in [workload_claims, shadow] {
+            list.truncate(FEW);
+            list.iter_mut().for_each(|text| cut(text, NAME));
+        }
     }
 }
 
@@ -256,6 +299,20 @@ mod tests {
             detail: Some(text()),
             target: Some(text()),
             target_name: Some(text()),
+            question: Some(QuestionRecord {
+                action: text(),
+                scopes: text(),
+                verdicts: text(),
+                auth_method: Some(text()),
+                country: Some(text()),
+                asn: Some(u32::MAX),
+                acr: Some(text()),
+                auth_time: Some(i64::MAX),
+                dpop: true,
+                chain_tags: Some(list()),
+                workload_claims: list(),
+                shadow: list(),
+            }),
             approval: Some(text()),
             ..Facts::default()
         };

@@ -42,7 +42,7 @@ const NAMES: [(&str, &str); 29] = [
 
 /// A set of attributes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Attributes(u32);
+pub struct Attributes(u32);
 
 impl Attributes {
     /// All there are.
@@ -85,7 +85,7 @@ impl Attributes {
     }
 
     /// Those of both.
-    pub(super) const fn and(self, other: Self) -> Self {
+    pub const fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
@@ -95,7 +95,7 @@ impl Attributes {
     }
 
     /// Whether it has that attribute of the context.
-    pub(super) fn context(self, name: &str) -> bool {
+    pub fn context(self, name: &str) -> bool {
         self.has("context", name)
     }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use cedar_policy::{Authorizer, Entities, EntityUid, ParseErrors, Policy, PolicyId, RestrictedExpression};
+use cedar_policy::{Authorizer, Entities, EntityUid, ParseErrors, Policy, PolicyId, Request, RestrictedExpression};
 
 use super::attributes::Attributes;
 use super::check;
@@ -77,16 +77,34 @@ impl Shard {
         texts.saturating_mul(8)
     }
 
+    /// The same without some of its documents, under that name; nothing if it has none of them.
+    pub fn without(&self, name: &str, ids: &[&str]) -> Option<Self> {
+        let is_left = |document: &&Document| !ids.contains(&&*document.id);
+        let left: Vec<&Document> = self.documents.iter().filter(is_left).collect();
+        let source = |document: &&Document| Source {
+            id: (*document.id).to_owned(),
+            cedar: document.cedar.clone(),
+            mode: if document.shadow { Mode::Shadow } else { Mode::Enforce },
+        };
+        let some = left.len() < self.documents.len();
+        some.then(|| Self::read(name, &left.iter().map(source).collect::<Vec<_>>()))
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     fn key(&self, question: &Question<'_>, (target, uid): (&Target, &EntityUid)) -> Key {
         self.names.key(question.action, &question.principal.id, target, uid.id().unescaped())
     }
 }
 
 /// A stored document.
-struct Document {
-    id: Rc<str>,
-    shadow: bool,
-    cedar: String,
+pub(super) struct Document {
+    pub(super) id: Rc<str>,
+    pub(super) shadow: bool,
+    pub(super) cedar: String,
     /// What its statements can read.
     attributes: Attributes,
     /// One for each statement.
@@ -97,7 +115,7 @@ struct Document {
 
 impl Document {
     /// The statements, each with its reach. A text that Cedar divides in another way than the index did is not readable.
-    fn statements(&self) -> Option<impl Iterator<Item = (&Reach, &(Policy, Obligations))>> {
+    pub(super) fn statements(&self) -> Option<impl Iterator<Item = (&Reach, &(Policy, Obligations))>> {
         let read = || {
             let statements = check::statements(&self.cedar).ok()?;
             let with_obligations =
@@ -125,6 +143,57 @@ impl Bundle {
     /// All that is in these documents, as one shard.
     pub fn parse(sources: &[Source]) -> Result<Self, Box<ParseErrors>> {
         Ok(Self::of(Rc::new(Engine::new()?), vec![Rc::new(Shard::read("", sources))]))
+    }
+
+    /// What its statements can read.
+    pub fn reads(&self) -> Attributes {
+        let documents = self.shards.iter().flat_map(|shard| &shard.documents);
+        documents.fold(Attributes::default(), |read, document| read.and(document.attributes))
+    }
+
+    /// Each document, and of each of its statements in how many of client, action and target it is about something else, at the least.
+    pub(super) fn distances(
+        &self,
+        question: &Question<'_>,
+        targets: &[(&Target, EntityUid)],
+    ) -> impl Iterator<Item = (&Document, Vec<usize>)> {
+        self.shards.iter().flat_map(|shard| {
+            let keys: Vec<Key> = targets.iter().map(|(target, uid)| shard.key(question, (target, uid))).collect();
+            let least = move |reach: &Reach| keys.iter().map(|key| reach.misses(key)).min().unwrap_or(usize::MAX);
+            shard.documents.iter().map(move |document| (document, document.reaches.iter().map(&least).collect()))
+        })
+    }
+
+    /// Whether a permit does not hold at some hours, which no condition says.
+    pub fn has_quiet_hours(&self) -> bool {
+        self.shards.iter().flat_map(|shard| &shard.documents).any(|document| document.cedar.contains("@quiet"))
+    }
+
+    pub(super) fn authorizer(&self) -> &Authorizer {
+        &self.engine.authorizer
+    }
+
+    /// The entity that stands for a target.
+    pub(super) fn entity_of(&self, target: &Target) -> EntityUid {
+        self.engine.words.target(target)
+    }
+
+    /// The entities of a question with all that there is to state of them.
+    pub(super) fn stated_entities(&self, question: &Question<'_>) -> Option<Entities> {
+        self.engine.entities(question, Attributes::ALL).ok()
+    }
+
+    /// The request about one target with all facts, as it is seen in a time zone.
+    pub(super) fn stated_request(
+        &self,
+        question: &Question<'_>,
+        target: &EntityUid,
+        offset: Option<i32>,
+    ) -> Option<Request> {
+        let Engine { words, .. } = &*self.engine;
+        let about = Circumstance { offset, ..question.circumstance.clone() };
+        let context = words.context(&about, &|ip| self.engine.address(ip), Attributes::ALL).ok()?;
+        words.request(question, target.clone(), context).ok()
     }
 
     /// One verdict per target, in the order of the targets, where no statement has a time zone of its own.

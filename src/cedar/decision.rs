@@ -184,7 +184,7 @@ fn would_change(answer: &Answer, shadow: impl FnOnce() -> Answer) -> bool {
     }
 }
 
-fn statement(error: &AuthorizationError) -> &PolicyId {
+pub(super) fn statement(error: &AuthorizationError) -> &PolicyId {
     match error {
         AuthorizationError::PolicyEvaluationError(error) => error.policy_id(),
     }

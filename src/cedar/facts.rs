@@ -11,6 +11,7 @@ use cedar_policy::{
     Context, Entities, Entity, EntityId, EntityTypeName, EntityUid, ParseErrors, Request, RestrictedExpression as Value,
 };
 use chrono::{DateTime, Datelike, FixedOffset, Timelike};
+use serde_json::{Map, Value as Json, json};
 
 use super::attributes::Attributes;
 use crate::ports::Location;
@@ -316,6 +317,47 @@ impl Vocabulary {
         let readable = facts.into_iter().filter(|(name, _)| read.context(name));
         Context::from_pairs(readable.filter_map(|(name, value)| Some((name.to_owned(), value()?))))
             .map_err(|_| Unstated::Context)
+    }
+}
+
+impl Circumstance {
+    /// The same in JSON, by the names that policies have for its facts, as it is seen so many seconds ahead of UTC. The user has its own name
+    /// under `""`.
+    pub fn to_json(&self, offset: Option<i32>) -> Map<String, Json> {
+        let zone = offset.and_then(FixedOffset::east_opt);
+        let moment = DateTime::from_timestamp(self.now, 0);
+        let local = zone.zip(moment).map(|(zone, moment)| moment.with_timezone(&zone).naive_local());
+        let subject = self.subject.as_ref().map(|user| {
+            let name = format!("User::{}", Json::from(user.id.as_str()));
+            json!({"": name, "roles": user.roles, "groups": user.groups, "claims": user.claims})
+        });
+        let facts = json!({
+            "ip": self.ip.map(|ip| ip.to_canonical().to_string()),
+            "country": self.location.country,
+            "asn": self.location.asn,
+            "now": self.now,
+            "hour": local.map(|local| local.hour()),
+            "minute": local.map(|local| local.minute()),
+            "weekday": local.map(|local| local.weekday().number_from_monday()),
+            "date": local.map(|local| local.date().to_string()),
+            "grant_type": self.grant_type,
+            "auth_method": self.auth_method,
+            "acr": self.acr,
+            "dpop": self.dpop,
+            "scopes": self.scopes,
+            "tool": self.tool,
+            "resource_server": self.resource_server,
+            "method": self.method,
+            "host": self.host,
+            "path": self.path,
+            "chain": self.chain,
+            "chain_tags": self.chain_tags,
+            "workload_claims": self.workload_claims,
+            "subject": subject,
+        });
+        let Json::Object(mut facts) = facts else { return Map::new() };
+        facts.retain(|_, value| !value.is_null());
+        facts
     }
 }
 

@@ -47,15 +47,29 @@ enum Place {
 impl Reach {
     /// Whether a statement of this reach may apply to a question with this key.
     pub(super) fn covers(&self, key: &Key) -> bool {
-        let place = self.place.is_none_or(|mine| match (mine, key.place) {
+        self.fits_place(key) && self.fits_client(key) && self.fits_action(key)
+    }
+
+    /// In how many of client, action and target a statement of this reach is about something else.
+    pub(super) fn misses(&self, key: &Key) -> usize {
+        [self.fits_place(key), self.fits_client(key), self.fits_action(key)].iter().filter(|fits| !**fits).count()
+    }
+
+    fn fits_place(&self, key: &Key) -> bool {
+        self.place.is_none_or(|mine| match (mine, key.place) {
             (Named::ScopesOf(mine), Place::Scope { resource, .. }) => resource == Some(mine),
             (Named::Scope(mine), Place::Scope { scope, .. }) => scope == Some(mine),
             (Named::Connection(mine), Place::Connection(connection)) => connection == Some(mine),
             _ => false,
-        });
-        place
-            && self.client.is_none_or(|mine| key.client == Some(mine))
-            && self.action.as_deref().is_none_or(|mine| mine == key.action.as_str())
+        })
+    }
+
+    fn fits_client(&self, key: &Key) -> bool {
+        self.client.is_none_or(|mine| key.client == Some(mine))
+    }
+
+    fn fits_action(&self, key: &Key) -> bool {
+        self.action.as_deref().is_none_or(|mine| mine == key.action.as_str())
     }
 }
 

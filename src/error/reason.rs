@@ -259,7 +259,7 @@ reasons! {
     /// The ceilings of the client and of the presented token leave nothing of the requested scope.
     ScopeBeyondCeiling => 400 "invalid_scope" "`scope` names nothing that the client's registered `scope` has, and the presented token's where there is one; an administrator can widen the client's" ["RFC 6749 §5.2"];
     /// Policy permits nothing of the requested scope.
-    PolicyDenied => 400 "invalid_scope" "policy permits this client none of the requested scopes here and now; an administrator can look `decision` up" ["RFC 6749 §5.2"];
+    PolicyDenied => 400 "invalid_scope" "policy permits this client none of the requested scopes here and now; an administrator can have `decision` explained at `admin/policies/explain`" ["RFC 6749 §5.2"];
     /// Policy does not permit an exchange without an actor.
     ImpersonationDenied => 400 "invalid_scope" "policy does not permit this exchange without an actor: send the client's own access token as `actor_token`" ["RFC 8693 §1.1"];
     /// The token would be longer than any endpoint takes.
@@ -296,7 +296,7 @@ reasons! {
     /// The caller is a client, but not a resource server.
     NotAResourceServer => 403 "unauthorized_client" "only a client of the kind `resource_server` may do this" ["docs/requirements.md R52"];
     /// No such connection, or policy forbids the lease: one answer, so that names cannot be probed.
-    LeaseDenied => 403 "access_denied" "this lease is not permitted; an administrator can look `decision` up" ["docs/requirements.md R53"];
+    LeaseDenied => 403 "access_denied" "this lease is not permitted; an administrator can have `decision` explained at `admin/policies/explain`" ["docs/requirements.md R53"];
     /// The requested scope is more than the connection may give.
     LeaseScope => 400 "invalid_scope" "`scope` names what the connection does not offer; leave it out for all that it offers" ["RFC 6749 §5.2"];
     /// The credential of the connection is used through the proxy alone.

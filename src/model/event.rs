@@ -92,6 +92,47 @@ const MAX_REFUSED: usize = 20;
 const MAX_POLICIES: usize = 8;
 const MAX_NAME: usize = 128;
 
+/// The question that policy was asked, as far as the rest of the event does not tell it: with it, the decision can be explained and replayed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct QuestionRecord {
+    /// The action that was asked about.
+    pub action: String,
+    /// The scopes in question; at a lease, those of the agent's token.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub scopes: String,
+    /// What policy said of each of them, or of the connection: `a` for allowed, `d` for denied, `r` for a requirement that was open.
+    pub verdicts: String,
+    /// How the client authenticated, where that is not what `auth_method` says.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_method: Option<String>,
+    /// The country of the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub country: Option<String>,
+    /// The autonomous system of the address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub asn: Option<u32>,
+    /// How the user authenticated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub acr: Option<String>,
+    /// When the user authenticated, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub auth_time: Option<i64>,
+    /// Whether the token was to be bound to a key.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub dpop: bool,
+    /// The tags that the chain shared, where they are not those of the client.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chain_tags: Option<Vec<String>>,
+    /// What the issuer of a workload said of it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workload_claims: Vec<String>,
+    /// Each shadow policy that would have changed something: its id, a space, and an `x` for each verdict that it would have changed, in
+    /// the order of `verdicts`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub shadow: Vec<String>,
+}
+
 /// What an event tells besides who and when.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -213,6 +254,9 @@ pub struct Facts {
     /// What it was called then.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target_name: Option<String>,
+    /// The question that policy was asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<QuestionRecord>,
     /// The approval that it rests on, or waits for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub approval: Option<String>,

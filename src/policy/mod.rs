@@ -1,13 +1,18 @@
-//! The policies in force: loading them, asking them, changing them.
+//! The policies in force: loading them, asking them, changing them, explaining what they say and trying out what others would say.
 //!
 //! 1. The policies in force lie in shards. A question reads the shards with policies that can apply to it (`shards`).
 //! 2. A change moves the tenant's pointer if it still is as the change read it; of two changes at once one reads again.
 //! 3. Every tenant has the built-in policies [`ADMIN`], [`STREAMS`] and [`CONNECTIONS`], so that its own APIs can be reached by the clients that
 //!    are allowed to.
 
+pub mod explain;
 pub mod obligations;
+pub mod question;
 pub mod reach;
+pub mod replay;
+pub mod shadow;
 mod shards;
+mod tally;
 pub mod templates;
 pub mod testing;
 mod warnings;
@@ -63,8 +68,16 @@ const ATTEMPTS: usize = 5;
 
 /// The policies in force that can apply to the client and the targets, each parsed once per isolate.
 async fn bundle(cx: &Cx<'_>, client: &str, targets: &[Target]) -> Result<Bundle> {
+    let (engine, shards) = parts(cx, client, targets).await?;
+    Ok(Bundle::of(engine, shards))
+}
+
+/// What such a bundle is made of.
+async fn parts(cx: &Cx<'_>, client: &str, targets: &[Target]) -> Result<(Rc<Engine>, Vec<Rc<Shard>>)> {
     let base = base(cx).await?;
-    Ok(base.with(shards::reached(cx, &Home::reached(client, targets)).await?))
+    let mut shards = shards::reached(cx, &Home::reached(client, targets)).await?;
+    shards.push(Rc::clone(&base.built_in));
+    Ok((Rc::clone(&base.engine), shards))
 }
 
 async fn base(cx: &Cx<'_>) -> Result<Rc<Base>> {
@@ -176,7 +189,7 @@ pub async fn decide(cx: &Cx<'_>, client: &Client, inquiry: Inquiry<'_>) -> Resul
     Ok(bundle.decide_in(&question, &|zone| offset(cx, zone)))
 }
 
-/// The verdict of the policies in force about every target, for an event: `facts` then name the policies that decided. All inquiries
+/// The verdict of the policies in force about every target, for an event: `facts` then name the policies that decided, and the question. All inquiries
 /// for one answer share a decision id.
 pub async fn ask(cx: &Cx<'_>, client: &Client, inquiry: Inquiry<'_>, facts: &mut Facts) -> Result<Vec<Verdict>> {
     let verdicts = decide(cx, client, inquiry).await?;
@@ -190,6 +203,7 @@ pub async fn ask(cx: &Cx<'_>, client: &Client, inquiry: Inquiry<'_>, facts: &mut
     gather(&mut facts.policy_errors, |verdict| &verdict.errors);
     gather(&mut facts.shadow_policies, |verdict| &verdict.shadow);
     facts.policy_version = Some(cx.tenant.policy_hash.clone());
+    question::keep(client, inquiry, &verdicts, facts);
     Ok(verdicts)
 }
 

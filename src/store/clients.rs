@@ -22,6 +22,11 @@ pub fn get(tenant: &str, client: &str) -> Query<Client> {
     query!(read, concat!(columns!(), " WHERE c.tenant = ?1 AND c.id = ?2"), tenant, client)
 }
 
+/// The clients with these ids, a JSON array.
+pub fn some(tenant: &str, ids: String) -> Query<Client> {
+    query!(read, concat!(columns!(), " WHERE c.tenant = ?1 AND c.id IN (SELECT value FROM json_each(?2))"), tenant, ids)
+}
+
 /// Clients of that name after `after`, by id.
 pub fn named(tenant: &str, name: &str, after: &str, limit: i64) -> Query<Client> {
     query!(

@@ -17,6 +17,7 @@ pub mod connections;
 pub mod consents;
 pub mod counts;
 pub mod data_keys;
+pub mod decisions;
 pub mod deletion;
 pub mod device_codes;
 pub mod events;

@@ -17,6 +17,11 @@ macro_rules! columns {
 
 registered!("users", columns!(), read => User);
 
+/// The users with these ids, a JSON array.
+pub fn some(tenant: &str, ids: String) -> Query<User> {
+    query!(read, concat!(columns!(), " WHERE tenant = ?1 AND id IN (SELECT value FROM json_each(?2))"), tenant, ids)
+}
+
 /// The user whom `issuer` calls `subject`.
 pub fn by_account(tenant: &str, issuer: &str, subject: &str) -> Query<User> {
     query!(

@@ -155,6 +155,9 @@ async fn permitted(
         let others = policy::ask(cx, client, exchange, facts).await?;
         verdicts = verdicts.into_iter().zip(others).map(|(one, other)| both(one, other)).collect();
     }
+    if let Some(question) = &mut facts.question {
+        question.auth_time = origin.auth_time;
+    }
     let details = origin.authorization_details.iter().map(|one| one.kind().to_owned()).collect();
     obligations::meet(
         cx.now,

@@ -14,7 +14,7 @@ use super::admin::tenants::{self, Tenants};
 use super::admin::users::{self, Users};
 use super::admin::webhooks::{self, Webhooks};
 use super::admin::{
-    accounts, approvals, consents, events, findings, identities, keys, kill, metrics, passkeys, proofs,
+    accounts, approvals, consents, events, explain, findings, identities, keys, kill, metrics, passkeys, proofs,
     registration_tokens, trail, vault as keeping,
 };
 use super::compat::{
@@ -230,9 +230,13 @@ pub static ROUTES: &[Row] = routes! {
 
     Get "/t/{tenant}/admin/policies" Admin Admin(list::<Policies>), Page(Policies::FILTERS) => 200 Many(&policies::POLICY), [], "List policies by id";
     Get "/t/{tenant}/admin/policies/templates" Admin Admin(policies::templates), Takes::Nothing => 200 One(&policies::TEMPLATES), [], "List policies that people ask for, with their tests";
+    Post "/t/{tenant}/admin/policies/explain" Admin Admin(explain::explain), Json(&explain::EXPLAIN) => 200 One(&explain::EXPLANATION), [], "Explain what policy says of a question, a decision or a token";
+    Post "/t/{tenant}/admin/policies/replay" Admin Admin(explain::replay), Json(&explain::REPLAY) => 200 One(&explain::REPLAYED), [], "Try changes of policies out on the decisions of a period; nothing is written";
     Get "/t/{tenant}/admin/policies/{id}" Admin Admin(get::<Policies>), Takes::Nothing => 200 Tagged(&policies::POLICY), [], "Show a policy";
     Put "/t/{tenant}/admin/policies/{id}" Admin Admin(put_named::<Policies>), Json(&Policies::BODY) => 200 Made(&policies::POLICY), [409, 412, 428], "Make or replace a policy";
     Delete "/t/{tenant}/admin/policies/{id}" Admin Admin(delete::<Policies>), Query(&["force"], false) => 204 Gives::Nothing, [409, 412], "Remove a policy";
+    Get "/t/{tenant}/admin/policies/{id}/shadow" Admin Admin(explain::shadow), Query(explain::PARAMETERS, false) => 200 One(&explain::SHADOW), [], "Report what a policy would have changed while it was in shadow";
+    Post "/t/{tenant}/admin/policies/{id}/enforce" Admin Admin(explain::enforce), Takes::Nothing => 200 Tagged(&policies::POLICY), [409, 412], "Turn a policy on for good";
 
     Get "/t/{tenant}/admin/connections" Broker Admin(list::<Connections>), Page(Connections::FILTERS) => 200 Many(&connections::CONNECTION), [], "List connections by name";
     Get "/t/{tenant}/admin/connections/{name}" Broker Admin(get::<Connections>), Takes::Nothing => 200 Tagged(&connections::CONNECTION), [], "Show a connection; never its secret";

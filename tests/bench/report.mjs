@@ -14,7 +14,7 @@ const count = (number) => Math.round(number).toLocaleString("en");
 const ms = (number) => `${number.toFixed(1)} ms`;
 
 /** Each: what, the value in words, the target in words, reached or not. */
-function targets({ results, half, persons, leased, changing, crowded, list, first, storage, runtime, killed, sizes: { SMALL, LARGE, HUGE } }) {
+function targets({ results, half, persons, leased, changing, crowded, list, first, storage, governing, runtime, killed, sizes: { SMALL, LARGE, HUGE } }) {
   const ours = [results, changing, crowded].flatMap((some) => Object.entries(some))
     .filter(([key, { failed }]) => failed !== undefined && !["limit", "other", "empty"].includes(key));
   const failed = ours.reduce((sum, [, { failed }]) => sum + failed, half.writ.failed);
@@ -51,6 +51,8 @@ function targets({ results, half, persons, leased, changing, crowded, list, firs
     atMost(`The same with ${count(HUGE.policies)} policies`, first.large, 90),
     atMost(`A new status list of ${count(HUGE.identities)} identities`, list, 20),
     [`Tokens of ${killed.count} killed clients after ${killed.bound / 1000} s`, count(killed.late), "none", killed.late === 0],
+    atMost("An explanation, ten policies, over HTTP", governing.explain, 5),
+    atMost(`${count(governing.decisions)} decisions replayed with a change`, governing.decisions / governing.replay, 60, " s"),
     [`Storage calls of ${storage.requests} warm requests`, calls, "none", storage.warm.DB + storage.warm.KV === 0],
   ];
 }

@@ -12,6 +12,7 @@ import { Miniflare } from "miniflare";
 import { build, freePort, modules, root, start } from "../../scripts/lib/miniflare.mjs";
 import { bare, entry as bareEntry, storage as bareStorage } from "./bare.mjs";
 import { kills } from "./kill.mjs";
+import { govern } from "./govern.mjs";
 import { cpuMillis, form, load, workerds } from "./load.mjs";
 import { paced } from "./paced.mjs";
 import { comparison as otherServer, crowd, median, ours, people, theirs } from "./people.mjs";
@@ -257,6 +258,16 @@ async function stored({ how, url, agents }) {
   }
 }
 
+/** What an explanation takes, and how fast a replay is, over the events that [`stored`] has left and many copies of them. */
+async function governed(one) {
+  const running = await start({ ...one.how, consume: true });
+  try {
+    return await govern(one, running, { times: COUNTED, decisions: quick ? 2_000 : 100_000, median });
+  } finally {
+    await running.stop();
+  }
+}
+
 /** The other ways to get a token, and to ask about one. What is for single use is signed anew for every request. */
 function agents({ url, pid, agents: [agent], server, signer, key, delegate, running: { issuer } }) {
   const fresh = (make) => (seconds) => Array.from({ length: MOST_PER_SECOND * seconds }, make);
@@ -365,11 +376,12 @@ async function run() {
   const written = await policyWrite(large, large.admin);
   const storage = await storageCalls(small);
   const audit = await stored(small);
+  const governing = await governed(small);
   const runtime = await bareRuntime(small, comparison);
   console.log("kills, about two minutes");
   const killed = await kills(large);
   const [sizes, method] = [{ SMALL, LARGE, HUGE }, { ROUNDS, SECONDS, STARTS, PACED_SECONDS }];
-  return { results, half, persons, leased, changing, crowded, list, first, written, storage, audit, runtime, killed, sizes, method };
+  return { results, half, persons, leased, changing, crowded, list, first, written, storage, audit, governing, runtime, killed, sizes, method };
 }
 
 try {

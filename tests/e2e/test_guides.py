@@ -115,6 +115,28 @@ def test_the_night_is_when_the_policy_says(shell, names):
     follow(shell, guide("policy-for-two-hours-at-night"), names)
 
 
+def plainly(names: dict[str, str], *policies: str) -> dict[str, str]:
+    """The names of guides that have paths below `policies` which are no policies: each policy by itself."""
+    unique = uuid.uuid4().hex[:8]
+    plain = {name: real for name, real in names.items() if name != "policies/"}
+    for policy in policies:
+        for around in ("policies/{}", '"id": "{}"', "  {}, line"):
+            plain[around.format(policy)] = around.format(f"{policy}-{unique}")
+    return plain
+
+
+def test_a_refusal_says_which_condition_failed(shell, names):
+    names = plainly(names, "reports")
+    as_administrator(shell, names)
+    follow(shell, guide("why-was-this-denied"), names)
+
+
+def test_a_policy_is_tried_on_what_was_decided(shell, names):
+    names = plainly(names, "orders", "no-cancel")
+    as_administrator(shell, names)
+    follow(shell, guide("try-a-policy-on-last-week"), names)
+
+
 def test_what_an_agent_did_is_proved_offline_and_a_changed_proof_is_none(shell, names):
     names |= {"scripts/writ": str(ROOT / "scripts" / "writ")}
     as_administrator(shell, names)

@@ -87,6 +87,25 @@ object!(
         may "target" Kind::Word,
         may "target_name" Kind::Word,
         may "approval" Kind::Word,
+        may "question" Kind::Object(&QUESTION),
+    ]]
+);
+
+object!(
+    /// The question that policy was asked, as far as the rest of the event does not tell it.
+    QUESTION = "RecordedQuestion" [members![
+        must "action" Kind::Word,
+        may "scopes" Kind::Word,
+        must "verdicts" Kind::Word,
+        may "auth_method" Kind::Word,
+        may "country" Kind::Word,
+        may "asn" Kind::Count,
+        may "acr" Kind::Word,
+        may "auth_time" Kind::Time,
+        may "dpop" Kind::Boolean,
+        may "chain_tags" WORDS,
+        may "workload_claims" WORDS,
+        may "shadow" WORDS,
     ]]
 );
 
@@ -105,7 +124,7 @@ object!(
 );
 
 /// Beyond every id.
-const LAST: &str = "~";
+pub const LAST: &str = "~";
 
 /// The latest moment that a query may name, in seconds: in the year 5138, and far from what a float cannot hold.
 const MAX_SECONDS: i64 = 99_999_999_999;

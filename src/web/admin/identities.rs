@@ -1,7 +1,7 @@
 //! `admin/identities`: the directory of agentic identities, and stopping one.
 
 use super::events::{EVENT, seconds};
-use super::{kill, page, parameters};
+use super::{explain, kill, page, parameters};
 use crate::context::Peer;
 use crate::directory::identities::{self, Recent};
 use crate::error::{Reason, Result};
@@ -56,7 +56,13 @@ object!(
         must "reach" Kind::Object(&REACH),
         must "events" Kind::List(&Kind::Object(&EVENT), ANY),
         must "chains" Kind::List(&Kind::Object(&CHAIN), ANY),
+        must "explain" Kind::Object(&LINK),
     ]]
+);
+
+object!(
+    /// Where an explanation is asked for, and with which body; add `resource` and `scopes`, or `connection`.
+    LINK = "ExplainLink" [members![must "url" Kind::Word, must "body" Kind::Json]]
 );
 
 object!(
@@ -152,6 +158,8 @@ struct Detail {
     events: Vec<Value>,
     /// Tokens that it got last and that have not expired, newest first.
     chains: Vec<Chain>,
+    /// How to ask why it gets something or not.
+    explain: Value,
 }
 
 /// A token, by the digest of its `jti`.
@@ -238,10 +246,20 @@ pub async fn get(call: AdminCall<'_>) -> Result<Response> {
         From { ip: ip.map(|ip| ip.to_string()), at: moment.seconds(), reach: reach::reach(&asking, &entry).await? };
     let Recent { events, issued } = identities::recent(cx, &entry).await?;
     let Holdings { consents, refresh_families, used_at } = identities::holdings(cx, &entry).await?;
+    let explain = explain::link(cx, &entry.identity.client, &entry.identity.subject);
     let chains = issued.iter().filter_map(|event| chain(event, now)).collect();
     Ok(Response::json(
         200,
-        &Detail { identity: view(entry), consents, refresh_families, consents_used_at: used_at, reach, events, chains },
+        &Detail {
+            identity: view(entry),
+            consents,
+            refresh_families,
+            consents_used_at: used_at,
+            reach,
+            events,
+            chains,
+            explain,
+        },
     ))
 }
 

@@ -18,6 +18,7 @@ pub mod clients;
 pub mod connections;
 pub mod consents;
 pub mod events;
+pub mod explain;
 pub mod feed;
 pub mod findings;
 pub mod idempotency;
@@ -49,6 +50,9 @@ use crate::model::EventType;
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
 
+/// What reads although it has a body.
+const READS: [&str; 2] = ["/admin/policies/explain", "/admin/policies/replay"];
+
 /// Answers a request to the admin API if its bearer may make it. A refusal of a known administrator is one event; any other is
 /// counted under its address.
 pub async fn answer(call: Call<'_>, run: for<'a> fn(AdminCall<'a>) -> Answer<'a>) -> Result<Response> {
@@ -58,7 +62,8 @@ pub async fn answer(call: Call<'_>, run: for<'a> fn(AdminCall<'a>) -> Answer<'a>
     let bearer = Bearer::of(call.cx, call.request, "admin", unproved).await?;
     let admin = bearer.client().id.as_str();
     // Reading takes either scope, everything else `admin`.
-    let enough: &[&'static str] = if method == Method::Get { &["admin:read", "admin"] } else { &["admin"] };
+    let reads = method == Method::Get || READS.iter().any(|path| call.request.path.ends_with(path));
+    let enough: &[&'static str] = if reads { &["admin:read", "admin"] } else { &["admin"] };
     let answer = match bearer.may(call.cx, enough).await {
         Ok(()) => run(AdminCall { call, admin }).await,
         Err(refused) => Err(refused),

@@ -19,9 +19,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 const MAX_DESCRIPTION: usize = 500;
-const MAX_CEDAR: usize = 65_536;
+/// The most characters of a text.
+pub const MAX_CEDAR: usize = 65_536;
 
-const MODE: Kind =
+/// The modes of a policy.
+pub const MODE: Kind =
     Kind::Words("Mode", || [Mode::Enforce, Mode::Shadow, Mode::Off].iter().map(|mode| mode.as_str()).collect());
 
 const BODY_MEMBERS: &[Member] = members![
@@ -190,6 +192,10 @@ impl Aggregate for Policies {
 
 impl Named for Policies {
     fn check_name(name: &str) -> Result<()> {
+        // These are paths below `policies`.
+        if ["explain", "replay", "templates"].contains(&name) {
+            return Err(Reason::InvalidField.because("`id` is a word of this API: choose another"));
+        }
         check_slug("id", name)
     }
 

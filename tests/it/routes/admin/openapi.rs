@@ -282,6 +282,21 @@ fn every_answer_has_the_shape_that_the_document_says() {
     let link = with(&hub, &hub.admin_token(), "POST", "connections/chat/connect")
         .json(&json!({"user": things.fill("users/{id}").strip_prefix("users/").unwrap()}));
     check("POST", "connections/{name}/connect", link);
+    let shade = json!({"cedar": "forbid(principal, action, resource) when { !context.dpop };", "mode": "shadow"});
+    with(&hub, &hub.admin_token(), "PUT", "policies/shade").json(&shade).send().expect(201);
+    hub.token(&hub.admin_client("main"), &[("scope", "admin")]).expect(200);
+    let is_shaded = |event: &Value| event["shadow_policies"] == json!(["shade"]);
+    let decided = hub.events().into_iter().rev().find(is_shaded).unwrap();
+    for body in [
+        json!({"decision": decided["decision"]}),
+        json!({"client_id": things.client.client_id, "resource": "https://r.example/", "scopes": ["a"], "dpop": true}),
+    ] {
+        check("POST", "policies/explain", call(&hub, &things, ("POST", "policies/explain")).json(&body));
+    }
+    let changes = json!({"changes": [{"id": "shade", "mode": "enforce"}], "limit": 3});
+    check("POST", "policies/replay", call(&hub, &things, ("POST", "policies/replay")).json(&changes));
+    check("GET", "policies/{id}/shadow", call(&hub, &things, ("GET", "policies/shade/shadow")));
+    check("POST", "policies/{id}/enforce", call(&hub, &things, ("POST", "policies/{id}/enforce")));
     for thing in ["identities/{id}", "users/{id}", "connections/{name}", "clients/{id}"] {
         for action in ["suspend", "resume", "kill"] {
             let path = format!("{thing}/{action}");

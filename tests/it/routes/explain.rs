@@ -1,0 +1,263 @@
+//! `admin/policies/explain`, and what an event keeps of a question so that it can be explained later.
+
+use super::chain::{Chain, TASKS};
+use super::connections::{self, READ};
+use crate::support::hub::{RESOURCE, decode};
+use crate::support::{Credentials, Setup};
+use serde_json::{Value, json};
+
+fn explain(hub: &Setup, body: Value) -> Value {
+    hub.admin("POST", "policies/explain").json(&body).send().expect(200).json()
+}
+
+fn detail(hub: &Setup, body: Value) -> String {
+    let problem = hub.admin("POST", "policies/explain").json(&body).send().expect(400).json();
+    problem["detail"].as_str().unwrap().to_owned()
+}
+
+/// An agent whose policy wants the night, and a network.
+fn scene() -> (Setup, Credentials) {
+    let hub = Setup::new();
+    hub.create_resource(json!({}));
+    let agent = hub.create_client(json!({"client_name": "night", "allowed_resources": [RESOURCE]}));
+    let cedar = format!(
+        "// The night batch.\n@ttl(\"60\")\npermit (\n    principal == Client::\"{}\",\n    action == Action::\"issue\",\n    \
+         resource in Resource::\"{RESOURCE}\"\n)\nwhen {{\n    resource.name == \"mcp:read\" &&\n    context has ip && \
+         context.ip.isInRange(ip(\"10.0.0.0/8\"))\n    && context.hour < 4\n}};\n",
+        agent.client_id
+    );
+    hub.put_policy("night", &cedar);
+    (hub, agent)
+}
+
+#[test]
+fn a_refusal_is_explained_with_the_condition_that_failed_its_place_and_what_it_read() {
+    let (hub, agent) = scene();
+    let refused = hub.token_call(&agent, &[("scope", "mcp:read mcp:write")]).ip("10.1.2.3").send().expect(400).json();
+    hub.events();
+    let answer = explain(&hub, json!({"decision": refused["decision"]}));
+    let read = &answer["answers"][0];
+    assert_eq!(
+        (&read["scope"], &read["allow"], &read["because"], &read["was"]),
+        (&json!("mcp:read"), &json!(false), &json!("no_permit"), &json!("deny"))
+    );
+    let night = &read["statements"][0];
+    let failed = json!({
+        "part": "condition", "line": 11, "column": 8, "text": "context.hour < 4", "facts": {"context.hour": 12},
+        "because": "`context.hour` is 12; the statement wants less than 4",
+    });
+    let wanted = json!({
+        "policy": "night", "statement": 1, "line": 2, "column": 1, "effect": "permit", "mode": "enforce", "holds": false,
+        "failed": failed,
+    });
+    assert_eq!(*night, wanted);
+    let write = &answer["answers"][1]["statements"][0]["failed"];
+    assert_eq!((&write["line"], &write["column"]), (&json!(9), &json!(5)));
+    assert_eq!(write["because"], "`resource.name` is \"mcp:write\"; the statement wants \"mcp:read\"");
+    assert_eq!(answer["question"]["ip"], "10.1.2.3");
+    assert_eq!(answer["decided"]["policies_changed_since"], false);
+    assert_eq!(answer["decided"]["reason"], "PolicyDenied");
+
+    // The same from nowhere, and at night.
+    let question = json!({"client_id": agent.client_id, "resource": RESOURCE, "scopes": ["mcp:read"]});
+    let nowhere = explain(&hub, question.clone());
+    assert_eq!(
+        nowhere["answers"][0]["statements"][0]["failed"]["because"],
+        "`context.ip` is absent; the statement wants it present"
+    );
+    let at = hub.clock.seconds() - 10 * 3600;
+    let mut night = question;
+    night.as_object_mut().unwrap().extend(json!({"ip": "10.9.9.9", "at": at}).as_object().unwrap().clone());
+    let held = &explain(&hub, night)["answers"][0];
+    assert_eq!(
+        (&held["allow"], &held["policies"], &held["ttl"], &held["statements"][0]["holds"]),
+        (&json!(true), &json!(["night"]), &json!(60), &json!(true))
+    );
+}
+
+#[test]
+fn a_token_is_explained_by_its_jti_and_says_that_the_policies_have_changed_since() {
+    let hub = Setup::new();
+    let agent = hub.agent("agent", "mcp:read");
+    let token = hub.access_token(&agent, "mcp:read");
+    hub.events();
+    let jti = decode(&token).1["jti"].clone();
+    hub.put_policy("agent", "forbid(principal, action, resource) when { resource.name == \"mcp:read\" };");
+    let answer = explain(&hub, json!({"jti": jti}));
+    let one = &answer["answers"][0];
+    assert_eq!((&one["was"], &one["allow"], &one["because"]), (&json!("allow"), &json!(false), &json!("forbidden")));
+    assert_eq!(answer["decided"]["policies_changed_since"], true);
+    assert_eq!(answer["decided"]["type"], "token.issued");
+    assert!(detail(&hub, json!({"jti": "nothing"})).contains("`jti` is of no token"));
+    assert!(detail(&hub, json!({"decision": "nothing"})).contains("`decision` names no event"));
+    // Another tenant's administrators find nothing.
+    hub.create_tenant("other");
+    hub.admin_of("other", "POST", "policies/explain").json(&json!({"jti": jti})).send().expect(400);
+}
+
+#[test]
+fn what_a_question_leaves_out_is_as_the_client_is_registered_and_what_it_has_wrong_is_named() {
+    let (hub, agent) = scene();
+    let answer = explain(&hub, json!({"client_id": agent.client_id, "resource": RESOURCE}));
+    let question = &answer["question"];
+    assert_eq!(
+        (&question["grant_type"], &question["auth_method"], &question["action"], &question["scopes"]),
+        (
+            &json!("client_credentials"),
+            &json!("client_secret_basic"),
+            &json!("issue"),
+            &json!(["mcp:read", "mcp:write"])
+        )
+    );
+    assert_eq!(answer["answers"].as_array().unwrap().len(), 2);
+    let id = &agent.client_id;
+    for (body, named) in [
+        (json!({}), "`client_id` is missing"),
+        (json!({"client_id": "nobody", "resource": RESOURCE}), "`client_id` names no client"),
+        (json!({"client_id": id}), "name a `resource`"),
+        (json!({"client_id": id, "user": "user_x", "resource": RESOURCE}), "`user` names no user"),
+        (json!({"client_id": id, "resource": "https://nowhere.example/"}), "`resource` names no resource"),
+        (json!({"client_id": id, "connection": "k", "action": "issue"}), "name a `resource`"),
+        (json!({"client_id": id, "decision": "x"}), "`decision` alone"),
+        (json!({"client_id": id, "resource": RESOURCE, "ip": "here"}), "`ip` must be an IP address"),
+        (json!({"client_id": id, "resource": RESOURCE, "action": "fly"}), "`action` must be one of"),
+        (json!({"client_id": id, "colour": 1}), "`colour` is unknown"),
+    ] {
+        let told = detail(&hub, body);
+        assert!(told.contains(named), "{told}");
+    }
+}
+
+#[test]
+fn beyond_policy_the_ceiling_of_the_client_and_what_is_registered_are_named() {
+    let hub = Setup::new();
+    let agent = hub.agent("agent", "mcp:read");
+    hub.create_resource(json!({"id": "other", "resource": "https://other.example/"}));
+    let ask = |resource: &str, scope: &str| {
+        let answer = explain(&hub, json!({"client_id": agent.client_id, "resource": resource, "scopes": [scope]}));
+        let one = answer["answers"][0].clone();
+        (one["allow"].clone(), one["because"].clone(), one["said"].as_str().unwrap_or_default().to_owned())
+    };
+    assert_eq!(ask(RESOURCE, "mcp:read"), (json!(true), Value::Null, String::new()));
+    assert!(ask(RESOURCE, "mcp:write").2.contains("beyond the `scope`"));
+    assert!(ask(RESOURCE, "mcp:fly").2.contains("no such scope"));
+    assert!(ask("https://other.example/", "mcp:read").2.contains("`allowed_resources`"));
+    // Without any statement about it, the answer says to write one.
+    let other = hub.create_client(json!({"client_name": "other", "allowed_resources": [RESOURCE]}));
+    let answer = explain(&hub, json!({"client_id": other.client_id, "resource": RESOURCE, "scopes": ["mcp:read"]}));
+    assert!(answer["answers"][0]["said"].as_str().unwrap().contains("write a permit"), "{answer}");
+    // A permit that names another client is the likeliest cause.
+    let near = &answer["answers"][0]["statements"][0];
+    assert_eq!((&near["policy"], &near["failed"]["part"]), (&json!("agent"), &json!("principal")));
+    let ids = [&other.client_id, &agent.client_id];
+    let because = format!("`principal` is Client::\"{}\"; the statement wants Client::\"{}\"", ids[0], ids[1]);
+    assert_eq!(near["failed"]["because"], because);
+}
+
+#[test]
+fn the_chain_and_the_user_of_a_delegated_token_are_those_of_its_decision() {
+    let chain = Chain::new();
+    let hub = &chain.hub;
+    let first = chain.user_token(&chain.planner, TASKS, "mcp:read");
+    let token = chain.delegated(&chain.worker, &first, RESOURCE);
+    hub.events();
+    hub.put_policy(
+        "everything",
+        "permit(principal, action, resource) unless { context.chain.contains(\"nobody\") || context.chain_tags.contains(\"verified\") };",
+    );
+    let answer = explain(hub, json!({"jti": decode(&token).1["jti"]}));
+    let question = &answer["question"];
+    assert_eq!(question["chain"], json!([chain.worker.client_id, chain.planner.client_id]));
+    assert_eq!((&question["user"], &question["action"]), (&json!(chain.user), &json!("exchange")));
+    let failed = &answer["answers"][0]["statements"][0]["failed"];
+    assert_eq!(failed["text"], "context.chain_tags.contains(\"verified\")");
+    assert_eq!(
+        failed["because"],
+        "`context.chain_tags` is \"verified\"; the statement wants it not to have \"verified\""
+    );
+}
+
+#[test]
+fn a_refused_lease_is_explained_with_the_scopes_of_the_agents_token() {
+    let hub = Setup::new();
+    let agent = hub.agent("reader", "mcp:read");
+    let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
+    hub.admin("PUT", "connections/warehouse").json(&connections::body(8, &[READ])).send().expect(201);
+    hub.put_policy(
+        "lease",
+        "permit(principal, action == Action::\"lease\", resource == Connection::\"warehouse\") \
+         when { context.scopes.contains(\"mcp:write\") };",
+    );
+    let token = hub.access_token(&agent, "mcp:read");
+    let form = [("subject_token", token.as_str()), ("tool", "query")];
+    let refused = hub.call("POST", "/t/main/connections/warehouse/token").basic(&server).form(&form).send().expect(403);
+    hub.events();
+    let answer = explain(&hub, json!({"decision": refused.json()["decision"]}));
+    assert_eq!(
+        (&answer["question"]["tool"], &answer["question"]["connection"]),
+        (&json!("query"), &json!("warehouse"))
+    );
+    assert_eq!(answer["question"]["resource_server"], json!(server.client_id));
+    let one = &answer["answers"][0];
+    assert_eq!((&one["connection"], &one["was"]), (&json!("warehouse"), &json!("deny")));
+    assert_eq!(
+        one["statements"][0]["failed"]["because"],
+        "`context.scopes` is \"mcp:read\"; the statement wants it to have \"mcp:write\""
+    );
+    // What an administrator asks beforehand has the same answer.
+    let question = json!({
+        "client_id": agent.client_id, "connection": "warehouse", "scopes": ["mcp:read"], "tool": "query",
+        "resource_server": server.client_id,
+    });
+    assert_eq!(explain(&hub, question)["answers"][0]["statements"], one["statements"]);
+}
+
+#[test]
+fn reading_is_enough_for_explaining_and_it_leaves_no_event_of_a_decision() {
+    let (hub, agent) = scene();
+    let reader = hub.create_client(json!({
+        "client_name": "auditor", "scope": "admin:read", "allowed_resources": [format!("{}/admin", hub.issuer("main"))],
+    }));
+    let token = hub.token(&reader, &[]).access_token();
+    let before = hub.events().len();
+    let body = json!({"client_id": agent.client_id, "resource": RESOURCE});
+    let post = |path: &str| hub.call("POST", &format!("/t/main/admin/{path}")).bearer(&token);
+    post("policies/explain").json(&body).send().expect(200);
+    post("policies/replay").json(&json!({"changes": []})).send().expect(200);
+    assert_eq!(hub.events().len(), before);
+    post("policies/night/enforce").send().expect(403);
+}
+
+#[test]
+fn an_identity_shows_the_way_to_its_explanation() {
+    let (hub, agent) = scene();
+    hub.put_policy("all", "permit(principal, action, resource);");
+    hub.access_token(&agent, "mcp:read");
+    let list = hub.admin("GET", &format!("identities?client={}", agent.client_id)).send().expect(200).json();
+    let id = list["items"][0]["id"].as_str().unwrap().to_owned();
+    let link = hub.admin("GET", &format!("identities/{id}")).send().expect(200).json()["explain"].clone();
+    assert_eq!(link["url"], format!("{}/admin/policies/explain", hub.issuer("main")));
+    let mut body = link["body"].clone();
+    body["resource"] = json!(RESOURCE);
+    assert_eq!(explain(&hub, body)["answers"][0]["allow"], true);
+}
+
+#[test]
+fn a_question_of_usual_size_adds_less_than_300_bytes_to_its_event() {
+    let hub = Setup::new();
+    let agent = hub.agent("agent", "mcp:read mcp:write");
+    hub.access_token(&agent, "mcp:read mcp:write");
+    let event = hub.events_of("token.issued").pop().unwrap();
+    assert_eq!(event["question"], json!({"action": "issue", "scopes": "mcp:read mcp:write", "verdicts": "aa"}));
+    assert!(event["question"].to_string().len() < 300);
+}
+
+#[test]
+fn the_words_of_this_api_are_no_names_of_policies() {
+    let hub = Setup::new();
+    for name in ["explain", "replay"] {
+        let body = json!({"cedar": "permit(principal, action, resource);"});
+        let reply = hub.admin("PUT", &format!("policies/{name}")).json(&body).send();
+        assert!(matches!(reply.status, 400 | 405), "{reply:?}");
+    }
+}
