@@ -50,7 +50,7 @@ const NAME: usize = 128;
 const ID: usize = 64;
 const LONG_NAME: usize = 256;
 /// How many bytes the scopes of a question take, how many tags it keeps, how many claims and shadow policies, and how many bytes a tag takes.
-const QUESTION_SCOPES: usize = 1_024;
+const QUESTION_SCOPES: usize = 768;
 const TAGS: usize = 8;
 const FEW: usize = 6;
 const TAG: usize = 64;
