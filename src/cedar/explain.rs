@@ -330,8 +330,10 @@ impl Looked<'_> {
                 "facts": {"context.hour": hour},
                 "because": "the permit does not hold at this hour: see its `@quiet`",
             });
-            shown["holds"] = false.into();
-            shown["failed"] = failed;
+            if let Some(members) = shown.as_object_mut() {
+                members.insert("holds".to_owned(), false.into());
+                members.insert("failed".to_owned(), failed);
+            }
             return (Standing::Fails, shown);
         }
         if !held.is_empty() {
