@@ -74,6 +74,14 @@ impl Refusal {
     pub fn is_poll(&self) -> bool {
         self.reason == Reason::ApprovalPending && self.approval.as_ref().is_some_and(|approval| !approval.is_new)
     }
+
+    /// The same with the event that tells of it, where its description speaks of a `decision` and none was made.
+    pub fn named(mut self, event: &str) -> Self {
+        if self.reason == Reason::LeaseDenied {
+            self.decision.get_or_insert_with(|| event.to_owned());
+        }
+        self
+    }
 }
 
 impl Reason {

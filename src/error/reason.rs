@@ -331,6 +331,8 @@ reasons! {
     ConnectExpired => 403 "access_denied" "this page is over, or was opened in another browser: connect again" ["docs/requirements.md R215"];
     /// The service did not grant anything.
     ConnectDeclined => 403 "access_denied" "the service has connected nothing: try again, and allow it there" ["RFC 6749 §4.1.2.1"];
+    /// The service takes neither the connection's own client nor what it asks for.
+    ConnectMisconfigured => 502 "server_error" "the service does not take this connection as it is set up: tell an administrator, who finds why in the event `account.refused`" ["docs/requirements.md R383"];
     /// The service answered what cannot be used.
     ConnectFailed => 502 "temporarily_unavailable" "the service gives no usable answer: try again, or tell an administrator" ["RFC 9110 §15.6.3"];
     /// The key of the vault is not what has sealed what is there.

@@ -41,6 +41,8 @@ event_types! {
     ToolReportRefused = "tool.report_refused",
     /// An account at a service was connected.
     AccountConnected = "account.connected",
+    /// A person has come back from a service, and nothing was connected. `detail` says why.
+    AccountRefused = "account.refused",
     /// The state of a connected account has changed.
     AccountChanged = "account.changed",
     /// An account was disconnected.

@@ -15,11 +15,13 @@ use super::accounts::{self, Revocation};
 use super::canary;
 use super::provider::oauth2::{self, Given, Owner, Settings, Ungiven};
 use super::service::Service;
+use crate::audit;
 use crate::authn::people::{Person, browser};
 use crate::context::{Change, Cx};
 use crate::crypto::nonce;
 use crate::directory::connections;
-use crate::error::{Error, Fault, Reason, Result};
+use crate::error::{Error, Fault, Reason, Refusal, Result};
+use crate::model::event::Facts;
 use crate::model::{AccountStatus, ConnectedAccount, Connection, EventType, Status};
 use crate::oauth::{Form, Scope};
 use crate::store;
@@ -246,7 +248,16 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
     }
     if let Some(error) = response.get("error") {
         let is_code = error.len() <= 64 && error.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
-        return Err(Reason::ConnectDeclined.because(if is_code { error } else { "it does not say why" }));
+        let reason = match error {
+            "server_error" | "temporarily_unavailable" => Reason::ConnectFailed,
+            "invalid_request"
+            | "unauthorized_client"
+            | "unsupported_response_type"
+            | "invalid_scope"
+            | "invalid_client" => Reason::ConnectMisconfigured,
+            _ => Reason::ConnectDeclined,
+        };
+        return Err(reason.because(if is_code { error } else { "it does not say why" }));
     }
     let code = response.get("code").ok_or_else(|| Reason::ConnectDeclined.because("the response has no `code`"))?;
     let asked = scopes(cx, &found, wanted).await?.join(" ");
@@ -258,7 +269,7 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
     let given = oauth2::redeem(cx, &oauth2, &client, (code, &redirect_uri(cx, &wanted.connection), verifier)).await;
     let given = given.map_err(|why| match why {
         Ungiven::Refused(AccountStatus::ClientMisconfigured, code) => {
-            Reason::ConnectFailed.because(["the service refuses the connection's own client: ", &code].concat())
+            Reason::ConnectMisconfigured.because(["the service refuses the connection's own client: ", &code].concat())
         }
         Ungiven::Refused(_, code) => Reason::ConnectDeclined.because(code),
         Ungiven::Trouble(why) | Ungiven::Lost(why) => Reason::ConnectFailed.because(why),
@@ -298,6 +309,18 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
             Err(Reason::ConsentChanged.into())
         }
     }
+}
+
+/// Records that nothing was connected, and why.
+pub async fn refused(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, refusal: &Refusal) -> Result<()> {
+    let facts = Facts {
+        connection: Some(under_way.wanted.connection.clone()),
+        subject: Some(person.user.id.clone()),
+        reason: Some(refusal.reason.as_str().to_owned()),
+        detail: refusal.detail.clone(),
+        ..Facts::default()
+    };
+    audit::record(cx, &audit::event(cx, EventType::AccountRefused, None, facts)).await
 }
 
 /// The name of the account and what identifies it, as the service says; empty where it says nothing.

@@ -127,8 +127,9 @@ pub async fn refused(
 ) -> Result<Error> {
     facts.reason = Some(refusal.reason.as_str().to_owned());
     facts.detail.clone_from(&refusal.detail);
-    audit::record(cx, &audit::event(cx, kind, client, facts)).await?;
-    Ok(Error::Refused(refusal))
+    let event = audit::event(cx, kind, client, facts);
+    audit::record(cx, &event).await?;
+    Ok(Error::Refused(refusal.named(&event.id)))
 }
 
 /// The bearer of a token for an API of the tenant.

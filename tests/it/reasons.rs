@@ -166,6 +166,7 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         | Reason::TooManyAccounts
         | Reason::ConnectExpired
         | Reason::ConnectDeclined
+        | Reason::ConnectMisconfigured
         | Reason::ConnectFailed => crate::routes::accounts::provoke(reason),
         Reason::CallNotAllowed | Reason::MalformedCall | Reason::UpgradeRefused | Reason::MissingAgentToken => {
             crate::routes::proxy::provoke(reason)

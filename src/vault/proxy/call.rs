@@ -74,10 +74,11 @@ pub async fn call(cx: &Cx<'_>, request: Request<'_>, mut trail: Trail) -> Result
     };
     let (reason, detail) = stream::told(&error);
     (event.facts.reason, event.facts.detail) = (Some(reason.to_owned()), detail);
-    match (audit::record(cx, &event).await, &error) {
+    match (audit::record(cx, &event).await, error) {
         (Err(fault), Error::Refused(_)) => Err(fault),
+        (Ok(()), Error::Refused(refusal)) => Err(Error::Refused(refusal.named(&event.id))),
         // The event that it has begun is durable.
-        _ => Err(error),
+        (_, error) => Err(error),
     }
 }
 

@@ -131,7 +131,9 @@ pub async fn callback(call: Call<'_>) -> Result<Response> {
     };
     let response = match ended {
         Ok(connected) => result(call, &under_way, &person, connected)?,
-        Err(error @ Error::Refused(_)) => {
+        Err(Error::Refused(refusal)) => {
+            connect::refused(cx, &under_way, &person, &refusal).await?;
+            let error = Error::Refused(refusal);
             cx.world.log.line(&format!("{}: {error}", cx.request_id));
             let again = [
                 &paths::connect(cx, &under_way.wanted().connection),

@@ -308,6 +308,9 @@ const fn in_german(reason: Reason) -> Option<&'static str> {
         }
         Reason::AccountDisabled => "Ein Administrator hat dieses Konto gestoppt, und kann es weiterlaufen lassen",
         Reason::TooManyAccounts => "Hier sind so viele Konten verbunden, wie es sein dürfen: trennen Sie zuerst eines",
+        Reason::ConnectMisconfigured => {
+            "Der Dienst nimmt diese Verbindung nicht, wie sie eingerichtet ist: sagen Sie es einem Administrator"
+        }
         Reason::ConnectExpired => {
             "Diese Seite ist abgelaufen oder wurde in einem anderen Browser geöffnet: verbinden Sie noch einmal"
         }

@@ -335,6 +335,65 @@ fn tokens_of_another_account_are_revoked_at_once_and_never_used() {
 }
 
 #[test]
+fn what_a_service_refuses_to_connect_is_an_event_that_says_why_and_the_page_says_what_helps() {
+    let scene = Scene::new(true, 0);
+    let browser = Browser::new(&scene.hub);
+    let link = url(&scene.lease(&scene.agents_token(&browser)));
+    let refuses = |error: Option<&str>, status: u16, helps: &str| {
+        let back = scene.service.allow(&scene.leave(&browser, &link), "ada@chat");
+        let back = error.map_or(back.clone(), |error| back.replace("code=", &format!("error={error}&x=")));
+        let page = browser.get(&back);
+        assert_eq!(page.status, status, "{error:?}: {page:?}");
+        assert!(page.text.contains(helps) && page.text.contains("Connect again"), "{error:?}: {}", page.text);
+        let event = scene.hub.events_of("account.refused").pop().unwrap();
+        assert_eq!((&event["connection"], &event["subject_name"]), (&json!("chat"), &json!("Ada Demo")));
+        (event["reason"].clone(), event["detail"].clone())
+    };
+    let (reason, detail) = refuses(Some("access_denied"), 403, "allow it there");
+    assert_eq!((reason, detail), (json!("ConnectDeclined"), json!("access_denied")));
+    let (reason, detail) = refuses(Some("invalid_scope"), 502, "tell an administrator");
+    assert_eq!((reason, detail), (json!("ConnectMisconfigured"), json!("invalid_scope")));
+    let (reason, _) = refuses(Some("temporarily_unavailable"), 502, "try again");
+    assert_eq!(reason, "ConnectFailed");
+    *scene.service.instead.borrow_mut() = Some(Scripted::json(401, json!({"error": "invalid_client"})));
+    let (reason, detail) = refuses(None, 502, "tell an administrator");
+    assert_eq!(reason, "ConnectMisconfigured");
+    assert!(detail.as_str().unwrap().contains("invalid_client"), "{detail}");
+}
+
+#[test]
+fn whoever_is_connected_already_is_told_so_and_a_page_that_is_loaded_again_leads_on() {
+    let scene = Scene::new(true, 0);
+    let browser = Browser::new(&scene.hub);
+    let link = url(&scene.lease(&scene.agents_token(&browser)));
+    let back = scene.service.allow(&scene.leave(&browser, &link), "ada@chat");
+    browser.get(&back).expect(200);
+    let again = browser.get(&back);
+    assert_eq!(again.status, 403);
+    assert!(again.text.contains("href=\"/t/main/me\""), "{}", again.text);
+    let page = browser.get(&link).expect(200);
+    assert!(page.text.contains("This account is connected:") && page.text.contains("ada@chat"), "{}", page.text);
+    assert!(!page.text.contains("needs it to go on"), "{}", page.text);
+    // By the name of the service, and its scopes in words.
+    let me = browser.get("/t/main/me").expect(200);
+    assert!(me.text.contains("<h3>Chat</h3>") && me.text.contains("Post messages"), "{}", me.text);
+}
+
+#[test]
+fn a_refused_lease_names_the_event_that_says_why() {
+    let scene = Scene::new(true, 0);
+    scene.hub.put_policy("own", r#"permit(principal, action == Action::"issue", resource);"#);
+    let agent =
+        scene.hub.create_client(json!({"grant_types": ["client_credentials"], "allowed_resources": [RESOURCE]}));
+    let token = scene.hub.token(&agent, &[("resource", RESOURCE), ("scope", "mcp:read")]).expect(200).access_token();
+    let refused = scene.lease(&token);
+    assert_eq!((refused.status, refused.error().as_str()), (403, "access_denied"));
+    let event = scene.hub.events_of("lease.refused").pop().unwrap();
+    assert_eq!(refused.json()["decision"], event["id"]);
+    assert!(event["detail"].as_str().unwrap().contains("acts for none"), "{event}");
+}
+
+#[test]
 fn an_account_that_an_administrator_has_stopped_gives_nothing_until_it_is_resumed_and_none_takes_its_place() {
     let scene = Scene::new(true, 0);
     let (browser, token) = scene.connected();
@@ -1075,6 +1134,10 @@ pub fn provoke(reason: writ::error::Reason) -> Reply {
         Reason::ConnectDeclined => {
             let back = scene.service.allow(&scene.leave(&browser, &link), "ada@chat");
             browser.get(&back.replace("code=", "error=access_denied&x="))
+        }
+        Reason::ConnectMisconfigured => {
+            let back = scene.service.allow(&scene.leave(&browser, &link), "ada@chat");
+            browser.get(&back.replace("code=", "error=invalid_scope&x="))
         }
         Reason::ConnectFailed => {
             let back = scene.service.allow(&scene.leave(&browser, &link), "ada@chat");

@@ -209,6 +209,20 @@ fn nobody_guesses_user_codes_and_whoever_tries_keeps_no_other_person_out() {
 }
 
 #[test]
+fn a_code_that_no_device_shows_can_be_mended_on_the_same_page() {
+    let hub = hub();
+    let browser = Browser::new(&hub);
+    // The first one asks for a sign-in.
+    enter(&browser, "BCDF-GHJK");
+    for wrong in ["BCDF-GHJK", "nonsense<b>"] {
+        let page = browser.post("/t/main/device", &[("user_code", wrong)]);
+        assert_eq!(page.status, 400);
+        assert!(page.text.contains("no device waits") || page.text.contains("No device waits"), "{}", page.text);
+        assert!(page.text.contains("name=\"user_code\"") && !page.text.contains("<b>"), "{}", page.text);
+    }
+}
+
+#[test]
 fn an_address_gets_thirty_device_codes_a_minute_and_a_client_has_a_bound() {
     let (hub, client, _) = waiting();
     let from = |ip: &str| {
