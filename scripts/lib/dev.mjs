@@ -3,10 +3,9 @@
 // instead of several, fires the cron, joins the Workers of the split by their service bindings, and never looks for the network.
 
 import { chmodSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { join, resolve } from "node:path";
 import { firstAdmin, root, start } from "./miniflare.mjs";
-import { end, note, serving } from "./processes.mjs";
+import { end, isFree, note, serving } from "./processes.mjs";
 import { seed } from "./seed.mjs";
 
 const DEADLINE_MS = 120_000;
@@ -102,16 +101,11 @@ async function healthy(origin) {
   }
 }
 
-function portIsFree() {
-  return new Promise((done, fail) => {
-    const probe = createServer();
-    probe.once("error", () => {
-      const { pid } = serving(port) ?? {};
-      const stop = pid ? `it is workerd, process ${pid}, of another scripts/dev: stop that` : "stop what listens there";
-      fail(new Error(`Port ${port} is taken: ${stop}, or set WRIT_PORT (and WRIT_STATE) to others`));
-    });
-    probe.listen(port, "127.0.0.1", () => probe.close(done));
-  });
+async function portIsFree() {
+  if (await isFree(port)) return;
+  const { pid } = serving(port) ?? {};
+  const stop = pid ? `it is workerd, process ${pid}, of another scripts/dev: stop that` : "stop what listens there";
+  throw new Error(`Port ${port} is taken: ${stop}, or set WRIT_PORT (and WRIT_STATE) to others`);
 }
 
 /** Readers see a whole file or none; it holds client secrets, so only the owner may read it. */

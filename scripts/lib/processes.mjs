@@ -2,6 +2,7 @@
 // Miniflare ends workerd with itself, but not when it is killed (kill -9): workerd then listens on, over the same state.
 
 import { execFileSync } from "node:child_process";
+import { createServer } from "node:net";
 import { existsSync, readFileSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 
 const PATIENCE_MS = 5_000;
@@ -34,6 +35,12 @@ function ofProc(pid) {
 /** The workerd that serves a port. */
 export const serving = (port) => processes().find(({ command }) => /\bworkerd\S* serve /.test(command) && command.includes(`=entry=127.0.0.1:${port} `));
 
+/** Whether a port can be listened on. */
+export const isFree = (port) => new Promise((done) => {
+  const probe = createServer().once("error", () => done(false));
+  probe.listen(port, "127.0.0.1", () => probe.close(() => done(true)));
+});
+
 /** Notes which workerd serves the port for this process. */
 export function note(file, port) {
   const { pid, parent } = serving(port) ?? {};
@@ -57,7 +64,8 @@ export async function end(file) {
   if (left()) {
     console.error(`An earlier scripts/dev was killed and has left workerd, process ${pid}, behind: it is ended.`);
     process.kill(pid, "SIGKILL");
-    for (const until = Date.now() + PATIENCE_MS; left() && Date.now() < until; ) await new Promise((done) => setTimeout(done, 50));
+    // Its port is its own until the last of it is gone.
+    for (const until = Date.now() + PATIENCE_MS; !(await isFree(port)) && Date.now() < until; ) await new Promise((done) => setTimeout(done, 50));
   }
   rmSync(file, { force: true });
   return undefined;

@@ -7,7 +7,7 @@ use crate::context::{Change, Cx};
 use crate::crypto::sha256;
 use crate::directory::users;
 use crate::error::{Fault, Reason, Result};
-use crate::model::approval::{Approval, ApprovalStatus, Narrowing, Vote, Voter, keys, narrowed};
+use crate::model::approval::{Approval, ApprovalStatus, Door, Narrowing, Vote, Voter, keys, narrowed};
 use crate::model::{EventType, Status, id};
 use crate::revocation::check::StoppedChainsKey;
 use crate::revocation::families::tokens_end;
@@ -97,9 +97,14 @@ async fn decided(cx: &Cx<'_>, found: &Approval, by: By<'_>, choice: &Choice) -> 
         By::Person(person) if !found.is_asked(&person.user) => return Err(Reason::NotFound.into()),
         By::Person(person) => person.user.id.as_str(),
         By::Administrator(admin) if is_party(found, admin) => return Err(Reason::OwnApproval.into()),
+        // An ID token comes of it, which says that the user was there (OpenID CIBA Core §7.1).
+        By::Administrator(_) if choice.approves && found.door == Door::Backchannel => {
+            return Err(Reason::NotFound.into());
+        }
         By::Administrator(admin) => admin,
     };
-    if found.body.votes.iter().any(|vote| vote.by == name) {
+    // Who has said yes may still say no, while others decide.
+    if found.body.votes.iter().any(|vote| vote.by == name && (choice.approves || !vote.approves)) {
         return Err(Reason::ApprovalDecided.because("the same has decided before"));
     }
     if choice.approves {

@@ -55,8 +55,9 @@ pub async fn consume(world: &World, messages: &[String], now: Now) -> (Vec<Strin
 async fn keep<'a>(world: &World, tenant: &str, events: impl Iterator<Item = &'a (Event, &'a str)>) -> Result<()> {
     let trail = Database(&*world.trail);
     let (mut rows, mut bytes, mut tokens): (Vec<Value>, usize, BTreeMap<&str, i64>) = Default::default();
-    let mut actors: Vec<Sql> = Vec::new();
+    let (mut actors, mut ids): (Vec<Sql>, Vec<&str>) = (Vec::new(), Vec::new());
     for (event, body) in events {
+        ids.push(&event.id);
         if rows.len() >= KEPT_TOGETHER || bytes.saturating_add(body.len()) > KEPT_BYTES {
             trail.run(kept(tenant, std::mem::take(&mut rows), std::mem::take(&mut tokens))).await?;
             bytes = 0;
@@ -74,7 +75,20 @@ async fn keep<'a>(world: &World, tenant: &str, events: impl Iterator<Item = &'a 
     }
     let last = kept(tenant, rows, tokens);
     // After their events: a batch that comes again finds both.
-    trail.run(last.into_iter().chain(actors).collect()).await.map(drop)
+    trail.run(last.into_iter().chain(actors).collect()).await?;
+    expect_kept(world, tenant, &ids).await
+}
+
+/// Refuses to take events for kept that are not there, although no statement failed: somebody has changed the trail, unless the tenant is gone.
+async fn expect_kept(world: &World, tenant: &str, ids: &[&str]) -> Result<()> {
+    let kept = Database(&*world.trail).one(store::log::count_kept(tenant, json!(ids).to_string())).await?;
+    if kept == i64::try_from(ids.len()).ok() {
+        return Ok(());
+    }
+    match Database(&*world.db).one(store::deletion::is_former(tenant)).await? {
+        Some(true) => Ok(()),
+        _ => Err(Fault::Broken("events that were to be kept are not there").into()),
+    }
 }
 
 fn kept(tenant: &str, rows: Vec<Value>, tokens: BTreeMap<&str, i64>) -> Vec<Sql> {

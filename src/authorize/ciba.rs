@@ -6,8 +6,8 @@
 //! 2. `login_hint` is the `sub` of a user; `id_token_hint` an ID token that the client has got here, also one that has expired. Who can be asked how often is bounded: in a minute, and by what waits.
 //! 3. A message that binds both devices is shown as it was sent, or refused.
 
-use super::asked;
 use super::request::Request;
+use super::{asked, lines};
 use crate::approvals::{self, Asked, Ping};
 use crate::authn::client::limit_attempts;
 use crate::context::Cx;
@@ -99,7 +99,13 @@ pub async fn start(cx: &Cx<'_>, form: &Form, client: &Rc<Client>) -> Result<Star
     let user = user.ok_or(Reason::UnknownUserId)?;
     limit_attempts(cx, &["backchannel/", &user.id].concat(), A_MINUTE, Reason::TooManyBackchannel).await?;
     let handle = sha256(auth_req_id.expose()).to_text();
-    let scope: Vec<&str> = asked.identity.iter().chain(asked.target.scope.iter()).collect();
+    // What the user may not consent to is not asked.
+    let forbidden = lines::forbidden(cx, &asked, (&user, None, CIBA)).await?;
+    let possible = asked.target.scope.iter().zip(&forbidden).filter(|(_, why)| why.is_none()).map(|(scope, _)| scope);
+    let scope: Vec<&str> = asked.identity.iter().chain(possible).collect();
+    if forbidden.iter().all(Option::is_some) && !forbidden.is_empty() {
+        return Err(Reason::PolicyDenied.because("policy forbids the user to consent to any of it"));
+    }
     let what = json!({
         "action": "backchannel", "resource": asked.target.resource.body.resource.to_string(), "scope": scope,
         "authorization_details": asked.authorization_details, "request": handle,

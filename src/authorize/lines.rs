@@ -11,9 +11,9 @@ use crate::authn::people::Person;
 use crate::cedar::{Action, Circumstance, Verdict};
 use crate::context::Cx;
 use crate::error::Result;
-use crate::model::Consent;
 use crate::model::event::Because;
 use crate::model::resource::Effect;
+use crate::model::{Consent, User};
 use crate::oauth::DEVICE_CODE;
 use crate::policy::obligations::{self, Means};
 use crate::policy::{self, Inquiry};
@@ -55,12 +55,12 @@ pub struct Line {
 
 /// The lines of a request, in the order in which their resource has them; those about the person come first.
 pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Consent>) -> Result<Vec<Line>> {
-    let mut verdicts = verdicts(cx, asked, person, Action::Issue).await?;
+    let mut verdicts = verdicts(cx, asked, consenting(asked, person), Action::Issue).await?;
     let details = asked.authorization_details.iter().map(|one| one.kind().to_owned()).collect();
     // The key is proved at the token endpoint.
     let means = Means { auth_time: Some(person.session.auth_time), is_bound: true, details };
     obligations::meet(cx.now, &mut verdicts, &means);
-    let forbids = verdicts_of_consent(cx, asked, person).await?;
+    let forbids = forbidden(cx, asked, consenting(asked, person)).await?;
     let held = consent.map(|consent| consent.scope(cx.now.seconds())).unwrap_or_default();
     let allowed = |scope: &str| consent?.lines.iter().find(|line| line.scope == scope);
     let until = |scope: &str| allowed(scope)?.until;
@@ -112,25 +112,38 @@ fn possible(verdict: &Verdict) -> Possible {
     }
 }
 
-async fn verdicts(cx: &Cx<'_>, asked: &Asked, person: &Person, action: Action) -> Result<Vec<Verdict>> {
+/// Whose consent it is: the user, the `acr` of the session, and the grant.
+type Consenting<'a> = (&'a User, Option<&'a str>, &'a str);
+
+fn consenting<'a>(asked: &Asked, person: &'a Person) -> Consenting<'a> {
+    let grant_type = if asked.device.is_some() { DEVICE_CODE } else { "authorization_code" };
+    (&person.user, person.session.acr.as_deref(), grant_type)
+}
+
+async fn verdicts(
+    cx: &Cx<'_>,
+    asked: &Asked,
+    (user, acr, grant_type): Consenting<'_>,
+    action: Action,
+) -> Result<Vec<Verdict>> {
     let client = &asked.client;
     let circumstance = Circumstance {
-        grant_type: Some(if asked.device.is_some() { DEVICE_CODE } else { "authorization_code" }.to_owned()),
+        grant_type: Some(grant_type.to_owned()),
         auth_method: Some(client.metadata.token_endpoint_auth_method.as_str().to_owned()),
-        acr: person.session.acr.clone(),
+        acr: acr.map(str::to_owned),
         dpop: asked.jkt.is_some() || client.metadata.dpop_bound_access_tokens,
         scopes: asked.target.scope.to_vec(),
-        chain_tags: policy::shared_tags(cx, &client.id, &person.user.id, &[]).await?,
-        subject: Some(policy::subject(&person.user)),
+        chain_tags: policy::shared_tags(cx, &client.id, &user.id, &[]).await?,
+        subject: Some(policy::subject(user)),
         ..policy::circumstance(cx)
     };
     let targets = as_policy_targets(&asked.target);
     policy::decide(cx, client, Inquiry { action, targets: &targets, circumstance: &circumstance }).await
 }
 
-/// Of each line, why it may not be consented to; nothing if no policy says so.
-async fn verdicts_of_consent(cx: &Cx<'_>, asked: &Asked, person: &Person) -> Result<Vec<Option<Because>>> {
-    let verdicts = verdicts(cx, asked, person, Action::Consent).await?;
+/// Of each scope of a resource, why it may not be consented to; nothing if no policy says so.
+pub async fn forbidden(cx: &Cx<'_>, asked: &Asked, who: Consenting<'_>) -> Result<Vec<Option<Because>>> {
+    let verdicts = verdicts(cx, asked, who, Action::Consent).await?;
     let forbid =
         |verdict: &Verdict| policy::refusal(verdict).filter(|why| matches!(why, Because::Forbidden | Because::Error));
     Ok(verdicts.iter().map(forbid).collect())

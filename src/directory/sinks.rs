@@ -92,6 +92,10 @@ pub async fn update(cx: &Cx<'_>, present: Sink, Draft { body, secret }: Draft, b
                 secrets.entry(name).or_insert(signing);
             }
             complete(kind, &secrets)?;
+            if signs(&body.kind) && !secrets.contains_key(SIGNING) {
+                let why = "`secret.signing` is missing: what is sent is signed with it (`whsec_` and base64)";
+                return Err(Reason::InvalidField.because(why));
+            }
             sinks::seal(cx, &present.id, &secrets)?
         }
     };

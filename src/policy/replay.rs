@@ -5,7 +5,7 @@
 //!    replay can be interrupted and gone on with.
 //! 3. Each decision is compared three ways: what it was, what the policies in force say of it now, and what they would say with the changes.
 //!    What they say now already is told apart from what the changes do.
-//! 4. Questions are those of the events ([`question`](super::question)); equal ones are asked once in a call. Two questions are equal if no
+//! 4. Questions are those of the events ([`question`]); equal ones are asked once in a call. Two questions are equal if no
 //!    policy that has a say can tell them apart.
 
 use super::question::{self, Known, Question, letter, names, worse};

@@ -45,6 +45,11 @@ pub fn visit(Former { id, visited_at, .. }: &Former, now: i64) -> Sql {
     sql!("UPDATE former_tenants SET visited_at = ?3 WHERE id = ?1 AND visited_at = ?2", id.as_str(), *visited_at, now)
 }
 
+/// Whether a tenant was deleted.
+pub fn is_former(tenant: &str) -> Query<bool> {
+    query!(|row| Ok(row.int("n")? > 0), "SELECT count(*) AS n FROM former_tenants WHERE id = ?1", tenant)
+}
+
 /// How many tenants are being deleted; counted up to 10,000.
 pub fn count() -> Query<i64> {
     query!(|row| row.int("n"), "SELECT count(*) AS n FROM (SELECT 1 FROM former_tenants WHERE is_gone = 0 LIMIT 10000)")

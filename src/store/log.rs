@@ -32,6 +32,16 @@ pub fn keep(tenant: &str, rows: String) -> Sql {
     )
 }
 
+/// How many of these events, a JSON array of ids, are kept.
+pub fn count_kept(tenant: &str, ids: String) -> Query<i64> {
+    query!(
+        |row| row.int("n"),
+        "SELECT count(*) AS n FROM json_each(?2) r CROSS JOIN events e ON e.tenant = ?1 AND e.id = r.value",
+        tenant,
+        ids
+    )
+}
+
 /// Gives kept events that have no index the next ones, if the log still has that size: nothing was given an index since they were read. `rows`
 /// is a JSON object: by id the place among them, salt and entry.
 pub fn place(tenant: &str, size: i64, rows: String) -> Sql {
@@ -116,10 +126,11 @@ pub fn sign(tenant: &str, from: i64, head: &Head, now: i64) -> Sql {
     )
 }
 
-/// Keeps a full tile if the statement before changed something.
+/// Keeps a full tile if the statement before changed something. One that is there already, ahead of its time, is none of ours.
 pub fn add_tile(tenant: &str, level: u32, n: i64, content: &str) -> Sql {
     sql!(
-        "INSERT INTO tiles (tenant, level, n, content) SELECT ?1, ?2, ?3, ?4 WHERE changes() > 0",
+        "INSERT INTO tiles (tenant, level, n, content) SELECT ?1, ?2, ?3, ?4 WHERE changes() > 0 \
+         ON CONFLICT (tenant, level, n) DO UPDATE SET content = excluded.content",
         tenant,
         i64::from(level),
         n,

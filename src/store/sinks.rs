@@ -83,7 +83,7 @@ pub fn delete(tenant: &str, id: &str, version: i64) -> Sql {
 pub fn wake(tenant: &str, sink: &Sink) -> Sql {
     sql!(
         "INSERT INTO sink_states (tenant, sink, run, version, position, size, waits) VALUES (?1, ?2, ?3, ?4, coalesce(?5, \
-         (SELECT seq - 1 FROM events WHERE tenant = ?1 AND id >= ?6 ORDER BY id LIMIT 1), \
+         (SELECT min(seq) - 1 FROM (SELECT seq FROM events WHERE tenant = ?1 AND id >= ?6 AND seq >= 0 ORDER BY id LIMIT 1000)), \
          (SELECT max(seq) FROM events WHERE tenant = ?1 AND seq >= 0), -1), ?7, 1) \
          ON CONFLICT (tenant, sink) DO UPDATE SET waits = 1, claim = NULL, attempts = 0, size = excluded.size, \
          not_before = CASE WHEN excluded.run > sink_states.run OR excluded.version > sink_states.version THEN 0 ELSE sink_states.not_before END, \

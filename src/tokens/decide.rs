@@ -225,7 +225,12 @@ async fn within_limits(
             return Ok((Some(granted), reached));
         }
         obligations::mark(verdicts, &full);
+        let is_breach = full.iter().any(|one| one.limit.suspends);
         reached.extend(full);
+        if is_breach {
+            // Who was suspended just now gets no other scope either.
+            return Ok((None, reached));
+        }
     }
     Ok((None, reached))
 }

@@ -89,6 +89,8 @@ pub async fn lease(cx: &Cx<'_>, request: &Request<'_>, trail: &mut Trail) -> Res
         caller: Caller::Server { id: caller.client.id.clone(), method: caller.method },
         tool: tool.map(str::to_owned),
         call: None,
+        scope: asked.as_ref().map(Scope::to_string),
+        account: label.to_owned(),
         began: cx.now,
         held: Held::default(),
     };

@@ -135,6 +135,10 @@ pub struct Use {
     pub tool: Option<String>,
     /// The call that it is for, where it is one through the proxy.
     pub call: Option<CallLine>,
+    /// The scope of the lease, as it is asked for; absent: all that the connection offers.
+    pub scope: Option<String>,
+    /// The label of the account; empty for the one without.
+    pub account: String,
     /// When it began: the token has to hold then.
     pub began: Now,
     /// The approval that it has, once it has one.
@@ -268,8 +272,9 @@ impl Use {
             "action": "lease", "connection": self.connection, "tool": self.tool, "call": call, "chain": facts.chain,
             "resource": claims.map(|claims| claims.aud.resource()),
             "jkt": claims.and_then(|claims| claims.cnf.as_ref()).map(|cnf| &cnf.jkt),
+            "lease_scope": self.scope, "account": self.account, "host": facts.host,
         });
-        let told = json!({"policies": facts.policies, "host": facts.host});
+        let told = json!({"policies": facts.policies});
         Asked {
             door: Door::Policy,
             client: &party.client,

@@ -19,6 +19,7 @@ use crate::model::approval::{Approval, ApprovalStatus, Door, Requirement, number
 use crate::model::{ClientKind, EventType, id};
 use crate::oauth::authorization_details::is_deceptive;
 use crate::oauth::{AuthorizationDetail, Form, ResourceUri, Scope};
+use crate::revocation::check::{self, Parties};
 use crate::tokens;
 use crate::vault::is_tool;
 use serde_json::{Map, Value, json};
@@ -129,6 +130,11 @@ pub async fn redeem(call: Call<'_>) -> Result<Response> {
         if approval.status != ApprovalStatus::Approved {
             return Err(approvals::refusal(call.cx, &approval, false));
         }
+        let actors = approval.texts("chain");
+        let actors: Vec<&str> = actors.iter().map(String::as_str).collect();
+        let (client, subject, issued_at) = (&*approval.client, &*approval.subject, Some(approval.created_at));
+        let parties = Parties { client, subject, actors: &actors, chain: &[], issued_at };
+        check::check(call.cx, &parties).await.map_err(|rejection| rejection.refuse(Reason::Stopped))?;
         approvals::redeem(call.cx, &approval.id).await?;
         let redeemed = Approval { status: ApprovalStatus::Redeemed, ..approval };
         Ok(Response::json(200, &told(call.cx, &redeemed)))

@@ -89,9 +89,9 @@ impl Delivery<'_> {
         let (cx, mut position, mut size) = (self.cx, state.position, state.size);
         let secrets = match open(cx, self.sink) {
             Ok(secrets) => secrets,
-            Err(error) => return self.fail(&state, &error.to_string(), size).await,
+            Err(error) => return self.fail(state.attempts, &error.to_string(), size).await,
         };
-        let mut batches = 0;
+        let (mut batches, mut attempts) = (0, state.attempts);
         while batches < BATCHES {
             let (rows, types) = (size.clamp(1, MAX_SIZE), self.types()?);
             let found =
@@ -103,7 +103,10 @@ impl Delivery<'_> {
                 found.into_iter().filter_map(|row| record(cx, self.sink.body.form, row)).collect();
             let verdict = match records.is_empty() {
                 true => Verdict::Taken(0),
-                false => send(cx, self.sink, &secrets, &records).await?,
+                false => match send(cx, self.sink, &secrets, &records).await {
+                    Ok(verdict) => verdict,
+                    Err(error) => Verdict::Failed(error.to_string()),
+                },
             };
             match verdict {
                 Verdict::Taken(rejected) => {
@@ -116,7 +119,7 @@ impl Delivery<'_> {
                     if cx.trail().run(vec![advanced]).await?.first() != Some(&1) {
                         return Ok(());
                     }
-                    position = last;
+                    (position, attempts) = (last, 0);
                     batches = batches.saturating_add(1);
                     if count < rows {
                         break;
@@ -124,7 +127,7 @@ impl Delivery<'_> {
                 }
                 // Which of them is in the way shows when they come in halves.
                 Verdict::Refused(_) if count > 1 => size = count / 2,
-                Verdict::Refused(why) | Verdict::Failed(why) => return self.fail(&state, &why, size).await,
+                Verdict::Refused(why) | Verdict::Failed(why) => return self.fail(attempts, &why, size).await,
             }
         }
         cx.trail().run(vec![store::sinks::release(self.claim, self.now)]).await.map(drop)
@@ -136,11 +139,11 @@ impl Delivery<'_> {
         self.sink.body.events.as_ref().map(json).transpose()
     }
 
-    async fn fail(&self, state: &SinkState, outcome: &str, size: i64) -> Result<()> {
-        let pause = retry::pause(state.attempts).saturating_mul(1_000);
+    async fn fail(&self, attempts: i64, outcome: &str, size: i64) -> Result<()> {
+        let pause = retry::pause(attempts).saturating_mul(1_000);
         let failed = Failed { outcome, now: self.now, not_before: self.now.saturating_add(pause), size };
         let rows = self.cx.trail().run(vec![store::sinks::fail(self.claim, &failed)]).await?;
-        if rows.first() == Some(&1) && state.attempts.saturating_add(1) == TOLD_AFTER {
+        if rows.first() == Some(&1) && attempts.saturating_add(1) == TOLD_AFTER {
             let (target, target_name) = (Some(self.sink.id.clone()), Some(self.sink.body.kind.clone()));
             let facts = Facts { target, target_name, detail: Some(outcome.to_owned()), ..Facts::default() };
             audit::record(self.cx, &audit::event(self.cx, EventType::SinkFailing, None, facts)).await?;

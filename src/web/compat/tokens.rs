@@ -91,16 +91,18 @@ async fn grant(
     is_tenants: bool,
     trail: &mut Trail,
 ) -> Result<Granted> {
+    let scope = body.scopes.join(" ");
     let wanted = Use {
         connection: body.app_id.clone(),
         token,
         caller,
         tool: None,
         call: None,
+        scope: Some(scope.clone()).filter(|scope| !scope.is_empty()),
+        account: body.external_identifier.clone(),
         began: cx.now,
         held: Held::default(),
     };
-    let scope = body.scopes.join(" ");
     trail.facts.scope_asked = Some(scope.clone()).filter(|scope| !scope.is_empty() && scope.len() <= 1_024);
     let asked = match scope.is_empty() {
         true => None,

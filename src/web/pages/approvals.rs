@@ -155,8 +155,9 @@ async fn asked(call: Call<'_>, person: &Person) -> Result<Approval> {
     if approval.is_asked(&person.user) { Ok(approval) } else { Err(Reason::NotFound.into()) }
 }
 
+/// What the tag of a form is made for: the approval as it was shown. A form of before another has narrowed it does not count.
 fn tagged(approval: &Approval) -> String {
-    ["approval ", &approval.id].concat()
+    ["approval ", &approval.id, " ", &sha256(approval.granted()).to_text()].concat()
 }
 
 fn note(form: &Form) -> Option<String> {

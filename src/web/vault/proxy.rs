@@ -42,8 +42,18 @@ pub async fn any(call: Call<'_>) -> Result<Response> {
     let path = || ["/", request.path.splitn(7, '/').nth(6).unwrap_or_default()].concat();
     let (connection, path) = meant.map_or_else(|| Ok((call.id(0)?.to_owned(), path())), Ok::<_, Error>)?;
     let line = CallLine { method: request.method.clone(), path };
-    let wanted = Use { connection, token, caller, tool, call: Some(line), began: cx.now, held: Held::default() };
     let account = header("writ-account").unwrap_or_default();
+    let wanted = Use {
+        connection,
+        token,
+        caller,
+        tool,
+        call: Some(line),
+        scope: None,
+        account: account.to_owned(),
+        began: cx.now,
+        held: Held::default(),
+    };
     let by_own_url = destination.is_some();
     let passed = Request { wanted, query: &request.query, headers, account, payload: request.payload(), by_own_url };
     match proxy::call(cx, passed, trail).await {

@@ -300,6 +300,15 @@ fn of_a_role_as_many_have_to_approve_as_the_policy_says_and_one_no_is_enough() {
     assert_eq!(hub.events_of("approval.voted").len(), 1);
 
     let next = waits(&write(&hub, &agent));
+    // A page that was opened before another has said yes still says no, and so does who has said yes.
+    let page = ada.page(&next).expect(200);
+    ada.approve(&next).expect(303);
+    let no = ada.fields(&page, "deny", &[]);
+    ada.browser.post(&path(&next), &no).expect(303);
+    assert_eq!(write(&hub, &agent).error(), "access_denied");
+    hub.clock.advance(901);
+
+    let next = waits(&write(&hub, &agent));
     ada.approve(&next).expect(303);
     bob.decide(&next, "deny", &[]).expect(303);
     assert_eq!(write(&hub, &agent).error(), "access_denied");
@@ -527,6 +536,11 @@ fn a_lease_waits_for_its_approval_and_has_it_once_for_the_tool_that_was_approved
     assert_eq!(statement["requester"], json!(shop.server.client_id));
     decide(&shop.hub, &id, json!({"decision": "approve"})).expect(200);
     waits(&shop.lease("delete").send());
+    // Nor is it for another account, or for another host.
+    let token = shop.hub.access_token(&shop.agent, "mcp:read");
+    let other = [("subject_token", &*token), ("tool", "pay"), ("account", "private")];
+    let at = "/t/main/connections/search/token";
+    assert_ne!(waits(&shop.hub.call("POST", at).basic(&shop.server).form(&other).send()), id);
     shop.lease("pay").send().expect(200);
     assert_eq!(shop.hub.events_of("lease.granted").pop().unwrap()["approval"], json!(id));
     waits(&shop.lease("pay").send());
@@ -605,6 +619,22 @@ fn a_resource_server_asks_about_a_call_of_a_tool_and_redeems_what_was_approved_o
     assert_eq!((&statement["client"], &statement["reason"]), (&json!(agent.client_id), &json!("release 1.2")));
     assert_eq!(redeem(&server).error(), "access_denied");
     assert_eq!(hub.call("POST", &path).basic(&server).form(&[]).send().expect(200).json()["status"], "redeemed");
+}
+
+#[test]
+fn of_an_agent_that_was_stopped_after_the_yes_nothing_is_redeemed() {
+    let hub = Setup::new();
+    let agent = hub.agent("reader", "mcp:read");
+    let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
+    let token = hub.access_token(&agent, "mcp:read");
+    let made = ask(&hub, &server, &[("subject_token", &*token), ("tool", "deploy"), ("reason", "r")]).expect(201);
+    let id = made.json()["approval_id"].as_str().unwrap().to_owned();
+    decide(&hub, &id, json!({"decision": "approve"})).expect(200);
+    let act = |verb: &str| hub.admin("POST", &format!("clients/{}/{verb}", agent.client_id)).send().expect(200);
+    let redeem = || hub.call("POST", &format!("/t/main/approvals/{id}/redeem")).basic(&server).form(&[]).send();
+    act("suspend");
+    assert_ne!(redeem().status, 200);
+    assert_eq!(shown(&hub, &id)["status"], "approved");
 }
 
 #[test]

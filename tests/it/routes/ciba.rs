@@ -150,6 +150,39 @@ fn a_request_names_one_user_who_is_there_by_the_sub_and_a_message_that_can_be_sh
 }
 
 #[test]
+fn a_user_is_not_asked_for_what_policy_forbids_to_consent_to() {
+    let hub = hub();
+    let ada = Someone::new(&hub, 1, json!({"name": "Ada"}));
+    let client = client(&hub, json!({}));
+    let forbid = |scope: &str| {
+        format!(r#"forbid(principal, action == Action::"consent", resource == Scope::"{RESOURCE} {scope}");"#)
+    };
+    hub.put_policy("no-write", &forbid("mcp:write"));
+    let id = id(&start(&hub, &client, &ada.id, &[]).expect(200));
+    let page = ada.page(&approval(&hub)).expect(200);
+    assert!(page.text.contains("mcp:read") && !page.text.contains("mcp:write"), "{}", page.text);
+    ada.decide(&approval(&hub), "approve", &[("scope", "openid"), ("scope", "mcp:read")]).expect(303);
+    assert_eq!(poll(&hub, &client, &id).expect(200).json()["scope"], "mcp:read openid");
+    hub.put_policy("no-read", &forbid("mcp:read"));
+    assert_eq!(start(&hub, &client, &ada.id, &[]).error(), "invalid_scope");
+}
+
+#[test]
+fn an_administrator_may_refuse_a_request_of_the_backchannel_and_not_answer_it_for_its_user() {
+    let hub = hub();
+    let ada = Someone::new(&hub, 1, json!({"name": "Ada"}));
+    let client = client(&hub, json!({}));
+    let id = id(&start(&hub, &client, &ada.id, &[]).expect(200));
+    let decide = |decision: &str| {
+        let path = format!("approvals/{}/decide", approval(&hub));
+        hub.admin("POST", &path).json(&json!({"decision": decision})).send().status
+    };
+    assert_eq!(decide("approve"), 404);
+    assert_eq!(decide("deny"), 200);
+    assert_eq!(poll(&hub, &client, &id).error(), "access_denied");
+}
+
+#[test]
 fn a_user_is_asked_ten_times_a_minute_at_most() {
     let hub = hub();
     let ada = Someone::new(&hub, 1, json!({}));

@@ -199,6 +199,36 @@ fn a_failure_of_one_tenant_delays_no_other() {
 }
 
 #[test]
+fn events_that_somebody_keeps_out_of_the_trail_come_again() {
+    for hidden in [
+        "INSERT INTO former_tenants (id, deleted_at) VALUES ('main', 0)",
+        "CREATE TRIGGER hidden BEFORE INSERT ON events WHEN NEW.type = 'token.issued' BEGIN SELECT RAISE(IGNORE); END",
+    ] {
+        let (hub, client) = ready();
+        publish(&hub);
+        tokens(&hub, &client, 1);
+        hub.trail.execute(hidden);
+        let batch = hub.queue.take();
+        assert!(hub.consume(Source::Audit, &batch).is_err(), "{hidden}");
+        hub.trail.execute("DROP TRIGGER IF EXISTS hidden; DELETE FROM former_tenants");
+        let before = placed(&hub).len();
+        hub.consume(Source::Audit, &batch).unwrap();
+        assert!(placed(&hub).len() > before, "{hidden}");
+    }
+}
+
+#[test]
+fn a_tile_that_somebody_has_put_in_ahead_of_its_time_does_not_stop_the_log() {
+    let (hub, client) = ready();
+    publish(&hub);
+    hub.trail.execute("INSERT INTO tiles (tenant, level, n, content) VALUES ('main', 0, 0, '')");
+    tokens(&hub, &client, 300);
+    publish(&hub);
+    expect_whole(&hub, placed(&hub).len());
+    assert_eq!(problems(&hub), []);
+}
+
+#[test]
 fn tiles_are_those_of_the_specification_and_lead_from_the_entries_to_the_checkpoint() {
     let (hub, client) = ready();
     tokens(&hub, &client, 600);

@@ -109,6 +109,20 @@ fn a_scope_whose_limit_has_no_room_is_left_out_and_nothing_is_counted_in_vain() 
 }
 
 #[test]
+fn whose_breach_of_one_scope_suspends_gets_no_token_for_another_either() {
+    let text = when("@limit(\"1/hour client\") @on_breach(\"suspend\")", "mcp:write") + &when("", "mcp:read");
+    let (hub, agent) = ready(&text);
+    hub.token(&agent, &[("scope", "mcp:read mcp:write")]).expect(200);
+    assert_eq!(hub.token(&agent, &[("scope", "mcp:read mcp:write")]).status, 429);
+    assert_eq!(
+        hub.events_of("token.issued").iter().filter(|event| event["client"] == json!(agent.client_id)).count(),
+        1
+    );
+    let shown = hub.admin("GET", &format!("clients/{}", agent.client_id)).send().expect(200);
+    assert_eq!(shown.json()["status"], "suspended");
+}
+
+#[test]
 fn one_token_is_one_use_however_many_scopes_it_has() {
     let (hub, agent) = ready("@limit(\"2/hour\") permit(principal, action, resource);");
     for _ in 0..2 {
