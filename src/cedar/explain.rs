@@ -262,7 +262,8 @@ impl Bundle {
             for (number, distance) in distances.into_iter().enumerate() {
                 match distance {
                     0 => fit.push((document, number)),
-                    1 if near.len() < MAX_ELSEWHERE => near.push((document, number)),
+                    // What is built in (`writ:…`) nearly fits every question, and nobody has misspelt it.
+                    1 if near.len() < MAX_ELSEWHERE && !document.id.contains(':') => near.push((document, number)),
                     _ => {}
                 }
             }

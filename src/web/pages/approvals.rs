@@ -254,6 +254,9 @@ fn facts(texts: &Texts, approval: &Approval, resource: Option<&Resource>) -> Mar
         @if !chain.is_empty() { dt { (texts.through) } dd { @for actor in &chain { code { (actor) } " " } } }
         @if let Some(uri) = shown("resource") { dt { (texts.at) } dd { @if let Some(resource) = resource { (resource.body.name) " " } code { (uri) } } }
         @if let Some(connection) = shown("connection") { dt { (texts.approval_connection) } dd { code { (connection) } } }
+        @if let Some(account) = shown("account") { dt { (texts.approval_account) } dd { code { (account) } } }
+        @if let Some(scope) = shown("lease_scope") { dt { (texts.approval_scope) } dd { code { (scope) } } }
+        @if let Some(host) = shown("host") { dt { (texts.at) } dd { code { (host) } } }
         @if let Some(tool) = shown("tool") { dt { (texts.tool) } dd { code { (tool) } } }
         @if let Some(call) = object("call") { dt { (texts.approval_call) } dd { code { (value(call.get("method"))) " " (value(call.get("path"))) } } }
         @if let Some(money) = object("money") { dt { (texts.approval_money) } dd { strong { (value(money.get("amount"))) " " (value(money.get("currency"))) } } }

@@ -179,6 +179,8 @@ texts! {
     approval_itself: "itself", "sich selbst";
     approval_asked_by: "Asked by", "Gefragt von";
     approval_connection: "Connection", "Verbindung";
+    approval_account: "Account", "Konto";
+    approval_scope: "Scope", "Umfang";
     approval_call: "Call", "Aufruf";
     approval_with: "With", "Mit";
     approval_money: "Amount", "Betrag";
