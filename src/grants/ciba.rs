@@ -5,7 +5,7 @@
 //! 3. A request of another client is refused before anything is noted.
 
 use super::authorization_code::{allowed, is_of_resource};
-use super::request::TokenRequest;
+use super::request::{TokenRequest, too_early};
 use crate::authn::client::Authenticated;
 use crate::cedar::Action;
 use crate::context::Cx;
@@ -43,10 +43,7 @@ pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> 
         ApprovalStatus::Pending => {
             let poll = store::approvals::poll(tenant, &approval.id, now);
             let slow_down = store::approvals::slow_down_if_unchanged(tenant, &approval.id, now);
-            match cx.run(vec![poll, slow_down]).await?.first() {
-                Some(0) => Err(Reason::SlowDown.into()),
-                _ => Err(Reason::AuthorizationPending.into()),
-            }
+            Err(too_early(cx, poll, slow_down).await)
         }
         ApprovalStatus::Approved => issue(cx, request, approval, caller, facts).await,
     }

@@ -6,7 +6,7 @@
 //! 4. A code of another client is refused before anything is noted.
 
 use super::authorization_code::redeem;
-use super::request::TokenRequest;
+use super::request::{TokenRequest, too_early};
 use crate::context::Cx;
 use crate::crypto::{Kind, is_well_formed, sha256};
 use crate::error::{Reason, Result};
@@ -44,10 +44,7 @@ pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> 
         (DeviceStatus::Pending, _) => {
             let poll = store::device_codes::poll(tenant, &id, now);
             let slow_down = store::device_codes::slow_down_if_unchanged(tenant, &id, now);
-            match cx.run(vec![poll, slow_down]).await?.first() {
-                Some(0) => Err(Reason::SlowDown.into()),
-                _ => Err(Reason::AuthorizationPending.into()),
-            }
+            Err(too_early(cx, poll, slow_down).await)
         }
         (DeviceStatus::Approved, Some(code)) => {
             facts.subject = Some(code.user.clone());

@@ -6,6 +6,7 @@ use crate::context::Cx;
 use crate::error::{Error, Reason, Refusal, Result};
 use crate::model::{AuthMethod, Client};
 use crate::oauth::Parameters;
+use crate::ports::Sql;
 use std::cell::OnceCell;
 
 /// A token request.
@@ -72,4 +73,13 @@ pub fn instead_of_stopped(error: Error, reason: Reason) -> Error {
 /// Whether a client may use the grant.
 pub fn allows(client: &Client, grant_type: &str) -> bool {
     client.metadata.grant_types.iter().any(|allowed| allowed == grant_type)
+}
+
+/// What a client is told that polls before somebody has decided (RFC 8628 §3.5): `poll` notes it, and `slow_down` that it has not waited.
+pub async fn too_early(cx: &Cx<'_>, poll: Sql, slow_down: Sql) -> Error {
+    match cx.run(vec![poll, slow_down]).await {
+        Ok(changes) if changes.first() == Some(&0) => Reason::SlowDown.into(),
+        Ok(_) => Reason::AuthorizationPending.into(),
+        Err(fault) => fault,
+    }
 }

@@ -31,7 +31,7 @@ use crate::model::issuer::Use;
 use crate::oauth::{ACCESS_TOKEN, JWT, Parameters, Scope};
 use crate::tokens::{self, Accepted, Issuance, Origin, Requested, TokenResponse, issue, target};
 
-pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+pub use crate::oauth::TOKEN_EXCHANGE as GRANT_TYPE;
 
 /// How many tokens a token may be made from: a bound on exchanges that add no actor.
 const MAX_LINEAGE: usize = 20;

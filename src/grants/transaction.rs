@@ -11,7 +11,7 @@
 //! 5. The client is confidential: its name alone would let anybody fetch the token.
 
 use super::authorization_code::allowed;
-use super::request::TokenRequest;
+use super::request::{TokenRequest, too_early};
 use crate::approvals::{self, Asked, SECONDS};
 use crate::authn::client::Authenticated;
 use crate::cedar::Action;
@@ -192,10 +192,7 @@ pub async fn poll(cx: &Cx<'_>, request: &TokenRequest<'_>, id: &str, facts: &mut
         ApprovalStatus::Pending => {
             let poll = store::approvals::poll(tenant, &found.id, now);
             let slow_down = store::approvals::slow_down_if_unchanged(tenant, &found.id, now);
-            match cx.run(vec![poll, slow_down]).await?.first() {
-                Some(0) => Err(Reason::SlowDown.into()),
-                _ => Err(Reason::AuthorizationPending.into()),
-            }
+            Err(too_early(cx, poll, slow_down).await)
         }
         ApprovalStatus::Approved => issue(cx, request, found, facts).await,
     }

@@ -26,6 +26,9 @@ pub const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// The grant by the backchannel (OpenID CIBA Core §4).
 pub const CIBA: &str = "urn:openid:params:grant-type:ciba";
 
+/// The grant that exchanges a token for another (RFC 8693 §2.1).
+pub const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
 /// The token type of access tokens (RFC 8693 §3).
 pub const ACCESS_TOKEN: &str = "urn:ietf:params:oauth:token-type:access_token";
 

@@ -12,7 +12,7 @@ use crate::directory::resources;
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::Because;
 use crate::model::{Event, Resource, Status};
-use crate::oauth::ResourceUri;
+use crate::oauth::{ResourceUri, TOKEN_EXCHANGE};
 use crate::policy::{self, obligations};
 use crate::ports::{Location, Now, Place};
 use crate::store;
@@ -23,8 +23,6 @@ use std::rc::Rc;
 /// How many policies are looked at where none meets the question, and how many bytes of them.
 const NEAREST: i64 = 50;
 const NEAREST_BYTES: usize = 256 * 1_024;
-
-const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// A question as an administrator puts it.
 #[derive(Default, Deserialize)]
@@ -94,7 +92,7 @@ pub async fn wanted(cx: &Cx<'_>, wanted: Wanted) -> Result<Question> {
     let action = match &wanted.action {
         Some(name) => question::action(name).ok_or_else(|| missing("`action` is unknown"))?,
         None if wanted.connection.is_some() => Action::Lease,
-        None if wanted.grant_type.as_deref() == Some(EXCHANGE) || !wanted.chain.is_empty() => Action::Exchange,
+        None if wanted.grant_type.as_deref() == Some(TOKEN_EXCHANGE) || !wanted.chain.is_empty() => Action::Exchange,
         None => Action::Issue,
     };
     let is_lease = action == Action::Lease;
@@ -116,7 +114,7 @@ pub async fn wanted(cx: &Cx<'_>, wanted: Wanted) -> Result<Question> {
     };
     let subject = user.as_ref().map_or(&client.id, |user| &user.id);
     let grant_type = wanted.grant_type.or_else(|| match (action, &user) {
-        (Action::Exchange | Action::Impersonate, _) => Some(EXCHANGE.to_owned()),
+        (Action::Exchange | Action::Impersonate, _) => Some(TOKEN_EXCHANGE.to_owned()),
         (Action::Issue, None) => Some("client_credentials".to_owned()),
         _ => None,
     });

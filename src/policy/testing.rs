@@ -11,12 +11,13 @@
 
 use super::obligations::{self, Means};
 use super::shards::{self, Altered};
-use super::written::{EXCHANGE, WrittenQuestion};
+use super::written::WrittenQuestion;
 use super::{base, circumstance, offset, refusal};
 use crate::cedar::{Action, Bundle, Circumstance, Home, Mode, Principal, Question, Source, Target, Verdict};
 use crate::context::Cx;
 use crate::error::Result;
 use crate::model::event::Because;
+use crate::oauth::TOKEN_EXCHANGE;
 use crate::ports::Now;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
@@ -142,7 +143,7 @@ impl PolicyTest {
         let (principal, targets, action) = (self.principal(), self.targets(), self.question.action());
         let grant_type = match (action, self.question.user()) {
             (Action::Lease, _) => None,
-            (Action::Exchange | Action::Impersonate, _) => Some(EXCHANGE),
+            (Action::Exchange | Action::Impersonate, _) => Some(TOKEN_EXCHANGE),
             (_, None) => Some("client_credentials"),
             (_, Some(_)) => Some("authorization_code"),
         };

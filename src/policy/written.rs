@@ -7,6 +7,7 @@
 
 use crate::cedar::{Action, Circumstance, Principal, Subject, Target};
 use crate::context::Peer;
+use crate::oauth::TOKEN_EXCHANGE;
 use crate::ports::{Location, Now, Place};
 use chrono::DateTime;
 use serde_json::{Map, Value};
@@ -16,8 +17,6 @@ use std::net::IpAddr;
 const MAX_TEXT: usize = 512;
 const MAX_ITEMS: usize = 100;
 const MAX_SCOPES: usize = 50;
-/// The grant that exchanges a token for another (RFC 8693 §2.1).
-pub(super) const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 /// How much of the name of an unknown member is repeated.
 const MAX_NAME: usize = 40;
 /// The latest moment, in seconds: in the year 5138.
@@ -155,7 +154,7 @@ impl WrittenQuestion {
     /// The action: where it is not named, that of a request with these members.
     pub fn action(&self) -> Action {
         let named = self.text("action").and_then(|name| ACTIONS.into_iter().find(|action| action.as_str() == name));
-        let is_exchange = self.text("grant_type") == Some(EXCHANGE) || !self.texts("chain").is_empty();
+        let is_exchange = self.text("grant_type") == Some(TOKEN_EXCHANGE) || !self.texts("chain").is_empty();
         match (named, self.connection()) {
             (Some(action), _) => action,
             (None, Some(_)) => Action::Lease,

@@ -171,20 +171,22 @@ impl Found {
     }
 }
 
-/// The scopes that are asked for: those that are wanted, with those that the account has already.
-pub async fn scopes(cx: &Cx<'_>, Found { settings, .. }: &Found, wanted: &Wanted) -> Result<Vec<String>> {
-    let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
-    let present = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
-    let has = present.as_ref().and_then(|account| Scope::parse(&account.scope)).unwrap_or_default();
-    let is_asked = |scope: &&String| wanted.scopes.is_empty() || wanted.scopes.contains(scope) || has.contains(scope);
-    Ok(settings.scopes.iter().filter(is_asked).cloned().collect())
+impl Wanted {
+    fn place(&self) -> Place<'_> {
+        Place { connection: &self.connection, owner: &self.owner, label: &self.label }
+    }
 }
 
-/// The account that is connected already, unless its person has to connect it anew.
+/// The account that is there, whatever has become of it.
 pub async fn present(cx: &Cx<'_>, wanted: &Wanted) -> Result<Option<ConnectedAccount>> {
-    let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
-    let present = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
-    Ok(present.filter(|present| !present.standing(cx.now.seconds()).needs_reauth()))
+    cx.one(store::accounts::at(&cx.tenant.id, wanted.place())).await
+}
+
+/// The scopes that are asked for: those that are wanted, with those that the account that is there has already.
+pub fn scopes(Found { settings, .. }: &Found, wanted: &Wanted, present: Option<&ConnectedAccount>) -> Vec<String> {
+    let has = present.and_then(|account| Scope::parse(&account.scope)).unwrap_or_default();
+    let is_asked = |scope: &&String| wanted.scopes.is_empty() || wanted.scopes.contains(scope) || has.contains(scope);
+    settings.scopes.iter().filter(is_asked).cloned().collect()
 }
 
 /// Where the service of a connection sends people back to.
@@ -202,13 +204,13 @@ pub async fn begin(
 ) -> Result<(String, UnderWay)> {
     found.expect_owner(&wanted, person)?;
     canary::ring(cx).await?;
-    let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
-    if cx.one(store::accounts::is_full(&cx.tenant.id, place)).await? == Some(true) {
+    if cx.one(store::accounts::is_full(&cx.tenant.id, wanted.place())).await? == Some(true) {
         return Err(Reason::TooManyAccounts.into());
     }
-    expect_no_stop(cx.one(store::accounts::at(&cx.tenant.id, place)).await?.as_ref())?;
+    let present = present(cx, &wanted).await?;
+    expect_no_stop(present.as_ref())?;
     let verifier = [nonce(&*cx.world.entropy), nonce(&*cx.world.entropy)].concat();
-    let scopes = scopes(cx, found, &wanted).await?;
+    let scopes = scopes(found, &wanted, present.as_ref());
     let scopes: Vec<&str> = scopes.iter().map(String::as_str).collect();
     let oauth2 = found.settings.oauth2()?;
     let back = redirect_uri(cx, &wanted.connection);
@@ -260,12 +262,11 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
         return Err(reason.because(if is_code { error } else { "it does not say why" }));
     }
     let code = response.get("code").ok_or_else(|| Reason::ConnectDeclined.because("the response has no `code`"))?;
-    let asked = scopes(cx, &found, wanted).await?.join(" ");
     let oauth2 = found.settings.oauth2()?;
     let client = accounts::own_client(cx, &found.connection, &found.settings).await?;
-    let place = Place { connection: &wanted.connection, owner: &wanted.owner, label: &wanted.label };
     // Before there is anything that could be lost; the commit notices another one.
-    let present = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
+    let present = present(cx, wanted).await?;
+    let asked = scopes(&found, wanted, present.as_ref()).join(" ");
     let given = oauth2::redeem(cx, &oauth2, &client, (code, &redirect_uri(cx, &wanted.connection), verifier)).await;
     let given = given.map_err(|why| match why {
         Ungiven::Refused(AccountStatus::ClientMisconfigured, code) => {
@@ -276,7 +277,7 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
     })?;
     let (name, subject) = account_of(cx, &found, &given).await?;
     let scope = given.scope.as_ref().map_or_else(|| asked.clone(), ToString::to_string);
-    let account = accounts::fresh(cx, place, asked);
+    let account = accounts::fresh(cx, wanted.place(), asked);
     let account = ConnectedAccount { name, subject, scope, expires_at: given.expires_at, ..account };
     let account = accounts::seal_new(cx, account, &given.tokens)?;
     let is_other = |present: &&ConnectedAccount| !present.is_same_at_service(&account);
@@ -301,7 +302,7 @@ pub async fn finish(cx: &Cx<'_>, under_way: &UnderWay, person: &Person, response
         }
         false => {
             // Where another window has just connected the same account, a revocation would end what it has got.
-            let now = cx.one(store::accounts::at(&cx.tenant.id, place)).await?;
+            let now = cx.one(store::accounts::at(&cx.tenant.id, wanted.place())).await?;
             if !now.as_ref().is_some_and(|now| now.is_same_at_service(&account)) {
                 oauth2::revoke(cx, &oauth2, &client, &given.tokens).await;
             }

@@ -25,7 +25,7 @@ pub const PROVIDER: Provider = Provider {
 };
 
 /// The grant type.
-pub const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+pub use crate::oauth::TOKEN_EXCHANGE as GRANT_TYPE;
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

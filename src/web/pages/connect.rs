@@ -8,6 +8,7 @@ use super::{consent, expect_tag, form, language, paths, person, sign_in, tag};
 use crate::authn::people::{Person, browser};
 use crate::directory::clients;
 use crate::error::{Error, Reason, Result};
+use crate::model::ConnectedAccount;
 use crate::oauth::{Form, Scope};
 use crate::vault::connect::{self, Connected, Found, SECONDS, UnderWay, Wanted};
 use crate::vault::service::Service;
@@ -42,8 +43,10 @@ async fn page(call: Call<'_>, found: &Found, wanted: &Wanted, person: &Person) -
         Some(id) => clients::load(cx, id).await?.map(|client| client.metadata.client_name.clone()),
         None => None,
     };
-    let scopes = connect::scopes(cx, found, wanted).await?;
-    let present = connect::present(cx, wanted).await?.map(|account| account.name);
+    let present = connect::present(cx, wanted).await?;
+    let scopes = connect::scopes(found, wanted, present.as_ref());
+    let is_well = |present: &ConnectedAccount| !present.standing(cx.now.seconds()).needs_reauth();
+    let present = present.filter(is_well).map(|account| account.name);
     let content = html! {
         h1 { (texts.connect) " " (service.name) }
         p.quiet { (texts.signed_in_as) " " strong { (consent::name(&person.user)) } }
