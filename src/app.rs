@@ -5,7 +5,7 @@ use crate::config::{Config, Role};
 use crate::context::{Arrival, Cx, Memory};
 use crate::error::{Fault, Reason, Result};
 use crate::jobs::Jobs;
-use crate::ports::{Now, Socket, World};
+use crate::ports::{Hold, Now, Socket, World};
 use crate::vault::proxy::interval_millis;
 use crate::web::negotiation::conditional;
 use crate::web::render::{self, Style};
@@ -106,6 +106,11 @@ impl App {
         let arrival = Arrival { now, peer: answer.peer().clone() };
         let cx = Cx::open(&self.world, &self.config, &self.memory, answer.tenant(), arrival).await?;
         answer.check(&cx).await
+    }
+
+    /// A hold on the current request, so that it runs on although its caller may go.
+    pub fn hold(&self) -> Hold {
+        self.world.lifetime.hold()
     }
 
     /// The caller of an answer that is on its way has gone.

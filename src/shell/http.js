@@ -40,9 +40,9 @@ export function pipe(length) {
   return [readable, writer];
 }
 
-/** A response whose body is on its way. */
-export function streamed(status, lines, readable) {
-  return new Response(readable, { status, headers: fill(lines) });
+/** A response of a service: bytes, or a body that is on its way. */
+export function streamed(status, lines, body) {
+  return new Response(body, { status, headers: fill(lines) });
 }
 
 /** Passes a request on. */

@@ -1,7 +1,7 @@
 //! Requests and responses at the edge of the core.
 
 use super::streams;
-use crate::app::{HEADERS, MAX_BODY, Passage, Peer, Request, Response};
+use crate::app::{HEADERS, MAX_BODY, Passage, Peer, Proxied, Request, Response};
 use crate::ports::{Location, Place};
 use js_sys::{Array, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -24,7 +24,7 @@ extern "C" {
     fn pairs(headers: &web_sys::Headers) -> String;
 
     #[wasm_bindgen(catch)]
-    fn streamed(status: u16, lines: &str, readable: &JsValue) -> Result<web_sys::Response, JsValue>;
+    fn streamed(status: u16, lines: &str, body: &JsValue) -> Result<web_sys::Response, JsValue>;
 
     #[wasm_bindgen(catch)]
     fn respond(status: u16, lines: &str, body: &str) -> Result<web_sys::Response, JsValue>;
@@ -132,6 +132,16 @@ pub fn lines(response: &Response) -> String {
     let all = own.chain(theirs.map(|(name, value)| (name.as_str(), value.as_str())));
     all.for_each(|(name, value)| lines.extend([name, "\n", value, "\n"]));
     lines
+}
+
+/// Whether an answer that is on its way is small: it is passed on once all of it is there.
+pub fn is_small(answer: &Proxied) -> bool {
+    answer.has_body() && answer.length.is_some_and(|length| length <= MAX_BODY as u64)
+}
+
+/// An answer that was on its way, with all of its body.
+pub fn whole(response: &Response, body: &[u8]) -> worker::Result<web_sys::Response> {
+    Ok(streamed(response.status, &lines(response), &Uint8Array::from(body))?)
 }
 
 /// The head of an answer that is on its way, and what its pieces are written to; nothing where it has no body.

@@ -101,7 +101,7 @@ async fn fetch(request: web_sys::Request, env: Env, ctx: Context) -> worker::Res
         false => message.body = http::read_body(&request, length).await?,
     }
     let response = app.handle(&message, now).await;
-    answer(&app, response, &ctx, now)
+    answer(&app, response, &ctx, now).await
 }
 
 /// `fetch` of the entrypoint `Outbound`: for code whose outbound Worker this is. `props` are those of the binding, as JSON.
@@ -113,7 +113,7 @@ pub fn outbound(request: web_sys::Request, env: Env, ctx: worker_sys::Context, p
             let (mut message, length) = http::read_head(&request);
             http::read_passage(&request, length, &mut message).await?;
             let response = app.handle_outbound(message, &request.url(), &props, now).await;
-            answer(&app, response, &ctx, now)
+            answer(&app, response, &ctx, now).await
         };
         run.await.map(JsValue::from).map_err(|error: worker::Error| {
             // What went wrong here is nothing that such code may read.
@@ -124,7 +124,7 @@ pub fn outbound(request: web_sys::Request, env: Env, ctx: worker_sys::Context, p
 }
 
 /// Hands an answer to the platform, and sees to what comes after it.
-fn answer(app: &Rc<App>, mut response: Response, ctx: &Context, now: Now) -> worker::Result<web_sys::Response> {
+async fn answer(app: &Rc<App>, mut response: Response, ctx: &Context, now: Now) -> worker::Result<web_sys::Response> {
     let (is_staged, ageing) = (app.take_staged(), app.take_ageing());
     if is_staged || !ageing.is_empty() {
         let app = app.clone();
@@ -150,11 +150,39 @@ fn answer(app: &Rc<App>, mut response: Response, ctx: &Context, now: Now) -> wor
         }
         return Ok(head);
     }
+    let small = response.proxied.as_mut().filter(|answer| http::is_small(answer));
+    let body = match small {
+        Some(answer) => Some(all(app, answer).await),
+        None => None,
+    };
+    if let Some(Some(body)) = body {
+        return http::whole(&response, &body);
+    }
     let (head, writer) = http::open(&response)?;
+    if body.is_some() {
+        // Its caller sees that it was cut.
+        writer.iter().for_each(streams::Writer::cut);
+        return Ok(head);
+    }
     if let Some(answer) = response.proxied.take() {
         ctx.wait_until(relay_answer(app.clone(), answer, writer));
     }
     Ok(head)
+}
+
+/// The pieces of an answer together; nothing if it was cut. Its event is durable then.
+async fn all(app: &App, answer: &mut Proxied) -> Option<Vec<u8>> {
+    // A caller that has gone leaves an event all the same.
+    let _held = app.hold();
+    let mut body = Vec::new();
+    loop {
+        match app.pull(answer, now()).await {
+            Pulled::Piece(piece) => body.extend(piece),
+            Pulled::Nothing => {}
+            Pulled::End => return Some(body),
+            Pulled::Cut => return None,
+        }
+    }
 }
 
 /// Writes the pieces of an answer as they come, and sees to its event. Its caller may go at any time.
