@@ -88,8 +88,10 @@ async fn upload(mut chunks: Chunks, writer: streams::Writer) {
 }
 
 fn head(response: web_sys::Response, mut abort: AbortOnDrop) -> Result<Opened, FetchError> {
-    let socket = Reflect::get(&response, &JsValue::from_str("webSocket")).ok().filter(JsValue::is_object);
-    if let Some(socket) = socket {
+    let socket = || Reflect::get(&response, &JsValue::from_str("webSocket")).ok().filter(JsValue::is_object);
+    if response.status() == 101
+        && let Some(socket) = socket()
+    {
         // Its end is said in its own protocol.
         abort.disarm();
         let (status, headers) = (response.status(), read_headers(&response.headers()));

@@ -79,7 +79,7 @@ pub async fn read_passage(
     let passage = Passage { headers: read_headers(&request.headers()), ..Passage::default() };
     let length = declared.as_deref().and_then(|text| text.parse::<u64>().ok());
     match (length, request.body()) {
-        (_, None) => message.body = Some(Vec::new()),
+        (Some(0), _) | (_, None) => message.body = Some(Vec::new()),
         (Some(length), Some(_)) if length <= MAX_BODY as u64 => message.body = read_body(request, declared).await?,
         (length, Some(stream)) => {
             passage.body.replace(Some((streams::chunks(&stream, None), length)));
@@ -155,6 +155,13 @@ pub fn open(response: &Response) -> worker::Result<(web_sys::Response, Option<st
     }
     let (readable, writer) = streams::pipe(answer.length);
     Ok((streamed(response.status, &lines, &readable)?, Some(writer)))
+}
+
+/// The head of an answer that was cut, and a body that breaks off.
+pub fn cut(response: &Response) -> worker::Result<web_sys::Response> {
+    let (head, writer) = open(response)?;
+    writer.iter().for_each(streams::Writer::cut);
+    Ok(head)
 }
 
 /// The head of an answer of ours that comes in pieces, and what they are written to.

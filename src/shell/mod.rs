@@ -14,7 +14,7 @@ mod sockets;
 mod streams;
 mod zones;
 
-use crate::app::{App, Feed, Proxied, Pulled, Response, Source};
+use crate::app::{App, Direction, Feed, Proxied, Pulled, Response, Source};
 use crate::cli;
 use crate::config::{Config, Role};
 use crate::ports::{Now, World};
@@ -91,14 +91,15 @@ async fn fetch(request: web_sys::Request, env: Env, ctx: Context) -> worker::Res
     let app = app(&env)?;
     let now = now();
     let (mut message, length) = http::read_head(&request);
-    if let Some(role) = app.elsewhere(&message.path)
-        && let Ok(binding) = env.service(service(role))
-    {
-        return Ok(binding.fetch_request(worker::Request::from(request)).await?.into());
-    }
-    match app.passes_on(&message.path) {
-        true => http::read_passage(&request, length, &mut message).await?,
-        false => message.body = http::read_body(&request, length).await?,
+    match app.direction(&message.path) {
+        Direction::Elsewhere(role) => {
+            // Without a binding this Worker says that it has no such path.
+            if let Ok(binding) = env.service(service(role)) {
+                return Ok(binding.fetch_request(worker::Request::from(request)).await?.into());
+            }
+        }
+        Direction::Here { is_passed_on: true } => http::read_passage(&request, length, &mut message).await?,
+        Direction::Here { is_passed_on: false } => message.body = http::read_body(&request, length).await?,
     }
     let response = app.handle(&message, now).await;
     answer(&app, response, &ctx, now).await
@@ -150,39 +151,30 @@ async fn answer(app: &Rc<App>, mut response: Response, ctx: &Context, now: Now) 
         }
         return Ok(head);
     }
-    let small = response.proxied.as_mut().filter(|answer| http::is_small(answer));
-    let body = match small {
-        Some(answer) => Some(all(app, answer).await),
-        None => None,
+    let (head, writer) = match response.proxied.as_mut().filter(|answer| http::is_small(answer)) {
+        None => http::open(&response)?,
+        Some(answer) => match all(app, answer).await {
+            Some(body) => (http::whole(&response, &body)?, None),
+            None => return http::cut(&response),
+        },
     };
-    if let Some(Some(body)) = body {
-        return http::whole(&response, &body);
-    }
-    let (head, writer) = http::open(&response)?;
-    if body.is_some() {
-        // Its caller sees that it was cut.
-        writer.iter().for_each(streams::Writer::cut);
-        return Ok(head);
-    }
     if let Some(answer) = response.proxied.take() {
         ctx.wait_until(relay_answer(app.clone(), answer, writer));
     }
     Ok(head)
 }
 
-/// The pieces of an answer together; nothing if it was cut. Its event is durable then.
+/// The pieces of an answer together, without its end; nothing if it was cut.
 async fn all(app: &App, answer: &mut Proxied) -> Option<Vec<u8>> {
-    // A caller that has gone leaves an event all the same.
-    let _held = app.hold();
     let mut body = Vec::new();
-    loop {
+    while answer.length.is_some_and(|length| (body.len() as u64) < length) {
         match app.pull(answer, now()).await {
             Pulled::Piece(piece) => body.extend(piece),
             Pulled::Nothing => {}
-            Pulled::End => return Some(body),
-            Pulled::Cut => return None,
+            Pulled::End | Pulled::Cut => return None,
         }
     }
+    Some(body)
 }
 
 /// Writes the pieces of an answer as they come, and sees to its event. Its caller may go at any time.

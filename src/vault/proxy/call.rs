@@ -54,10 +54,10 @@ pub struct Request<'a> {
 /// Makes a call, and answers once the head of the service's answer is there. A refusal is one event.
 pub async fn call(cx: &Cx<'_>, request: Request<'_>, mut trail: Trail) -> Result<Proxied> {
     // A caller that has gone leaves an event all the same.
-    let _held = cx.world.lifetime.hold();
+    let held = cx.world.lifetime.hold();
     let mut started = None;
     let error = match run(cx, request, &mut trail, &mut started).await {
-        Ok(proxied) => return Ok(proxied),
+        Ok(proxied) => return Ok(proxied.held(held)),
         // A question that comes again is no event, unless it has stopped a call that has left.
         Err(Error::Refused(refusal)) if started.is_none() && refusal.is_poll() => return Err(Error::Refused(refusal)),
         Err(error) => error,

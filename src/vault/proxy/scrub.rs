@@ -160,8 +160,9 @@ fn kind(block: &[u8]) -> usize {
 fn forms(secret: &str) -> Vec<Vec<u8>> {
     let bytes = secret.as_bytes();
     let mut forms = vec![bytes.to_vec()];
-    // Most tokens have nothing that is ever escaped.
-    if !bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(b)) {
+    // Most tokens have nothing that is ever escaped; and what they have is the same in both alphabets of Base64.
+    let is_plain = bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(b));
+    if !is_plain {
         forms.extend(escaped(secret));
     }
     for before in 0..3_usize {
@@ -169,7 +170,8 @@ fn forms(secret: &str) -> Vec<Vec<u8>> {
         // The characters that the secret alone decides.
         let start = before.saturating_mul(8).div_ceil(6);
         let end = shifted.len().saturating_mul(8) / 6;
-        for text in [STANDARD_NO_PAD.encode(&shifted), URL_SAFE_NO_PAD.encode(&shifted)] {
+        let other = (!is_plain).then(|| URL_SAFE_NO_PAD.encode(&shifted));
+        for text in std::iter::once(STANDARD_NO_PAD.encode(&shifted)).chain(other) {
             forms.extend(text.get(start..end).map(|core| core.as_bytes().to_vec()));
         }
     }

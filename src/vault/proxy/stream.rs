@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::context::{Cx, Peer};
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::{ConnectedAccount, Connection, Event, EventType, id};
-use crate::ports::{Chunks, Now, Pending, World};
+use crate::ports::{Chunks, Hold, Now, Pending, World};
 use crate::store;
 use crate::store::accounts::Place;
 use crate::vault::accounts;
@@ -91,6 +91,8 @@ pub struct Proxied {
     pub(super) received: u64,
     pub(super) began: Now,
     checked: Now,
+    /// Keeps the request running until its event is recorded.
+    held: Option<Hold>,
     /// What is left of a pause that was waited for together with something else: a call needs one timer, and not one for each piece.
     pub(super) pause: Option<Pending<'static, ()>>,
 }
@@ -134,6 +136,7 @@ impl Proxied {
             received: 0,
             began: cx.now,
             checked: cx.now,
+            held: None,
             pause: None,
         }
     }
@@ -147,6 +150,11 @@ impl Proxied {
     ) {
         (self.status, self.headers, self.length, self.body) = (status, headers, length, body);
         (self.event, self.sent) = (Some(started.event.clone()), started.sent.clone());
+    }
+
+    /// The same, which lasts although its caller may go.
+    pub(super) fn held(self, held: Hold) -> Self {
+        Self { held: Some(held), ..self }
     }
 
     /// Whether there is a body, perhaps an empty one.
@@ -278,6 +286,8 @@ impl Proxied {
         if let Some((reason, detail)) = why {
             (event.facts.reason, event.facts.detail) = (Some(reason.to_owned()), detail);
         }
-        audit::keep(world, &event).await.inspect_err(|error| world.log.line(&format!("{}: {error}", event.request_id)))
+        let kept = audit::keep(world, &event).await;
+        self.held = None;
+        kept.inspect_err(|error| world.log.line(&format!("{}: {error}", event.request_id)))
     }
 }
