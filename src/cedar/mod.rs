@@ -29,6 +29,7 @@ mod facts;
 mod index;
 mod obligations;
 mod overlap;
+mod required;
 mod text;
 mod warm;
 mod words;
@@ -41,8 +42,9 @@ pub use decision::Verdict;
 pub use explain::Explanation;
 pub use facts::{Action, Circumstance, Principal, Question, Subject, Target};
 pub use index::Home;
-pub use obligations::{BOUND, By, DETAILS, Limit, Period, Rate};
+pub use obligations::{By, Limit, Period, Rate};
 pub use overlap::overlaps;
+pub use required::Required;
 pub use text::{MAX_BYTES, MAX_DEPTH, MAX_STATEMENTS};
 pub use warm::warm;
 

@@ -6,7 +6,7 @@
 
 use super::question::{self, Known, MAX_SCOPES, Question, letter, word};
 use crate::audit;
-use crate::cedar::{Action, Bundle, Circumstance, Explanation, Target};
+use crate::cedar::{Action, Bundle, Circumstance, Explanation, Required, Target};
 use crate::context::{Cx, Peer};
 use crate::directory::resources;
 use crate::error::{Fault, Reason, Result};
@@ -316,7 +316,8 @@ fn answer(
         Some(Because::Requirement) => Some("a permit holds and asks for what is in `require`"),
         _ => None,
     });
-    let lists = [("errors", verdict.errors), ("shadow", verdict.shadow), ("require", verdict.require)];
+    let lists =
+        [("errors", verdict.errors), ("shadow", verdict.shadow), ("require", Required::texts(&verdict.require))];
     for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
         put(&mut answer, name, list.into());
     }

@@ -23,18 +23,16 @@ pub use warnings::{unknown_scopes, warnings};
 
 use crate::audit;
 use crate::cedar::{
-    self, Action, Bundle, Circumstance, Complaint, Engine, Home, Mode, Principal, Question, Shard, Source, Subject,
-    Target, Verdict,
+    self, Action, Bundle, Circumstance, Complaint, Engine, Home, Mode, Principal, Question, Required, Shard, Source,
+    Subject, Target, Verdict,
 };
 use crate::context::cache::key;
 use crate::context::{Change, Cx, TenantKey};
 use crate::directory::{clients, quotas};
 use crate::error::{Fault, Reason, Result};
-use crate::model::approval::Requirement;
 use crate::model::event::{Because, Facts};
 use crate::model::{Client, Counted, EventType, Registration, User, UserBody, id};
 use crate::oauth::client_url;
-use crate::ports::Now;
 use crate::store;
 use crate::store::policies::{Policy, PolicyDraft};
 use std::rc::Rc;
@@ -220,30 +218,21 @@ pub fn refusal(verdict: &Verdict) -> Option<Because> {
     }
 }
 
-/// What `@require` names that a sign-in gives.
-const STEP_UP: &str = "step_up";
-/// How old that sign-in may be, in seconds (RFC 9470 §3).
+/// How old the sign-in may be that `@require("step_up")` wants, in seconds (RFC 9470 §3).
 pub const STEP_UP_SECONDS: i64 = 300;
-
-/// Takes off what the verdicts require and a sign-in at that moment gives.
-fn count_sign_in(now: Now, verdicts: &mut [Verdict], auth_time: Option<i64>) {
-    if auth_time.is_some_and(|at| now.seconds().saturating_sub(at) <= STEP_UP_SECONDS) {
-        verdicts.iter_mut().for_each(|verdict| verdict.require.retain(|required| required != STEP_UP));
-    }
-}
 
 /// Whether the next that a verdict wants is that the user signs in: approvals are asked for afterwards.
 pub fn lacks_sign_in(verdict: &Verdict) -> bool {
-    let is_met_by_people = |required: &String| required == STEP_UP || Requirement::is_one(required);
+    let is_met_by_people = |required: &Required| matches!(required, Required::StepUp | Required::Approval(_));
     refusal(verdict) == Some(Because::Requirement)
-        && verdict.require.iter().any(|required| required == STEP_UP)
+        && verdict.require.contains(&Required::StepUp)
         && verdict.require.iter().all(is_met_by_people)
 }
 
 /// Whether a verdict would give what was asked for if it were approved.
 pub fn lacks_approval(verdict: &Verdict) -> bool {
     refusal(verdict) == Some(Because::Requirement)
-        && verdict.require.iter().all(|required| Requirement::is_one(required))
+        && verdict.require.iter().all(|required| matches!(required, Required::Approval(_)))
 }
 
 /// Whether a text may be stored as a policy: it holds, and the platform knows the time zones that it names.

@@ -13,7 +13,7 @@ use super::obligations::{self, Means};
 use super::shards::{self, Altered};
 use super::written::WrittenQuestion;
 use super::{base, circumstance, offset, refusal};
-use crate::cedar::{Action, Bundle, Circumstance, Home, Mode, Principal, Question, Source, Target, Verdict};
+use crate::cedar::{Action, Bundle, Circumstance, Home, Mode, Principal, Question, Required, Source, Target, Verdict};
 use crate::context::Cx;
 use crate::error::Result;
 use crate::model::event::Because;
@@ -179,7 +179,7 @@ impl PolicyTest {
 
     fn is_expected(&self, target: &Target, verdict: &Verdict) -> bool {
         match self.expects(target) {
-            true => verdict.allow && verdict.require == self.require,
+            true => verdict.allow && Required::texts(&verdict.require) == self.require,
             false => refusal(verdict).is_some(),
         }
     }
@@ -207,7 +207,7 @@ fn told(verdict: &Verdict) -> String {
     };
     match refusal(verdict) {
         None => "allow".to_owned(),
-        Some(Because::Requirement) => format!("allow, requiring {}", verdict.require.join(", ")),
+        Some(Because::Requirement) => format!("allow, requiring {}", Required::texts(&verdict.require).join(", ")),
         Some(because) => by(because.as_str()),
     }
 }

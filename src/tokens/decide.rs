@@ -16,7 +16,7 @@ use crate::model::{Approval, AuthMethod, Client};
 use crate::oauth::{AuthorizationDetail, Scope};
 use crate::policy::obligations::{self, Means, Reached};
 use crate::policy::{self, Inquiry};
-use crate::revocation::breach;
+use crate::revocation::breach::{self, Using};
 use crate::revocation::check::{self, Parties, Standing};
 
 /// How often limits are asked, each time for less: another request may take the last use meanwhile.
@@ -96,6 +96,15 @@ pub struct Decision {
 
 /// Decides about an issuance. The client has sent a proof if it needs one, no party is stopped, policy permits, the quota has a token left.
 pub async fn decide(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts) -> Result<Decision> {
+    decide_as(cx, issuance, facts, true).await
+}
+
+/// The same about a request that may do what the token would let it do, and gets none: limits have to have room, and are not counted.
+pub async fn decide_without_token(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts) -> Result<Decision> {
+    decide_as(cx, issuance, facts, false).await
+}
+
+async fn decide_as(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts, counts: bool) -> Result<Decision> {
     if issuance.client.metadata.dpop_bound_access_tokens && issuance.jkt.is_none() {
         return Err(Reason::ProofRequired.into());
     }
@@ -111,7 +120,7 @@ pub async fn decide(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts) -> 
     if !standing.client.may_ask_for(&issuance.target.resource) || !cx.issues_for(&issuance.target.resource) {
         return Err(Reason::UnknownResource.into());
     }
-    let decision = permitted(cx, issuance, &standing, facts).await?;
+    let decision = permitted(cx, issuance, &standing, facts, counts).await?;
     quota::take(cx, &issuance.target).await?;
     approval::redeem(cx, &decision.approvals, facts).await?;
     Ok(decision)
@@ -132,6 +141,7 @@ async fn permitted(
     issuance: &Issuance<'_>,
     Standing { client, user }: &Standing,
     facts: &mut Facts,
+    counts: bool,
 ) -> Result<Decision> {
     let Issuance { target, origin, .. } = issuance;
     let circumstance = Circumstance {
@@ -158,12 +168,10 @@ async fn permitted(
     if let Some(question) = &mut facts.question {
         question.auth_time = origin.auth_time;
     }
-    let details = origin.authorization_details.iter().map(|one| one.kind().to_owned()).collect();
-    obligations::meet(
-        cx.now,
-        &mut verdicts,
-        &Means { auth_time: origin.auth_time, is_bound: issuance.jkt.is_some(), details },
-    );
+    let detailed = obligations::details(&verdicts);
+    let details = kinds(&origin.authorization_details);
+    let means = Means { auth_time: origin.auth_time, is_bound: issuance.jkt.is_some(), details };
+    obligations::meet(cx.now, &mut verdicts, &means);
     let ends_in = origin.expires_at.map(|exp| u32::try_from(exp.saturating_sub(cx.now.seconds())).unwrap_or_default());
     if ends_in == Some(0) {
         return Err(Reason::Stopped.because("it expires now"));
@@ -178,7 +186,10 @@ async fn permitted(
         own: origin.approval.as_ref(),
     };
     let approval = approval::meet(cx, sought, &mut verdicts, facts).await?;
-    let (granted, reached) = within_limits(cx, issuance, client, &mut verdicts).await?;
+    if let Some(left) = approval.authorization_details() {
+        obligations::require_again(&mut verdicts, detailed, &kinds(left));
+    }
+    let (granted, reached) = within_limits(cx, issuance, client, &mut verdicts, counts).await?;
     if facts.scope_asked.is_some() || granted.is_none() {
         for (scope, verdict) in target.scope.iter().zip(&verdicts) {
             if let Some(because) = policy::refusal(verdict) {
@@ -204,12 +215,17 @@ async fn permitted(
     Ok(Decision { lifetime, approvals, authorization_details, ..granted })
 }
 
-/// What the verdicts permit and the limits of their permits have room for, with those that have none: the uses are counted.
+fn kinds(details: &[AuthorizationDetail]) -> Vec<String> {
+    details.iter().map(|one| one.kind().to_owned()).collect()
+}
+
+/// What the verdicts permit and the limits of their permits have room for, with those that have none: the uses are counted if `counts`.
 async fn within_limits(
     cx: &Cx<'_>,
-    Issuance { target, subject, .. }: &Issuance<'_>,
+    Issuance { target, subject, grant_type, .. }: &Issuance<'_>,
     client: &Client,
     verdicts: &mut [Verdict],
+    counts: bool,
 ) -> Result<(Option<Decision>, Vec<Reached>)> {
     let mut reached = Vec::new();
     for _ in 0..ATTEMPTS {
@@ -220,7 +236,11 @@ async fn within_limits(
             return Ok((Some(granted), reached));
         }
         quota::expect(cx, target).await?;
-        let full = breach::count(cx, (&client.id, subject), &limits).await?;
+        let using = Using { client: &client.id, subject, grant_type };
+        let full = match counts {
+            true => breach::count(cx, using, &limits).await?,
+            false => breach::full(cx, using, &limits).await?,
+        };
         if full.is_empty() {
             return Ok((Some(granted), reached));
         }

@@ -9,7 +9,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use writ::cedar::{
-    Action, Bundle, Circumstance, Mode, Principal, Question, SCHEMA, Source, Subject, Target, advice, check, overlaps,
+    Action, Bundle, Circumstance, Mode, Principal, Question, Required, SCHEMA, Source, Subject, Target, advice, check,
+    overlaps,
 };
 use writ::policy::{templates, testing};
 
@@ -188,7 +189,7 @@ impl Asked {
             Question { action: self.action(), principal: &principal, targets: &targets, circumstance: &circumstance };
         let verdict = bundle.decide_in(&question, &|zone| offset(zone, at.as_second())).remove(0);
         assert!(verdict.errors.is_empty(), "{}: {verdict:?}", self.question);
-        (verdict.allow, verdict.ttl, verdict.require)
+        (verdict.allow, verdict.ttl, Required::texts(&verdict.require))
     }
 
     fn expected(&self) -> String {

@@ -330,6 +330,35 @@ fn a_resource_has_up_to_twenty_types_of_authorization_details_each_once_with_wor
 }
 
 #[test]
+fn who_approves_and_takes_off_the_details_that_a_permit_wants_takes_off_its_scope() {
+    let (hub, client) = scene();
+    let wants = |annotations: &str, scope: &str| {
+        format!(
+            r#"{annotations} permit(principal, action == Action::"issue", resource in Resource::"{RESOURCE}") when {{ resource.name == "{scope}" }};"#
+        )
+    };
+    hub.put_policy("all", &wants(r#"@details("payment") @require("approval")"#, "mcp:read"));
+    let browser = Browser::new(&hub);
+    let both = json!([payment("one"), {"type": "purge", "folder": "inbox"}]);
+    let approved = |left: Value| {
+        let back = allow(&browser, &page(&browser, &request(&client, &both)), &["detail 0", "detail 1"]);
+        let code = code(&back);
+        let waits = redeem(&hub, &client, &code).expect(400);
+        let id = text(&waits, "approval_id");
+        let body = json!({"decision": "approve", "authorization_details": left});
+        hub.admin("POST", &format!("approvals/{id}/decide")).json(&body).send().expect(200);
+        redeem(&hub, &client, &code)
+    };
+    let kept = approved(json!([payment("one")])).expect(200);
+    assert_eq!((text(&kept, "scope"), details(&kept)), ("mcp:read".to_owned(), json!([payment("one")])));
+    hub.clock.advance(1_000);
+    let gone = approved(json!([{"type": "purge", "folder": "inbox"}])).expect(400);
+    assert_eq!(gone.error(), "invalid_authorization_details", "{gone:?}");
+    let event = hub.events_of("token.refused").pop().unwrap();
+    assert_eq!(event["detail"], "all requires: details payment");
+}
+
+#[test]
 fn a_permit_may_want_authorization_details_of_a_type_and_is_asked_about_again_when_they_are_missing() {
     let (hub, client) = scene();
     let cedar = format!(
