@@ -121,6 +121,9 @@ pub struct QuestionRecord {
     /// Whether the token was to be bound to a key.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dpop: bool,
+    /// Whether the agent's token was bound to a key, at a use of a connection.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub bound: bool,
     /// The tags that the chain shared, where they are not those of the client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chain_tags: Option<Vec<String>>,

@@ -16,6 +16,7 @@ use crate::error::{Error, Reason, Refusal, Result};
 use crate::ports::Now;
 use crate::store;
 use crate::store::limits::Use;
+use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -178,6 +179,24 @@ type Full = RefCell<BTreeSet<String>>;
 
 fn key(one: &Use) -> String {
     format!("{} {} {} {}", one.policy, one.subject, one.window, one.most)
+}
+
+/// What limits have left of their windows, for people. It counts nothing, and what is full is not acted on.
+pub async fn room(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit]) -> Result<Vec<Value>> {
+    if limits.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (uses, ends): (Vec<Use>, Vec<i64>) = limits.iter().map(|limit| of(cx, parties, limit)).unzip();
+    let taken = cx.all(store::limits::taken(&cx.tenant.id, &store::limits::json(&uses))).await?;
+    let of_place = |place: i64| taken.iter().find(|(known, _)| *known == place).map_or(0, |(_, taken)| *taken);
+    let shown = (0..).zip(limits.iter().zip(ends)).map(|(place, (limit, until))| {
+        let left = i64::from(limit.rate.most).saturating_sub(of_place(place)).max(0);
+        json!({
+            "policy": limit.policy, "statement": limit.statement, "limit": limit.rate.text(), "left": left, "until": until,
+            "suspends": limit.suspends,
+        })
+    });
+    Ok(shown.collect())
 }
 
 /// Counts one use of each limit by a client for a subject. Answers which limits have no room: where one has none, nothing is counted.

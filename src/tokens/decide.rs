@@ -109,6 +109,8 @@ async fn decide_as(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts, coun
         return Err(Reason::ProofRequired.into());
     }
     facts.subject = Some(issuance.subject.to_owned());
+    // Of a token that is issued, what it has takes their place.
+    facts.authorization_details = AuthorizationDetail::print(&issuance.origin.authorization_details);
     facts.chain = issuance.origin.act.iter().flat_map(Actor::chain).map(str::to_owned).collect();
     let named = |may_act: &MayAct| may_act.names(&cx.issuer(), &issuance.client.id);
     if !issuance.origin.may_act.as_ref().is_none_or(named) {
@@ -159,12 +161,6 @@ async fn permitted(
     let targets = as_policy_targets(target);
     let inquiry = Inquiry { action: issuance.action, targets: &targets, circumstance: &circumstance };
     let mut verdicts = policy::ask(cx, client, inquiry, facts).await?;
-    if issuance.action == Action::Impersonate {
-        // Impersonation is an exchange too: a policy that forbids exchange forbids it.
-        let exchange = Inquiry { action: Action::Exchange, ..inquiry };
-        let others = policy::ask(cx, client, exchange, facts).await?;
-        verdicts = verdicts.into_iter().zip(others).map(|(one, other)| both(one, other)).collect();
-    }
     if let Some(question) = &mut facts.question {
         question.auth_time = origin.auth_time;
     }
@@ -278,19 +274,6 @@ pub fn as_policy_targets(target: &Target) -> Vec<PolicyTarget> {
             tool: tool(name),
         })
         .collect()
-}
-
-/// The verdict that permits if both verdicts permit. It names the policies of those that decide.
-fn both(one: Verdict, other: Verdict) -> Verdict {
-    let allow = one.allow && other.allow;
-    let ttl = [one.ttl, other.ttl].into_iter().flatten().min();
-    let require = [&*one.require, &*other.require].concat();
-    let decisive = || [&one, &other].into_iter().filter(|verdict| verdict.allow == allow);
-    let policies = decisive().flat_map(|verdict| verdict.policies.iter().cloned()).collect();
-    let errors = decisive().flat_map(|verdict| verdict.errors.iter().cloned()).collect();
-    let limits = [&*one.limits, &*other.limits].concat();
-    let is_quiet = !allow && decisive().all(|verdict| verdict.is_quiet);
-    Verdict { allow, policies, errors, shadow: vec![], ttl, require, limits, is_quiet }
 }
 
 /// The scope that the verdicts permit; nothing if that is none. The shortest `@ttl` of a permit bounds the lifetime.

@@ -226,7 +226,11 @@ impl Use {
         let targets = [Target::Connection { name: self.connection.clone(), kind }];
         let inquiry = Inquiry { action: Action::Lease, targets: &targets, circumstance: &circumstance };
         let mut verdicts = policy::ask(cx, &party.client, inquiry, facts).await?;
-        obligations::meet(cx.now, &mut verdicts, &claims.map(means).unwrap_or_default());
+        let means = claims.map(means).unwrap_or_default();
+        if let Some(question) = &mut facts.question {
+            (question.auth_time, question.bound) = (means.auth_time, means.is_bound && !dpop);
+        }
+        obligations::meet(cx.now, &mut verdicts, &means);
         let is_permitted = |verdict: &&Verdict| verdict.allow && verdict.require.is_empty();
         let detail = match (verdicts.first().filter(is_permitted), connection) {
             (Some(verdict), Some(connection)) => return Ok((connection, verdict.limits.clone())),
@@ -324,5 +328,7 @@ fn describe(party: &Party, trail: &mut Trail) {
     let Some(claims) = &party.claims else { return };
     trail.facts.chain = claims.actors().into_iter().map(str::to_owned).collect();
     trail.facts.resource = Some(claims.aud.resource().to_owned());
+    let details = &claims.authorization_details;
+    trail.facts.authorization_details = serde_json::to_string(details).ok().filter(|_| !details.is_empty());
     trail.facts.jti_hash = Some(sha256(&claims.jti).to_text());
 }
