@@ -171,7 +171,8 @@ pub async fn explain(cx: &Cx<'_>, question: &Question, counts: bool) -> Result<V
     };
     let subject = circumstance.subject.as_ref().map_or(&client.id, |user| &user.id);
     let mut notes: Vec<&str> = Vec::new();
-    if resource.as_ref().is_some_and(|resource| resource.body.scopes.len() > MAX_SCOPES) {
+    let has_more = resource.as_ref().is_some_and(|resource| resource.body.scopes.len() > MAX_SCOPES);
+    if has_more && targets.len() == MAX_SCOPES {
         notes.push("the resource has more scopes than one question is about: name those that you mean");
     }
     let mut answers = Vec::new();
@@ -193,9 +194,9 @@ pub async fn explain(cx: &Cx<'_>, question: &Question, counts: bool) -> Result<V
             let room = obligations::room(&seen, (&client.id, subject), &limits).await?;
             let mut answer = shown_answer(action, target, Explanation { verdict, ..explanation }, beyond);
             if !room.is_empty() {
-                let is_full = room.iter().any(|one| one["left"] == 0);
+                let is_full = room.iter().any(|one| one.get("left").and_then(Value::as_i64) == Some(0));
                 put(&mut answer, "room", room.into());
-                if is_full && answer["allow"] == true {
+                if is_full && answer.get("allow").and_then(Value::as_bool) == Some(true) {
                     refuse(&mut answer, Because::Limit.as_str(), "a limit has no room before the time in `room`");
                 }
             }
