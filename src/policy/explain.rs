@@ -175,7 +175,7 @@ pub async fn explain(cx: &Cx<'_>, question: &Question, counts: bool) -> Result<V
     if has_more && targets.len() == MAX_SCOPES {
         notes.push("the resource has more scopes than one question is about: name those that you mean");
     }
-    let mut answers = Vec::new();
+    let mut all = Vec::new();
     for action in answer::actions(question.action).iter().copied() {
         let asked = crate::cedar::Question { action, principal, targets, circumstance: &circumstance };
         let offset = |zone: &str| policy::offset(&seen, zone);
@@ -189,20 +189,24 @@ pub async fn explain(cx: &Cx<'_>, question: &Question, counts: bool) -> Result<V
         for (target, explanation) in targets.iter().zip(explained) {
             let mut verdict = answer::of_action(action, explanation.verdict);
             obligations::meet(seen.now, std::slice::from_mut(&mut verdict), &question.means);
-            let beyond = beyond(question, target, resource.as_deref());
-            let limits = if counts { verdict.limits.clone() } else { Vec::new() };
-            let room = obligations::room(&seen, (&client.id, subject), &limits).await?;
-            let mut answer = shown_answer(action, target, Explanation { verdict, ..explanation }, beyond);
-            if !room.is_empty() {
-                let is_full = room.iter().any(|one| one.get("left").and_then(Value::as_i64) == Some(0));
-                put(&mut answer, "room", room.into());
-                if is_full && answer.get("allow").and_then(Value::as_bool) == Some(true) {
-                    refuse(&mut answer, Because::Limit.as_str(), "a limit has no room before the time in `room`");
-                }
-            }
-            answers.push(answer);
+            all.push((action, target, Explanation { verdict, ..explanation }));
         }
     }
+    let limits = all.iter().filter(|_| counts).map(|(_, _, explained)| &explained.verdict);
+    let room = obligations::room(&seen, (&client.id, subject), obligations::limits(limits)).await?;
+    let shown_of = |(action, target, explained): (Action, &Target, Explanation)| {
+        let of_limits = room.iter().filter(|room| explained.verdict.limits.contains(&room.limit));
+        let (left, shown): (Vec<i64>, Vec<Value>) = of_limits.map(|room| (room.left, room.shown())).unzip();
+        let mut answer = shown_answer(action, target, explained, beyond(question, target, resource.as_deref()));
+        if !shown.is_empty() {
+            put(&mut answer, "room", shown.into());
+        }
+        if left.contains(&0) && answer.get("allow").and_then(Value::as_bool) == Some(true) {
+            refuse(&mut answer, Because::Limit.as_str(), "a limit has no room before the time in `room`");
+        }
+        answer
+    };
+    let answers: Vec<Value> = all.into_iter().map(shown_of).collect();
     Ok(json!({
         "question": shown(question, &circumstance),
         "policy_version": cx.tenant.policy_hash,

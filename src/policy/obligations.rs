@@ -181,22 +181,40 @@ fn key(one: &Use) -> String {
     format!("{} {} {} {}", one.policy, one.subject, one.window, one.most)
 }
 
-/// What limits have left of their windows, for people. It counts nothing, and what is full is not acted on.
-pub async fn room(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit]) -> Result<Vec<Value>> {
+/// What a limit has left of its window.
+pub struct Room {
+    /// The limit.
+    pub limit: Limit,
+    /// How many uses.
+    pub left: i64,
+    /// When the window is over, in seconds.
+    until: i64,
+}
+
+impl Room {
+    /// As it is shown.
+    pub fn shown(&self) -> Value {
+        let Limit { policy, statement, rate, suspends, .. } = &self.limit;
+        json!({
+            "policy": policy, "statement": statement, "limit": rate.text(), "left": self.left, "until": self.until,
+            "suspends": suspends,
+        })
+    }
+}
+
+/// What limits have left of their windows. It counts nothing, and what is full is not acted on.
+pub async fn room(cx: &Cx<'_>, parties: (&str, &str), limits: Vec<Limit>) -> Result<Vec<Room>> {
     if limits.is_empty() {
         return Ok(Vec::new());
     }
     let (uses, ends): (Vec<Use>, Vec<i64>) = limits.iter().map(|limit| of(cx, parties, limit)).unzip();
     let taken = cx.all(store::limits::taken(&cx.tenant.id, &store::limits::json(&uses))).await?;
     let of_place = |place: i64| taken.iter().find(|(known, _)| *known == place).map_or(0, |(_, taken)| *taken);
-    let shown = (0..).zip(limits.iter().zip(ends)).map(|(place, (limit, until))| {
+    let rooms = (0..).zip(limits.into_iter().zip(ends)).map(|(place, (limit, until))| {
         let left = i64::from(limit.rate.most).saturating_sub(of_place(place)).max(0);
-        json!({
-            "policy": limit.policy, "statement": limit.statement, "limit": limit.rate.text(), "left": left, "until": until,
-            "suspends": limit.suspends,
-        })
+        Room { limit, left, until }
     });
-    Ok(shown.collect())
+    Ok(rooms.collect())
 }
 
 /// Counts one use of each limit by a client for a subject. Answers which limits have no room: where one has none, nothing is counted.

@@ -329,6 +329,6 @@ fn describe(party: &Party, trail: &mut Trail) {
     trail.facts.chain = claims.actors().into_iter().map(str::to_owned).collect();
     trail.facts.resource = Some(claims.aud.resource().to_owned());
     let details = &claims.authorization_details;
-    trail.facts.authorization_details = serde_json::to_string(details).ok().filter(|_| !details.is_empty());
+    trail.facts.authorization_details = if details.is_empty() { None } else { serde_json::to_string(details).ok() };
     trail.facts.jti_hash = Some(sha256(&claims.jti).to_text());
 }
