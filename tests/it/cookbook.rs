@@ -26,9 +26,8 @@ the vocabulary below, can never apply, or nests deeper than 50 operators, bracke
 that was asked for and not given is in the event (`scope_refused`) with its cause and the policies that determined it.
 
 A text that probably does not mean what it says is taken, and the answer has `warnings` with line and column: names that match nothing; a
-permit for everything; hours, weekdays and words that never come, and a value that would have to be two at once; a requirement that nothing
-gives; a statement that another one makes pointless, in the policy itself, in its shard or in the one that every question reads; and a permit
-without a condition on production. What is production, its name says: one of the words in the URI of a resource, a scope or the name of a
+permit for everything; hours, weekdays and words that never come, and a value that would have to be two at once; a statement that another one
+makes pointless, in the policy itself, in its shard or in the one that every question reads; and a permit without a condition on production. What is production, its name says: one of the words in the URI of a resource, a scope or the name of a
 connection is `prod` or `production`.
 
 This page is made from `src/cedar/schema.cedarschema` and from `docs/policies/`, and a test holds it to both.
