@@ -10,12 +10,8 @@ use std::rc::Rc;
 
 use cedar_policy::{Effect, Policy};
 
+use super::required::Required;
 use crate::model::approval::Requirement;
-
-/// What `@bind("dpop")` adds to what a verdict requires.
-pub const BOUND: &str = "dpop";
-/// With what begins that which `@details("…")` adds to what a verdict requires; the type follows.
-pub const DETAILS: &str = "details ";
 
 /// The longest text of an annotation that is used as a name.
 const MAX_NAME: usize = 100;
@@ -27,7 +23,7 @@ const MAX_LIMIT: u32 = 1_000_000;
 pub(super) struct Obligations {
     pub(super) ttl: Option<u64>,
     /// What it requires: of `@require`, `@bind` and `@details`.
-    pub(super) require: Vec<String>,
+    pub(super) require: Vec<Required>,
     pub(super) rate: Option<Rate>,
     /// Whether a breach of the rate suspends.
     pub(super) suspends: bool,
@@ -205,7 +201,7 @@ impl Obligations {
                         "after `approval:` stand `subject`, `owner`, `role=NAME`, `group=NAME`, `n=1` to `n=9` and `passkey`, with commas between",
                     );
                 }
-                "require" if !value.trim().is_empty() => obligations.require.push(value.to_owned()),
+                "require" if !value.trim().is_empty() => obligations.require.push(Required::of(value)),
                 "require" => return bad("@require names what is required, as in @require(\"approval\")"),
                 "limit" => match Rate::parse(value) {
                     None => {
@@ -220,9 +216,9 @@ impl Obligations {
                     None => return bad("@quiet takes hours, as in @quiet(\"22:00-06:00\")"),
                     quiet => obligations.quiet = quiet,
                 },
-                "bind" if value == BOUND => obligations.require.push(BOUND.to_owned()),
+                "bind" if value == "dpop" => obligations.require.push(Required::Key),
                 "bind" => return bad("@bind says what a token is bound by: @bind(\"dpop\")"),
-                "details" if is_name => obligations.require.push([DETAILS, value].concat()),
+                "details" if is_name => obligations.require.push(Required::Details(value.to_owned())),
                 "details" => {
                     return bad(
                         "@details names a type of authorization details, as in @details(\"payment_initiation\")",
@@ -243,6 +239,17 @@ impl Obligations {
             return Err(BadAnnotation { name: "on_breach".to_owned(), message });
         }
         Ok(Self { suspends: on_breach, ..obligations })
+    }
+
+    /// Why it may not be written although it can be read: stored statements of earlier versions require what nobody gives, and so they deny.
+    pub(super) fn unknown(&self) -> Option<BadAnnotation> {
+        let is_unknown = |required: &Required| matches!(required, Required::Unknown(_));
+        self.require.iter().any(is_unknown).then(|| BadAnnotation {
+            name: "require".to_owned(),
+            message: "@require takes `approval`, `approval:` with who decides, or `step_up`; a key is required by @bind(\"dpop\"), \
+                      authorization details by @details(\"TYPE\"), and how often is said by @limit(\"5/hour\")"
+                .to_owned(),
+        })
     }
 }
 
@@ -265,7 +272,8 @@ mod tests {
         assert_eq!(bound.ttl, Some(60));
         let mut require = bound.require;
         require.sort();
-        assert_eq!(require, ["approval", "details payment", "dpop"]);
+        let approval = Required::Approval("approval".to_owned());
+        assert_eq!(require, [approval, Required::Key, Required::Details("payment".to_owned())]);
         let limited = of("@limit(\"5/hour\") @on_breach(\"suspend\") @quiet(\"22:00-06:00\")").unwrap();
         assert_eq!(limited.rate, Some(Rate { most: 5, period: Period::Hour, by: By::Identity }));
         assert_eq!((limited.suspends, limited.quiet), (true, Some(Quiet { from: 1_320, until: 360 })));

@@ -230,8 +230,11 @@ pub static ROUTES: &[Row] = routes! {
 
     Get "/t/{tenant}/admin/policies" Admin Admin(list::<Policies>), Page(Policies::FILTERS) => 200 Many(&policies::POLICY), [], "List policies by id";
     Get "/t/{tenant}/admin/policies/templates" Admin Admin(policies::templates), Takes::Nothing => 200 One(&policies::TEMPLATES), [], "List policies that people ask for, with their tests";
+    Delete "/t/{tenant}/admin/policies/templates" Admin Admin(|call| policies::remove(call, "templates")), Query(&["force"], false) => 204 Gives::Nothing, [409, 412], "Remove a policy that was called so before it was a word of this API";
     Post "/t/{tenant}/admin/policies/explain" Admin Admin(explain::explain), Json(&explain::EXPLAIN) => 200 One(&explain::EXPLANATION), [], "Explain what policy says of a question, a decision or a token";
+    Delete "/t/{tenant}/admin/policies/explain" Admin Admin(|call| policies::remove(call, "explain")), Query(&["force"], false) => 204 Gives::Nothing, [409, 412], "Remove a policy that was called so before it was a word of this API";
     Post "/t/{tenant}/admin/policies/replay" Admin Admin(explain::replay), Json(&explain::REPLAY) => 200 One(&explain::REPLAYED), [], "Try changes of policies out on the decisions of a period; nothing is written";
+    Delete "/t/{tenant}/admin/policies/replay" Admin Admin(|call| policies::remove(call, "replay")), Query(&["force"], false) => 204 Gives::Nothing, [409, 412], "Remove a policy that was called so before it was a word of this API";
     Get "/t/{tenant}/admin/policies/{id}" Admin Admin(get::<Policies>), Takes::Nothing => 200 Tagged(&policies::POLICY), [], "Show a policy";
     Put "/t/{tenant}/admin/policies/{id}" Admin Admin(put_named::<Policies>), Json(&Policies::BODY) => 200 Made(&policies::POLICY), [409, 412, 428], "Make or replace a policy";
     Delete "/t/{tenant}/admin/policies/{id}" Admin Admin(delete::<Policies>), Query(&["force"], false) => 204 Gives::Nothing, [409, 412], "Remove a policy";

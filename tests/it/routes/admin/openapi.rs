@@ -295,6 +295,13 @@ fn every_answer_has_the_shape_that_the_document_says() {
     }
     let changes = json!({"changes": [{"id": "shade", "mode": "enforce"}], "limit": 3});
     check("POST", "policies/replay", call(&hub, &things, ("POST", "policies/replay")).json(&changes));
+    for word in ["explain", "replay", "templates"] {
+        let old = json!({"cedar": "forbid(principal, action, resource) when { !context.dpop };", "mode": "off"});
+        with(&hub, &hub.admin_token(), "PUT", "policies/old").json(&old).send().expect(201);
+        hub.db.execute(&format!("UPDATE policies SET id = '{word}' WHERE id = 'old'"));
+        let path = format!("policies/{word}");
+        check("DELETE", &path, call(&hub, &things, ("DELETE", &path)));
+    }
     check("GET", "policies/{id}/shadow", call(&hub, &things, ("GET", "policies/shade/shadow")));
     check("POST", "policies/{id}/enforce", call(&hub, &things, ("POST", "policies/{id}/enforce")));
     for thing in ["identities/{id}", "users/{id}", "connections/{name}", "clients/{id}"] {
