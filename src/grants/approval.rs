@@ -1,23 +1,27 @@
 //! What a client asks a person for at `approvals`: whether policy would give it, and whom it may ask.
 //!
 //! 1. What is asked about is at a resource or a connection. Policy is asked whether the client could have it (`issue`, `exchange`, `lease`): nobody is
-//!    asked to approve what the client never gets. What permits require besides is no matter here.
+//!    asked to approve what the client never gets. What permits require besides is no matter here. A resource server asks from an address of its own:
+//!    of the scope of the token that it presents it is asked whether anything forbids it.
 //! 2. The accountable people are asked: the user for whom the client acts, or the client's owner. A role or a group is asked where the permits name it,
 //!    or an administrator does (`settings.approvals.deciders`).
-//! 3. A connection that is not there looks like one that policy forbids (docs/requirements.md R54).
+//! 3. The same is asked again when the approval is redeemed, about the parties of the token as they are then.
+//! 4. A connection that is not there looks like one that policy forbids (docs/requirements.md R54).
 
 use crate::authn::client::Authenticated;
 use crate::cedar::{Action, Circumstance, Target as PolicyTarget, Verdict};
 use crate::context::Cx;
 use crate::directory::{connections, identities};
 use crate::error::{Error, Reason, Refusal, Result};
-use crate::model::approval::Requirement;
-use crate::model::event::Facts;
-use crate::model::{Client, ClientKind, Status, User};
+use crate::model::approval::{Requirement, member};
+use crate::model::event::{Because, Facts};
+use crate::model::{Approval, Client, ClientKind, Status, User};
 use crate::oauth::{AuthorizationDetail, ResourceUri, Scope};
 use crate::policy::{self, Inquiry};
+use crate::revocation::check::{self, Parties, Standing};
 use crate::tokens::decide::as_policy_targets;
 use crate::tokens::{Requested, target};
+use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
 /// For whom an approval is asked.
@@ -99,6 +103,62 @@ pub async fn required(
         None => Ok(vec![text.to_owned()]),
         Some(one) => Err(Reason::DeciderNotNamed.because(one.clone())),
     }
+}
+
+impl Party {
+    /// What a statement tells of the token that was presented, so that policy can be asked again when the approval is redeemed.
+    pub fn told(&self) -> Map<String, Value> {
+        let Self { scope, audience, acr, lineage, issued_at, .. } = self;
+        let told = json!({
+            "token_scope": scope, "audience": audience, "acr": acr, "lineage": lineage, "issued_at": issued_at,
+        });
+        let all = told.as_object().cloned().unwrap_or_default();
+        all.into_iter().filter(|(_, value)| !value.is_null()).collect()
+    }
+}
+
+/// Passes if no party of an approval has been stopped, nor its token revoked, and policy would still give what was approved.
+pub async fn expect_permitted(
+    cx: &Cx<'_>,
+    caller: &Authenticated,
+    approval: &Approval,
+    facts: &mut Facts,
+) -> Result<()> {
+    let member = |name: &str| member(approval.granted(), name);
+    let text = |name: &str| member(name).as_str().map(str::to_owned);
+    let (actors, lineage) = (approval.texts("chain"), approval.texts("lineage"));
+    let parties = Parties {
+        client: &approval.client,
+        subject: &approval.subject,
+        actors: &actors.iter().map(String::as_str).collect::<Vec<_>>(),
+        chain: &lineage.iter().map(String::as_str).collect::<Vec<_>>(),
+        issued_at: member("issued_at").as_i64().or(Some(approval.created_at)),
+    };
+    let standing = check::check(cx, &parties).await;
+    let Standing { client, user } = standing.map_err(|rejection| rejection.refuse(Reason::Stopped))?;
+    let party = Party {
+        client,
+        user,
+        subject: approval.subject.clone(),
+        chain: actors,
+        scope: text("token_scope"),
+        audience: text("audience"),
+        acr: text("acr"),
+        jkt: text("jkt"),
+        lineage,
+        issued_at: None,
+    };
+    let (connection, tool, scope) = (text("connection"), text("tool"), approval.texts("scope").join(" "));
+    let details: Vec<AuthorizationDetail> = serde_json::from_value(member("authorization_details")).unwrap_or_default();
+    let wanted = Wanted {
+        resource: text("resource").and_then(|text| ResourceUri::parse(&text)),
+        connection: connection.as_deref(),
+        scope: (!scope.is_empty()).then_some(&*scope),
+        authorization_details: &details,
+        tool: tool.as_deref(),
+        require: None,
+    };
+    required(cx, caller, &party, &wanted, facts).await.map(drop)
 }
 
 fn permits(verdict: &Verdict) -> bool {
@@ -199,9 +259,16 @@ async fn of_resource(
     let action = if party.chain.is_empty() { Action::Issue } else { Action::Exchange };
     let targets = as_policy_targets(&target);
     let inquiry = Inquiry { action, targets: &targets, circumstance: &circumstance };
-    let mut verdicts = policy::ask(cx, client, inquiry, facts).await?;
+    let verdicts = policy::ask(cx, client, inquiry, facts).await?;
+    // What the token of another client has was permitted to that one, at its address: here it is enough that nothing forbids it.
+    let token = of_token.filter(|_| caller.client.id != client.id).and_then(Scope::parse).unwrap_or_default();
+    let is_open = |scope: &str, verdict: &Verdict| {
+        let is_forbidden = matches!(policy::refusal(verdict), Some(Because::Forbidden | Because::Error));
+        permits(verdict) || token.contains(scope) && !is_forbidden
+    };
     let all = verdicts.len();
-    verdicts.retain(permits);
+    let open = target.scope.iter().zip(verdicts).filter(|(scope, verdict)| is_open(scope, verdict));
+    let verdicts: Vec<Verdict> = open.map(|(_, verdict)| verdict).collect();
     let is_enough = if wanted.scope.is_some() { verdicts.len() == all } else { !verdicts.is_empty() };
     match is_enough {
         true => Ok(verdicts),

@@ -60,7 +60,7 @@ pub fn insert(tenant: &str, New { approval, body, deciders, handle, once, per_da
          SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 \
          WHERE NOT EXISTS (SELECT 1 FROM approvals INDEXED BY approvals_open WHERE tenant = ?1 AND key = ?3 AND status <> 'redeemed' AND expires_at > ?11) \
          AND (SELECT count(*) FROM (SELECT 1 FROM approvals INDEXED BY approvals_by_client WHERE tenant = ?1 AND client = ?4 AND status = 'pending' AND expires_at > ?11 LIMIT ?14)) < ?14 \
-         AND (SELECT count(*) FROM (SELECT 1 FROM approvals INDEXED BY approvals_by_day WHERE tenant = ?1 AND client = ?4 AND subject = ?6 AND created_at > ?11 - ?15 LIMIT ?16)) < ?16 \
+         AND (SELECT count(*) FROM (SELECT 1 FROM approvals INDEXED BY approvals_by_day WHERE tenant = ?1 AND client = ?4 AND subject = ?6 AND created_at > ?15 LIMIT ?16)) < ?16 \
          AND NOT EXISTS (SELECT 1 FROM json_each(?13) d WHERE (SELECT count(*) FROM \
          (SELECT 1 FROM approval_deciders w WHERE w.tenant = ?1 AND w.decider = d.value AND w.expires_at > ?11 LIMIT ?14)) >= ?14 \
          OR (SELECT count(*) FROM (SELECT 1 FROM approval_deciders w CROSS JOIN approvals o ON o.tenant = ?1 AND o.id = w.approval AND o.client = ?4 \
@@ -80,7 +80,7 @@ pub fn insert(tenant: &str, New { approval, body, deciders, handle, once, per_da
         approval.expires_at,
         deciders.as_str(),
         MOST,
-        DAY,
+        approval.created_at.saturating_sub(DAY),
         i64::from(*per_day),
         MOST_OF_A_CLIENT,
         kind,
@@ -91,15 +91,14 @@ pub fn insert(tenant: &str, New { approval, body, deciders, handle, once, per_da
 /// Until when a client has to wait that has asked for as many in a day as it may, for that subject; nothing if it has not.
 pub fn day_is_full(tenant: &str, (client, subject): (&str, &str), per_day: u32, now: i64) -> Query<i64> {
     query!(
-        |row| row.int("until"),
-        "SELECT created_at + ?5 AS until FROM approvals INDEXED BY approvals_by_day WHERE tenant = ?1 AND client = ?2 AND subject = ?3 AND created_at > ?4 - ?5 \
-         ORDER BY created_at DESC LIMIT 1 OFFSET ?6 - 1",
+        |row| Ok(row.int("created_at")?.saturating_add(DAY)),
+        "SELECT created_at FROM approvals INDEXED BY approvals_by_day WHERE tenant = ?1 AND client = ?2 AND subject = ?3 AND created_at > ?4 \
+         ORDER BY created_at DESC LIMIT 1 OFFSET ?5",
         tenant,
         client,
         subject,
-        now,
-        DAY,
-        i64::from(per_day)
+        now.saturating_sub(DAY),
+        i64::from(per_day).saturating_sub(1)
     )
 }
 

@@ -15,11 +15,11 @@ use crate::crypto::sha256;
 use crate::error::{Error, Reason, Result};
 use crate::grants::approval::{self, Party, Wanted};
 use crate::jose::is_strict;
-use crate::model::approval::{Approval, ApprovalStatus, Door, member, number};
+use crate::model::approval::{Approval, ApprovalStatus, Door, number};
+use crate::model::event::Facts;
 use crate::model::{ClientKind, EventType};
 use crate::oauth::authorization_details::is_deceptive;
 use crate::oauth::{AuthorizationDetail, Form, ResourceUri, Scope};
-use crate::revocation::check::{self, Parties};
 use crate::tokens::{self, Accepted};
 use crate::vault::{Trail, is_tool};
 use serde_json::{Map, Value, json};
@@ -94,18 +94,11 @@ const READS: &[&str] = &[
 pub async fn create(call: Call<'_>) -> Result<Response> {
     let client_call = authenticate(call).await?;
     let mut trail = Trail::default();
-    match ask(call.cx, &client_call, &mut trail).await {
-        Ok(approval) => {
-            let location = [&call.cx.issuer(), "/approvals/", &approval.id].concat();
-            Ok(Response::json(201, &told(call.cx, &approval)).with("location", location))
-        }
-        Err(Error::Refused(refusal)) => {
-            let Trail { agent, facts } = trail;
-            let client = agent.as_ref().unwrap_or(&client_call.caller.client.id);
-            Err(refused(call.cx, refusal, EventType::ApprovalRefused, Some(client), facts).await?)
-        }
-        Err(fault) => Err(fault),
-    }
+    let made = ask(call.cx, &client_call, &mut trail).await.map(|approval| {
+        let location = [&call.cx.issuer(), "/approvals/", &approval.id].concat();
+        Response::json(201, &told(call.cx, &approval)).with("location", location)
+    });
+    answer(call, &client_call, made, trail).await
 }
 
 /// Shows an approval to the client that has asked for it.
@@ -122,12 +115,14 @@ pub async fn post(call: Call<'_>) -> Result<Response> {
 
 async fn show(call: Call<'_>, client_call: &ClientCall) -> Result<Response> {
     let found = of(call, &client_call.caller).await;
-    answer(call, client_call, found.map(|approval| Response::json(200, &told(call.cx, &approval)))).await
+    let shown = found.map(|approval| Response::json(200, &told(call.cx, &approval)));
+    answer(call, client_call, shown, Trail::default()).await
 }
 
 /// Redeems an approval: of any number of requests one is answered.
 pub async fn redeem(call: Call<'_>) -> Result<Response> {
     let client_call = authenticate(call).await?;
+    let mut trail = Trail::default();
     let redeemed = async {
         let approval = of(call, &client_call.caller).await?;
         if approval.door != Door::Request {
@@ -136,20 +131,23 @@ pub async fn redeem(call: Call<'_>) -> Result<Response> {
         if approval.status != ApprovalStatus::Approved {
             return Err(approvals::refusal(call.cx, &approval, false));
         }
-        // As fresh as introspection: what was stopped or revoked after the yes is not redeemed.
+        trail = trail_of(&client_call.caller, &approval.client);
+        trail.facts.approval = Some(approval.id.clone());
+        // As fresh as introspection: what was stopped, revoked or forbidden after the yes is not redeemed.
         let cx = &call.cx.refreshed().await?;
-        let (actors, chain) = (approval.texts("chain"), approval.texts("lineage"));
-        let actors: Vec<&str> = actors.iter().map(String::as_str).collect();
-        let chain: Vec<&str> = chain.iter().map(String::as_str).collect();
-        let issued_at = member(approval.granted(), "issued_at").as_i64().or(Some(approval.created_at));
-        let (client, subject) = (&*approval.client, &*approval.subject);
-        let parties = Parties { client, subject, actors: &actors, chain: &chain, issued_at };
-        check::check(cx, &parties).await.map_err(|rejection| rejection.refuse(Reason::Stopped))?;
+        approval::expect_permitted(cx, &client_call.caller, &approval, &mut trail.facts).await?;
         approvals::redeem(cx, &approval.id).await?;
         let redeemed = Approval { status: ApprovalStatus::Redeemed, ..approval };
         Ok(Response::json(200, &told(call.cx, &redeemed)))
     };
-    answer(call, &client_call, redeemed.await).await
+    let redeemed = redeemed.await;
+    answer(call, &client_call, redeemed, trail).await
+}
+
+/// As of a lease: the client that acts, and who asks for it.
+fn trail_of(caller: &Authenticated, agent: &str) -> Trail {
+    let resource_server = Some(caller.client.id.clone()).filter(|id| id != agent);
+    Trail { agent: Some(agent.to_owned()), facts: Facts { resource_server, ..Facts::default() } }
 }
 
 async fn authenticate(call: Call<'_>) -> Result<ClientCall> {
@@ -157,12 +155,20 @@ async fn authenticate(call: Call<'_>) -> Result<ClientCall> {
 }
 
 /// A refusal is one event, but where it only says that nobody has decided, or that there is nothing.
-async fn answer(call: Call<'_>, client_call: &ClientCall, answer: Result<Response>) -> Result<Response> {
+async fn answer(
+    call: Call<'_>,
+    client_call: &ClientCall,
+    answer: Result<Response>,
+    Trail { agent, facts }: Trail,
+) -> Result<Response> {
     match answer {
         Err(Error::Refused(refusal)) if refusal.is_poll() || refusal.reason == Reason::NotFound => {
             Err(Error::Refused(refusal))
         }
-        Err(Error::Refused(refusal)) => Err(client_call.refuse(call.cx, refusal, EventType::ApprovalRefused).await?),
+        Err(Error::Refused(refusal)) => {
+            let client = agent.as_ref().unwrap_or(&client_call.caller.client.id);
+            Err(refused(call.cx, refusal, EventType::ApprovalRefused, Some(client), facts).await?)
+        }
         answer => answer,
     }
 }
@@ -209,9 +215,7 @@ fn shown(form: &Form, name: &'static str, most: usize) -> Result<Option<String>>
 async fn ask(cx: &Cx<'_>, ClientCall { form, caller }: &ClientCall, trail: &mut Trail) -> Result<Approval> {
     let form = &form.clone().keeping(READS);
     let party = party(cx, form, caller).await?;
-    // As of a lease: the client that acts, and who asks for it.
-    trail.agent = Some(party.client.id.clone());
-    trail.facts.resource_server = Some(caller.client.id.clone()).filter(|id| *id != party.client.id);
+    *trail = trail_of(caller, &party.client.id);
     let details = form.get("authorization_details");
     let details = details.map(|text| AuthorizationDetail::parse(text).ok_or(Reason::MalformedAuthorizationDetails));
     let details = details.transpose()?.unwrap_or_default();
@@ -233,11 +237,10 @@ async fn ask(cx: &Cx<'_>, ClientCall { form, caller }: &ClientCall, trail: &mut 
             seconds.ok_or_else(|| invalid("`expires_in` is 60 to 86400"))?
         }
     };
-    let told = json!({
-        "reason": shown(form, "reason", MAX_REASON)?, "lineage": party.lineage, "issued_at": party.issued_at,
-    });
-    let mut told = told.as_object().cloned().unwrap_or_default();
-    told.retain(|_, value| !value.is_null());
+    let mut told = party.told();
+    if let Some(reason) = shown(form, "reason", MAX_REASON)? {
+        told.insert("reason".to_owned(), reason.into());
+    }
     let require = approval::required(cx, caller, &party, &wanted, &mut trail.facts).await?;
     let asked = Asked {
         door: Door::Request,

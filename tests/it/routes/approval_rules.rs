@@ -74,7 +74,7 @@ fn nobody_is_asked_to_approve_what_policy_never_gives() {
 }
 
 #[test]
-fn a_resource_server_asks_for_the_agent_whose_token_policy_would_give_now() {
+fn a_resource_server_asks_for_an_agent_and_redeems_what_nothing_forbids_its_token() {
     let hub = Setup::new();
     let agent = hub.agent("reader", "mcp:read");
     let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
@@ -83,7 +83,16 @@ fn a_resource_server_asks_for_the_agent_whose_token_policy_would_give_now() {
     ask(&hub, &server, &form("deploy")).expect(201);
     ask(&hub, &server, &form("read")).expect(201);
     assert_eq!(ask(&hub, &server, &form("write")).status, 403, "its token has no scope of that tool");
-    hub.put_policy("reader", &crate::support::hub::permit("client_other", RESOURCE));
+    // Its address is not the agent's, for which the permit of the token was.
+    let permit = crate::support::hub::permit(&agent.client_id, RESOURCE);
+    let here = permit.replace(';', " when { context has ip && context.ip.isInRange(ip(\"192.0.2.0/24\")) };");
+    hub.put_policy("reader", &here);
+    let id = id(&ask(&hub, &server, &form("here")).expect(201));
+    decide(&hub, &id, json!({"decision": "approve"})).expect(200);
+    hub.put_policy("reader", &permit.replace("permit", "forbid"));
+    let redeem = hub.call("POST", &format!("/t/main/approvals/{id}/redeem")).basic(&server).form(&[]).send();
+    assert_eq!((redeem.status, reason(&hub, "approval.refused")), (403, "ApprovalForbidden".to_owned()));
+    assert_eq!(shown(&hub, &id)["status"], "approved");
     let refused = ask(&hub, &server, &form("again")).expect(403).json();
     let event = hub.events_of("approval.refused").pop().unwrap();
     assert_eq!((&event["client"], &event["resource_server"]), (&json!(agent.client_id), &json!(server.client_id)));
