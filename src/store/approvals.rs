@@ -1,6 +1,6 @@
 //! Approvals: made once for what is asked, decided once, redeemed once.
 //!
-//! A row of `approval_deciders` that begins with [`BY`] is of one who has decided: it is asked by nobody, and goes by itself.
+//! A row of `approval_deciders` that begins with `by:` is of one who has decided: it is asked by nobody, and goes by itself.
 
 use super::{Query, Reader, query, sql};
 use crate::error::{Fault, Result};
