@@ -180,6 +180,25 @@ fn what_a_client_asks_for_in_a_day_is_bounded_for_each_subject() {
 }
 
 #[test]
+fn a_client_that_has_asked_enough_for_itself_asks_for_its_user_and_the_statement_names_the_token() {
+    let chain = super::chain::Chain::new();
+    let hub = &chain.hub;
+    set_rules(hub, json!({"per_day": 1}));
+    let asked = |form: &[(&str, &str)]| ask(hub, &chain.planner, form);
+    asked(&[("tool", "t")]).expect(201);
+    assert_eq!(asked(&[("tool", "u")]).status, 429);
+    let token = chain.user_token(&chain.planner, RESOURCE, "mcp:read");
+    let made = id(&asked(&[("tool", "u"), ("subject_token", &token)]).expect(201));
+    let approval = shown(hub, &made);
+    assert_eq!((&approval["subject"], &approval["rules"][0]["who"]), (&json!(chain.user), &json!([chain.user])));
+    let statement: Value = serde_json::from_str(approval["statement"].as_str().unwrap()).unwrap();
+    let jti = crate::support::hub::decode(&token).1["jti"].as_str().unwrap().to_owned();
+    assert_eq!(statement["lineage"][0], json!(writ::crypto::sha256(jti).to_text()));
+    // The token of one client serves no other one.
+    assert_eq!(ask(hub, &chain.worker, &[("tool", "u"), ("subject_token", &token)]).error(), "invalid_request");
+}
+
+#[test]
 fn what_was_used_or_is_over_is_not_walked_and_what_is_over_is_not_pending() {
     let hub = Setup::new();
     let agent = agent(&hub, "team", "approval");
