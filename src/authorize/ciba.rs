@@ -23,7 +23,6 @@ use crate::model::client::PING;
 use crate::model::{Client, Status};
 use crate::oauth::authorization_details::is_deceptive;
 use crate::oauth::{CIBA, Form};
-use crate::policy::obligations;
 use crate::ports::Now;
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
@@ -110,12 +109,9 @@ pub async fn start(cx: &Cx<'_>, form: &Form, client: &Rc<Client>) -> Result<Star
     if forbidden.iter().all(Option::is_some) && !forbidden.is_empty() {
         return Err(Reason::PolicyDenied.because("policy forbids the user to consent to any of it"));
     }
-    // Nor is what the client would not get.
-    let verdicts = lines::verdicts(cx, client, &asked.target, who, Action::Issue).await?;
-    if !verdicts.iter().any(|verdict| verdict.allow && verdict.errors.is_empty()) {
-        let reason = obligations::reason(&verdicts).unwrap_or(Reason::PolicyDenied);
-        return Err(reason.because("policy permits the client nothing of it"));
-    }
+    // What permits require of people is known now; whether they hold is asked when the token is fetched, with its key and the user's `acr`.
+    let fetched = Consenting { is_bound: true, ..who };
+    let verdicts = lines::verdicts(cx, client, &asked.target, fetched, Action::Issue).await?;
     let what = json!({
         "action": "backchannel", "resource": asked.target.resource.body.resource.to_string(), "scope": scope,
         "authorization_details": asked.authorization_details, "request": handle,

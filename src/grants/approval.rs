@@ -174,12 +174,13 @@ fn forbidden(facts: &Facts, why: &str) -> Error {
 
 /// What every question about it shares.
 async fn circumstance(cx: &Cx<'_>, caller: &Authenticated, party: &Party) -> Result<Circumstance> {
-    let Party { client, subject, user, chain, scope, acr, jkt, .. } = party;
+    let Party { client, subject, user, chain, scope, acr, jkt, lineage, .. } = party;
     Ok(Circumstance {
         auth_method: Some(caller.method.as_str().to_owned()),
         workload_claims: if caller.client.id == client.id { caller.workload_claims.clone() } else { vec![] },
         acr: acr.clone(),
-        dpop: jkt.is_some(),
+        // Where no token is presented, the client can still prove a key when it gets one.
+        dpop: jkt.is_some() || lineage.is_empty(),
         scopes: scope.as_deref().and_then(Scope::parse).unwrap_or_default().to_vec(),
         chain_tags: policy::shared_tags(cx, &client.id, subject, chain).await?,
         chain: chain.clone(),

@@ -19,7 +19,7 @@ use crate::cedar::{Action, Circumstance};
 use crate::context::{Cx, remembered_until};
 use crate::crypto::sha256;
 use crate::directory::resources;
-use crate::error::{Error, Fault, Reason, Refusal, Result};
+use crate::error::{Error, Fault, Reason, Result};
 use crate::federation::{self, KeySource, Wanted};
 use crate::jose::Actor;
 use crate::model::approval::{Approval, ApprovalStatus, Door, member};
@@ -27,7 +27,7 @@ use crate::model::event::Facts;
 use crate::model::{Client, Resource};
 use crate::oauth::authorization_details::is_deceptive;
 use crate::oauth::{AuthorizationDetail, Parameters, ResourceUri, Scope};
-use crate::policy::{self, Inquiry, obligations};
+use crate::policy::{self, Inquiry};
 use crate::store;
 use crate::tokens::{self, Accepted, Issuance, Origin, Requested, Target, TokenResponse, decide, target};
 use serde_json::{Map, Value, json};
@@ -80,7 +80,7 @@ pub async fn start(cx: &Cx<'_>, form: Parameters<'_>, caller: &Authenticated, fa
     let lineage: Vec<String> = claims
         .map(|claims| std::iter::once(sha256(&claims.jti).to_text()).chain(claims.lineage.iter().cloned()).collect())
         .unwrap_or_default();
-    let require = required(cx, (caller, presented.as_ref()), (&challenge.resource, &scope), facts).await?;
+    let require = required(cx, (caller, presented.as_ref()), (&challenge.resource, &scope)).await?;
     let what = json!({
         "action": "transaction", "resource": challenge.resource.body.resource.to_string(), "scope": scope.to_vec(),
         "authorization_details": challenge.details, "txn": challenge.txn, "challenge": challenge.jti, "chain": chain,
@@ -108,19 +108,16 @@ pub async fn start(cx: &Cx<'_>, form: Parameters<'_>, caller: &Authenticated, fa
             facts.approval = Some(approval.id.clone());
             Ok(approval)
         }
-        Err(Error::Refused(refusal)) if cx.is_redeemed(&once).await? => {
-            Err(Error::Refused(Refusal { reason: Reason::InvalidChallenge, retry_after: None, ..refusal }))
-        }
+        Err(Error::Refused(_)) if cx.is_redeemed(&once).await? => Err(invalid("it was used before")),
         Err(error) => Err(error),
     }
 }
 
-/// What permits require of people, if policy lets the client have any of the scope: nobody is asked for a token that nobody gets.
+/// What permits require of people. Whether they hold is asked when the token is fetched, with its key and the user's `acr`.
 async fn required(
     cx: &Cx<'_>,
     (caller, presented): (&Authenticated, Option<&Accepted>),
     (resource, scope): (&Rc<Resource>, &Scope),
-    facts: &mut Facts,
 ) -> Result<Vec<String>> {
     let client = &*caller.client;
     let claims = presented.map(|presented| &presented.claims);
@@ -130,7 +127,8 @@ async fn required(
     let circumstance = Circumstance {
         grant_type: Some(GRANT_TYPE.to_owned()),
         auth_method: Some(caller.method.as_str().to_owned()),
-        dpop: claims.is_some_and(|claims| claims.cnf.is_some()),
+        // A key can still be proved when the token is fetched.
+        dpop: true,
         scopes: scope.to_vec(),
         chain_tags: policy::shared_tags(cx, &client.id, subject, &chain).await?,
         chain,
@@ -141,14 +139,8 @@ async fn required(
     let target = Target { resource: resource.clone(), scope: scope.clone() };
     let targets = tokens::decide::as_policy_targets(&target);
     let inquiry = Inquiry { action: Action::Issue, targets: &targets, circumstance: &circumstance };
-    let verdicts = policy::ask(cx, client, inquiry, facts).await?;
-    match verdicts.iter().any(|verdict| verdict.allow && verdict.errors.is_empty()) {
-        true => Ok(approvals::required(client, subject, &verdicts)),
-        false => {
-            let reason = obligations::reason(&verdicts).unwrap_or(Reason::PolicyDenied);
-            Err(reason.decided(facts.decision.clone().unwrap_or_default()))
-        }
-    }
+    let verdicts = policy::decide(cx, client, inquiry).await?;
+    Ok(approvals::required(client, subject, &verdicts))
 }
 
 /// The challenge, if a resource of ours has made it for us.

@@ -188,7 +188,7 @@ fn what_policy_forbids_to_consent_to_meanwhile_is_not_given() {
 }
 
 #[test]
-fn a_user_is_not_asked_at_a_quiet_hour_or_for_what_the_client_would_not_get() {
+fn a_user_is_not_asked_at_a_quiet_hour() {
     let hub = hub();
     let ada = Someone::new(&hub, 1, json!({"name": "Ada"}));
     let client = client(&hub, json!({}));
@@ -196,9 +196,25 @@ fn a_user_is_not_asked_at_a_quiet_hour_or_for_what_the_client_would_not_get() {
     let quiet = start(&hub, &client, &ada.id, &[]);
     assert_eq!((quiet.status, quiet.error()), (400, "access_denied".to_owned()));
     super::approval_rules::set_rules(&hub, json!({}));
-    hub.put_policy("all", "forbid(principal, action == Action::\"issue\", resource);");
-    assert_eq!(start(&hub, &client, &ada.id, &[]).error(), "invalid_scope");
     assert!(hub.db.query("SELECT id FROM approvals").is_empty());
+    start(&hub, &client, &ada.id, &[]).expect(200);
+}
+
+#[test]
+fn a_permit_that_wants_a_key_and_how_the_user_has_signed_in_holds_when_the_token_is_fetched() {
+    let hub = hub();
+    let (ada, kiosk) = (Someone::new(&hub, 1, json!({})), client(&hub, json!({})));
+    let permit = format!("permit(principal, action == Action::\"issue\", resource in Resource::\"{RESOURCE}\")");
+    hub.put_policy("all", &format!("{permit} when {{ context.dpop && context has acr && context.acr == \"phr\" }};"));
+    let id = id(&start(&hub, &kiosk, &ada.id, &[]).expect(200));
+    ada.approve(&approval(&hub)).expect(303);
+    assert_eq!(poll(&hub, &kiosk, &id).error(), "invalid_scope");
+    let key = Signer::new(Alg::Es256, 1);
+    let claims = json!({
+        "jti": "1", "htm": "POST", "htu": format!("{}/token", hub.issuer("main")), "iat": hub.clock.seconds(),
+    });
+    let call = hub.call("POST", "/t/main/token").basic(&kiosk).header("dpop", &key.proof(&claims));
+    call.form(&[("grant_type", GRANT), ("auth_req_id", &*id)]).send().expect(200);
 }
 
 #[test]
