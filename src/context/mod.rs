@@ -13,6 +13,7 @@ mod single_use;
 pub use cache::{Key, Memory, Stamp, TenantKey};
 pub use change::Change;
 pub use lockout::Counts;
+pub use single_use::remembered_until;
 
 use crate::config::Config;
 use crate::error::{Reason, Result};

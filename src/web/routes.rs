@@ -109,10 +109,10 @@ pub static ROUTES: &[Row] = routes! {
     Get "/t/{tenant}/me/approvals" Authorize Page(decisions::list), Takes::Nothing => 200 Html, [], "What waits for the person who is signed in";
     Get "/t/{tenant}/me/approvals/{id}" Authorize Page(decisions::get), Takes::Nothing => 200 Html, [404], "The page on which a person decides about an approval";
     Post "/t/{tenant}/me/approvals/{id}" Authorize Page(decisions::post), Form(&APPROVAL_FORM) => 303 Gives::Nothing, [400, 403, 404, 409], "The person decides";
-    Post "/t/{tenant}/approvals" Token Client(asking::create), Form(&asking::APPROVAL_REQUEST) => 201 One(&asking::APPROVAL_STATE), [400, 401, 413, 429], "Ask a person for an approval";
+    Post "/t/{tenant}/approvals" Token Client(asking::create), Form(&asking::APPROVAL_REQUEST) => 201 One(&asking::APPROVAL_STATE), [400, 401, 403, 413, 429], "Ask a person for an approval";
     Get "/t/{tenant}/approvals/{id}" Token Client(asking::get), Takes::Nothing => 200 One(&asking::APPROVAL_STATE), [401, 404, 429], "Look what became of it; the client authenticates by its header";
     Post "/t/{tenant}/approvals/{id}" Token Client(asking::post), Form(&asking::APPROVAL_QUERY) => 200 One(&asking::APPROVAL_STATE), [400, 401, 404, 413, 429], "The same for a client that authenticates in the form";
-    Post "/t/{tenant}/approvals/{id}/redeem" Token Client(asking::redeem), Form(&asking::APPROVAL_QUERY) => 200 One(&asking::APPROVAL_STATE), [400, 401, 404, 413, 429], "Redeem it, once";
+    Post "/t/{tenant}/approvals/{id}/redeem" Token Client(asking::redeem), Form(&asking::APPROVAL_QUERY) => 200 One(&asking::APPROVAL_STATE), [400, 401, 403, 404, 413, 429], "Redeem it, once";
 
     Get "/t/{tenant}/me" Authorize Page(me::get), Takes::Nothing => 200 Html, [], "What is connected to the person who is signed in";
     Post "/t/{tenant}/me" Authorize Page(me::post), Form(&TAKE_BACK) => 200 Html, [400, 403, 404, 409], "The person takes something back";
