@@ -15,7 +15,7 @@ export const USAGE = `  writ replay CHANGES --url URL [--days DAYS] [--client ID
   --state     a file that keeps how far it came: the same call goes on from there, and removes nothing
   --json      print each page as a line of JSON as it comes, instead of one summary at the end
 
-  The exit status is 0 if nothing would have been otherwise, 2 if something would, 1 if it failed.`;
+  A token that expires meanwhile ends the call: with --state the next one goes on. The exit status is 0 if nothing would have been otherwise, 2 if something would, 1 if it failed.`;
 
 const ATTEMPTS = 5;
 const SUMS = ["read", "decisions", "changed", "would_allow", "would_deny", "would_require"];

@@ -43,6 +43,7 @@ pub fn run(words: &[String], now: Now, entropy: &dyn Entropy) -> Result<String, 
             entropy.fill(&mut key);
             Ok(format!("{version}:{}", b64(key)))
         }
+        ["replay", ..] => Err("`replay` calls a server, so it runs on Node: scripts/writ replay".to_owned()),
         [other, ..] => Err(format!("there is no command `{other}`\n\n{USAGE}")),
     }
 }

@@ -178,11 +178,13 @@ async fn ask(cx: &Cx<'_>, witness: &LogWitness, tiles: &mut Tiles, seen: i64) ->
                     return Ok(Outcome::Contradicts(why, Some(seen)));
                 }
                 Some(seen) if seen != old && !is_last => old = seen,
+                // Its record has the same size, and another root.
                 told if old == size && told.is_none_or(|told| told == size) => {
                     let why = format!("it has seen other events among the first {size} of this log");
                     return Ok(Outcome::Contradicts(why, None));
                 }
-                told => return Ok(Outcome::Failed("it does not say how many events it has seen".to_owned(), told)),
+                Some(seen) => return Ok(Outcome::Failed(format!("it has seen {seen} events now"), Some(seen))),
+                None => return Ok(Outcome::Failed("it does not say how many events it has seen".to_owned(), None)),
             },
             422 => {
                 let why =
