@@ -148,13 +148,17 @@ async fn examine_tile(cx: &Cx<'_>, tiles: &mut Tiles, n: u64, report: &mut Repor
     }
     for (seq, entry) in (start..end).zip(content.chunks_exact(ENTRY)) {
         match events.get(&seq) {
-            Some(event) if opens(event, entry) && erasing::is_whole_or_signed(cx, event).await? => {}
+            Some(event) if opens(event, entry) && is_whole(cx, event).await? => {}
             Some(_) => report.note(Problem::Changed(seq)),
             None if day_of(entry) <= report.forgotten_until => report.forgotten = report.forgotten.saturating_add(1),
             None => report.note(Problem::Missing(seq)),
         }
     }
     Ok(())
+}
+
+async fn is_whole(cx: &Cx<'_>, event: &Placed) -> Result<bool> {
+    erasing::is_whole_or_signed(cx, &event.body, event.salt.as_deref().unwrap_or_default()).await
 }
 
 fn opens(event: &Placed, entry: &[u8]) -> bool {

@@ -215,6 +215,13 @@ fn what_somebody_else_takes_out_of_an_event_is_found() {
         put(n, &body, &salt);
         assert_eq!(problems(&hub), json!([]), "{n}");
     }
+    // Nor does an erasure sign for what was taken out before it.
+    let (body, salt, _) = row(3);
+    let (less, rest) = erase(&body, &salt, &["scope_given"]).unwrap();
+    put(3, &less, &rest);
+    assert_eq!(call(&hub, json!({"event": id(3)})).expect(200).json()["erased"], 1);
+    assert_eq!(shown(&hub, 3).get("subject"), None);
+    assert_eq!(problems(&hub)[0]["problem"], "changed");
 }
 
 #[test]

@@ -274,6 +274,55 @@ fn a_log_that_both_databases_have_another_history_of_contradicts_its_witness() {
 }
 
 #[test]
+fn the_alarm_of_a_witness_takes_none_from_the_check_of_the_log() {
+    let scene = Scene::new(&["witness.example/w1"]);
+    *scene.witnesses[0].instead.borrow_mut() = Some(Scripted::answer(409, "text/x.tlog.size", "1000000\n"));
+    scene.grow(4);
+    scene.minute();
+    let reasons = || scene.alarms().iter().map(|one| one["reason"].clone()).collect::<Vec<_>>();
+    assert_eq!(reasons(), ["witness"]);
+    assert!(scene.alarms()[0]["detail"].as_str().unwrap().contains("1000000"));
+    let size = scene.newest().size;
+    scene.grow(1);
+    assert!(scene.newest().size > size, "the log goes on");
+    scene.hub.trail.execute("UPDATE events SET salt = 'AAAAAAAAAAAAAAAAAAAAAA' WHERE tenant = 'main' AND seq = 2");
+    for _ in 0..3 {
+        scene.hub.clock.advance(60);
+        drop(scene.hub.tick());
+    }
+    assert_eq!(reasons(), ["witness", "changed"]);
+}
+
+#[test]
+fn wherever_asking_a_witness_fails_it_cosigns_in_the_next_minutes_and_no_alarm_is_raised() {
+    for (port, text) in [
+        (Port::Db, "SELECT witness"),
+        (Port::Db, "INSERT INTO log_witnesses"),
+        (Port::Db, "UPDATE log_witnesses"),
+        (Port::Trail, "SELECT size, signed"),
+        (Port::Fetch, "POST"),
+        (Port::Keys, "verify"),
+    ] {
+        for effect in [Effect::Fails, Effect::LosesReply] {
+            let scene = Scene::new(&["witness.example/w1"]);
+            scene.grow(3);
+            scene.minute();
+            scene.grow(3);
+            scene.hub.faults.fail_when(port, move |seen| seen.text.contains(text), effect);
+            scene.hub.clock.advance(60);
+            drop(scene.hub.tick());
+            scene.hub.faults.heal();
+            (0..3).for_each(|_| scene.minute());
+            let note = scene.log("cosigned").expect(200).text;
+            assert!(Checkpoint::parse(&note).unwrap().size >= 6, "{port:?} {text} {effect:?}");
+            assert_eq!(scene.witnesses[0].size(), Checkpoint::parse(&note).unwrap().size, "{port:?} {text} {effect:?}");
+            assert_eq!(scene.states()[0]["attempts"], 0, "{port:?} {text} {effect:?}");
+            assert!(scene.alarms().is_empty(), "{port:?} {text} {effect:?}");
+        }
+    }
+}
+
+#[test]
 fn a_witness_that_is_away_or_answers_wrongly_delays_no_checkpoint_and_no_other_witness_and_is_told_of() {
     let text = |status: u16, body: &str| Scripted::answer(status, "text/plain", body);
     let failures = [
