@@ -126,9 +126,28 @@ pub struct Settings {
     /// Which clients may come that no administrator registered.
     #[serde(skip_serializing_if = "is_default")]
     pub registration: RegistrationRules,
+<<<<<<< HEAD
     /// When, whom and how often clients ask for approvals.
     #[serde(skip_serializing_if = "is_default")]
     pub approvals: ApprovalRules,
+=======
+    /// Who cosigns the checkpoints of its log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log_witnesses: Vec<LogWitness>,
+}
+
+/// How many witnesses a log has at most.
+pub const MAX_WITNESSES: usize = 4;
+
+/// A witness of a tenant's log (C2SP tlog-witness).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogWitness {
+    /// The submission prefix: checkpoints are posted to `add-checkpoint` below it.
+    pub url: String,
+    /// Its verifier key, which has its name.
+    pub key: String,
+>>>>>>> w-W
 }
 
 fn is_default<T: Default + PartialEq>(rules: &T) -> bool {
@@ -211,6 +230,7 @@ impl Default for Settings {
             registration: RegistrationRules::default(),
             approvals: ApprovalRules::default(),
             logout_ends_grants: false,
+            log_witnesses: Vec::new(),
         }
     }
 }

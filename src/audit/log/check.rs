@@ -1,7 +1,7 @@
 //! Whether the events in the database are those of the tree.
 //!
 //! 1. A tile is right if its parent has its hash; the top is the edge, which has the root of the newest checkpoint, which the log's key signed. An
-//!    event is right if it opens the entry at its index.
+//!    event is right if it opens the entry at its index, and if what it has no more was erased by an administrator.
 //! 2. An event may be gone if its day is one up to which events were forgotten; its day is in its entry. What was forgotten is noted in the
 //!    other database, before it goes.
 //! 3. The newest checkpoint follows the one that the cron saw last, which is kept in the other database too: a database that was set back
@@ -10,6 +10,7 @@
 
 use super::edge::{ENTRY, hashes};
 use super::entry::Opening;
+use super::erasing;
 use super::problem::Problem;
 use super::read::Tiles;
 use super::tree::{self, TILE_HEIGHT, WIDTH};
@@ -147,13 +148,17 @@ async fn examine_tile(cx: &Cx<'_>, tiles: &mut Tiles, n: u64, report: &mut Repor
     }
     for (seq, entry) in (start..end).zip(content.chunks_exact(ENTRY)) {
         match events.get(&seq) {
-            Some(event) if opens(event, entry) => {}
+            Some(event) if opens(event, entry) && is_whole(cx, event).await? => {}
             Some(_) => report.note(Problem::Changed(seq)),
             None if day_of(entry) <= report.forgotten_until => report.forgotten = report.forgotten.saturating_add(1),
             None => report.note(Problem::Missing(seq)),
         }
     }
     Ok(())
+}
+
+async fn is_whole(cx: &Cx<'_>, event: &Placed) -> Result<bool> {
+    erasing::is_whole_or_signed(cx, &event.body, event.salt.as_deref().unwrap_or_default()).await
 }
 
 fn opens(event: &Placed, entry: &[u8]) -> bool {
