@@ -1,7 +1,7 @@
 //! The door of policy: `@require("approval")` at a token, a lease or a call.
 
 use super::ask::{Asked, INTERVAL, With, ask, event, uri};
-use crate::cedar::Verdict;
+use crate::cedar::{Required, Verdict};
 use crate::context::{Change, Cx};
 use crate::error::{Error, Reason, Refusal, Result, Waiting};
 use crate::model::approval::{Approval, ApprovalStatus, Requirement, digest, number};
@@ -107,8 +107,8 @@ pub fn required(client: &Client, subject: &str, verdicts: &[Verdict]) -> Vec<Str
     let asked = Requirement::default().rule(subject, owner).who;
     let permits = || verdicts.iter().filter(|verdict| verdict.allow && verdict.errors.is_empty());
     let requires = |verdict: &Verdict| -> Vec<(String, bool)> {
-        let read = |text: &String| Some((text.clone(), Requirement::parse(text)?.rule(subject, owner)));
-        let all = verdict.require.iter().filter(|text| Requirement::is_one(text)).filter_map(read);
+        let read = |text: &str| Some((text.to_owned(), Requirement::parse(text)?.rule(subject, owner)));
+        let all = verdict.require.iter().filter_map(Required::approval).filter_map(read);
         all.map(|(text, rule)| (text, rule.n <= 1 && rule.who == asked)).collect()
     };
     let asks_others = permits().all(|verdict| requires(verdict).iter().any(|(_, is_of_the_same)| !is_of_the_same));

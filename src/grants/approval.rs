@@ -9,7 +9,7 @@
 //! 4. A connection that is not there looks like one that policy forbids (docs/requirements.md R54).
 
 use crate::authn::client::Authenticated;
-use crate::cedar::{Action, Circumstance, Target as PolicyTarget, Verdict};
+use crate::cedar::{Action, Circumstance, Required, Target as PolicyTarget, Verdict};
 use crate::context::Cx;
 use crate::directory::{connections, identities};
 use crate::error::{Error, Reason, Refusal, Result};
@@ -83,8 +83,12 @@ pub async fn required(
     if wanted.connection.is_none() || wanted.resource.is_some() || !wanted.authorization_details.is_empty() {
         verdicts.extend(of_resource(cx, caller, party, wanted, facts).await?);
     }
-    let mut named: Vec<String> =
-        verdicts.into_iter().flat_map(|verdict| verdict.require).filter(|text| Requirement::is_one(text)).collect();
+    let mut named: Vec<String> = verdicts
+        .iter()
+        .flat_map(|verdict| &verdict.require)
+        .filter_map(Required::approval)
+        .map(str::to_owned)
+        .collect();
     named.sort_unstable();
     named.dedup();
     let Some(text) = wanted.require else {

@@ -126,11 +126,9 @@ pub struct Settings {
     /// Which clients may come that no administrator registered.
     #[serde(skip_serializing_if = "is_default")]
     pub registration: RegistrationRules,
-<<<<<<< HEAD
     /// When, whom and how often clients ask for approvals.
     #[serde(skip_serializing_if = "is_default")]
     pub approvals: ApprovalRules,
-=======
     /// Who cosigns the checkpoints of its log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub log_witnesses: Vec<LogWitness>,
@@ -147,7 +145,6 @@ pub struct LogWitness {
     pub url: String,
     /// Its verifier key, which has its name.
     pub key: String,
->>>>>>> w-W
 }
 
 fn is_default<T: Default + PartialEq>(rules: &T) -> bool {

@@ -9,13 +9,10 @@ use crate::error::Result;
 use crate::model::Tenant;
 use crate::model::project::project_id;
 use crate::model::registration::{Documents, Dynamic, MAX_DOMAIN, MAX_DOMAINS};
-<<<<<<< HEAD
 use crate::model::tenant::{
-    MAX_APPROVALS_A_DAY, MAX_COUNT, MAX_DECIDERS, MAX_TOKENS_PER_MINUTE, TenantBody, TenantStatus, issuer,
+    MAX_APPROVALS_A_DAY, MAX_COUNT, MAX_DECIDERS, MAX_TOKENS_PER_MINUTE, MAX_WITNESSES, TenantBody, TenantStatus,
+    issuer,
 };
-=======
-use crate::model::tenant::{MAX_COUNT, MAX_TOKENS_PER_MINUTE, MAX_WITNESSES, TenantBody, TenantStatus, issuer};
->>>>>>> w-W
 use crate::policy;
 use crate::store;
 use crate::web::AdminCall;
@@ -26,12 +23,9 @@ use serde_json::{Map, Value};
 
 const MAX_NAME: usize = 200;
 const MAX_ZONE: usize = 64;
-<<<<<<< HEAD
 const MAX_HOURS: usize = 20;
 const MAX_DECIDER: usize = 200;
-=======
 const MAX_VKEY: usize = 256;
->>>>>>> w-W
 
 const STATUS: Kind =
     Kind::Words("TenantStatus", || [TenantStatus::Active, TenantStatus::Suspended].map(TenantStatus::as_str).to_vec());
@@ -85,9 +79,7 @@ object!(
         may "quotas" Kind::Object(&QUOTAS),
         may "descope" Kind::Boolean,
         may "registration" Kind::Object(&REGISTRATION_RULES),
-<<<<<<< HEAD
         may "approvals" Kind::Object(&APPROVAL_RULES),
-=======
         may "log_witnesses" Kind::List(&Kind::Object(&WITNESS), MAX_WITNESSES),
     ]]
 );
@@ -97,7 +89,6 @@ object!(
     WITNESS = "LogWitness" [members![
         must "url" URI,
         must "key" Kind::Text(MAX_VKEY),
->>>>>>> w-W
     ]]
 );
 
