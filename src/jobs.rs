@@ -2,7 +2,7 @@
 //!
 //! 1. Events in the outbox, signals and the messages of webhooks come first, whatever is wrong with a tenant.
 //! 2. Tenants are looked after by their last visit, the longest ago first, and a run visits a bounded number: with many tenants each has
-//!    its turn. A tenant that fails is logged and passed over.
+//!    its turn. A tenant that fails is logged and passed over; of what is done for a tenant, each piece is done whether or not another has failed.
 //! 3. Every clean-up is bounded per run; the next run goes on.
 //! 4. Of a suspended tenant nothing but old events goes. What is sealed is sealed anew there, too, and what was disconnected is revoked. What a deleted tenant had goes piece by piece, one tenant a run, by a Worker with
 //!    the role `audit`, which reaches both databases and KV. It is gone once a run finds nothing 15 minutes after the deletion.
@@ -34,6 +34,9 @@ const REVOKED: i64 = 5;
 const PAUSES: [u64; 3] = [1_000, 3_000, 0];
 /// How many tenants one run visits.
 const VISITED: i64 = 40;
+/// How many tiles of logs, of 256 events each, one run checks, and how many of one tenant.
+const CHECKED: u64 = 40;
+const CHECKED_OF_ONE: u64 = 8;
 /// How many rows one statement of a clean-up removes, and how often it runs while there are more: 20,000 rows in a run.
 const REMOVED: i64 = 1_000;
 const ROUNDS: usize = 20;
@@ -208,8 +211,11 @@ impl Jobs<'_> {
             return Ok(());
         }
         let mut outcome = Ok(());
-        for tenant in Database(&*self.world.db).all(store::tenants::least_visited(self.visitor(), VISITED)).await? {
-            if let Err(error) = self.look_after(&tenant, now).await {
+        let tenants = Database(&*self.world.db).all(store::tenants::least_visited(self.visitor(), VISITED)).await?;
+        // Fewer tenants have more of theirs checked.
+        let tiles = CHECKED.checked_div(u64::try_from(tenants.len()).unwrap_or(u64::MAX)).unwrap_or_default();
+        for tenant in tenants {
+            if let Err(error) = self.look_after(&tenant, tiles.clamp(1, CHECKED_OF_ONE), now).await {
                 self.log("the cron", &tenant.id, &error);
                 outcome = outcome.and(Err(error));
             }
@@ -225,7 +231,7 @@ impl Jobs<'_> {
         }
     }
 
-    async fn look_after(self, tenant: &Visited, now: Now) -> Result<()> {
+    async fn look_after(self, tenant: &Visited, tiles: u64, now: Now) -> Result<()> {
         // Before anything can go wrong: a tenant that fails has had its turn.
         let visit = store::tenants::visit(self.visitor(), tenant, now.seconds());
         if Database(&*self.world.db).run(vec![visit]).await?.first() == Some(&0) {
@@ -238,43 +244,44 @@ impl Jobs<'_> {
             Err(Error::Refused(_)) => return Ok(()),
             Err(fault) => return Err(fault),
         };
-        if self.config.mounts(Role::Audit) {
-            audit::forget(&cx).await?;
-            remove(cx.trail(), audit::forgetting(&cx, REMOVED)).await?;
-            audit::log::tick(&cx).await?;
-            audit::query::count(&cx).await?;
-            sinks::tick(&cx).await?;
+        let (cx, config) = (&cx, self.config);
+        let mut steps: Vec<Step<'_>> = Vec::new();
+        if config.mounts(Role::Audit) {
+            steps.push(("the clean-up of the trail", Box::pin(forget_events(cx))));
+            steps.push(("the check of the log", Box::pin(audit::log::tick(cx, tiles))));
+            steps.push(("counting events", Box::pin(async move { audit::query::count(cx).await.map(drop) })));
+            steps.push(("sinks", Box::pin(sinks::tick(cx))));
         }
-        let kept = self.keep_secrets(&cx).await;
-        if cx.tenant.status == TenantStatus::Suspended {
-            return kept;
+        // Seals anew what lies under older keys, so that these can be taken away, and has tokens revoked that nobody needs any more.
+        if config.mounts(Role::Token) {
+            steps.push(("resealing keys", Box::pin(keys::reseal(cx))));
+            steps.push(("resealing signals", Box::pin(signals::rewrap(cx))));
         }
-        if self.config.mounts(Role::Token) {
-            keys::tick(&cx).await?;
-            signals::sweep(&cx).await?;
-            consents::tick(&cx).await?;
+        if config.mounts(Role::Broker) && config.vault().is_some() {
+            steps.push(("the key of the vault", Box::pin(vault::rewrap::tick(cx))));
+            steps.push(("revoking accounts", Box::pin(vault::accounts::revoke_ended(cx, REVOKED))));
         }
-        if self.config.mounts(Role::Admin) {
-            expiry::tick(&cx).await?;
-            dynamic::tick(&cx).await?;
+        if config.mounts(Role::Admin) {
+            steps.push(("resealing issuers", Box::pin(issuers::rewrap(cx))));
         }
-        kept
-    }
-
-    /// Seals anew what lies under older keys, so that these can be taken away, and has tokens revoked that nobody needs any more.
-    async fn keep_secrets(self, cx: &Cx<'_>) -> Result<()> {
-        if self.config.mounts(Role::Token) {
-            keys::reseal(cx).await?;
-            signals::rewrap(cx).await?;
+        let is_active = cx.tenant.status != TenantStatus::Suspended;
+        if is_active && config.mounts(Role::Token) {
+            steps.push(("signing keys", Box::pin(keys::tick(cx))));
+            steps.push(("sweeping signals", Box::pin(signals::sweep(cx))));
+            steps.push(("consents", Box::pin(consents::tick(cx))));
         }
-        if self.config.mounts(Role::Broker) && self.config.vault().is_some() {
-            vault::rewrap::tick(cx).await?;
-            vault::accounts::revoke_ended(cx, REVOKED).await?;
+        if is_active && config.mounts(Role::Admin) {
+            steps.push(("unused clients", Box::pin(expiry::tick(cx))));
+            steps.push(("clients that registered themselves", Box::pin(dynamic::tick(cx))));
         }
-        if self.config.mounts(Role::Admin) {
-            issuers::rewrap(cx).await?;
+        let mut outcome = Ok(());
+        for (what, step) in steps {
+            if let Err(error) = step.await {
+                self.log(what, &tenant.id, &error);
+                outcome = outcome.and(Err(error));
+            }
         }
-        Ok(())
+        outcome
     }
 
     /// Removes a piece of what a deleted tenant had. Once all of it is gone, the first tenant has an event.
@@ -351,6 +358,23 @@ impl Jobs<'_> {
     fn log(self, what: &str, tenant: &str, error: &Error) {
         self.world.log.line(&format!("{what} of {tenant}: {error}"));
     }
+}
+
+/// A piece of what a visit does, which keeps no other from being done, and what it is called.
+type Step<'a> = (&'static str, Pending<'a, Result<()>>);
+
+/// Removes what the tenant does not keep any more of its trail; whether it keeps everything is asked anew before each round.
+async fn forget_events(cx: &Cx<'_>) -> Result<()> {
+    let most = u64::try_from(REMOVED).unwrap_or_default();
+    for _ in 0..ROUNDS {
+        let Some(settings) = audit::kept(cx).await? else { return Ok(()) };
+        audit::forget(cx, &settings).await?;
+        let removed = cx.trail().run(audit::forgetting(cx, &settings, REMOVED)).await?;
+        if removed.iter().all(|rows| *rows < most) {
+            return Ok(());
+        }
+    }
+    Ok(())
 }
 
 /// Runs a clean-up until it has removed all, a bounded number of times; false if rows may be left.

@@ -5,6 +5,7 @@
 //! 2. The events of a tenant are kept in one transaction, which gives each its index in the log. A tenant whose events cannot be kept stands
 //!    in nobody's way.
 
+use super::log::columns;
 use super::log::entry::{self, Opening};
 use crate::context::database::Database;
 use crate::crypto::{b64, sha256};
@@ -55,20 +56,22 @@ pub async fn consume(world: &World, messages: &[String], now: Now) -> (Vec<Strin
 async fn keep<'a>(world: &World, tenant: &str, events: impl Iterator<Item = &'a (Event, &'a str)>) -> Result<()> {
     let trail = Database(&*world.trail);
     let (mut rows, mut bytes, mut tokens): (Vec<Value>, usize, BTreeMap<&str, i64>) = Default::default();
-    let (mut actors, mut ids, mut inserted): (Vec<Sql>, Vec<&str>, u64) = Default::default();
+    let (mut actors, mut ids, mut inserted): (Vec<Value>, Vec<&str>, u64) = Default::default();
     // What the second statement of a batch has changed.
     let inserts = |changes: Vec<u64>| changes.get(1).copied().unwrap_or_default();
     for (event, body) in events {
         ids.push(&event.id);
         if rows.len() >= KEPT_TOGETHER || bytes.saturating_add(body.len()) > KEPT_BYTES {
-            let changes = trail.run(kept(tenant, std::mem::take(&mut rows), std::mem::take(&mut tokens))).await?;
+            let chunk =
+                kept(tenant, std::mem::take(&mut rows), std::mem::take(&mut actors), std::mem::take(&mut tokens));
+            let changes = trail.run(chunk).await?;
             inserted = inserted.saturating_add(inserts(changes));
             bytes = 0;
         }
         bytes = bytes.saturating_add(body.len());
-        rows.push(row(world, event, body)?);
+        rows.push(row(world, body)?);
         if !event.facts.chain.is_empty() {
-            actors.push(store::events::keep_actors(tenant, &event.id, json!(event.facts.chain).to_string()));
+            actors.push(json!([event.id, event.facts.chain]));
         }
         if let (EventType::TokenIssued, Some(client)) = (event.kind, &event.client) {
             let at = i64::try_from(event.at).unwrap_or(i64::MAX);
@@ -76,9 +79,7 @@ async fn keep<'a>(world: &World, tenant: &str, events: impl Iterator<Item = &'a 
             *last = at.max(*last);
         }
     }
-    let last = kept(tenant, rows, tokens);
-    // After their events: a batch that comes again finds both.
-    let changes = trail.run(last.into_iter().chain(actors).collect()).await?;
+    let changes = trail.run(kept(tenant, rows, actors, tokens)).await?;
     match inserted.saturating_add(inserts(changes)) == ids.len() as u64 {
         true => Ok(()),
         // Some came before, or are not kept.
@@ -98,27 +99,31 @@ async fn expect_kept(world: &World, tenant: &str, ids: &[&str]) -> Result<()> {
     }
 }
 
-fn kept(tenant: &str, rows: Vec<Value>, tokens: BTreeMap<&str, i64>) -> Vec<Sql> {
+/// What keeps events, with all by which they are found.
+fn kept(tenant: &str, rows: Vec<Value>, actors: Vec<Value>, tokens: BTreeMap<&str, i64>) -> Vec<Sql> {
     let events =
         [store::log::begin(tenant), store::log::keep(tenant, Value::Array(rows).to_string()), store::log::grow(tenant)];
+    let actors = (!actors.is_empty()).then(|| store::events::keep_actors(tenant, Value::Array(actors).to_string()));
     let tokens = tokens.into_iter().map(|(client, at)| store::events::keep_last_token(tenant, client, at));
-    events.into_iter().chain(tokens).collect()
+    events.into_iter().chain(actors).chain(tokens).collect()
 }
 
 /// An event as it is stored, with its salt and its entry.
-fn row(world: &World, event: &Event, body: &str) -> Result<Value> {
+fn row(world: &World, body: &str) -> Result<Value> {
     let salt = entry::salt(&*world.entropy);
-    let entry = Opening::of(body, &salt).and_then(|opening| opening.entry());
+    let members = entry::members(body).ok_or(Fault::Broken("an event has no members"))?;
+    let entry = Opening::of_members(&members, &salt).and_then(|opening| opening.entry());
     let entry = entry.ok_or(Fault::Broken("an event has no entry"))?;
+    let columns = columns::of(&members).ok_or(Fault::Broken("an event has no columns"))?;
     Ok(json!([
-        event.id,
-        i64::try_from(event.at).unwrap_or(i64::MAX),
-        event.kind.as_str(),
-        event.client,
-        event.facts.subject,
-        i64::from(event.facts.reason.is_some()),
+        columns.id,
+        columns.at,
+        columns.kind,
+        columns.client,
+        columns.subject,
+        i64::from(columns.refused),
         body,
-        event.facts.target,
+        columns.target,
         salt,
         b64(entry),
     ]))

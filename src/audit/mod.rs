@@ -15,4 +15,4 @@ pub mod sinks;
 
 pub use deliver::{bury, consume, relay, tenants};
 pub use record::{event, keep, record, record_all};
-pub use retention::{forget, forgetting};
+pub use retention::{forget, forgetting, kept};

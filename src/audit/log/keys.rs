@@ -65,6 +65,11 @@ pub async fn reseal(cx: &Cx<'_>) -> Result<()> {
 }
 
 impl LogKey {
+    /// The public key, as it is stored.
+    pub fn jwk(&self) -> &str {
+        self.public.json()
+    }
+
     /// Signs the text of a checkpoint: the signed note.
     pub async fn sign(&self, cx: &Cx<'_>, text: &str) -> Result<String> {
         let private = self.private.as_ref().ok_or(Fault::Unavailable("the key of the log"))?;

@@ -5,6 +5,7 @@
 //! | --- | --- |
 //! | [`tree`], [`edge`] | hashes: roots, proofs, tiles |
 //! | [`entry`] | what of an event enters the tree, and what opens it |
+//! | [`columns`] | by what an event is found |
 //! | [`note`], [`keys`] | checkpoints, and who signs them |
 //! | [`mod@publish`] | from indices to checkpoints |
 //! | [`read`] | tiles and proofs for others |
@@ -13,6 +14,7 @@
 //! In scope: indices, tree, checkpoints, proofs. Out of scope: how an event comes here (`audit::deliver`).
 
 pub mod check;
+pub mod columns;
 pub mod edge;
 pub mod entry;
 pub mod keys;
@@ -32,10 +34,7 @@ use crate::store;
 
 /// Signs a checkpoint for all events that have an index; where the log is broken, an event tells so.
 pub async fn publish(cx: &Cx<'_>) -> Result<()> {
-    match publish::publish(cx).await? {
-        Some(problem) => alarm(cx, problem).await,
-        None => Ok(()),
-    }
+    tell(cx, publish::publish(cx).await).await
 }
 
 /// Records that the log is broken, once a day.
@@ -48,15 +47,27 @@ async fn alarm(cx: &Cx<'_>, problem: Problem) -> Result<()> {
     cx.commit(Change::guard(store::log::alarm(&cx.tenant.id, day)).event(event)).await.map(drop)
 }
 
-/// Looks after the log of a tenant: the cron's part. Each piece runs whether or not another has failed.
-pub async fn tick(cx: &Cx<'_>) -> Result<()> {
-    let placed = publish::place(cx).await;
+/// Looks after the log of a tenant: the cron's part, with so many tiles to check. Each piece runs whether or not another has failed.
+pub async fn tick(cx: &Cx<'_>, tiles: u64) -> Result<()> {
+    let placed = tell(cx, publish::place(cx).await).await;
     let published = publish(cx).await;
     let resealed = keys::reseal(cx).await;
-    let watched = match check::watch(cx).await {
-        Ok(Some(problem)) => alarm(cx, problem).await,
-        Ok(None) => Ok(()),
-        Err(error) => Err(error),
-    };
+    let report = check::watch(cx, tiles).await;
+    let watched = tell(
+        cx,
+        report.map(|report| match report.problems.first() {
+            Some(problem) => Some(*problem),
+            None => (published.is_err() && report.is_late(cx.now)).then_some(Problem::Stalled),
+        }),
+    );
+    let watched = watched.await;
     placed.and(published).and(resealed).and(watched)
+}
+
+/// Raises the alarm where something was found.
+async fn tell(cx: &Cx<'_>, found: Result<Option<Problem>>) -> Result<()> {
+    match found? {
+        Some(problem) => alarm(cx, problem).await,
+        None => Ok(()),
+    }
 }
