@@ -7,29 +7,27 @@
 //! 4. Of a suspended tenant nothing but old events goes. What is sealed is sealed anew there, too, and what was disconnected is revoked. What a deleted tenant had goes piece by piece, one tenant a run, by a Worker with
 //!    the role `audit`, which reaches both databases and KV. It is gone once a run finds nothing 15 minutes after the deletion.
 
+mod visit;
+
+use self::visit::{REMOVED, ROUNDS};
 use crate::audit;
 use crate::config::{Config, Role};
 use crate::context::database::Database;
 use crate::context::{Arrival, Change, Cx, Memory, Peer};
-use crate::directory::{issuers, sinks};
 use crate::error::{Error, Result};
-use crate::keys;
 use crate::model::EventType;
 use crate::model::event::Facts;
-use crate::model::tenant::{FIRST_TENANT, TenantStatus};
+use crate::model::tenant::FIRST_TENANT;
 use crate::outbound::retry;
 use crate::policy;
 use crate::ports::{Now, Pending, Sql, World};
-use crate::registration::dynamic;
-use crate::revocation::{consents, expiry, signals};
+use crate::revocation::signals;
 use crate::store;
 use crate::store::deletion::{self, Former};
 use crate::store::tenants::{Visited, Visitor};
 use crate::vault;
 use crate::webhooks;
 
-/// How many accounts of a tenant that have ended one run revokes at their services: a call each.
-const REVOKED: i64 = 5;
 /// How long it waits before checkpoints that failed are tried again, in milliseconds.
 const PAUSES: [u64; 3] = [1_000, 3_000, 0];
 /// How many tenants one run visits.
@@ -37,9 +35,6 @@ const VISITED: i64 = 40;
 /// How many tiles of logs, of 256 events each, one run checks, and how many of one tenant.
 const CHECKED: u64 = 40;
 const CHECKED_OF_ONE: u64 = 8;
-/// How many rows one statement of a clean-up removes, and how often it runs while there are more: 20,000 rows in a run.
-const REMOVED: i64 = 1_000;
-const ROUNDS: usize = 20;
 /// How long the change log reaches back, in seconds: far longer than the freshness bound.
 const LOGGED_SECONDS: i64 = 900;
 /// How long a code is kept after it has expired, in seconds: a second redemption stops what came of the first.
@@ -91,6 +86,20 @@ impl Jobs<'_> {
             }
             left = failed;
             self.world.timer.sleep(pause).await;
+        }
+    }
+
+    /// Raises the alarm for tenants whose database changes events that it is to keep.
+    pub async fn tell_altered(self, tenants: Vec<String>, now: Now) {
+        for tenant in tenants {
+            let arrival = Arrival { now, peer: Peer::default() };
+            let told = match Cx::open_even_suspended(self.world, self.config, self.memory, &tenant, arrival).await {
+                Ok(cx) => audit::log::tell(&cx, Ok(Some(audit::log::Problem::Altered))).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = told {
+                self.log("the log", &tenant, &error);
+            }
         }
     }
 
@@ -244,38 +253,8 @@ impl Jobs<'_> {
             Err(Error::Refused(_)) => return Ok(()),
             Err(fault) => return Err(fault),
         };
-        let (cx, config) = (&cx, self.config);
-        let mut steps: Vec<Step<'_>> = Vec::new();
-        if config.mounts(Role::Audit) {
-            steps.push(("the clean-up of the trail", Box::pin(forget_events(cx))));
-            steps.push(("the check of the log", Box::pin(audit::log::tick(cx, tiles))));
-            steps.push(("counting events", Box::pin(async move { audit::query::count(cx).await.map(drop) })));
-            steps.push(("sinks", Box::pin(sinks::tick(cx))));
-        }
-        // Seals anew what lies under older keys, so that these can be taken away, and has tokens revoked that nobody needs any more.
-        if config.mounts(Role::Token) {
-            steps.push(("resealing keys", Box::pin(keys::reseal(cx))));
-            steps.push(("resealing signals", Box::pin(signals::rewrap(cx))));
-        }
-        if config.mounts(Role::Broker) && config.vault().is_some() {
-            steps.push(("the key of the vault", Box::pin(vault::rewrap::tick(cx))));
-            steps.push(("revoking accounts", Box::pin(vault::accounts::revoke_ended(cx, REVOKED))));
-        }
-        if config.mounts(Role::Admin) {
-            steps.push(("resealing issuers", Box::pin(issuers::rewrap(cx))));
-        }
-        let is_active = cx.tenant.status != TenantStatus::Suspended;
-        if is_active && config.mounts(Role::Token) {
-            steps.push(("signing keys", Box::pin(keys::tick(cx))));
-            steps.push(("sweeping signals", Box::pin(signals::sweep(cx))));
-            steps.push(("consents", Box::pin(consents::tick(cx))));
-        }
-        if is_active && config.mounts(Role::Admin) {
-            steps.push(("unused clients", Box::pin(expiry::tick(cx))));
-            steps.push(("clients that registered themselves", Box::pin(dynamic::tick(cx))));
-        }
         let mut outcome = Ok(());
-        for (what, step) in steps {
+        for (what, step) in visit::steps(&cx, tiles) {
             if let Err(error) = step.await {
                 self.log(what, &tenant.id, &error);
                 outcome = outcome.and(Err(error));
@@ -358,23 +337,6 @@ impl Jobs<'_> {
     fn log(self, what: &str, tenant: &str, error: &Error) {
         self.world.log.line(&format!("{what} of {tenant}: {error}"));
     }
-}
-
-/// A piece of what a visit does, which keeps no other from being done, and what it is called.
-type Step<'a> = (&'static str, Pending<'a, Result<()>>);
-
-/// Removes what the tenant does not keep any more of its trail; whether it keeps everything is asked anew before each round.
-async fn forget_events(cx: &Cx<'_>) -> Result<()> {
-    let most = u64::try_from(REMOVED).unwrap_or_default();
-    for _ in 0..ROUNDS {
-        let Some(settings) = audit::kept(cx).await? else { return Ok(()) };
-        audit::forget(cx, &settings).await?;
-        let removed = cx.trail().run(audit::forgetting(cx, &settings, REMOVED)).await?;
-        if removed.iter().all(|rows| *rows < most) {
-            return Ok(());
-        }
-    }
-    Ok(())
 }
 
 /// Runs a clean-up until it has removed all, a bounded number of times; false if rows may be left.

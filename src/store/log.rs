@@ -42,6 +42,17 @@ pub fn count_kept(tenant: &str, ids: String) -> Query<i64> {
     )
 }
 
+/// How many of these events have these entries, and an index: `entries` is a JSON array of arrays, id and entry.
+pub fn count_entries(tenant: &str, entries: String) -> Query<i64> {
+    query!(
+        |row| row.int("n"),
+        "SELECT count(*) AS n FROM json_each(?2) k CROSS JOIN events e ON e.tenant = ?1 AND e.id = k.value ->> 0 \
+         WHERE e.entry = k.value ->> 1 AND e.seq >= 0",
+        tenant,
+        entries
+    )
+}
+
 /// Gives kept events that have no index the next ones, if the log still has that size: nothing was given an index since they were read. `rows`
 /// is a JSON object: by id the place among them, salt and entry.
 pub fn place(tenant: &str, size: i64, rows: String) -> Sql {

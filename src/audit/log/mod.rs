@@ -65,7 +65,7 @@ pub async fn tick(cx: &Cx<'_>, tiles: u64) -> Result<()> {
 }
 
 /// Raises the alarm where something was found.
-async fn tell(cx: &Cx<'_>, found: Result<Option<Problem>>) -> Result<()> {
+pub async fn tell(cx: &Cx<'_>, found: Result<Option<Problem>>) -> Result<()> {
     match found? {
         Some(problem) => alarm(cx, problem).await,
         None => Ok(()),

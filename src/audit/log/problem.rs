@@ -21,6 +21,8 @@ pub enum Problem {
     Outside(i64),
     /// Events wait for a checkpoint, and none can be made.
     Stalled,
+    /// An event was changed by the database that was to keep it.
+    Altered,
 }
 
 impl Problem {
@@ -36,13 +38,14 @@ impl Problem {
             Self::Columns(_) => "columns",
             Self::Outside(_) => "outside",
             Self::Stalled => "stalled",
+            Self::Altered => "altered",
         }
     }
 
     /// The index that it is about.
     pub const fn seq(self) -> Option<u64> {
         match self {
-            Self::Edge | Self::Signature | Self::RolledBack | Self::Outside(_) | Self::Stalled => None,
+            Self::Edge | Self::Signature | Self::RolledBack | Self::Outside(_) | Self::Stalled | Self::Altered => None,
             Self::Tile(seq) | Self::Missing(seq) | Self::Changed(seq) | Self::Columns(seq) => Some(seq),
         }
     }
@@ -64,6 +67,7 @@ impl Problem {
             Self::Columns(_) => "an event is not found by what it says, at index",
             Self::Outside(seq) => return format!("an event has an index that the log has not: {seq}"),
             Self::Stalled => "events wait for a checkpoint, and none can be made",
+            Self::Altered => "the database has changed an event that it was to keep",
         };
         self.seq().map_or_else(|| text.to_owned(), |seq| format!("{text} {seq}"))
     }
