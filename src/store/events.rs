@@ -302,14 +302,15 @@ pub fn keep_actors(tenant: &str, rows: String) -> Sql {
     )
 }
 
-/// Who stands in the chains of these events, a JSON array of ids: id and actor.
-pub fn actors(tenant: &str, ids: String) -> Query<(String, String)> {
+/// Who stands in the chains of the events from one index on to before another: id and actor.
+pub fn actors(tenant: &str, from: i64, to: i64) -> Query<(String, String)> {
     query!(
         |row| Ok((row.text("id")?, row.text("actor")?)),
-        "SELECT a.id, a.actor FROM json_each(?2) e CROSS JOIN event_actors a INDEXED BY event_actors_by_id \
-         ON a.tenant = ?1 AND a.id = e.value",
+        "SELECT a.id, a.actor FROM events e INDEXED BY events_by_seq CROSS JOIN event_actors a INDEXED BY event_actors_by_id \
+         ON a.tenant = ?1 AND a.id = e.id WHERE e.tenant = ?1 AND e.seq >= ?2 AND e.seq < ?3",
         tenant,
-        ids
+        from,
+        to
     )
 }
 

@@ -22,7 +22,6 @@ use crate::crypto::b64;
 use crate::error::Result;
 use crate::ports::Now;
 use crate::store::{self, log::Head, log::Stored, log::Watch};
-use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long an event waits for a checkpoint at most where it can be made, in milliseconds: far longer than a run of the cron takes to come round.
@@ -180,25 +179,28 @@ async fn examine_tile(cx: &Cx<'_>, tiles: &mut Tiles, n: u64, report: &mut Repor
     };
     let end = start.saturating_add(256).min(tiles.size);
     let (from, to) = (i64::try_from(start).unwrap_or(i64::MAX), i64::try_from(end).unwrap_or(i64::MAX));
-    let events = cx.trail().all(store::log::between(&cx.tenant.id, from, to)).await?;
-    let ids: Vec<&str> = events.iter().map(|event| &*event.columns.id).collect();
+    let tenant = &cx.tenant.id;
+    let both = (store::log::between(tenant, from, to), store::events::actors(tenant, from, to));
+    let (events, chains) = cx.trail().batch(both).await?;
     let mut actors: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    for (id, actor) in cx.trail().all(store::events::actors(&cx.tenant.id, json!(ids).to_string())).await? {
+    for (id, actor) in chains {
         actors.entry(id).or_default().insert(actor);
+    }
+    let lacks_chain =
+        |event: &Stored| event.placed.body.contains("\"chain\":") && !actors.contains_key(&event.columns.id);
+    if u64::try_from(events.len()) != Ok(end.saturating_sub(start)) || events.iter().any(lacks_chain) {
+        // Another run may have forgotten some meanwhile, and has noted that before.
+        let watch = cx.one(store::log::watch(tenant)).await?;
+        report.forgotten_until = watch.map_or(report.forgotten_until, |watch| watch.forgotten);
     }
     let events: BTreeMap<u64, Stored> =
         events.into_iter().filter_map(|event| Some((u64::try_from(event.placed.seq?).ok()?, event))).collect();
-    if u64::try_from(events.len()) != Ok(end.saturating_sub(start)) {
-        // Another run may have forgotten some meanwhile, and has noted that before.
-        let watch = cx.one(store::log::watch(&cx.tenant.id)).await?;
-        report.forgotten_until = watch.map_or(report.forgotten_until, |watch| watch.forgotten);
-    }
     for (seq, entry) in (start..end).zip(content.chunks_exact(ENTRY)) {
         let is_old = day_of(entry) <= report.forgotten_until;
         match events.get(&seq) {
             Some(event) => {
                 let found = actors.remove(&event.columns.id).unwrap_or_default();
-                let problem = examine_event(&cx.tenant.id, event, entry, (&found, is_old));
+                let problem = examine_event(tenant, event, entry, (&found, is_old));
                 problem.into_iter().for_each(|problem| report.note(problem(seq)));
             }
             None if is_old => report.forgotten = report.forgotten.saturating_add(1),
