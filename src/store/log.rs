@@ -374,8 +374,3 @@ pub fn go_on(tenant: &str, from: i64, to: i64) -> Sql {
 pub fn forget(tenant: &str, day: i64) -> Sql {
     sql!("UPDATE log_keys SET forgotten = ?2 WHERE tenant = ?1 AND forgotten < ?2", tenant, day)
 }
-
-/// Notes that something was found wrong on a day, once a day; the guard of a chain.
-pub fn alarm(tenant: &str, day: i64) -> Sql {
-    sql!("UPDATE log_keys SET alarmed = ?2 WHERE tenant = ?1 AND alarmed < ?2", tenant, day)
-}

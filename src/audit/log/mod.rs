@@ -30,21 +30,25 @@ use crate::context::{Change, Cx};
 use crate::error::Result;
 use crate::model::EventType;
 use crate::model::event::Facts;
-use crate::store;
+use std::collections::BTreeMap;
+
+const DAY_SECONDS: i64 = 86_400;
 
 /// Signs a checkpoint for all events that have an index; where the log is broken, an event tells so.
 pub async fn publish(cx: &Cx<'_>) -> Result<()> {
     tell(cx, publish::publish(cx).await).await
 }
 
-/// Records that the log is broken, once a day.
+/// Records that the log is broken: each kind of problem once a day, so that a small one hides no other.
 async fn alarm(cx: &Cx<'_>, problem: Problem) -> Result<()> {
     cx.world.log.line(&format!("the log of {}: {}", cx.tenant.id, problem.to_text()));
-    let day = cx.now.seconds().div_euclid(86_400);
+    let day = cx.now.seconds().div_euclid(DAY_SECONDS);
     let facts =
         Facts { reason: Some(problem.as_str().to_owned()), detail: Some(problem.to_text()), ..Facts::default() };
     let event = super::event(cx, EventType::LogBroken, None, facts);
-    cx.commit(Change::guard(store::log::alarm(&cx.tenant.id, day)).event(event)).await.map(drop)
+    let end = day.saturating_add(1).saturating_mul(DAY_SECONDS);
+    let once = cx.redemption(EventType::LogBroken.as_str(), problem.as_str(), &day.to_string(), end);
+    cx.commit(Change::guard(once).event(event)).await.map(drop)
 }
 
 /// Looks after the log of a tenant: the cron's part, with so many tiles to check. Each piece runs whether or not another has failed.
@@ -52,16 +56,21 @@ pub async fn tick(cx: &Cx<'_>, tiles: u64) -> Result<()> {
     let placed = tell(cx, publish::place(cx).await).await;
     let published = publish(cx).await;
     let resealed = keys::reseal(cx).await;
-    let report = check::watch(cx, tiles).await;
-    let watched = tell(
-        cx,
-        report.map(|report| match report.problems.first() {
-            Some(problem) => Some(*problem),
-            None => (published.is_err() && report.is_late(cx.now)).then_some(Problem::Stalled),
-        }),
-    );
-    let watched = watched.await;
+    let watched = watch(cx, tiles, published.is_err()).await;
     placed.and(published).and(resealed).and(watched)
+}
+
+/// Checks a piece of the log, and raises the alarm for what is found; also where events have waited for long and no checkpoint could be made just now.
+async fn watch(cx: &Cx<'_>, tiles: u64, has_failed: bool) -> Result<()> {
+    let report = check::watch(cx, tiles).await?;
+    let late = (has_failed && report.is_late(cx.now)).then_some(Problem::Stalled);
+    let found: BTreeMap<&str, Problem> =
+        report.problems.into_iter().chain(late).rev().map(|problem| (problem.as_str(), problem)).collect();
+    let mut outcome = Ok(());
+    for problem in found.into_values() {
+        outcome = outcome.and(alarm(cx, problem).await);
+    }
+    outcome
 }
 
 /// Raises the alarm where something was found.
