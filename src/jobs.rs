@@ -34,7 +34,7 @@ const PAUSES: [u64; 3] = [1_000, 3_000, 0];
 const VISITED: i64 = 40;
 /// How many tiles of logs, of 256 events each, one run checks, and how many of one tenant.
 const CHECKED: u64 = 40;
-const CHECKED_OF_ONE: u64 = 8;
+const CHECKED_OF_ONE: u64 = 4;
 /// How long the change log reaches back, in seconds: far longer than the freshness bound.
 const LOGGED_SECONDS: i64 = 900;
 /// How long a code is kept after it has expired, in seconds: a second redemption stops what came of the first.
