@@ -63,11 +63,31 @@ impl Jobs<'_> {
     pub async fn tick(self, now: Now) -> Result<()> {
         let relayed = self.relay(now).await;
         let published = self.publish_all(now).await;
-        let visited = self.visit(now).await;
+        let mut witnessed = Vec::new();
+        let visited = self.visit(now, &mut witnessed).await;
         let cleaned = self.clean(now).await;
         let deleted = self.delete(now).await;
         let delivered = self.deliver(now).await;
+        // Last of all: the services of others may be slow.
+        self.ask_witnesses(&witnessed, now).await;
         relayed.and(published).and(visited).and(cleaned).and(deleted).and(delivered)
+    }
+
+    /// Has the witnesses of these tenants cosign, all at once.
+    async fn ask_witnesses(self, tenants: &[String], now: Now) {
+        let asked = tenants.iter().map(|tenant| -> Pending<'_, ()> {
+            Box::pin(async move {
+                let arrival = Arrival { now, peer: Peer::default() };
+                let asked = match Cx::open_even_suspended(self.world, self.config, self.memory, tenant, arrival).await {
+                    Ok(cx) => audit::log::witness::tick(&cx).await,
+                    Err(error) => Err(error),
+                };
+                if let Err(error) = asked {
+                    self.log("witnesses", tenant, &error);
+                }
+            })
+        });
+        retry::all(asked.collect()).await;
     }
 
     /// Signs checkpoints for these tenants. Those that fail are tried again after a pause, and then left to the next run.
@@ -215,7 +235,7 @@ impl Jobs<'_> {
         Cx::open_even_suspended(self.world, self.config, self.memory, tenant, arrival).await
     }
 
-    async fn visit(self, now: Now) -> Result<()> {
+    async fn visit(self, now: Now, witnessed: &mut Vec<String>) -> Result<()> {
         if ![Role::Token, Role::Broker, Role::Admin, Role::Audit].into_iter().any(|role| self.config.mounts(role)) {
             return Ok(());
         }
@@ -224,7 +244,7 @@ impl Jobs<'_> {
         // Fewer tenants have more of theirs checked.
         let tiles = CHECKED.checked_div(u64::try_from(tenants.len()).unwrap_or(u64::MAX)).unwrap_or_default();
         for tenant in tenants {
-            if let Err(error) = self.look_after(&tenant, tiles.clamp(1, CHECKED_OF_ONE), now).await {
+            if let Err(error) = self.look_after(&tenant, tiles.clamp(1, CHECKED_OF_ONE), now, witnessed).await {
                 self.log("the cron", &tenant.id, &error);
                 outcome = outcome.and(Err(error));
             }
@@ -240,7 +260,7 @@ impl Jobs<'_> {
         }
     }
 
-    async fn look_after(self, tenant: &Visited, tiles: u64, now: Now) -> Result<()> {
+    async fn look_after(self, tenant: &Visited, tiles: u64, now: Now, witnessed: &mut Vec<String>) -> Result<()> {
         // Before anything can go wrong: a tenant that fails has had its turn.
         let visit = store::tenants::visit(self.visitor(), tenant, now.seconds());
         if Database(&*self.world.db).run(vec![visit]).await?.first() == Some(&0) {
@@ -253,6 +273,9 @@ impl Jobs<'_> {
             Err(Error::Refused(_)) => return Ok(()),
             Err(fault) => return Err(fault),
         };
+        if self.config.mounts(Role::Audit) && !cx.tenant.settings.log_witnesses.is_empty() {
+            witnessed.push(cx.tenant.id.clone());
+        }
         let mut outcome = Ok(());
         for (what, step) in visit::steps(&cx, tiles) {
             if let Err(error) = step.await {

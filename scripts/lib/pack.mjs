@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { root } from "./miniflare.mjs";
 
 const CONTENT = ["LICENSE", "build/release/index.js", "build/release/index_bg.wasm", "build/release/cli.mjs", "examples/bigquery-mcp/policies",
-  "migrations", "scripts/lib/deploy.mjs", "scripts/lib/dev.mjs", "scripts/lib/miniflare.mjs", "scripts/lib/processes.mjs", "scripts/lib/seed.mjs",
+  "migrations", "scripts/lib/deploy.mjs", "scripts/lib/dev.mjs", "scripts/lib/miniflare.mjs", "scripts/lib/processes.mjs", "scripts/lib/replay.mjs", "scripts/lib/seed.mjs",
   "scripts/lib/writ.mjs", "wrangler.toml"];
 
 const field = (name) => readFileSync(join(root, "Cargo.toml"), "utf8").match(new RegExp(`^${name} = "(.*)"$`, "m"))[1];

@@ -15,6 +15,18 @@ async function main() {
     return import("./dev.mjs");
   }
   if (command === "deploy" && !rest.includes("--help")) return import("./deploy.mjs");
+  if (command === "replay") {
+    const { run } = await import("./replay.mjs");
+    process.exitCode = await run(rest, {
+      env: process.env,
+      now: Date.now(),
+      fetch: globalThis.fetch,
+      pause: (millis) => new Promise((done) => setTimeout(done, millis)),
+      print: (text) => console.log(text),
+      progress: (text) => console.error(text),
+    });
+    return;
+  }
   const { cli, cli_verify } = await import(`../../build/${process.env.WRIT_PROFILE || "release"}/cli.mjs`);
   if (command === "verify" && !rest.includes("--help")) return console.log(await cli_verify(rest, texts(rest)));
   console.log(cli(process.argv.slice(2)));
@@ -25,7 +37,7 @@ async function main() {
 
 /** The files among words, each with its text. */
 function texts(words) {
-  const names = words.map((word) => word.replace(/^--key=/, ""));
+  const names = words.map((word) => word.replace(/^--(?:key|witness)=/, ""));
   return names.flatMap((name) => {
     try {
       return [name, readFileSync(resolve(process.env.WRIT_FILES ?? ".", name), "utf8")];

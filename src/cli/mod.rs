@@ -19,6 +19,7 @@ const USAGE: &str = "Writ's command line tool
   writ init --origin ORIGIN [--tenant TENANT]   print the SQL that registers an admin client, and its credentials, as one line of JSON
   writ kek [--version VERSION]                  print a fresh key-encryption key, for SIGNING_KEK or VAULT_KEK
   writ verify PROOF --key KEY                   check the proof of an event offline, and show what it says: writ verify --help
+  writ replay CHANGES --url URL                 try changes of policies on what was decided in the last days: writ replay --help
 
   --origin    scheme and authority of the deployment, such as https://id.example.com
   --tenant    the tenant whose admin client it is (main)
@@ -42,6 +43,7 @@ pub fn run(words: &[String], now: Now, entropy: &dyn Entropy) -> Result<String, 
             entropy.fill(&mut key);
             Ok(format!("{version}:{}", b64(key)))
         }
+        ["replay", ..] => Err("`replay` calls a server, so it runs on Node: scripts/writ replay".to_owned()),
         [other, ..] => Err(format!("there is no command `{other}`\n\n{USAGE}")),
     }
 }

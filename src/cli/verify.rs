@@ -1,7 +1,8 @@
 //! `writ verify`: whether a proof holds, without asking anybody.
 //!
 //! 1. The key comes from who trusts it, never from the proof.
-//! 2. Nothing of an event is shown unless it opens the entry, the entry is in the tree, and the root of the tree is signed.
+//! 2. A witness that is demanded has to have cosigned the checkpoint of the proof, or the newer one of two: so nobody was shown another log.
+//! 3. Nothing of an event is shown unless it opens the entry, the entry is in the tree, and the root of the tree is signed.
 
 use crate::audit::log::entry::Opening;
 use crate::audit::log::note::{Checkpoint, Vkey, number};
@@ -18,16 +19,19 @@ pub const USAGE: &str =
     "  writ verify PROOF --key KEY                   check the proof of an event, and show what it says
   writ verify OLD NEW PROOF --key KEY           check that the log of the checkpoint OLD is the beginning of that of NEW
 
-  --key       the verifier key of the log, or a file that has it, as /t/TENANT/log/key answers";
+  --key       the verifier key of the log, or a file that has it, as /t/TENANT/log/key answers
+  --witness   the verifier key of a witness that has to have cosigned, or a file that has it; may be given more than once";
 
 /// Runs the command. `words` stand after its name; `read` gives the text of a file.
 pub async fn run(words: &[String], read: &dyn Fn(&str) -> Option<String>, keys: &dyn Keys) -> Result<String, String> {
-    let (mut files, mut key) = (Vec::new(), None);
+    let (mut files, mut key, mut witnesses) = (Vec::new(), None, Vec::new());
     let mut rest = words.iter();
     while let Some(word) = rest.next() {
         match word.split_once('=').unwrap_or((word, "")) {
             ("--key", "") => key = Some(rest.next().ok_or("`--key` needs a value")?.clone()),
             ("--key", value) => key = Some(value.to_owned()),
+            ("--witness", "") => witnesses.push(rest.next().ok_or("`--witness` needs a value")?.clone()),
+            ("--witness", value) => witnesses.push(value.to_owned()),
             _ if word.starts_with("--") => return Err(format!("there is no option `{word}`\n\n{USAGE}")),
             _ => files.push(read(word).ok_or_else(|| format!("`{word}` cannot be read"))?),
         }
@@ -37,26 +41,61 @@ pub async fn run(words: &[String], read: &dyn Fn(&str) -> Option<String>, keys: 
     let key = key.ok_or(
         "`--key` must be a verifier key, such as id.example.com/t/main/log+a1b2c3d4+AZ…, or a file that has one",
     )?;
+    let is_key = |text: &String| Vkey::parse_witness(text).or_else(|| Vkey::parse_witness(&read(text)?));
+    let witnesses: Option<Vec<Vkey>> = witnesses.iter().map(is_key).collect();
+    let witnesses = witnesses.ok_or(
+        "`--witness` must be the verifier key of a witness, such as witness.example/w1+a1b2c3d4+BE…, or a file that has one",
+    )?;
+    let trusted = Trusted { key: &key, witnesses: &witnesses, keys };
     match files.as_slice() {
-        [proof] => event(proof, &key, keys).await,
-        [old, new, proof] => consistency((old, new), proof, &key, keys).await,
+        [proof] => event(proof, &trusted).await,
+        [old, new, proof] => consistency((old, new), proof, &trusted).await,
         _ => Err(format!("one file is needed, or three\n\n{USAGE}")),
     }
 }
 
-/// The checkpoint of a note that the key has signed.
-async fn signed(note: &str, key: &Vkey, keys: &dyn Keys) -> Result<Checkpoint, String> {
+/// Whom the caller trusts.
+struct Trusted<'a> {
+    key: &'a Vkey,
+    witnesses: &'a [Vkey],
+    keys: &'a dyn Keys,
+}
+
+impl Trusted<'_> {
+    async fn holds(&self, key: &Vkey, message: &str, signature: &[u8]) -> Result<bool, String> {
+        let jwk = PublicJwk::parse(Alg::EdDsa, &key.jwk()).ok_or("the key is none of Ed25519")?;
+        let held = self.keys.verify(jwk.as_key(), message.as_bytes(), signature).await;
+        held.map_err(|error| error.to_string())
+    }
+
+    /// What the witnesses say of a checkpoint, a line each; all of them have to have cosigned it.
+    async fn cosigned(&self, note: &str) -> Result<String, String> {
+        let mut text = String::new();
+        for witness in self.witnesses {
+            let name = &witness.name;
+            let missing = || format!("the witness {name} has not cosigned the checkpoint");
+            let cosignature = witness.cosignature_of(note).ok_or_else(missing)?;
+            if !self.holds(witness, &cosignature.message, &cosignature.signature).await? {
+                return Err(format!("the cosignature of {name} does not hold"));
+            }
+            let at = cosignature.at.checked_mul(1_000).and_then(moment).unwrap_or_else(|| cosignature.at.to_string());
+            text.push_str(&format!("\nand cosigned at {at} by\n{}", witness.to_text()));
+        }
+        Ok(text)
+    }
+}
+
+/// The checkpoint of a note that the key of the log has signed.
+async fn signed(note: &str, trusted: &Trusted<'_>) -> Result<Checkpoint, String> {
+    let key = trusted.key;
     let checkpoint = Checkpoint::parse(note).ok_or("the checkpoint cannot be read")?;
     if checkpoint.origin != key.name {
         return Err(format!("the checkpoint is of the log {}, and the key of {}", checkpoint.origin, key.name));
     }
     let signature = key.signature_of(note).ok_or("the checkpoint is not signed by this key")?;
-    let jwk = PublicJwk::parse(Alg::EdDsa, &key.jwk()).ok_or("the key is none of Ed25519")?;
-    let text = checkpoint_text(note);
-    match keys.verify(jwk.as_key(), text.as_bytes(), &signature).await {
-        Ok(true) => Ok(checkpoint),
-        Ok(false) => Err("the signature of the checkpoint does not hold".to_owned()),
-        Err(error) => Err(error.to_string()),
+    match trusted.holds(key, checkpoint_text(note), &signature).await? {
+        true => Ok(checkpoint),
+        false => Err("the signature of the checkpoint does not hold".to_owned()),
     }
 }
 
@@ -68,7 +107,7 @@ fn hashes(lines: &[&str]) -> Option<Vec<Hash>> {
     lines.iter().map(|line| unb64_std(line)?.try_into().ok()).collect()
 }
 
-async fn event(proof: &str, key: &Vkey, keys: &dyn Keys) -> Result<String, String> {
+async fn event(proof: &str, trusted: &Trusted<'_>) -> Result<String, String> {
     let (head, note) = proof.split_once("\n\n").ok_or("this is no proof: it has no checkpoint")?;
     let lines: Vec<&str> = head.lines().collect();
     let [PROOF, extra, index, path @ ..] = lines.as_slice() else {
@@ -79,7 +118,8 @@ async fn event(proof: &str, key: &Vkey, keys: &dyn Keys) -> Result<String, Strin
     let opening = opening.ok_or("what opens the entry of the event cannot be read")?;
     let index = index.strip_prefix("index ").and_then(number).ok_or("the index cannot be read")?;
     let path = hashes(path).ok_or("the hashes of the proof cannot be read")?;
-    let checkpoint = signed(note, key, keys).await?;
+    let checkpoint = signed(note, trusted).await?;
+    let cosigned = trusted.cosigned(note).await?;
     let entry = opening.entry().ok_or("what opens the entry of the event cannot be read")?;
     let root = tree::root_of_inclusion(tree::leaf(&entry), index, checkpoint.size, &path);
     if root != Some(checkpoint.root) {
@@ -97,7 +137,8 @@ async fn event(proof: &str, key: &Vkey, keys: &dyn Keys) -> Result<String, Strin
         text.push_str(&format!("\n{} more members are withheld.\n", opening.withheld.len()));
     }
     let size = checkpoint.size;
-    Ok(text + &format!("\nThe checkpoint covers {size} events and is signed by\n{}", key.to_text()))
+    let key = trusted.key.to_text();
+    Ok(text + &format!("\nThe checkpoint covers {size} events and is signed by\n{key}{cosigned}"))
 }
 
 /// A member of an event for people. Control characters are shown as JSON has them.
@@ -109,8 +150,9 @@ fn shown(name: &str, value: &Value) -> String {
     }
 }
 
-async fn consistency((old, new): (&str, &str), proof: &str, key: &Vkey, keys: &dyn Keys) -> Result<String, String> {
-    let (old, new) = (signed(old, key, keys).await?, signed(new, key, keys).await?);
+async fn consistency((old, new): (&str, &str), proof: &str, trusted: &Trusted<'_>) -> Result<String, String> {
+    let cosigned = trusted.cosigned(new).await?;
+    let (old, new) = (signed(old, trusted).await?, signed(new, trusted).await?);
     let (head, _) = proof.split_once("\n\n").ok_or("this is no proof of consistency")?;
     let lines: Vec<&str> = head.lines().collect();
     let path = match lines.as_slice() {
@@ -119,7 +161,7 @@ async fn consistency((old, new): (&str, &str), proof: &str, key: &Vkey, keys: &d
     };
     let path = path.ok_or("the hashes of the proof cannot be read")?;
     match tree::is_consistent((old.size, old.root), (new.size, new.root), &path) {
-        true => Ok(format!("OK: the first {} of {} events of the log {} are as they were", old.size, new.size, new.origin)),
+        true => Ok(format!("OK: the first {} of {} events of the log {} are as they were{cosigned}", old.size, new.size, new.origin)),
         false => Err("the new log does not begin with the old one as this proof says: the log was changed, or the proof is of another one".to_owned()),
     }
 }

@@ -211,6 +211,10 @@ event_types! {
     KeyRevoked = "key.revoked",
     /// The log of the tenant is not what was signed, or an event is not the one that was logged. `detail` says what was found first.
     LogBroken = "log.broken",
+    /// A witness has cosigned nothing for about a quarter of an hour; `detail` has what became of the last attempt. It is asked further.
+    WitnessFailing = "log.witness_failing",
+    /// An administrator had members of events erased. `target` says of which event or user, `detail` what.
+    EventsErased = "events.erased",
     /// A client has reached its expiry and was suspended.
     ClientExpired = "client.expired",
     /// A client was suspended because it got no token for too long.

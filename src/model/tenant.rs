@@ -126,6 +126,22 @@ pub struct Settings {
     /// Which clients may come that no administrator registered.
     #[serde(skip_serializing_if = "is_default")]
     pub registration: RegistrationRules,
+    /// Who cosigns the checkpoints of its log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub log_witnesses: Vec<LogWitness>,
+}
+
+/// How many witnesses a log has at most.
+pub const MAX_WITNESSES: usize = 4;
+
+/// A witness of a tenant's log (C2SP tlog-witness).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogWitness {
+    /// The submission prefix: checkpoints are posted to `add-checkpoint` below it.
+    pub url: String,
+    /// Its verifier key, which has its name.
+    pub key: String,
 }
 
 fn is_default(rules: &RegistrationRules) -> bool {
@@ -170,6 +186,7 @@ impl Default for Settings {
             descope: false,
             registration: RegistrationRules::default(),
             logout_ends_grants: false,
+            log_witnesses: Vec::new(),
         }
     }
 }

@@ -80,6 +80,11 @@ pub struct ServerMetadata {
     /// The resources that name this issuer (RFC 9728 §4).
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub protected_resources: Vec<String>,
+    /// The log of the tenant's events (C2SP tlog-tiles).
+    pub writ_event_log: String,
+    /// What verifies its checkpoints (C2SP signed-note), once the log has begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub writ_event_log_key: Option<String>,
 }
 
 /// What a resource says about itself; ready for the resource to serve as it is.

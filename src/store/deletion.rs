@@ -77,6 +77,7 @@ const TABLES: &[&str] = pieces! {
     "leases" by "connection, scope",
     "signing_keys" by "kid",
     "log_keys" by "jwk",
+    "log_witnesses" by "witness",
     "streams" by "id",
     "signals" by "stream, id",
     "webhooks" by "id",

@@ -20,6 +20,7 @@ pub mod data_keys;
 pub mod decisions;
 pub mod deletion;
 pub mod device_codes;
+pub mod erasing;
 pub mod events;
 pub mod failures;
 pub mod findings;
@@ -49,6 +50,7 @@ pub mod stops;
 pub mod tenants;
 pub mod users;
 pub mod webhooks;
+pub mod witnesses;
 
 pub use row::Reader;
 pub use statement::{Query, Read, Statement};

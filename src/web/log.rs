@@ -29,7 +29,16 @@ pub async fn checkpoint(Call { cx, .. }: Call<'_>) -> Result<Response> {
         cx.world.log.line(&format!("the log of {}: {error}", cx.tenant.id));
     }
     let tiles = Tiles::open(cx).await?.ok_or(Reason::NotFound)?;
-    Ok(text(tiles.checkpoint, "public, max-age=1"))
+    Ok(text(log::cosigned::of(cx, &tiles.checkpoint).await?, "public, max-age=1"))
+}
+
+/// Answers the checkpoint that most witnesses have cosigned, the newest of these.
+pub async fn cosigned(Call { cx, .. }: Call<'_>) -> Result<Response> {
+    let mut tiles = Tiles::open(cx).await?.ok_or(Reason::NotFound)?;
+    match tiles.cosigned(cx, 0).await? {
+        Some((_, note)) => Ok(text(note, "public, max-age=1")),
+        None => Err(Reason::NotFound.because("no witness has cosigned a checkpoint of this log yet")),
+    }
 }
 
 /// Answers the key that verifies checkpoints.

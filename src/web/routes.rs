@@ -86,6 +86,7 @@ pub static ROUTES: &[Row] = routes! {
     Get "/.well-known/openid-configuration/t/{tenant}" Discovery Public(discovery::metadata), Takes::Nothing => 200 One(&SERVER_METADATA), [], "The same metadata at the other place of that kind";
     Get "/t/{tenant}/jwks.json" Discovery Public(discovery::jwks), Takes::Nothing => 200 One(&KEY_SET), [], "Key set (RFC 7517)";
     Get "/t/{tenant}/log/checkpoint" Audit Public(log::checkpoint), Takes::Nothing => 200 Text(log::TEXT), [404], "The newest checkpoint of the log of events (C2SP tlog-checkpoint)";
+    Get "/t/{tenant}/log/cosigned" Audit Public(log::cosigned), Takes::Nothing => 200 Text(log::TEXT), [404], "The checkpoint that most witnesses have cosigned, the newest of these (C2SP tlog-cosignature)";
     Get "/t/{tenant}/log/key" Audit Public(log::key), Takes::Nothing => 200 Text(log::TEXT), [404], "The key that verifies checkpoints (C2SP signed-note)";
     Get "/t/{tenant}/log/consistency" Audit Public(log::consistency), Query(log::SIZES, false) => 200 Text(log::TEXT), [400, 404], "The proof that the tree of one size is the beginning of that of another (RFC 6962)";
     Get "/t/{tenant}/log/tile/{tile}" Audit Public(log::tile), Takes::Nothing => 200 Text(log::BYTES), [404], "A tile of hashes, or of entries (C2SP tlog-tiles)";
@@ -272,6 +273,8 @@ pub static ROUTES: &[Row] = routes! {
     Get "/t/{tenant}/admin/events/verify" Audit Admin(proofs::verify), Query(&["from"], false) => 200 One(&proofs::CHECKED), [], "Check that the events in the database are those of the log, some at a time";
     Get "/t/{tenant}/admin/events/proof" Audit Admin(proofs::of_token), Query(proofs::OF_TOKEN, false) => 200 Text(log::TEXT), [404, 409], "Prove what was recorded when a token was issued (C2SP tlog-proof)";
     Get "/t/{tenant}/admin/events/{id}/proof" Audit Admin(proofs::get), Query(proofs::OF_EVENT, false) => 200 Text(log::TEXT), [404, 409], "Prove what was recorded in an event (C2SP tlog-proof)";
+    Post "/t/{tenant}/admin/events/erase" Audit Admin(proofs::erase), Json(&proofs::ERASE) => 200 One(&proofs::ERASED), [404, 409], "Take members that tell of a person out of events, some events at a time; the log stays as it is";
+    Get "/t/{tenant}/admin/log/witnesses" Audit Admin(proofs::witnesses), Takes::Nothing => 200 One(&proofs::WITNESSES), [], "Show what each witness of the log has cosigned, and what keeps it";
     Get "/t/{tenant}/admin/dead-letters" Audit Admin(events::dead_letters), Takes::Nothing => 200 One(&events::DEAD_LETTERS), [], "Count what could not be recorded; in `main` only";
     Get "/t/{tenant}/admin/metrics" Admin Admin(metrics::get), Takes::Nothing => 200 Text(metrics::MEDIA), [], "Counts in the text format of Prometheus";
 

@@ -1,7 +1,7 @@
 //! Whether the events in the database are those of the tree.
 //!
 //! 1. A tile is right if its parent has its hash; the top is the edge, which has the root of the newest checkpoint, which the log's key signed. An
-//!    event is right if it opens the entry at its index.
+//!    event is right if it opens the entry at its index, and if what it has no more was erased by an administrator.
 //! 2. An event may be gone if its day is one up to which events were forgotten; its day is in its entry. What was forgotten is noted in the
 //!    other database, before it goes.
 //! 3. The newest checkpoint follows the one that was noted last, which is kept in the other database too: a database that was set back
@@ -13,6 +13,7 @@
 use super::columns;
 use super::edge::{ENTRY, hashes};
 use super::entry::{self, Opening};
+use super::erasing;
 use super::problem::Problem;
 use super::read::Tiles;
 use super::tree::{self, TILE_HEIGHT, WIDTH};
@@ -200,7 +201,10 @@ async fn examine_tile(cx: &Cx<'_>, tiles: &mut Tiles, n: u64, report: &mut Repor
         match events.get(&seq) {
             Some(event) => {
                 let found = actors.remove(&event.columns.id).unwrap_or_default();
-                let problem = examine_event(tenant, event, entry, (&found, is_old));
+                let problem = match is_whole(cx, event).await? {
+                    true => examine_event(tenant, event, entry, (&found, is_old)),
+                    false => Some(Problem::Changed as fn(u64) -> Problem),
+                };
                 problem.into_iter().for_each(|problem| report.note(problem(seq)));
             }
             None if is_old => report.forgotten = report.forgotten.saturating_add(1),
@@ -208,6 +212,12 @@ async fn examine_tile(cx: &Cx<'_>, tiles: &mut Tiles, n: u64, report: &mut Repor
         }
     }
     Ok(())
+}
+
+/// Whether an event is whole, or what is gone of it was erased here.
+async fn is_whole(cx: &Cx<'_>, event: &Stored) -> Result<bool> {
+    let salt = event.placed.salt.as_deref().unwrap_or_default();
+    erasing::is_whole_or_signed(cx, &event.placed.body, salt).await
 }
 
 /// What is wrong with an event, with who is known to stand in its chain, and whether it is old enough for them to be forgotten.

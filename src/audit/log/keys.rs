@@ -1,12 +1,12 @@
 //! The key of a tenant's log: made with its first checkpoint, sealed at rest.
 //!
-//! 1. It signs checkpoints alone. Its private half is sealed with tenant and thumbprint as associated data, and is opened only in Workers
+//! 1. It signs checkpoints, and that members of an event were erased ([`super::erasing`]); neither text can be taken for the other. Its private half is sealed with tenant and thumbprint as associated data, and is opened only in Workers
 //!    with the role `audit`.
 //! 2. Its name is the origin of the log: the URL of the log without its scheme (C2SP tlog-tiles).
 
-use super::note::Vkey;
-use crate::context::Cx;
+use super::note::{ED25519, Vkey};
 use crate::context::cache::key;
+use crate::context::{Change, Cx};
 use crate::crypto::{Secret, unb64};
 use crate::error::{Error, Fault, Result};
 use crate::jose::PublicJwk;
@@ -28,6 +28,23 @@ pub struct LogKey {
     private: Option<Secret<Vec<u8>>>,
 }
 
+key!(
+    /// The verifier key of the tenant's log; empty before it has begun.
+    LogVkeyKey -> String = "log-vkey", weighs |_| 256
+);
+
+/// The verifier key of the tenant's log, if there is one. The private half need not be readable.
+pub async fn vkey(cx: &Cx<'_>) -> Result<Option<String>> {
+    let known = cx
+        .cached(&LogVkeyKey, async || {
+            let stored = cx.one(store::log::key(&cx.tenant.id)).await?;
+            let vkey = stored.map(|stored| Ok(vkey_of(cx, &parse(&stored).ok_or_else(broken)?)?.to_text()));
+            vkey.unwrap_or_else(|| Ok(String::new())).map(Some)
+        })
+        .await?;
+    Ok(known.filter(|vkey| !vkey.is_empty()).map(|vkey| vkey.to_string()))
+}
+
 /// The URL of a log, which its tiles stand below.
 pub fn url(cx: &Cx<'_>) -> String {
     [&cx.issuer(), "/log"].concat()
@@ -43,7 +60,8 @@ pub async fn get(cx: &Cx<'_>) -> Result<Option<Rc<LogKey>>> {
             return Ok(None);
         }
         let made = make(cx).await?;
-        cx.run(vec![store::log::insert_key(&cx.tenant.id, &made, cx.now.seconds())]).await?;
+        let insert = store::log::insert_key(&cx.tenant.id, &made, cx.now.seconds());
+        cx.commit(Change::guard(insert).invalidates(&LogVkeyKey)).await?;
         // Of two that make one at once, the first one's is kept.
         let stored = cx.one(store::log::key(&cx.tenant.id)).await?;
         stored.map(|stored| open(cx, &stored)).transpose()
@@ -72,18 +90,27 @@ impl LogKey {
 
     /// Signs the text of a checkpoint: the signed note.
     pub async fn sign(&self, cx: &Cx<'_>, text: &str) -> Result<String> {
+        Ok(self.vkey.sign(text, &self.sign_text(cx, text).await?))
+    }
+
+    /// Signs a text, which must be none that a checkpoint can have unless it is one.
+    pub async fn sign_text(&self, cx: &Cx<'_>, text: &str) -> Result<Vec<u8>> {
         let private = self.private.as_ref().ok_or(Fault::Unavailable("the key of the log"))?;
         let key = PrivateKey { alg: Alg::EdDsa, id: self.public.kid(), pkcs8: private.expose() };
-        let signature = cx.world.keys.sign(key, text.as_bytes()).await?;
-        Ok(self.vkey.sign(text, &signature))
+        Ok(cx.world.keys.sign(key, text.as_bytes()).await?)
     }
 
     /// Whether a note is signed by this key.
     pub async fn has_signed(&self, cx: &Cx<'_>, note: &str) -> Result<bool> {
-        let (Some(signature), Some((text, _))) = (self.vkey.signature_of(note), super::note::split(note)) else {
-            return Ok(false);
-        };
-        Ok(cx.world.keys.verify(self.public.as_key(), text.as_bytes(), &signature).await?)
+        match (self.vkey.signature_of(note), super::note::split(note)) {
+            (Some(signature), Some((text, _))) => self.has_signed_text(cx, text, &signature).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// Whether a signature over a text is of this key.
+    pub async fn has_signed_text(&self, cx: &Cx<'_>, text: &str, signature: &[u8]) -> Result<bool> {
+        Ok(cx.world.keys.verify(self.public.as_key(), text.as_bytes(), signature).await?)
     }
 }
 
@@ -99,13 +126,17 @@ fn parse(stored: &StoredKey) -> Option<PublicJwk> {
     PublicJwk::parse(Alg::EdDsa, &stored.jwk)
 }
 
-fn open(cx: &Cx<'_>, stored: &StoredKey) -> Result<LogKey> {
-    let public = parse(stored).ok_or_else(broken)?;
+fn vkey_of(cx: &Cx<'_>, public: &PublicJwk) -> Result<Vkey> {
     let members: Value = serde_json::from_slice(public.json().as_bytes()).map_err(|_| broken())?;
     let bytes = members.get("x").and_then(Value::as_str).and_then(unb64).and_then(|x| x.try_into().ok());
     let url = url(cx);
     let name = url.split_once("://").map_or(&*url, |(_, name)| name).to_owned();
-    let vkey = Vkey { name, public: bytes.ok_or_else(broken)? };
+    Ok(Vkey { name, kind: ED25519, public: bytes.ok_or_else(broken)? })
+}
+
+fn open(cx: &Cx<'_>, stored: &StoredKey) -> Result<LogKey> {
+    let public = parse(stored).ok_or_else(broken)?;
+    let vkey = vkey_of(cx, &public)?;
     let private = match cx.config.logs() {
         Some(ring) => {
             let opened = ring.open(&associated(cx, public.kid()), &stored.sealed).ok_or_else(broken)?;

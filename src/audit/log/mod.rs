@@ -6,23 +6,28 @@
 //! | [`tree`], [`edge`] | hashes: roots, proofs, tiles |
 //! | [`entry`] | what of an event enters the tree, and what opens it |
 //! | [`columns`] | by what an event is found |
+//! | [`erasing`] | members that tell of a person, taken out of stored events |
 //! | [`note`], [`keys`] | checkpoints, and who signs them |
 //! | [`mod@publish`] | from indices to checkpoints |
 //! | [`read`] | tiles and proofs for others |
+//! | [`witness`], [`cosigned`] | others who cosign checkpoints, and what is served of that |
 //! | [`check`] | whether the events in the database are those of the tree |
 //!
 //! In scope: indices, tree, checkpoints, proofs. Out of scope: how an event comes here (`audit::deliver`).
 
 pub mod check;
 pub mod columns;
+pub mod cosigned;
 pub mod edge;
 pub mod entry;
+pub mod erasing;
 pub mod keys;
 pub mod note;
 mod problem;
 pub mod publish;
 pub mod read;
 pub mod tree;
+pub mod witness;
 
 pub use problem::Problem;
 

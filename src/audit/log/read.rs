@@ -1,8 +1,9 @@
 //! Tiles and proofs, for who does not trust the database (C2SP tlog-tiles, tlog-proof).
 //!
-//! 1. All of an answer is of one size of the tree: that of the newest checkpoint.
+//! 1. All of an answer is of one size of the tree: that of the newest checkpoint, or of one before it that witnesses have cosigned.
 //! 2. A proof is made in two passes: the first finds which tiles it needs, the second reads them.
 
+use super::cosigned;
 use super::edge::{ENTRY, Edge, hashes};
 use super::entry::Opening;
 use super::tree::{self, Find, Hash, Subtree, TILE_HEIGHT, WIDTH};
@@ -97,6 +98,23 @@ impl Tiles {
     }
 }
 
+impl Tiles {
+    /// Of the checkpoints that cover more than `index` entries, the one that most witnesses have cosigned, the newest of these: its size, and the
+    /// checkpoint with its cosignatures. One that the log does not continue proves nothing.
+    pub async fn cosigned(&mut self, cx: &Cx<'_>, index: u64) -> Result<Option<(u64, String)>> {
+        for one in cosigned::all(cx).await? {
+            let size = one.checkpoint.size;
+            if size <= index || size > self.size {
+                continue;
+            }
+            if self.hash(cx, |find| tree::root_at(size, find)).await? == Some(one.checkpoint.root) {
+                return Ok(Some((size, one.note)));
+            }
+        }
+        Ok(None)
+    }
+}
+
 /// Which tile is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Asked {
@@ -155,7 +173,8 @@ pub async fn tile(cx: &Cx<'_>, asked: Asked) -> Result<Option<Vec<u8>>> {
     })
 }
 
-/// The proof that an event is in the log (C2SP tlog-proof), with what opens its entry as extra data.
+/// The proof that an event is in the log (C2SP tlog-proof), with what opens its entry as extra data. Its checkpoint is the one that most witnesses
+/// have cosigned.
 pub async fn proof(cx: &Cx<'_>, event: &Placed, withheld: &[&str]) -> Result<String> {
     let not_yet = || Reason::Conflict.because("no checkpoint covers the event yet: ask again in a few seconds");
     let (Some(seq), Some(salt)) = (event.seq.and_then(|seq| u64::try_from(seq).ok()), &event.salt) else {
@@ -164,11 +183,14 @@ pub async fn proof(cx: &Cx<'_>, event: &Placed, withheld: &[&str]) -> Result<Str
     let mut tiles = Tiles::open(cx).await?.filter(|tiles| seq < tiles.size).ok_or_else(not_yet)?;
     let mut opening = Opening::of(&event.body, salt).ok_or(Fault::Broken("an event does not open its entry"))?;
     opening.withhold(withheld);
-    let size = tiles.size;
+    let (size, checkpoint) = match tiles.cosigned(cx, seq).await? {
+        Some(cosigned) => cosigned,
+        None => (tiles.size, tiles.checkpoint.clone()),
+    };
     let path = tiles.hash(cx, |find| tree::inclusion(seq, size, find)).await?;
     let path = path.ok_or(Fault::Broken("a tile of the log is gone"))?;
     let extra = b64_std(opening.to_json().to_string());
-    Ok(format!("{PROOF}\nextra {extra}\nindex {seq}\n{}\n{}", lines(&path), tiles.checkpoint))
+    Ok(format!("{PROOF}\nextra {extra}\nindex {seq}\n{}\n{checkpoint}", lines(&path)))
 }
 
 /// The proof that the tree of one size is the beginning of that of another, as a request to a witness has it (C2SP tlog-witness): the
@@ -185,7 +207,8 @@ pub async fn consistency(cx: &Cx<'_>, first: u64, second: Option<u64>) -> Result
     Ok(format!("old {first}\n{}\n{checkpoint}", lines(&path)))
 }
 
-fn lines(path: &[Hash]) -> String {
+/// Hashes, a line each.
+pub fn lines(path: &[Hash]) -> String {
     path.iter().map(|hash| b64_std(hash) + "\n").collect()
 }
 

@@ -1,12 +1,15 @@
-//! `admin/events/…`: proofs of single events, and the check of all of them.
+//! `admin/events/…` and `admin/log/…`: proofs of single events, the check of all of them, erasing, and the witnesses of the log.
 
 use super::page::parameters;
+use crate::audit::log::erasing::{self, Whose};
 use crate::audit::log::{self, check, read};
 use crate::crypto::sha256;
 use crate::error::{Reason, Result};
 use crate::store::{self, log::Placed};
-use crate::web::schema::{ANY, Kind, members, object};
+use crate::web::schema::objects::ID;
+use crate::web::schema::{ANY, Kind, members, object, sent};
 use crate::web::{AdminCall, Response, log as public};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 /// What a request for the proof of an event may say.
@@ -40,6 +43,84 @@ object!(
         may "seq" Kind::Count,
     ]]
 );
+
+object!(
+    /// What the witnesses of a log have cosigned.
+    WITNESSES = "LogWitnesses" [members![
+        must "size" Kind::Count,
+        must "witnesses" Kind::List(&Kind::Object(&WITNESS_STATE), ANY),
+    ]]
+);
+
+object!(
+    /// What a witness has cosigned last: how many events, by how many it is behind, and what became of the last attempt.
+    WITNESS_STATE = "LogWitnessState" [members![
+        must "name" Kind::Word,
+        must "url" Kind::Word,
+        must "key" Kind::Word,
+        must "size" Kind::Count,
+        must "lag" Kind::Count,
+        must "attempts" Kind::Count,
+        may "cosigned_at" Kind::Time,
+        may "failing_since" Kind::Time,
+        may "next_at" Kind::Time,
+        may "outcome" Kind::Word,
+    ]]
+);
+
+object!(
+    /// Of which events members are erased: exactly one of `event` and `user`. Without `members`, those that tell of the user, or of the event's
+    /// subject. `after` is the `next` of the answer before.
+    ERASE = "Erasure" [members![
+        may "event" ID,
+        may "user" ID,
+        may "members" Kind::List(&Kind::Words("ErasableMember", || erasing::MEMBERS.to_vec()), erasing::MEMBERS.len()),
+        may "after" ID,
+    ]]
+);
+
+object!(
+    /// Of how many events members were erased, and after which one to go on.
+    ERASED = "ErasedEvents" [members![
+        must "erased" Kind::Count,
+        may "next" Kind::Word,
+    ]]
+);
+
+/// The body of `admin/events/erase`.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Erasure {
+    event: Option<String>,
+    user: Option<String>,
+    members: Option<Vec<String>>,
+    after: String,
+}
+
+/// Erases members of events.
+pub async fn erase(call: AdminCall<'_>) -> Result<Response> {
+    let Erasure { event, user, members, after } = sent(call.request)?.read_plain(&ERASE).await?;
+    let whose = match (&event, &user) {
+        (Some(event), None) => Whose::Event(event),
+        (None, Some(user)) => Whose::User(user, &after),
+        _ => return Err(Reason::InvalidField.because("name exactly one of `event` and `user`")),
+    };
+    if members.as_ref().is_some_and(Vec::is_empty) {
+        return Err(Reason::InvalidField.because("`members` must name at least one member, or be left out"));
+    }
+    let names: Option<Vec<&str>> = members.as_ref().map(|names| names.iter().map(|name| &**name).collect());
+    let erased = erasing::erase(call.cx, whose, names.as_deref(), call.admin).await?;
+    let mut body = json!({"erased": erased.events});
+    if let (Some(members), Some(next)) = (body.as_object_mut(), erased.next) {
+        members.insert("next".to_owned(), next.into());
+    }
+    Ok(Response::json(200, &body))
+}
+
+/// Shows the witnesses of the log.
+pub async fn witnesses(call: AdminCall<'_>) -> Result<Response> {
+    Ok(Response::json(200, &log::witness::states(call.cx).await?))
+}
 
 /// Proves what an event says.
 pub async fn get(call: AdminCall<'_>) -> Result<Response> {

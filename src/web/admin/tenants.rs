@@ -2,23 +2,25 @@
 
 use super::Page;
 use super::aggregate::{Aggregate, Posted, Posting, Shown, optional};
+use crate::audit::log::witness;
 use crate::context::Cx;
 use crate::directory::tenants;
 use crate::error::Result;
 use crate::model::Tenant;
 use crate::model::project::project_id;
 use crate::model::registration::{Documents, Dynamic, MAX_DOMAIN, MAX_DOMAINS};
-use crate::model::tenant::{MAX_COUNT, MAX_TOKENS_PER_MINUTE, TenantBody, TenantStatus, issuer};
+use crate::model::tenant::{MAX_COUNT, MAX_TOKENS_PER_MINUTE, MAX_WITNESSES, TenantBody, TenantStatus, issuer};
 use crate::policy;
 use crate::store;
 use crate::web::AdminCall;
 use crate::web::schema::objects::SLUG;
-use crate::web::schema::{Kind, Member, Object, members, object};
+use crate::web::schema::{Kind, Member, Object, URI, members, object};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 const MAX_NAME: usize = 200;
 const MAX_ZONE: usize = 64;
+const MAX_VKEY: usize = 256;
 
 const STATUS: Kind =
     Kind::Words("TenantStatus", || [TenantStatus::Active, TenantStatus::Suspended].map(TenantStatus::as_str).to_vec());
@@ -61,6 +63,15 @@ object!(
         may "quotas" Kind::Object(&QUOTAS),
         may "descope" Kind::Boolean,
         may "registration" Kind::Object(&REGISTRATION_RULES),
+        may "log_witnesses" Kind::List(&Kind::Object(&WITNESS), MAX_WITNESSES),
+    ]]
+);
+
+object!(
+    /// A witness of the log of events: where checkpoints are sent, and its verifier key (C2SP tlog-witness, tlog-cosignature).
+    WITNESS = "LogWitness" [members![
+        must "url" URI,
+        must "key" Kind::Text(MAX_VKEY),
     ]]
 );
 
@@ -165,6 +176,8 @@ impl Aggregate for Tenants {
 
     async fn problems(cx: &Cx<'_>, body: &TenantBody) -> Result<Vec<String>> {
         let mut all = body.settings.as_ref().map(|settings| settings.problems()).unwrap_or_default();
+        let witnesses = body.settings.as_ref().map(|settings| &*settings.log_witnesses);
+        all.extend(witness::problems(cx, witnesses.unwrap_or_default()));
         if policy::offset(cx, &body.zone).is_none() {
             all.push("`zone` must be an IANA time zone such as `Europe/Berlin`".to_owned());
         }

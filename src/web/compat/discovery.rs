@@ -51,7 +51,9 @@ pub async fn metadata(call: Call<'_>) -> Result<Response> {
     for name in ["authentication_endpoint", "token_delivery_modes_supported", "user_code_parameter_supported"] {
         members.remove(&["backchannel_", name].concat());
     }
-    members.remove("protected_resources");
+    for name in ["protected_resources", "writ_event_log", "writ_event_log_key"] {
+        members.remove(name);
+    }
     Ok(public(&metadata))
 }
 

@@ -5,6 +5,7 @@
 //! 2. Nothing is advertised that is not there: the lists come from the tables of grants and methods.
 
 use super::introspect;
+use crate::audit::log;
 use crate::authn::client::METHODS;
 use crate::context::Cx;
 use crate::directory::resources;
@@ -79,6 +80,8 @@ pub async fn document(cx: &Cx<'_>) -> Result<ServerMetadata> {
         subject_types_supported: ["public"],
         id_token_signing_alg_values_supported: [ID_TOKEN_ALG.as_str()],
         protected_resources,
+        writ_event_log: log::keys::url(cx),
+        writ_event_log_key: log::keys::vkey(cx).await?,
         issuer,
     })
 }

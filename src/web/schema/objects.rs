@@ -117,6 +117,8 @@ object!(
         must "backchannel_token_delivery_modes_supported" WORDS,
         must "backchannel_user_code_parameter_supported" Kind::Boolean,
         may "protected_resources" WORDS,
+        must "writ_event_log" Kind::Word,
+        may "writ_event_log_key" Kind::Word,
     ]]
 );
 

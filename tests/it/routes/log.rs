@@ -8,7 +8,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use writ::app::Source;
 use writ::audit::log::edge::ENTRY;
-use writ::audit::log::entry::{Opening, erase};
+use writ::audit::log::entry::Opening;
 use writ::audit::log::note::{Checkpoint, Vkey};
 use writ::audit::log::tree::{self, Hash};
 use writ::crypto::{b64_std, unb64, unb64_std};
@@ -831,24 +831,22 @@ fn an_event_that_no_checkpoint_covers_is_not_forgotten() {
 }
 
 #[test]
-fn a_personal_member_can_be_erased_and_its_event_stays_in_the_log() {
-    let (hub, client) = ready();
-    tokens(&hub, &client, 5);
-    let event = event_of(&hub, &client);
-    let id = event["id"].as_str().unwrap();
-    let row = &hub.trail.query(&format!("SELECT body, salt FROM events WHERE id = '{id}'"))[0];
-    let (body, salt) =
-        erase(row["body"].as_str().unwrap(), row["salt"].as_str().unwrap(), &["client_name", "subject"]).unwrap();
-    let quoted = |text: &str| text.replace('\'', "''");
-    hub.trail.execute(&format!(
-        "UPDATE events SET body = '{}', salt = '{}', subject = NULL WHERE id = '{id}'",
-        quoted(&body),
-        quoted(&salt)
-    ));
-    assert_eq!(problems(&hub), []);
-    let proof = hub.admin("GET", &format!("events/{id}/proof")).send().expect(200).text;
-    let told = verify_proof(&hub, &proof).unwrap();
-    assert!(told.contains("withheld") && !told.contains("client_name"), "{told}");
+fn metadata_say_where_the_log_is_and_which_key_verifies_it() {
+    let hub = Setup::new();
+    let metadata = |path: &str| hub.call("GET", path).send().expect(200).json();
+    let path = "/t/main/.well-known/oauth-authorization-server";
+    assert_eq!(metadata(path)["writ_event_log"], "https://id.example/t/main/log");
+    assert!(metadata(path).get("writ_event_log_key").is_none(), "the log has not begun");
+    assert!(hub.db.query("SELECT * FROM log_keys").is_empty(), "and metadata begin none");
+    hub.agent("agent", "mcp:read");
+    publish(&hub);
+    let key = get(&hub, "key").expect(200).text;
+    assert_eq!(metadata(path)["writ_event_log_key"], key.trim());
+    // A Worker that cannot open the private half says the same.
+    let discovery =
+        hub.isolate_with(&[("ROLES", "discovery"), ("SIGNING_KEK", ""), ("VAULT_KEK", ""), ("ADMIN_KEK", "")]);
+    let said = hub.call("GET", "/.well-known/openid-configuration/t/main").on(&discovery).send().expect(200).json();
+    assert_eq!(said["writ_event_log_key"], key.trim());
 }
 
 #[test]

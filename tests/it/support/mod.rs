@@ -44,6 +44,7 @@ pub mod shadow;
 pub mod signer;
 pub mod sockets;
 pub mod sqlite;
+pub mod witness;
 
 #[allow(unused_imports, reason = "each test target uses a part of the support")]
 pub use {

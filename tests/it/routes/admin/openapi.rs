@@ -217,6 +217,7 @@ fn every_answer_has_the_shape_that_the_document_says() {
         "connections/{name}",
         "dead-letters",
         "events/verify",
+        "log/witnesses",
         "metrics",
         "events/summary",
         "events/export",
@@ -225,6 +226,9 @@ fn every_answer_has_the_shape_that_the_document_says() {
     }
     check("POST", "sinks/{id}/test", call(&hub, &things, ("POST", "sinks/{id}/test")));
     check("POST", "vault/rewrap", call(&hub, &things, ("POST", "vault/rewrap")));
+    // Under a hold nothing is erased.
+    hub.db.execute("UPDATE tenants SET settings = json_remove(settings, '$.event_hold')");
+    check("POST", "events/erase", call(&hub, &things, ("POST", "events/erase")).json(&json!({"user": "nobody"})));
     let nothing = json!({"service": "slack"});
     check("POST", "suspend", call(&hub, &things, ("POST", "suspend")).json(&nothing));
     hub.db.execute(&format!(
