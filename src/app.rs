@@ -26,6 +26,18 @@ pub enum Source {
     DeadLetters,
 }
 
+/// Where a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// To the Worker that mounts this role: a front door can pass it on.
+    Elsewhere(Role),
+    /// To an endpoint of this Worker. One that passes requests on gets all headers, and a large body as it comes.
+    Here {
+        /// Whether it passes requests on.
+        is_passed_on: bool,
+    },
+}
+
 /// The parts of an isolate.
 pub struct App {
     world: World,
@@ -49,14 +61,13 @@ impl App {
         &self.config
     }
 
-    /// The role of a path that this Worker does not mount, so that a front door can pass the request on.
-    pub fn elsewhere(&self, path: &str) -> Option<Role> {
-        router::resolve(path)?.role.filter(|role| !self.config.mounts(*role))
-    }
-
-    /// Whether the endpoint of a path passes requests on: it gets all headers, and a large body as it comes.
-    pub fn passes_on(&self, path: &str) -> bool {
-        router::resolve(path).is_some_and(|route| route.passes_on())
+    /// Where a request goes.
+    pub fn direction(&self, path: &str) -> Direction {
+        let route = router::resolve(path);
+        match route.as_ref().and_then(|route| route.role).filter(|role| !self.config.mounts(*role)) {
+            Some(role) => Direction::Elsewhere(role),
+            None => Direction::Here { is_passed_on: route.is_some_and(|route| route.passes_on()) },
+        }
     }
 
     /// The next piece of an answer that is on its way. A host asks again and again, and says what time it is.

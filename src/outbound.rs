@@ -7,7 +7,7 @@
 //! 2. Origins of `DEV_OUTBOUND` pass although they are on this machine; `https` deployments have none.
 //! 3. A redirect is never followed: it is an answer that cannot be used.
 //! 4. 10 seconds; 64 KB, of a key set as much as one may have, of a client's document 5 KB.
-//! 5. A call that the proxy passes on has `FIRST_BYTE_MILLIS` until its answer begins; its body comes in pieces, which the proxy counts.
+//! 5. A call that the proxy passes on has [`head_millis`] until its answer begins; its body comes in pieces, which the proxy counts.
 //! 6. A `GET` whose connection broke is sent once more (RFC 9110 §9.2.2): the server may have closed one that was kept. Both share
 //!    the time of one.
 
@@ -139,7 +139,16 @@ pub struct Passed {
     pub payload: Payload,
 }
 
-/// Passes a request on, and gives the head of the answer whatever its status: a redirect, too, which is never followed.
+/// How long the head of the answer may take to a request with that body, in milliseconds.
+pub const fn head_millis(payload: &Payload) -> u64 {
+    match payload {
+        Payload::Chunks(..) => UPLOAD_MILLIS,
+        Payload::Empty | Payload::Bytes(_) => FIRST_BYTE_MILLIS,
+    }
+}
+
+/// Passes a request on, and gives the head of the answer whatever its status: a redirect, too, which is never followed. Who waits for it sees to
+/// [`head_millis`].
 pub async fn open(cx: &Cx<'_>, request: Passed) -> Result<Opened, Failure> {
     let Passed { method, url, headers, payload } = request;
     // What the parser of URLs changes is not what policy has seen.
@@ -147,12 +156,8 @@ pub async fn open(cx: &Cx<'_>, request: Passed) -> Result<Opened, Failure> {
     if admitted.as_str() != url {
         return Err(Failure::NotAdmitted);
     }
-    let timeout_millis = match payload {
-        Payload::Chunks(..) => UPLOAD_MILLIS,
-        Payload::Empty | Payload::Bytes(_) => FIRST_BYTE_MILLIS,
-    };
     cx.note_wait();
-    let opened = cx.world.fetch.open(Forward { method, url, headers, payload, timeout_millis }).await;
+    let opened = cx.world.fetch.open(Forward { method, url, headers, payload }).await;
     opened.map_err(Failure::of)
 }
 

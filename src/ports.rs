@@ -218,7 +218,7 @@ pub struct Answer {
 pub trait Fetch {
     /// Sends one request and reads the whole answer within its limits.
     fn fetch(&self, request: Outbound) -> Pending<'_, Result<Answer, FetchError>>;
-    /// Passes one request on, and answers as soon as the head of the answer is there.
+    /// Passes one request on, and answers as soon as the head of the answer is there. Who does not wait any longer drops it, which ends the transfer.
     fn open(&self, request: Forward) -> Pending<'_, Result<Opened, FetchError>>;
 }
 
@@ -337,7 +337,7 @@ pub trait Zones {
 /// Waiting. Never a clock: it tells nothing about what time it is.
 pub trait Timer {
     /// Resolves after about `millis` milliseconds.
-    fn sleep(&self, millis: u64) -> Pending<'_, ()>;
+    fn sleep(&self, millis: u64) -> Pending<'static, ()>;
 }
 
 /// A hold on the current request while others depend on it; dropping it lets go.

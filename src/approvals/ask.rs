@@ -6,9 +6,12 @@ use crate::crypto::sha256;
 use crate::error::{Fault, Reason, Result};
 use crate::model::approval::{Approval, ApprovalBody, ApprovalStatus, Door, Requirement, Rule, canonical, member};
 use crate::model::event::Facts;
-use crate::model::{Client, Event, EventType};
+use crate::model::tenant::APPROVALS_A_DAY;
+use crate::model::{Client, Event, EventType, Quiet};
+use crate::policy;
 use crate::store;
 use crate::store::approvals::New;
+use crate::store::spent::Redeemable;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 
@@ -16,6 +19,8 @@ use std::collections::BTreeSet;
 pub const SECONDS: i64 = 900;
 /// How many seconds a client waits between two questions at first.
 pub const INTERVAL: i64 = 5;
+/// After how many seconds another try is worth it where too many wait.
+const A_MINUTE: i64 = 60;
 
 /// What is asked.
 pub struct Asked<'a> {
@@ -75,18 +80,25 @@ pub fn uri(cx: &Cx<'_>, id: &str) -> String {
     [&cx.issuer(), "/me/approvals/", id].concat()
 }
 
-/// The approval for what is asked: the one that there is, or one that waits from now on. `handle` is the digest of what its client polls with, and
-/// `notify` whom to tell; both are of a new one alone. Whether it is new is told as well.
-pub async fn ask(
-    cx: &Cx<'_>,
-    asked: &Asked<'_>,
-    handle: Option<&str>,
-    notify: Option<String>,
-) -> Result<(Approval, bool)> {
+/// What a new approval has besides.
+#[derive(Default)]
+pub struct With<'a> {
+    /// The digest of what its client polls with.
+    pub handle: Option<&'a str>,
+    /// Whom to tell of the decision, sealed.
+    pub notify: Option<String>,
+    /// What is used up when it is made, in the same transaction, and until when that is remembered.
+    pub once: Option<(&'a Redeemable, i64)>,
+}
+
+/// The approval for what is asked: the one that there is, or one that waits from now on. Whether it is new is told as well.
+pub async fn ask(cx: &Cx<'_>, asked: &Asked<'_>, with: With<'_>) -> Result<(Approval, bool)> {
     let (tenant, now, key) = (&cx.tenant.id, cx.now.seconds(), asked.key());
     if let Some(found) = cx.one(store::approvals::of_key(tenant, &key, now)).await? {
         return Ok((found, false));
     }
+    expect_awake(cx)?;
+    let With { handle, notify, once } = with;
     let (id, expires_at) = (cx.new_id(), now.saturating_add(asked.seconds));
     let approval = Approval {
         key: key.clone(),
@@ -105,10 +117,15 @@ pub async fn ask(
     let deciders: BTreeSet<&String> = approval.body.rules.iter().flat_map(|rule| &rule.who).collect();
     let who: Vec<String> = deciders.iter().map(|one| (*one).clone()).collect();
     let deciders = serde_json::to_string(&deciders).map_err(|_| Fault::Broken("deciders have no JSON"))?;
-    let new = New { approval: &approval, body: json_of(&approval)?, deciders, handle };
+    let per_day = cx.tenant.settings.approvals.per_day.unwrap_or(APPROVALS_A_DAY);
+    let new = New { approval: &approval, body: json_of(&approval)?, deciders, handle, once, per_day };
     let mut requested = event(cx, EventType::ApprovalRequested, &approval);
     requested.facts.outcome = Some(who.join(" ")).filter(|who| !who.is_empty());
-    let change = Change::guard(store::approvals::insert(tenant, &new))
+    let guard = Change::guard(store::approvals::insert(tenant, &new));
+    let uses = once.map(|(once, until)| store::spent::redeem_if_changed(tenant, once, until));
+    let change = uses
+        .into_iter()
+        .fold(guard, Change::then)
         .event(requested)
         .always(store::approvals::insert_deciders_if_there(tenant, &new));
     if cx.commit(change).await? {
@@ -116,7 +133,29 @@ pub async fn ask(
     }
     // Another request has just asked the same, or there are too many.
     let found = cx.one(store::approvals::of_key(tenant, &key, now)).await?;
-    found.map(|found| (found, false)).ok_or_else(|| Reason::TooManyApprovals.after(60))
+    if let Some(found) = found {
+        return Ok((found, false));
+    }
+    let parties = (asked.client.id.as_str(), asked.subject);
+    let until = cx.one(store::approvals::day_is_full(tenant, parties, per_day, now)).await?;
+    Err(Reason::TooManyApprovals.after(until.map_or(A_MINUTE, |until| until.saturating_sub(now).max(1))))
+}
+
+/// Refuses in the quiet hours of the tenant: nobody is asked anew then. Where their zone is unknown, it is quiet.
+fn expect_awake(cx: &Cx<'_>) -> Result<()> {
+    let rules = &cx.tenant.settings.approvals;
+    let Some(text) = &rules.quiet else { return Ok(()) };
+    let zone = rules.zone.as_ref().unwrap_or(&cx.tenant.zone);
+    let (Some(quiet), Some(offset)) = (Quiet::parse(text), policy::offset(cx, zone)) else {
+        return Err(Reason::ApprovalQuietHours.because("the hours or their zone are unknown"));
+    };
+    let second = cx.now.seconds().saturating_add(offset.into()).rem_euclid(86_400);
+    let minute = u32::try_from(second.div_euclid(60)).unwrap_or_default();
+    if !quiet.holds(minute) {
+        return Ok(());
+    }
+    let seconds = i64::from(quiet.ends_in(minute)).saturating_mul(60);
+    Err(Reason::ApprovalQuietHours.after(seconds.saturating_sub(second.rem_euclid(60)).max(1)))
 }
 
 /// The body of an approval as it is stored.

@@ -18,6 +18,10 @@ use serde_json::Value;
 const REDEEMED_WITHIN: i64 = 600;
 /// How many approvals that wait are shown to a person.
 const SHOWN: i64 = 100;
+/// How many that a person has decided about are shown.
+const DECIDED: i64 = 10;
+/// For how long they are, in seconds: as long as approvals are kept.
+const REMEMBERED: i64 = 7_776_000;
 /// How often a vote looks again when another one came first.
 const ATTEMPTS: usize = 3;
 
@@ -60,6 +64,14 @@ pub async fn waiting(cx: &Cx<'_>, person: &Person) -> Result<Vec<Approval>> {
     Ok(found)
 }
 
+/// The last ones that a person has decided about, and could still look at.
+pub async fn decided_by(cx: &Cx<'_>, person: &Person) -> Result<Vec<Approval>> {
+    let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
+    let mut found = cx.all(store::approvals::decided_by(tenant, &person.user.id, now, DECIDED)).await?;
+    found.retain(|approval| approval.is_asked(&person.user));
+    Ok(found)
+}
+
 /// Decides about an approval that waits; it as it is then.
 pub async fn decide(cx: &Cx<'_>, id: &str, by: By<'_>, choice: &Choice) -> Result<Approval> {
     for _ in 0..ATTEMPTS {
@@ -77,8 +89,17 @@ pub async fn decide(cx: &Cx<'_>, id: &str, by: By<'_>, choice: &Choice) -> Resul
             By::Person(person) => event.facts.target_name = Some(person.user.id.clone()),
             By::Administrator(admin) => event.facts.target_name = Some(admin.to_owned()),
         }
-        let guard = store::approvals::decide(&cx.tenant.id, &decided, json_of(&decided)?, cx.now.seconds());
-        let change = Change::guard(guard).event(event).always(store::approvals::close(&cx.tenant.id, id));
+        let (tenant, now) = (&cx.tenant.id, cx.now.seconds());
+        let guard = Change::guard(store::approvals::decide(tenant, &decided, json_of(&decided)?, now));
+        let remembered = match by {
+            By::Person(person) => {
+                let until = now.saturating_add(REMEMBERED);
+                Some(store::approvals::remember_if_changed(tenant, id, &person.user.id, until))
+            }
+            By::Administrator(_) => None,
+        };
+        let change = remembered.into_iter().fold(guard, Change::then);
+        let change = change.event(event).always(store::approvals::close(tenant, id));
         if cx.commit(change).await? {
             if is_final {
                 notify::ping(cx, &decided).await;

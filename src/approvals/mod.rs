@@ -3,7 +3,8 @@
 //! In scope: asking, deciding, redeeming and taking back. Out of scope: who may ask (the endpoints), what comes of it (`tokens`, `vault`).
 //!
 //! 1. Requests that ask the same are one while it waits, and until its end once it was approved or denied: who is asked again and again is not.
-//! 2. How much waits is bounded, for each who decides and for each client.
+//! 2. How much waits is bounded: for each who decides, for each client, and of a client for each who decides. So is what a client asks for in a day.
+//!    In the quiet hours of the tenant nobody is asked anew.
 //! 3. An approval is decided once, by a guarded statement; a second answer is 409. One no is enough, and silence is no.
 //! 4. The client that asks, and every client that acts, decide nothing. Administrators decide where no passkey is wanted.
 //! 5. It is redeemed once, before a token is signed or a credential leaves, for the same request with the same key. When a reply of D1 is lost, it is
@@ -15,7 +16,7 @@ mod decide;
 mod notify;
 mod policy;
 
-pub use ask::{Asked, INTERVAL, SECONDS, ask, uri};
-pub use decide::{By, Choice, decide, find, revoke, waiting};
+pub use ask::{Asked, INTERVAL, SECONDS, With, ask, uri};
+pub use decide::{By, Choice, decide, decided_by, find, revoke, waiting};
 pub use notify::{Ping, seal as seal_ping};
-pub use policy::{Held, met, permit, redeem, redeem_held, refuse, waiting as refusal};
+pub use policy::{Held, met, permit, redeem, redeem_held, refuse, required, waiting as refusal};

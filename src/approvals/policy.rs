@@ -1,11 +1,12 @@
 //! The door of policy: `@require("approval")` at a token, a lease or a call.
 
-use super::ask::{Asked, INTERVAL, ask, event, uri};
+use super::ask::{Asked, INTERVAL, With, ask, event, uri};
+use crate::cedar::{Required, Verdict};
 use crate::context::{Change, Cx};
 use crate::error::{Error, Reason, Refusal, Result, Waiting};
-use crate::model::approval::{Approval, ApprovalStatus, digest, number};
+use crate::model::approval::{Approval, ApprovalStatus, Requirement, digest, number};
 use crate::model::event::Facts;
-use crate::model::{EventType, id};
+use crate::model::{Client, EventType, id};
 use crate::revocation::check;
 use crate::store;
 use std::cell::OnceCell;
@@ -22,7 +23,7 @@ pub async fn met(cx: &Cx<'_>, asked: &Asked<'_>) -> Result<Option<Approval>> {
 
 /// Asks for what is missing, and refuses meanwhile; or refuses because it was denied.
 pub async fn refuse(cx: &Cx<'_>, asked: &Asked<'_>, facts: &mut Facts) -> Error {
-    match ask(cx, asked, None, None).await {
+    match ask(cx, asked, With::default()).await {
         Ok((approval, is_new)) => {
             facts.approval = Some(approval.id.clone());
             match waiting(cx, &approval, is_new) {
@@ -97,4 +98,27 @@ pub async fn redeem(cx: &Cx<'_>, id: &str) -> Result<()> {
         true => Ok(()),
         false => Err(Reason::ApprovalOver.into()),
     }
+}
+
+/// What a grant that asks a person itself requires: `approval`, and what the permits require of the same people, such as a passkey. Whom they name
+/// besides is asked where none of the scopes is left without: see `tokens::approval`.
+pub fn required(client: &Client, subject: &str, verdicts: &[Verdict]) -> Vec<String> {
+    let owner = client.metadata.owner.as_deref();
+    let asked = Requirement::default().rule(subject, owner).who;
+    let permits = || verdicts.iter().filter(|verdict| verdict.allow && verdict.errors.is_empty());
+    let requires = |verdict: &Verdict| -> Vec<(String, bool)> {
+        let read = |text: &str| Some((text.to_owned(), Requirement::parse(text)?.rule(subject, owner)));
+        let all = verdict.require.iter().filter_map(Required::approval).filter_map(read);
+        all.map(|(text, rule)| (text, rule.n <= 1 && rule.who == asked)).collect()
+    };
+    let asks_others = permits().all(|verdict| requires(verdict).iter().any(|(_, is_of_the_same)| !is_of_the_same));
+    let mut all: Vec<String> = permits()
+        .flat_map(requires)
+        .filter(|(_, is_of_the_same)| *is_of_the_same || asks_others)
+        .map(|(text, _)| text)
+        .chain(["approval".to_owned()])
+        .collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }

@@ -6,10 +6,12 @@
 //! 2. `login_hint` is the `sub` of a user; `id_token_hint` an ID token that the client has got here, also one that has expired. Who can be asked how often is bounded: in a minute, and by what waits.
 //! 3. A message that binds both devices is shown as it was sent, or refused.
 
+use super::asked;
+use super::lines::{self, Consenting};
 use super::request::Request;
-use super::{asked, lines};
-use crate::approvals::{self, Asked, Ping};
+use crate::approvals::{self, Asked, Ping, With};
 use crate::authn::client::limit_attempts;
+use crate::cedar::Action;
 use crate::context::Cx;
 use crate::crypto::{self, Kind, Secret, sha256};
 use crate::directory::users;
@@ -100,12 +102,16 @@ pub async fn start(cx: &Cx<'_>, form: &Form, client: &Rc<Client>) -> Result<Star
     limit_attempts(cx, &["backchannel/", &user.id].concat(), A_MINUTE, Reason::TooManyBackchannel).await?;
     let handle = sha256(auth_req_id.expose()).to_text();
     // What the user may not consent to is not asked.
-    let forbidden = lines::forbidden(cx, &asked, (&user, None, CIBA)).await?;
+    let who = Consenting { user: &user, acr: None, grant_type: CIBA, is_bound: false };
+    let forbidden = lines::forbidden(cx, client, &asked.target, who).await?;
     let possible = asked.target.scope.iter().zip(&forbidden).filter(|(_, why)| why.is_none()).map(|(scope, _)| scope);
     let scope: Vec<&str> = asked.identity.iter().chain(possible).collect();
     if forbidden.iter().all(Option::is_some) && !forbidden.is_empty() {
         return Err(Reason::PolicyDenied.because("policy forbids the user to consent to any of it"));
     }
+    // What permits require of people is known now; whether they hold is asked when the token is fetched, with its key and the user's `acr`.
+    let fetched = Consenting { is_bound: true, ..who };
+    let verdicts = lines::verdicts(cx, client, &asked.target, fetched, Action::Issue).await?;
     let what = json!({
         "action": "backchannel", "resource": asked.target.resource.body.resource.to_string(), "scope": scope,
         "authorization_details": asked.authorization_details, "request": handle,
@@ -116,12 +122,12 @@ pub async fn start(cx: &Cx<'_>, form: &Form, client: &Rc<Client>) -> Result<Star
         client,
         requester: &client.id,
         subject: &user.id,
-        require: vec!["approval".to_owned()],
+        require: approvals::required(client, &user.id, &verdicts),
         what: what.as_object().cloned().unwrap_or_default(),
         told: told.as_object().cloned().unwrap_or_default(),
         seconds: expires_in,
     };
-    approvals::ask(cx, &asked, Some(&handle), notify).await?;
+    approvals::ask(cx, &asked, With { handle: Some(&handle), notify, once: None }).await?;
     Ok(Started { auth_req_id, expires_in })
 }
 

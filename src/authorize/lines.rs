@@ -13,10 +13,11 @@ use crate::context::Cx;
 use crate::error::Result;
 use crate::model::event::Because;
 use crate::model::resource::Effect;
-use crate::model::{Consent, User};
+use crate::model::{Client, Consent, User};
 use crate::oauth::DEVICE_CODE;
 use crate::policy::obligations::{self, Means};
 use crate::policy::{self, Inquiry};
+use crate::tokens::Target;
 use crate::tokens::decide::as_policy_targets;
 
 /// What policy says of a line.
@@ -55,12 +56,13 @@ pub struct Line {
 
 /// The lines of a request, in the order in which their resource has them; those about the person come first.
 pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Consent>) -> Result<Vec<Line>> {
-    let mut verdicts = verdicts(cx, asked, consenting(asked, person), Action::Issue).await?;
+    let (client, target, who) = (&asked.client, &asked.target, consenting(asked, person));
+    let mut verdicts = verdicts(cx, client, target, who, Action::Issue).await?;
     let details = asked.authorization_details.iter().map(|one| one.kind().to_owned()).collect();
     // The key is proved at the token endpoint.
     let means = Means { auth_time: Some(person.session.auth_time), is_bound: true, details };
     obligations::meet(cx.now, &mut verdicts, &means);
-    let forbids = forbidden(cx, asked, consenting(asked, person)).await?;
+    let forbids = forbidden(cx, client, target, who).await?;
     let held = consent.map(|consent| consent.scope(cx.now.seconds())).unwrap_or_default();
     let allowed = |scope: &str| consent?.lines.iter().find(|line| line.scope == scope);
     let until = |scope: &str| allowed(scope)?.until;
@@ -112,38 +114,55 @@ fn possible(verdict: &Verdict) -> Possible {
     }
 }
 
-/// Whose consent it is: the user, the `acr` of the session, and the grant.
-type Consenting<'a> = (&'a User, Option<&'a str>, &'a str);
+/// Whose consent it is.
+#[derive(Clone, Copy)]
+pub struct Consenting<'a> {
+    /// The user.
+    pub user: &'a User,
+    /// How the user has authenticated.
+    pub acr: Option<&'a str>,
+    /// The grant.
+    pub grant_type: &'a str,
+    /// Whether the token will be bound to a key.
+    pub is_bound: bool,
+}
 
 fn consenting<'a>(asked: &Asked, person: &'a Person) -> Consenting<'a> {
     let grant_type = if asked.device.is_some() { DEVICE_CODE } else { "authorization_code" };
-    (&person.user, person.session.acr.as_deref(), grant_type)
+    let (user, acr, is_bound) = (&person.user, person.session.acr.as_deref(), asked.jkt.is_some());
+    Consenting { user, acr, grant_type, is_bound }
 }
 
-async fn verdicts(
+/// What policy says of each scope of a target, with that user as the subject.
+pub(super) async fn verdicts(
     cx: &Cx<'_>,
-    asked: &Asked,
-    (user, acr, grant_type): Consenting<'_>,
+    client: &Client,
+    target: &Target,
+    Consenting { user, acr, grant_type, is_bound }: Consenting<'_>,
     action: Action,
 ) -> Result<Vec<Verdict>> {
-    let client = &asked.client;
     let circumstance = Circumstance {
         grant_type: Some(grant_type.to_owned()),
         auth_method: Some(client.metadata.token_endpoint_auth_method.as_str().to_owned()),
         acr: acr.map(str::to_owned),
-        dpop: asked.jkt.is_some() || client.metadata.dpop_bound_access_tokens,
-        scopes: asked.target.scope.to_vec(),
+        dpop: is_bound || client.metadata.dpop_bound_access_tokens,
+        scopes: target.scope.to_vec(),
         chain_tags: policy::shared_tags(cx, &client.id, &user.id, &[]).await?,
         subject: Some(policy::subject(user)),
         ..policy::circumstance(cx)
     };
-    let targets = as_policy_targets(&asked.target);
+    let targets = as_policy_targets(target);
     policy::decide(cx, client, Inquiry { action, targets: &targets, circumstance: &circumstance }).await
 }
 
-/// Of each scope of a resource, why it may not be consented to; nothing if no policy says so.
-pub async fn forbidden(cx: &Cx<'_>, asked: &Asked, who: Consenting<'_>) -> Result<Vec<Option<Because>>> {
-    let verdicts = verdicts(cx, asked, who, Action::Consent).await?;
+/// Of each scope of a target, why it may not be consented to; nothing if no policy says so.
+pub async fn forbidden(
+    cx: &Cx<'_>,
+    client: &Client,
+    target: &Target,
+    who: Consenting<'_>,
+) -> Result<Vec<Option<Because>>> {
+    let verdicts = verdicts(cx, client, target, who, Action::Consent).await?;
     let forbid =
         |verdict: &Verdict| policy::refusal(verdict).filter(|why| matches!(why, Because::Forbidden | Because::Error));
     Ok(verdicts.iter().map(forbid).collect())

@@ -23,7 +23,7 @@ mod code;
 mod consent;
 pub mod device;
 mod entry;
-mod lines;
+pub mod lines;
 pub mod par;
 mod request;
 mod steps;

@@ -1,6 +1,6 @@
 //! Advice: what is probably not meant in a policy that is otherwise fine, judged by its tokens.
 //!
-//! In scope: permits that permit everything to everyone, or production without a condition; hours, words and requirements that never come;
+//! In scope: permits that permit everything to everyone, or production without a condition; hours and words that never come;
 //! names that a policy mentions, so that those can be looked up. What is production, its name says: one of its words is `prod` or
 //! `production`. Out of scope: whether a policy may be stored ([`super::check()`]).
 
@@ -106,7 +106,6 @@ pub fn advice(cedar: &str) -> Vec<Complaint> {
             (at, message.to_owned())
         }));
         found.extend(values_that_never_come(statement));
-        found.extend(statement.windows(5).filter_map(unknown_requirement));
     }
     found.sort();
     found.dedup();
@@ -142,15 +141,6 @@ fn open_production(statement: &[Token<'_>]) -> Option<usize> {
 fn is_production(name: &str) -> bool {
     let is_word = |word: &str| word.eq_ignore_ascii_case("prod") || word.eq_ignore_ascii_case("production");
     name.split(|c: char| !c.is_ascii_alphanumeric()).any(is_word)
-}
-
-/// A requirement that nothing meets.
-fn unknown_requirement(five: &[Token<'_>]) -> Option<(usize, String)> {
-    let [(_, "@"), (_, "require"), (_, "("), (at, value), (_, ")")] = five else { return None };
-    let value = text(value)?;
-    let message = format!("nothing gives `{value}`, so nothing is permitted by this: use `approval` or `step_up`");
-    let is_given = value == "step_up" || value == "approval" || value.starts_with("approval:");
-    (!is_given).then_some((*at, message))
 }
 
 /// Numbers of the clock, with the least and the most.
@@ -362,7 +352,6 @@ mod tests {
         ] {
             assert_eq!(places(&when(fine)), [], "{fine}");
         }
-        assert_eq!(places("@require(\"mfa\") permit(principal == Client::\"c\", action, resource);"), [(1, 10)]);
         assert_eq!(places("@require(\"step_up\") permit(principal == Client::\"c\", action, resource);"), []);
     }
 

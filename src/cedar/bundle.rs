@@ -335,7 +335,7 @@ fn keep<K: Ord, V>(cache: &mut BTreeMap<K, V>, key: K, value: V) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cedar::{Action, Home, Principal, Subject};
+    use crate::cedar::{Action, Home, Principal, Required, Subject};
     use crate::ports::{Location, Place};
 
     const MCP: &str = "https://mcp.example/a";
@@ -669,7 +669,8 @@ mod tests {
             ("d", "forbid(principal, action, resource) when { resource.name == \"drop\" };"),
         ]);
         let verdicts = ask(&bundle, "c1", &[scope("write"), scope("read"), scope("drop")], &at(0));
-        let asked: Vec<_> = verdicts.iter().map(|verdict| (verdict.ttl, verdict.require.join(","))).collect();
+        let asked: Vec<_> =
+            verdicts.iter().map(|verdict| (verdict.ttl, Required::texts(&verdict.require).join(","))).collect();
         assert_eq!(asked, [(Some(60), "approval".into()), (Some(300), "approval".into()), (None, String::new())]);
     }
 

@@ -7,6 +7,7 @@ use cedar_policy::{AuthorizationError, Authorizer, Decision, Entities, PolicyId,
 
 use super::attributes::Attributes;
 use super::obligations::{Limit, Obligations};
+use super::required::Required;
 
 /// What was decided about one target, and which stored documents decided it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,9 +23,8 @@ pub struct Verdict {
     pub shadow: Vec<String>,
     /// The smallest `@ttl("seconds")` of the permits that held.
     pub ttl: Option<u64>,
-    /// What the permits that held require, each once: the words of `@require("…")`, and what `@bind` and `@details` add
-    /// ([`super::BOUND`], [`super::DETAILS`]).
-    pub require: Vec<String>,
+    /// What the permits that held require, each once.
+    pub require: Vec<Required>,
     /// The `@limit("…")` of the permits that held.
     pub limits: Vec<Limit>,
     /// Whether it would be allowed at another hour: `policies` are then the permits that are quiet (`@quiet("…")`).
@@ -145,10 +145,18 @@ pub(super) fn decide(asking: &Asking<'_>, slice: &Slice) -> Verdict {
         errors: Vec::new(),
         shadow,
         ttl: held.iter().filter_map(|one| one.obligations.ttl).min(),
-        require: names(held.iter().flat_map(|one| &one.obligations.require).map(String::as_str)),
+        require: required(&held),
         limits: limits(&held),
         is_quiet: false,
     }
+}
+
+/// What permits require, in order, each once.
+fn required(held: &[&Note]) -> Vec<Required> {
+    let mut all: Vec<Required> = held.iter().flat_map(|one| one.obligations.require.iter().cloned()).collect();
+    all.sort_unstable();
+    all.dedup();
+    all
 }
 
 /// The limits of permits, in order.

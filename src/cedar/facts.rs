@@ -13,39 +13,9 @@ use cedar_policy::{
 use chrono::{DateTime, Datelike, FixedOffset, Timelike};
 use serde_json::{Map, Value as Json, json};
 
+use super::action::Action;
 use super::attributes::Attributes;
 use crate::ports::Location;
-
-/// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Action {
-    /// A token for a client on its own or for its user.
-    Issue,
-    /// A token in exchange for another.
-    Exchange,
-    /// The same without an actor, so that the token does not say who acts.
-    Impersonate,
-    /// A downstream credential.
-    Lease,
-    /// A user's consent.
-    Consent,
-    /// A client's registration.
-    Register,
-}
-
-impl Action {
-    /// The action's id in policies.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Action::Issue => "issue",
-            Action::Exchange => "exchange",
-            Action::Impersonate => "impersonate",
-            Action::Lease => "lease",
-            Action::Consent => "consent",
-            Action::Register => "register",
-        }
-    }
-}
 
 /// The acting client.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -400,9 +370,6 @@ mod tests {
     use cedar_policy::{EvalResult, Schema};
     use jiff::{Timestamp, tz::TimeZone};
 
-    const ACTIONS: [Action; 6] =
-        [Action::Issue, Action::Exchange, Action::Impersonate, Action::Lease, Action::Consent, Action::Register];
-
     fn principal() -> Principal {
         Principal {
             id: "c1".into(),
@@ -503,7 +470,7 @@ mod tests {
         let (schema, _) = Schema::from_cedarschema_str(SCHEMA).unwrap();
         let words = Vocabulary::new().unwrap();
         let nobody = Principal { owner: None, tags: vec![], resources: vec![], ..principal() };
-        for action in ACTIONS {
+        for action in Action::ALL {
             for (principal, about) in [(principal(), everything()), (nobody.clone(), Circumstance::bare(0, "UTC"))] {
                 let targets = targets(action);
                 let question = Question { action, principal: &principal, targets: &targets, circumstance: &about };

@@ -10,7 +10,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::facts::{Action, Target};
+use super::action::Action;
+use super::facts::Target;
 use super::text::tokens;
 
 /// What a statement is about, as far as that is certain. `None` is anything.

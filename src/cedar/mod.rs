@@ -19,6 +19,7 @@
 //! 9. Hours and days are those of the time zone that a statement names in `@zone("…")`, or else of the tenant's (IANA, RFC 6557), daylight
 //!    saving included.
 
+mod action;
 mod advice;
 mod attributes;
 mod bundle;
@@ -29,20 +30,23 @@ mod facts;
 mod index;
 mod obligations;
 mod overlap;
+mod required;
 mod text;
 mod warm;
 mod words;
 
+pub use action::Action;
 pub use advice::{Mention, advice, mentions, zones};
 pub use attributes::Attributes;
 pub use bundle::{Bundle, Engine, Shard};
 pub use check::{Complaint, check};
 pub use decision::Verdict;
 pub use explain::Explanation;
-pub use facts::{Action, Circumstance, Principal, Question, Subject, Target};
+pub use facts::{Circumstance, Principal, Question, Subject, Target};
 pub use index::Home;
-pub use obligations::{BOUND, By, DETAILS, Limit, Period, Rate};
+pub use obligations::{By, Limit, Period, Rate};
 pub use overlap::overlaps;
+pub use required::Required;
 pub use text::{MAX_BYTES, MAX_DEPTH, MAX_STATEMENTS};
 pub use warm::warm;
 

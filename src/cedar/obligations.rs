@@ -10,12 +10,9 @@ use std::rc::Rc;
 
 use cedar_policy::{Effect, Policy};
 
+use super::required::Required;
+use crate::model::Quiet;
 use crate::model::approval::Requirement;
-
-/// What `@bind("dpop")` adds to what a verdict requires.
-pub const BOUND: &str = "dpop";
-/// With what begins that which `@details("…")` adds to what a verdict requires; the type follows.
-pub const DETAILS: &str = "details ";
 
 /// The longest text of an annotation that is used as a name.
 const MAX_NAME: usize = 100;
@@ -27,7 +24,7 @@ const MAX_LIMIT: u32 = 1_000_000;
 pub(super) struct Obligations {
     pub(super) ttl: Option<u64>,
     /// What it requires: of `@require`, `@bind` and `@details`.
-    pub(super) require: Vec<String>,
+    pub(super) require: Vec<Required>,
     pub(super) rate: Option<Rate>,
     /// Whether a breach of the rate suspends.
     pub(super) suspends: bool,
@@ -82,13 +79,6 @@ pub struct Limit {
     pub zone: Option<String>,
     /// Whether a breach suspends whose uses are counted.
     pub suspends: bool,
-}
-
-/// Hours in which a permit does not hold, in minutes of the day; over midnight where they begin after they end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Quiet {
-    from: u32,
-    until: u32,
 }
 
 /// An annotation that does not mean what it should.
@@ -150,33 +140,6 @@ impl Rate {
     }
 }
 
-impl Quiet {
-    /// Reads `22:00-06:00`.
-    fn parse(text: &str) -> Option<Self> {
-        let minute = |text: &str| {
-            let (hour, minute) = text.split_once(':')?;
-            let number = |text: &str, below: u32| {
-                let is_number = text.len() == 2 && text.bytes().all(|b| b.is_ascii_digit());
-                text.parse::<u32>().ok().filter(|number| is_number && *number < below)
-            };
-            Some(number(hour, 24)?.saturating_mul(60).saturating_add(number(minute, 60)?))
-        };
-        let (from, until) = text.trim().split_once('-')?;
-        let (from, until) = (minute(from.trim())?, minute(until.trim())?);
-        (from != until).then_some(Self { from, until })
-    }
-
-    /// Whether it is quiet in that minute of the day. An hour that a change of the clock skips is not there; one that comes twice counts
-    /// twice.
-    pub(super) const fn holds(self, minute: u32) -> bool {
-        if self.from < self.until {
-            self.from <= minute && minute < self.until
-        } else {
-            self.from <= minute || minute < self.until
-        }
-    }
-}
-
 impl Obligations {
     /// Reads the annotations.
     pub(super) fn read(policy: &Policy) -> Result<Self, BadAnnotation> {
@@ -205,7 +168,7 @@ impl Obligations {
                         "after `approval:` stand `subject`, `owner`, `role=NAME`, `group=NAME`, `n=1` to `n=9` and `passkey`, with commas between",
                     );
                 }
-                "require" if !value.trim().is_empty() => obligations.require.push(value.to_owned()),
+                "require" if !value.trim().is_empty() => obligations.require.push(Required::of(value)),
                 "require" => return bad("@require names what is required, as in @require(\"approval\")"),
                 "limit" => match Rate::parse(value) {
                     None => {
@@ -220,9 +183,9 @@ impl Obligations {
                     None => return bad("@quiet takes hours, as in @quiet(\"22:00-06:00\")"),
                     quiet => obligations.quiet = quiet,
                 },
-                "bind" if value == BOUND => obligations.require.push(BOUND.to_owned()),
+                "bind" if value == "dpop" => obligations.require.push(Required::Key),
                 "bind" => return bad("@bind says what a token is bound by: @bind(\"dpop\")"),
-                "details" if is_name => obligations.require.push([DETAILS, value].concat()),
+                "details" if is_name => obligations.require.push(Required::Details(value.to_owned())),
                 "details" => {
                     return bad(
                         "@details names a type of authorization details, as in @details(\"payment_initiation\")",
@@ -243,6 +206,17 @@ impl Obligations {
             return Err(BadAnnotation { name: "on_breach".to_owned(), message });
         }
         Ok(Self { suspends: on_breach, ..obligations })
+    }
+
+    /// Why it may not be written although it can be read: stored statements of earlier versions require what nobody gives, and so they deny.
+    pub(super) fn unknown(&self) -> Option<BadAnnotation> {
+        let is_unknown = |required: &Required| matches!(required, Required::Unknown(_));
+        self.require.iter().any(is_unknown).then(|| BadAnnotation {
+            name: "require".to_owned(),
+            message: "@require takes `approval`, `approval:` with who decides, or `step_up`; a key is required by @bind(\"dpop\"), \
+                      authorization details by @details(\"TYPE\"), and how often is said by @limit(\"5/hour\")"
+                .to_owned(),
+        })
     }
 }
 
@@ -265,10 +239,11 @@ mod tests {
         assert_eq!(bound.ttl, Some(60));
         let mut require = bound.require;
         require.sort();
-        assert_eq!(require, ["approval", "details payment", "dpop"]);
+        let approval = Required::Approval("approval".to_owned());
+        assert_eq!(require, [approval, Required::Key, Required::Details("payment".to_owned())]);
         let limited = of("@limit(\"5/hour\") @on_breach(\"suspend\") @quiet(\"22:00-06:00\")").unwrap();
         assert_eq!(limited.rate, Some(Rate { most: 5, period: Period::Hour, by: By::Identity }));
-        assert_eq!((limited.suspends, limited.quiet), (true, Some(Quiet { from: 1_320, until: 360 })));
+        assert_eq!((limited.suspends, limited.quiet), (true, Quiet::parse("22:00-06:00")));
         assert_eq!(of("@limit(\"100/day client\")").unwrap().rate.unwrap().text(), "100/day client");
         assert_eq!(of("@limit(\"1/minute user\")").unwrap().rate.unwrap().by, By::User);
     }
@@ -305,14 +280,5 @@ mod tests {
         ] {
             assert_eq!(read(&format!("{text}(principal, action, resource);")).unwrap_err().name, name, "{text}");
         }
-    }
-
-    #[test]
-    fn quiet_hours_go_over_midnight_where_they_begin_after_they_end() {
-        let quiet = |text: &str| Quiet::parse(text).unwrap();
-        let at = |text: &str, times: [u32; 4]| times.map(|minute| quiet(text).holds(minute));
-        assert_eq!(at("22:00-06:00", [1_319, 1_320, 359, 360]), [false, true, true, false]);
-        assert_eq!(at("00:30-01:00", [29, 30, 59, 60]), [false, true, true, false]);
-        assert_eq!(at("23:59-00:00", [1_438, 1_439, 0, 1]), [false, true, false, false]);
     }
 }

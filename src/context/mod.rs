@@ -13,6 +13,7 @@ mod single_use;
 pub use cache::{Key, Memory, Stamp, TenantKey};
 pub use change::Change;
 pub use lockout::Counts;
+pub use single_use::remembered_until;
 
 use crate::config::Config;
 use crate::error::{Reason, Result};
@@ -230,11 +231,11 @@ impl<'a> Cx<'a> {
     }
 
     /// The value under this key, which never names another value, such as a content hash. It is loaded once, and no change drops it.
-    pub async fn immutable<K: Key>(
+    pub async fn immutable<K: Key, E>(
         &self,
         key: &K,
-        load: impl AsyncFnOnce() -> Result<K::Value>,
-    ) -> Result<Rc<K::Value>> {
+        load: impl AsyncFnOnce() -> Result<K::Value, E>,
+    ) -> Result<Rc<K::Value>, E> {
         let text = ["immutable/", &self.tenant.id, "/", &key.text()].concat();
         if let Some(known) = self.memory.find_immutable(&text) {
             return Ok(known);

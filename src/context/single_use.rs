@@ -11,6 +11,11 @@ use crate::store::spent::Redeemable;
 /// How long a use is remembered beyond its expiry, in seconds: more than any clock may be off.
 const REMEMBERED_SECONDS: i64 = 10 * LEEWAY_SECONDS;
 
+/// Until when the use of what expires then is remembered.
+pub const fn remembered_until(exp: i64) -> i64 {
+    exp.saturating_add(REMEMBERED_SECONDS)
+}
+
 impl Cx<'_> {
     /// Redeems what `issuer` calls `name`, of that `kind`: true the first time, false ever after, in every location. It stays redeemed
     /// until `exp` and its leeway have passed.
@@ -23,7 +28,7 @@ impl Cx<'_> {
 
     /// The statement that redeems: for a use whose effect is written with it.
     pub fn redemption(&self, kind: &str, issuer: &str, name: &str, exp: i64) -> Sql {
-        store::spent::redeem(&self.tenant.id, kind, &key(issuer, name), exp.saturating_add(REMEMBERED_SECONDS))
+        store::spent::redeem(&self.tenant.id, kind, &key(issuer, name), remembered_until(exp))
     }
 
     /// The same as a condition: for an effect that happens only if it was not redeemed.

@@ -162,7 +162,13 @@ reasons! {
     /// An approval was used, taken back or is over.
     ApprovalOver => 400 "access_denied" "this approval was used, was taken back, or is over: ask for another one later" ["docs/requirements.md R324"];
     /// Too many approvals wait for a decider, or of the client.
-    TooManyApprovals => 429 "too_many_requests" "too many approvals wait for the same person or of this client; wait as `Retry-After` says" ["docs/requirements.md R327"];
+    TooManyApprovals => 429 "too_many_requests" "too many approvals wait for the same person or of this client, or it has asked for too many in a day; wait as `Retry-After` says" ["docs/requirements.md R327"];
+    /// Policy gives the client nothing of what it wants to have approved.
+    ApprovalForbidden => 403 "access_denied" "policy does not permit what is to be approved, so nobody is asked; an administrator can look `decision` up" ["docs/requirements.md R394"];
+    /// A client names a role or a group that neither policy nor an administrator names.
+    DeciderNotNamed => 403 "access_denied" "`require` names a role or a group that may not be asked: a policy names it for this (`@require`), or an administrator in `settings.approvals.deciders`" ["docs/requirements.md R395"];
+    /// Nobody is asked in the quiet hours of the tenant.
+    ApprovalQuietHours => 400 "access_denied" "nobody is asked for an approval at this hour; ask again as `Retry-After` says" ["docs/requirements.md R400"];
     /// An approval was decided before, by the same or by others.
     ApprovalDecided => 409 "conflict" "this is decided already: look at it again" ["docs/requirements.md R323"];
     /// A client would decide about what it asks for itself.

@@ -2,14 +2,17 @@
 //!
 //! 1. A poll that comes before the interval is over lets it grow by 5 seconds, in D1 and so for every location.
 //! 2. What was approved is redeemed once, before the token is signed. No refresh token comes of it: the user is asked again.
-//! 3. A request of another client is refused before anything is noted.
+//! 3. What policy forbids to consent to is asked again when the token is issued: a policy may have come meanwhile.
+//! 4. A request of another client is refused before anything is noted.
 
 use super::authorization_code::{allowed, is_of_resource};
 use super::request::{TokenRequest, too_early};
 use crate::authn::client::Authenticated;
+use crate::authorize::lines::{self, Consenting};
 use crate::cedar::Action;
 use crate::context::Cx;
 use crate::crypto::{Kind, is_well_formed, sha256};
+use crate::directory::users;
 use crate::error::{Fault, Reason, Result};
 use crate::model::approval::{Approval, ApprovalStatus, Door, member};
 use crate::model::event::Facts;
@@ -63,10 +66,23 @@ async fn issue(
     let part = |is_identity: bool| -> Scope {
         scope.iter().map(String::as_str).filter(|scope| IDENTITY.contains(scope) == is_identity).collect()
     };
-    let target = allowed(cx, request, &resource, &part(false), facts).await?;
+    let mut target = allowed(cx, request, &resource, &part(false), facts).await?;
     let details = member(approval.granted(), "authorization_details");
-    let vote = approval.body.votes.last().cloned();
+    let vote = approval.word_of_subject().cloned();
     let subject = approval.subject.clone();
+    // What a policy forbids to consent to may be another by now than when the user was asked.
+    let user = users::load(cx, &subject).await?.ok_or_else(|| Reason::Stopped.because("its user is gone"))?;
+    let acr = vote.as_ref().and_then(|vote| vote.acr.as_deref());
+    let who = Consenting { user: &user, acr, grant_type: GRANT_TYPE, is_bound: request.jkt().is_some() };
+    let forbidden = lines::forbidden(cx, client, &target, who).await?;
+    let all = target.scope.clone();
+    for (scope, because) in all.iter().zip(&forbidden).filter_map(|(scope, why)| Some((scope, (*why)?))) {
+        facts.refuse_scope(scope, because, &[]);
+        target.scope = target.scope.narrowed(|one| one != scope);
+    }
+    if target.scope.is_empty() {
+        return Err(Reason::PolicyDenied.because("policy forbids the user to consent to any of it"));
+    }
     let origin = Origin {
         issued_at: Some(approval.created_at),
         acr: vote.as_ref().and_then(|vote| vote.acr.clone()),

@@ -7,7 +7,7 @@
 //!    authenticated, about a user; never an access token for such a resource. `client_id` is the client's name here.
 //! 2. An ID-JAG is taken only if its issuer is registered for it, `aud` is our issuer, `client_id` is the client that has
 //!    authenticated, and `jti` has not been used; `resource` has to be registered here.
-//! 3. Neither comes with a refresh token.
+//! 3. Neither comes with a refresh token. An ID-JAG that rests on an approval lives a minute at the most.
 
 use super::outside::{self, Subject, Taken, invalid_assertion};
 use super::request::TokenRequest;
@@ -27,6 +27,8 @@ use serde_json::Map;
 
 /// How long an ID-JAG lives at most, in seconds (draft-ietf-oauth-identity-assertion-authz-grant: minutes).
 const ID_JAG_SECONDS: u32 = 300;
+/// The same where a person has approved it, or the token that it comes of: the other authorization server does not learn that this was taken back.
+const APPROVED_SECONDS: u32 = 60;
 
 /// Its token type, for `requested_token_type` and metadata.
 pub const TOKEN_TYPE: &str = "urn:ietf:params:oauth:token-type:id-jag";
@@ -42,7 +44,7 @@ pub async fn grant(
     facts: &mut Facts,
 ) -> Result<TokenResponse> {
     let (form, caller) = (request.form, request.caller()?);
-    let Subject { id, scope, ceiling, origin, .. } = subject;
+    let Subject { id, scope, ceiling, rests_on_approval, origin, .. } = subject;
     if !id::is_user(&id) {
         return Err(Reason::InvalidExchangedToken.because("an ID-JAG is about a user"));
     }
@@ -68,13 +70,19 @@ pub async fn grant(
         origin,
         workload_claims: &caller.workload_claims,
     };
-    issue_id_jag(cx, issuance, audience, facts).await
+    issue_id_jag(cx, issuance, (audience, rests_on_approval), facts).await
 }
 
 /// Issues an ID-JAG for the authorization server `audience`, if no party of the issuance is stopped and policy permits it.
-async fn issue_id_jag(cx: &Cx<'_>, issuance: Issuance<'_>, audience: &str, facts: &mut Facts) -> Result<TokenResponse> {
-    let Decision { scope, lifetime, .. } = decide(cx, &issuance, facts).await?;
-    let lifetime = lifetime.min(ID_JAG_SECONDS);
+async fn issue_id_jag(
+    cx: &Cx<'_>,
+    issuance: Issuance<'_>,
+    (audience, rests_on_approval): (&str, bool),
+    facts: &mut Facts,
+) -> Result<TokenResponse> {
+    let Decision { scope, lifetime, approvals, .. } = decide(cx, &issuance, facts).await?;
+    let is_approved = rests_on_approval || !approvals.is_empty();
+    let lifetime = lifetime.min(if is_approved { APPROVED_SECONDS } else { ID_JAG_SECONDS });
     let Issuance { client, subject, grant_type, target, jkt, origin, .. } = &issuance;
     identities::register(cx, &client.id, subject, grant_type).await?;
     let claims = IdJag {

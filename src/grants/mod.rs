@@ -3,6 +3,7 @@
 //! A grant says which callers it takes and which parameters it reads; of the form it sees no others. A new grant is one file and one line
 //! in `GRANTS`; metadata and the document follow from the table.
 
+pub mod approval;
 mod authorization_code;
 mod ciba;
 mod client_credentials;

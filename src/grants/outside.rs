@@ -45,6 +45,8 @@ pub struct Subject {
     pub ceiling: Option<Scope>,
     /// The thumbprint of the key that it is bound to.
     pub jkt: Option<String>,
+    /// Whether it was issued for an approval.
+    pub rests_on_approval: bool,
     /// What a token takes over from it.
     pub origin: Origin,
 }
@@ -180,7 +182,8 @@ pub async fn subject(cx: &Cx<'_>, request: &TokenRequest<'_>, text: &str, caller
     let told = (&assertion.claims, false);
     let user = users::told(cx, &issuer.body, user, told, Some(&caller.client.id)).await;
     let user = user.map_err(|rejection| rejection.refuse(reason))?;
-    Ok(Subject { id: user.id.clone(), scope, ceiling: issuer.body.scope.clone(), jkt, origin })
+    let ceiling = issuer.body.scope.clone();
+    Ok(Subject { id: user.id.clone(), scope, ceiling, jkt, rests_on_approval: false, origin })
 }
 
 /// The refusal of an assertion; why is for the log and the event only.

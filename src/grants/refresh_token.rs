@@ -7,7 +7,9 @@
 //! 3. Any other old token is reuse: the family is revoked, every token of it is stopped, and the event has both addresses (RFC 9700 §4.14).
 //! 4. Policy is asked before the rotation, so a refusal leaves the token as it is. So does a wrong `resource`, `scope` or
 //!    `authorization_details`.
-//! 5. Scope is what the user allows now: what was taken back, or has ended, is not given. The family ends when it was said to end.
+//! 5. A request whose rotation loses to another one keeps its decision where it is about the same: it issues one token, so it counts one use of a
+//!    limit, one token of a quota and one approval.
+//! 6. Scope is what the user allows now: what was taken back, or has ended, is not given. The family ends when it was said to end.
 
 use super::authorization_code::{allowed, is_of_resource, narrowed, noted};
 use super::request::TokenRequest;
@@ -18,11 +20,11 @@ use crate::error::{Fault, Reason, Result};
 use crate::model::consent::family_digest;
 use crate::model::event::Facts;
 use crate::model::{Consent, RefreshFamily};
-use crate::oauth::Scope;
+use crate::oauth::{AuthorizationDetail, Scope};
 use crate::revocation::families;
 use crate::store;
 use crate::tokens::refresh::RefreshToken;
-use crate::tokens::{self, Issuance, Origin, TokenResponse, decide};
+use crate::tokens::{self, Decision, Issuance, Origin, TokenResponse, decide};
 
 pub const GRANT_TYPE: &str = "refresh_token";
 
@@ -38,14 +40,16 @@ pub async fn run(cx: &Cx<'_>, request: &TokenRequest<'_>, facts: &mut Facts) -> 
     let refuse = |why: &str| Reason::InvalidRefreshToken.because(why);
     let token = RefreshToken::read(cx, text).ok_or_else(|| refuse("it is none of ours"))?;
     request.redeem_proof_of_public(cx).await?;
+    let mut before = None;
     for _ in 0..ATTEMPTS {
         let (family, consent) = find(cx, &token).await?.ok_or_else(|| refuse("its family is gone"))?;
         facts.subject = Some(family.user.clone());
         fits(cx, request, caller, &family)?;
         let consent = consent.ok_or_else(|| refuse("the user has taken it back"))?;
         let rotates = rotates(cx, &token, &family).await?;
-        if let Some(response) = refresh(cx, request, (&family, &consent), rotates, facts).await? {
-            return Ok(response);
+        match refresh(cx, request, (&family, &consent, rotates), before.take(), facts).await? {
+            Outcome::Issued(response) => return Ok(*response),
+            Outcome::Lost(decided) => before = Some(decided),
         }
     }
     Err(Fault::Unavailable("the refresh token, with which other requests came first,").into())
@@ -88,14 +92,27 @@ async fn rotates(cx: &Cx<'_>, token: &RefreshToken, family: &RefreshFamily) -> R
     }
 }
 
-/// The response; nothing if another request has moved the family on meanwhile.
+/// What came of one attempt.
+enum Outcome {
+    Issued(Box<TokenResponse>),
+    /// Another request has moved the family on meanwhile.
+    Lost(Decided),
+}
+
+/// A decision, with what it is about as far as another request can change it.
+struct Decided {
+    about: (Scope, Scope, Vec<AuthorizationDetail>),
+    decision: Decision,
+}
+
+/// One attempt. `before` is what an earlier one has decided.
 async fn refresh(
     cx: &Cx<'_>,
     request: &TokenRequest<'_>,
-    (family, consent): (&RefreshFamily, &Consent),
-    rotates: bool,
+    (family, consent, rotates): (&RefreshFamily, &Consent, bool),
+    before: Option<Decided>,
     facts: &mut Facts,
-) -> Result<Option<TokenResponse>> {
+) -> Result<Outcome> {
     let Authenticated { client, method, workload_claims } = request.caller()?;
     let now = cx.now.seconds();
     let held = consent.scope(now);
@@ -122,7 +139,12 @@ async fn refresh(
         origin,
         workload_claims,
     };
-    let decision = decide(cx, &issuance, facts).await?;
+    let Issuance { target, origin, .. } = &issuance;
+    let about = (target.scope.clone(), origin.identity.clone(), origin.authorization_details.clone());
+    let decision = match before.filter(|before| before.about == about) {
+        Some(before) => before.decision,
+        None => decide(cx, &issuance, facts).await?,
+    };
     tokens::prepare(cx, &issuance).await?;
     let mut generation = family.generation;
     if rotates {
@@ -130,7 +152,7 @@ async fn refresh(
         let by = cx.peer.ip.map(|ip| ip.to_string());
         let guard = store::refresh::rotate(&cx.tenant.id, family, consent.version, at, by);
         if !cx.commit(noted(cx, Change::guard(guard), consent, [&decision.scope, &issuance.origin.identity])?).await? {
-            return Ok(None);
+            return Ok(Outcome::Lost(Decided { about, decision }));
         }
         generation = generation.saturating_add(1);
     }
@@ -138,7 +160,7 @@ async fn refresh(
     let mut response = tokens::finish(cx, &issuance, decision, facts).await?;
     response.refresh_token = Some(token.text(cx)?);
     response.id_token = tokens::id_token(cx, &issuance, None).await?;
-    Ok(Some(response))
+    Ok(Outcome::Issued(Box::new(response)))
 }
 
 /// The scope of the response: what the request names of what is allowed now, or all of it.

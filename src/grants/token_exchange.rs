@@ -152,6 +152,7 @@ async fn own(cx: &Cx<'_>, text: &str, caller: &Authenticated) -> Result<Subject>
         scope: Some(Scope::parse(&claims.scope).unwrap_or_default()),
         ceiling: None,
         jkt: claims.cnf.map(|cnf| cnf.jkt),
+        rests_on_approval: claims.approval.is_some(),
         origin: Origin {
             act,
             lineage,

@@ -3,7 +3,8 @@
 //!
 //! In scope: taking a challenge, polling, the token. Out of scope: making challenges, which resources do.
 //!
-//! 1. A challenge is by a resource that is registered here with its keys, for us, live, and worth one approval (§4.6).
+//! 1. A challenge is by a resource that is registered here with its keys, for us, live, and worth one approval (§4.6). It is used up in the
+//!    transaction that makes the approval.
 //! 2. What is asked is what the challenge says, and nothing that the client says. Its authorization details are of types that the resource has.
 //! 3. Who acts according to the challenge has to be the client, or to act in the token that it presents (§4.6).
 //! 4. The token names the resource and the transaction, has details that were approved and never others (§5.4), and no scope that the client would
@@ -12,13 +13,13 @@
 
 use super::authorization_code::allowed;
 use super::request::{TokenRequest, too_early};
-use crate::approvals::{self, Asked, SECONDS};
+use crate::approvals::{self, Asked, SECONDS, With};
 use crate::authn::client::Authenticated;
-use crate::cedar::Action;
-use crate::context::Cx;
+use crate::cedar::{Action, Circumstance};
+use crate::context::{Cx, remembered_until};
 use crate::crypto::sha256;
 use crate::directory::resources;
-use crate::error::{Fault, Reason, Result};
+use crate::error::{Error, Fault, Reason, Result};
 use crate::federation::{self, KeySource, Wanted};
 use crate::jose::Actor;
 use crate::model::approval::{Approval, ApprovalStatus, Door, member};
@@ -26,8 +27,9 @@ use crate::model::event::Facts;
 use crate::model::{Client, Resource};
 use crate::oauth::authorization_details::is_deceptive;
 use crate::oauth::{AuthorizationDetail, Parameters, ResourceUri, Scope};
+use crate::policy::{self, Inquiry};
 use crate::store;
-use crate::tokens::{self, Accepted, Issuance, Origin, Requested, TokenResponse, decide, target};
+use crate::tokens::{self, Accepted, Issuance, Origin, Requested, Target, TokenResponse, decide, target};
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
@@ -42,7 +44,7 @@ pub const READS: &[&str] =
 const MAX_TXN: usize = 128;
 const MAX_REASON: usize = 500;
 
-fn invalid(why: &str) -> crate::error::Error {
+fn invalid(why: &str) -> Error {
     Reason::InvalidChallenge.because(why)
 }
 
@@ -78,6 +80,7 @@ pub async fn start(cx: &Cx<'_>, form: Parameters<'_>, caller: &Authenticated, fa
     let lineage: Vec<String> = claims
         .map(|claims| std::iter::once(sha256(&claims.jti).to_text()).chain(claims.lineage.iter().cloned()).collect())
         .unwrap_or_default();
+    let require = required(cx, (caller, presented.as_ref()), (&challenge.resource, &scope)).await?;
     let what = json!({
         "action": "transaction", "resource": challenge.resource.body.resource.to_string(), "scope": scope.to_vec(),
         "authorization_details": challenge.details, "txn": challenge.txn, "challenge": challenge.jti, "chain": chain,
@@ -91,20 +94,53 @@ pub async fn start(cx: &Cx<'_>, form: Parameters<'_>, caller: &Authenticated, fa
         client,
         requester: &client.id,
         subject,
-        require: vec!["approval".to_owned()],
+        require,
         what: members(what),
         told: members(told),
         seconds: SECONDS,
     };
-    // The same challenge of the same client is the same request, until it is over; then it is worth nothing.
-    let is_known = cx.one(store::approvals::of_key(&cx.tenant.id, &asked.key(), cx.now.seconds())).await?.is_some();
-    let issuer = challenge.resource.body.resource.as_str();
-    if !is_known && !cx.redeem("txn-challenge", issuer, &challenge.jti, challenge.exp).await? {
-        return Err(invalid("it was used before"));
+    // The same challenge of the same client is the same request, until it is over; then it is worth nothing. It is used up with the approval that
+    // comes of it: where there is none, it can be sent again.
+    let once = cx.redeemable("txn-challenge", challenge.resource.body.resource.as_str(), &challenge.jti);
+    let with = With { once: Some((&once, remembered_until(challenge.exp))), ..With::default() };
+    match approvals::ask(cx, &asked, with).await {
+        Ok((approval, _)) => {
+            facts.approval = Some(approval.id.clone());
+            Ok(approval)
+        }
+        Err(Error::Refused(_)) if cx.is_redeemed(&once).await? => Err(invalid("it was used before")),
+        Err(error) => Err(error),
     }
-    let (approval, _) = approvals::ask(cx, &asked, None, None).await?;
-    facts.approval = Some(approval.id.clone());
-    Ok(approval)
+}
+
+/// What permits require of people. Whether they hold is asked when the token is fetched, with its key and the user's `acr`.
+async fn required(
+    cx: &Cx<'_>,
+    (caller, presented): (&Authenticated, Option<&Accepted>),
+    (resource, scope): (&Rc<Resource>, &Scope),
+) -> Result<Vec<String>> {
+    let client = &*caller.client;
+    let claims = presented.map(|presented| &presented.claims);
+    let subject = claims.map_or(client.id.as_str(), |claims| claims.sub.as_str());
+    let chain: Vec<String> =
+        claims.map(|claims| claims.actors().into_iter().map(str::to_owned).collect()).unwrap_or_default();
+    let circumstance = Circumstance {
+        grant_type: Some(GRANT_TYPE.to_owned()),
+        auth_method: Some(caller.method.as_str().to_owned()),
+        // A key can still be proved when the token is fetched.
+        dpop: true,
+        scopes: scope.to_vec(),
+        chain_tags: policy::shared_tags(cx, &client.id, subject, &chain).await?,
+        chain,
+        workload_claims: caller.workload_claims.clone(),
+        subject: presented.and_then(|presented| presented.user.as_deref()).map(policy::subject),
+        ..policy::circumstance(cx)
+    };
+    let target = Target { resource: resource.clone(), scope: scope.clone() };
+    let targets = tokens::decide::as_policy_targets(&target);
+    let inquiry = Inquiry { action: Action::Issue, targets: &targets, circumstance: &circumstance };
+    let verdicts = policy::decide(cx, client, inquiry).await?;
+    Ok(approvals::required(client, subject, &verdicts))
 }
 
 /// The challenge, if a resource of ours has made it for us.
@@ -179,7 +215,7 @@ pub async fn poll(cx: &Cx<'_>, request: &TokenRequest<'_>, id: &str, facts: &mut
     let found = match approvals::find(cx, id).await {
         Ok(found) if found.door == Door::Transaction && found.client == caller.client.id => found,
         Ok(_) => return Err(invalid("it is another client's")),
-        Err(crate::error::Error::Refused(_)) => return Err(invalid("there is no such request")),
+        Err(Error::Refused(_)) => return Err(invalid("there is no such request")),
         Err(fault) => return Err(fault),
     };
     facts.approval = Some(found.id.clone());
@@ -218,13 +254,13 @@ async fn issue(
     // The newest actor is outermost, and stands first in the list.
     let act = approval.texts("chain").into_iter().rev();
     let act = act.fold(None, |act, sub| Some(Actor { sub, act: act.map(Box::new) }));
-    let vote = approval.body.votes.last().cloned();
+    let acr = approval.word_of_subject().and_then(|vote| vote.acr.clone());
     let subject = approval.subject.clone();
     let origin = Origin {
         act,
         lineage: approval.texts("lineage"),
         issued_at: Some(granted("issued_at").as_i64().unwrap_or(approval.created_at)),
-        acr: vote.as_ref().and_then(|vote| vote.acr.clone()).filter(|_| subject != client.id),
+        acr,
         authorization_details: serde_json::from_value(granted("authorization_details")).unwrap_or_default(),
         txn: Some(txn),
         approval: Some(approval),

@@ -58,9 +58,24 @@ impl<'a> Unverified<'a> {
         self.unverified_claim("iss").and_then(Value::as_str)
     }
 
-    /// Checks `typ`, algorithm and signature, then the times, and gives the claims.
+    /// Checks `typ`, algorithm and signature, and gives the claims with their times, which are not checked yet.
     ///
-    /// `exp` and `iat` must be there (RFC 9068 §2.2); both and `nbf` may be off by [`LEEWAY_SECONDS`].
+    /// `exp` and `iat` must be there (RFC 9068 §2.2).
+    pub async fn signed<C: DeserializeOwned>(
+        &self,
+        keys: &dyn Keys,
+        key: &PublicJwk,
+        typ: &str,
+    ) -> Result<Signed<C>, Problem> {
+        self.expect_type(&[typ])?;
+        self.jws.verify(keys, key).await?;
+        self.read().and_then(|signed| match signed.iat {
+            Some(_) => Ok(signed),
+            None => Err(Problem::BadClaims),
+        })
+    }
+
+    /// As [`Self::signed`], and checks the times: they may be off by [`LEEWAY_SECONDS`].
     pub async fn verify<C: DeserializeOwned>(
         &self,
         keys: &dyn Keys,
@@ -68,12 +83,7 @@ impl<'a> Unverified<'a> {
         typ: &str,
         now: Now,
     ) -> Result<Verified<C>, Problem> {
-        self.expect_type(&[typ])?;
-        self.jws.verify(keys, key).await?;
-        self.live(now).and_then(|verified| match verified.iat {
-            Some(_) => Ok(verified),
-            None => Err(Problem::BadClaims),
-        })
+        self.signed(keys, key, typ).await?.at(now)
     }
 
     /// As [`Self::verify`], with the keys of somebody else's set and any of several types; an empty one stands for a token
@@ -96,7 +106,7 @@ impl<'a> Unverified<'a> {
             }
         }
         verdict?;
-        self.live(now)
+        self.read()?.at(now)
     }
 
     fn expect_type(&self, types: &[&str]) -> Result<(), Problem> {
@@ -108,19 +118,13 @@ impl<'a> Unverified<'a> {
         self.claims.get(name).map(|value| numeric_date(value).ok_or(Problem::BadClaims)).transpose()
     }
 
-    fn live<C: DeserializeOwned>(&self, now: Now) -> Result<Verified<C>, Problem> {
+    fn read<C: DeserializeOwned>(&self) -> Result<Signed<C>, Problem> {
         let (iat, exp, nbf) = (self.time("iat")?, self.time("exp")?, self.time("nbf")?);
         let exp = exp.ok_or(Problem::BadClaims)?;
         let mut rest = self.claims.clone();
         rest.retain(|name, _| !TIMES.contains(&name.as_str()));
         let claims = C::deserialize(Value::Object(rest)).map_err(|_| Problem::BadClaims)?;
-        if is_past(exp, now) {
-            return Err(Problem::Expired);
-        }
-        match [iat, nbf].into_iter().flatten().any(|time| is_ahead(time, now)) {
-            true => Err(Problem::NotYetValid),
-            false => Ok(Verified { claims, iat, exp }),
-        }
+        Ok(Signed { claims, iat, exp, nbf })
     }
 }
 
@@ -142,6 +146,30 @@ pub(super) fn is_past(seconds: i64, now: Now) -> bool {
 /// Whether a moment lies ahead by more than the leeway.
 pub(super) fn is_ahead(seconds: i64, now: Now) -> bool {
     seconds > now.seconds().saturating_add(LEEWAY_SECONDS)
+}
+
+/// Claims whose signature has been checked, and whose times have not.
+#[must_use]
+#[derive(Clone, Debug)]
+pub struct Signed<C> {
+    claims: C,
+    iat: Option<i64>,
+    exp: i64,
+    nbf: Option<i64>,
+}
+
+impl<C> Signed<C> {
+    /// The claims, if they hold at that moment.
+    pub fn at(self, now: Now) -> Result<Verified<C>, Problem> {
+        let Self { claims, iat, exp, nbf } = self;
+        if is_past(exp, now) {
+            return Err(Problem::Expired);
+        }
+        match [iat, nbf].into_iter().flatten().any(|time| is_ahead(time, now)) {
+            true => Err(Problem::NotYetValid),
+            false => Ok(Verified { claims, iat, exp }),
+        }
+    }
 }
 
 /// Claims whose signature and times have been checked. What they say still has to be compared and, if the token is for

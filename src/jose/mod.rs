@@ -23,6 +23,6 @@ pub use claims::{AccessToken, Actor, Audience, Confirmation, ID_JAG, IdJag, MayA
 pub use dpop::{PROOF_SECONDS, Proof, UnverifiedProof};
 pub use jwk::PublicJwk;
 pub use jws::{Jws, MAX_TOKEN, Problem, Unsigned};
-pub use jwt::{LEEWAY_SECONDS, Unverified, Verified, numeric_date};
+pub use jwt::{LEEWAY_SECONDS, Signed, Unverified, Verified, numeric_date};
 pub use set::JwkSet;
 pub use strict::{is_strict, object as strict_object};

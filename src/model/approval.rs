@@ -202,6 +202,11 @@ impl Approval {
         self.body.rules.iter().any(|rule| rule.passkey)
     }
 
+    /// The word of its subject, where that user has decided.
+    pub fn word_of_subject(&self) -> Option<&Vote> {
+        self.body.votes.iter().rev().find(|vote| vote.by == self.subject)
+    }
+
     /// The digest by which every token that came of it can be stopped: it is in their lineage.
     pub fn digest(&self) -> String {
         digest(&self.id)
@@ -283,6 +288,11 @@ impl Requirement {
         (all.named.len() <= MAX_NAMED).then_some(all)
     }
 
+    /// Whom it names by role or group, as in a [`Rule`].
+    pub fn named(&self) -> &[String] {
+        &self.named
+    }
+
     /// The rule for a client with that owner that acts for that subject. An owner is the id of a user, or the name of a group. Where nobody is
     /// named, administrators alone decide.
     pub fn rule(&self, subject: &str, owner: Option<&str>) -> Rule {
@@ -293,6 +303,14 @@ impl Requirement {
         who.extend(subject.clone().filter(|_| self.asks_subject || names_nobody));
         who.extend(owner.filter(|_| self.asks_owner || names_nobody && subject.is_none()));
         Rule { who, n: self.n.unwrap_or(1), passkey: self.passkey }
+    }
+}
+
+/// The name under which those are asked whom `role=NAME` or `group=NAME` means.
+pub fn decider(text: &str) -> Option<String> {
+    match Requirement::parse(&[NAME, ":", text].concat())?.named.as_slice() {
+        [one] if !text.contains(',') => Some(one.clone()),
+        _ => None,
     }
 }
 

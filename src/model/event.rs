@@ -121,6 +121,9 @@ pub struct QuestionRecord {
     /// Whether the token was to be bound to a key.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub dpop: bool,
+    /// Whether the agent's token was bound to a key, at a use of a connection.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub bound: bool,
     /// The tags that the chain shared, where they are not those of the client.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chain_tags: Option<Vec<String>>,
@@ -170,7 +173,7 @@ pub struct Facts {
     /// The scope given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope_given: Option<String>,
-    /// The authorization details given, as JSON (RFC 9396).
+    /// The authorization details (RFC 9396) as JSON: given with a token, asked for in a refusal, those of the agent's token at a use of a connection.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub authorization_details: Option<String>,
     /// Scopes that were asked for and not given, each with its cause.

@@ -1,7 +1,7 @@
 //! Tenants: the walls.
 
-use super::RegistrationRules;
 use super::event_type::EventType;
+use super::{Quiet, RegistrationRules, approval};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -126,6 +126,9 @@ pub struct Settings {
     /// Which clients may come that no administrator registered.
     #[serde(skip_serializing_if = "is_default")]
     pub registration: RegistrationRules,
+    /// When, whom and how often clients ask for approvals.
+    #[serde(skip_serializing_if = "is_default")]
+    pub approvals: ApprovalRules,
     /// Who cosigns the checkpoints of its log.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub log_witnesses: Vec<LogWitness>,
@@ -144,8 +147,45 @@ pub struct LogWitness {
     pub key: String,
 }
 
-fn is_default(rules: &RegistrationRules) -> bool {
-    *rules == RegistrationRules::default()
+fn is_default<T: Default + PartialEq>(rules: &T) -> bool {
+    *rules == T::default()
+}
+
+/// How many approvals a client asks for in a day, for one subject, where a tenant says nothing else.
+pub const APPROVALS_A_DAY: u32 = 100;
+/// The most that a tenant may say.
+pub const MAX_APPROVALS_A_DAY: i64 = 1_000;
+/// How many roles and groups a tenant may let clients ask.
+pub const MAX_DECIDERS: usize = 20;
+
+/// When, whom and how often clients ask for approvals.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ApprovalRules {
+    /// Hours in which nobody is asked, as `@quiet` has them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub quiet: Option<String>,
+    /// The IANA time zone of these hours; absent: the tenant's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// The roles and groups that clients may name at `approvals` without a policy, as `role=NAME` and `group=NAME`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deciders: Vec<String>,
+    /// How many approvals a client asks for in a day, for one subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_day: Option<u32>,
+}
+
+impl ApprovalRules {
+    fn problems(&self) -> Vec<String> {
+        let quiet = self.quiet.as_deref().is_some_and(|text| Quiet::parse(text).is_none());
+        let deciders = !self.deciders.iter().all(|one| approval::decider(one).is_some());
+        let problems = [
+            (quiet, "`settings.approvals.quiet` must be hours such as `22:00-06:00`"),
+            (deciders, "`settings.approvals.deciders` must be `role=NAME` or `group=NAME` each"),
+        ];
+        problems.into_iter().filter(|(wrong, _)| *wrong).map(|(_, problem)| problem.to_owned()).collect()
+    }
 }
 
 impl Settings {
@@ -169,7 +209,7 @@ impl Settings {
             (days, "`settings.event_retention_days` must be 1 to 3650"),
         ];
         let problems = problems.into_iter().filter(|(wrong, _)| *wrong).map(|(_, problem)| problem.to_owned());
-        problems.chain(self.registration.problems()).collect()
+        problems.chain(self.registration.problems()).chain(self.approvals.problems()).collect()
     }
 }
 
@@ -185,6 +225,7 @@ impl Default for Settings {
             quotas: None,
             descope: false,
             registration: RegistrationRules::default(),
+            approvals: ApprovalRules::default(),
             logout_ends_grants: false,
             log_witnesses: Vec::new(),
         }

@@ -60,7 +60,7 @@ impl AuthorizationDetail {
 
     /// Several as JSON; nothing if there are none.
     pub fn print(all: &[Self]) -> Option<String> {
-        serde_json::to_string(all).ok().filter(|_| !all.is_empty())
+        if all.is_empty() { None } else { serde_json::to_string(all).ok() }
     }
 
     /// Whether `locations` (§2.2), if it is there, names that resource and no other.

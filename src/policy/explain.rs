@@ -2,21 +2,22 @@
 //!
 //! 1. What is explained is what the policies in force say now. Of a recorded decision the answer says what was decided then, and whether the
 //!    policies have changed since.
-//! 2. Nothing is recorded, for nothing is decided. Quotas, approvals and stops are no part of policy; a client that is stopped is noted.
+//! 2. Nothing is recorded, for nothing is decided, and no use is counted. Whether somebody is stopped is no part of policy: callers add it
+//!    (`revocation::standing`). Whether a person has approved what needs it is not looked up.
 
-use super::question::{self, Known, MAX_SCOPES, Question, letter, word};
+use super::answer;
+use super::question::{self, Known, Question, letter, word};
+use super::written::{MAX_SCOPES, WrittenQuestion};
 use crate::audit;
-use crate::cedar::{Action, Bundle, Circumstance, Explanation, Target};
-use crate::context::{Cx, Peer};
+use crate::cedar::{Action, Bundle, Circumstance, Explanation, Required, Target};
+use crate::context::Cx;
 use crate::directory::resources;
 use crate::error::{Fault, Reason, Result};
 use crate::model::event::Because;
-use crate::model::{Event, Resource, Status};
-use crate::oauth::{ResourceUri, TOKEN_EXCHANGE};
+use crate::model::{Event, Resource};
+use crate::oauth::ResourceUri;
 use crate::policy::{self, obligations};
-use crate::ports::{Location, Now, Place};
 use crate::store;
-use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
@@ -24,122 +25,65 @@ use std::rc::Rc;
 const NEAREST: i64 = 50;
 const NEAREST_BYTES: usize = 256 * 1_024;
 
-/// A question as an administrator puts it.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-pub struct Wanted {
-    /// Instead of everything else: the decision to explain.
-    pub decision: Option<String>,
-    /// Instead of everything else: the `jti` of the token to explain.
-    pub jti: Option<String>,
-    /// The acting client.
-    pub client_id: Option<String>,
-    /// The user whom the token is about.
-    pub user: Option<String>,
-    /// What is asked for; else what the other members say.
-    pub action: Option<String>,
-    /// The resource, with `scopes`.
-    pub resource: Option<String>,
-    /// Scopes of the resource, or at a lease of the agent's token. Else all that the resource has.
-    pub scopes: Option<Vec<String>>,
-    /// The connection of a lease.
-    pub connection: Option<String>,
-    /// From where.
-    pub ip: Option<String>,
-    /// The country of the address.
-    pub country: Option<String>,
-    /// The autonomous system of the address.
-    pub asn: Option<u32>,
-    /// When, in seconds since the epoch; else now.
-    pub at: Option<i64>,
-    /// The `grant_type`.
-    pub grant_type: Option<String>,
-    /// How the client authenticates; else as it is registered.
-    pub auth_method: Option<String>,
-    /// How the user authenticated.
-    pub acr: Option<String>,
-    /// When the user authenticated, in seconds since the epoch.
-    pub auth_time: Option<i64>,
-    /// Whether the token is bound to a key.
-    pub dpop: Option<bool>,
-    /// The tool that a lease is for.
-    pub tool: Option<String>,
-    /// The resource server that asks for a lease.
-    pub resource_server: Option<String>,
-    /// The method of a call through the proxy.
-    pub method: Option<String>,
-    /// The host of that call.
-    pub host: Option<String>,
-    /// The path of that call.
-    pub path: Option<String>,
-    /// The actors, newest first.
-    pub chain: Vec<String>,
-}
-
 fn missing(what: &str) -> crate::error::Error {
     Reason::InvalidField.because(what)
 }
 
-/// The question that an administrator puts.
-pub async fn wanted(cx: &Cx<'_>, wanted: Wanted) -> Result<Question> {
+/// The question that an administrator puts: what it leaves out is as the client is registered, and as the request of the call is.
+pub async fn wanted(cx: &Cx<'_>, mut members: Map<String, Value>) -> Result<Question> {
     let mut known = Known::default();
-    let id = wanted.client_id.ok_or_else(|| missing("`client_id` is missing: it names the client that acts"))?;
-    let client = known.client(cx, &id).await?.ok_or_else(|| missing("`client_id` names no client"))?;
-    let user = match &wanted.user {
+    let id = members.get("client_id").and_then(Value::as_str);
+    let id = id.ok_or_else(|| missing("`client_id` is missing: it names the client that acts"))?;
+    let client = known.client(cx, id).await?.ok_or_else(|| missing("`client_id` names no client"))?;
+    let user = match members.get("user").and_then(Value::as_str) {
         None => None,
         Some(id) => Some(known.user(cx, id).await?.ok_or_else(|| missing("`user` names no user"))?),
     };
-    let action = match &wanted.action {
-        Some(name) => question::action(name).ok_or_else(|| missing("`action` is unknown"))?,
-        None if wanted.connection.is_some() => Action::Lease,
-        None if wanted.grant_type.as_deref() == Some(TOKEN_EXCHANGE) || !wanted.chain.is_empty() => Action::Exchange,
-        None => Action::Issue,
+    let resource = match members.get("resource").and_then(Value::as_str) {
+        Some(uri) => registered(cx, uri).await?,
+        None => None,
     };
-    let is_lease = action == Action::Lease;
-    let (targets, scopes) = match (wanted.connection, wanted.resource) {
-        (Some(name), None) if is_lease => {
-            (vec![question::connection(cx, &name).await?], wanted.scopes.unwrap_or_default())
-        }
-        (None, Some(uri)) if !is_lease => {
-            let scopes = match wanted.scopes.filter(|scopes| !scopes.is_empty()) {
-                Some(scopes) => scopes,
-                None => registered(cx, &uri).await?.map(|resource| names(&resource)).unwrap_or_default(),
-            };
-            if scopes.is_empty() {
-                return Err(missing("`resource` names no resource: name one with its scopes, or name `scopes`"));
-            }
-            (question::scopes(cx, &uri, &scopes).await?, scopes)
-        }
-        _ => return Err(missing("name a `resource` with its `scopes`, or a `connection` for the action `lease`")),
+    let names_scopes = members.get("scopes").and_then(Value::as_array).is_some_and(|scopes| !scopes.is_empty());
+    if members.contains_key("resource") && !names_scopes {
+        let all = resource.as_deref().map(names).filter(|all| !all.is_empty());
+        let all =
+            all.ok_or_else(|| missing("`resource` names no resource: name one with its scopes, or name `scopes`"))?;
+        members.insert("scopes".to_owned(), all.into());
+    }
+    let written = WrittenQuestion::read(&members).map_err(|faults| missing(&faults.join("\n")))?;
+    let kind = match written.connection() {
+        Some(name) => match question::connection(cx, name).await? {
+            Target::Connection { kind, .. } => kind,
+            Target::Scope { .. } => String::new(),
+        },
+        None => String::new(),
     };
-    let subject = user.as_ref().map_or(&client.id, |user| &user.id);
-    let grant_type = wanted.grant_type.or_else(|| match (action, &user) {
-        (Action::Exchange | Action::Impersonate, _) => Some(TOKEN_EXCHANGE.to_owned()),
-        (Action::Issue, None) => Some("client_credentials".to_owned()),
-        _ => None,
-    });
-    let method = || client.metadata.token_endpoint_auth_method.as_str().to_owned();
-    let circumstance = Circumstance {
-        grant_type: grant_type.filter(|_| !is_lease),
-        auth_method: wanted.auth_method.or_else(|| Some(method())),
-        acr: wanted.acr,
-        dpop: wanted.dpop.unwrap_or(client.metadata.dpop_bound_access_tokens),
-        scopes,
-        tool: wanted.tool,
-        resource_server: wanted.resource_server,
-        method: wanted.method,
-        host: wanted.host,
-        path: wanted.path,
-        chain_tags: policy::shared_tags(cx, &client.id, subject, &wanted.chain).await?,
-        chain: wanted.chain,
+    let scopes = resource.as_deref().map(|resource| resource.body.scopes.as_slice()).unwrap_or_default();
+    let tool = |name: &str| scopes.iter().find(|scope| scope.name == name)?.tool.clone();
+    let principal = written.principal(policy::principal(cx, &client));
+    let (subject, chain) = (user.as_ref().map_or(&client.id, |user| &user.id), written.chain());
+    let chain_tags = match chain.is_empty() {
+        true => principal.tags.clone(),
+        false => policy::shared_tags(cx, &client.id, subject, &chain).await?,
+    };
+    let is_bound = client.metadata.dpop_bound_access_tokens;
+    let found = Circumstance {
+        auth_method: Some(client.metadata.token_endpoint_auth_method.as_str().to_owned()),
+        dpop: is_bound,
+        chain_tags,
         subject: user.as_deref().map(policy::subject),
         ..Circumstance::default()
     };
-    let place = Place { country: wanted.country, asn: wanted.asn };
-    let peer = Peer { ip: wanted.ip.and_then(|ip| ip.parse().ok()), location: Location::new(move || place) };
-    let millis = wanted.at.and_then(|at| u64::try_from(at.checked_mul(1_000)?).ok());
-    let now = millis.map_or(cx.now, Now::from_millis);
-    Ok(Question { client, action, targets, now, peer, circumstance, auth_time: wanted.auth_time, details: Vec::new() })
+    Ok(Question {
+        action: written.action(),
+        targets: written.targets(&tool, &kind),
+        now: written.at().unwrap_or(cx.now),
+        peer: written.peer(),
+        circumstance: written.circumstance(found),
+        means: written.means(is_bound),
+        principal,
+        client,
+    })
 }
 
 async fn registered(cx: &Cx<'_>, uri: &str) -> Result<Option<Rc<Resource>>> {
@@ -165,16 +109,24 @@ pub async fn of_token(cx: &Cx<'_>, jti: &str) -> Result<Event> {
     found.ok_or_else(|| missing("`jti` is of no token that was issued here, as far as events are kept"))
 }
 
-/// The explanation of what an event tells of.
-pub async fn event(cx: &Cx<'_>, event: &Event) -> Result<Value> {
+/// Says in an answer that it is not given for another reason than policy.
+pub fn refuse(answer: &mut Value, because: &str, said: &str) {
+    put(answer, "allow", false.into());
+    put(answer, "because", because.into());
+    put(answer, "said", said.into());
+}
+
+/// The explanation of what an event tells of, and its question.
+pub async fn event(cx: &Cx<'_>, event: &Event) -> Result<(Question, Value)> {
     let asked = question::of(cx, &mut Known::default(), event).await?;
     let question =
         asked.map_err(|why| Reason::InvalidField.because(["the decision cannot be explained: ", why].concat()))?;
-    let mut answer = explain(cx, &question).await?;
+    let mut answer = explain(cx, &question, false).await?;
     let facts = &event.facts;
-    let letters = facts.question.iter().flat_map(|kept| kept.verdicts.chars());
+    let letters: Vec<char> =
+        facts.question.iter().flat_map(|kept| question::decided(kept, facts)).map(|(_, was)| was).collect();
     // Where two actions were asked about, the verdicts of the event are of both together.
-    let was = letters.cycle().map(word);
+    let was = letters.into_iter().cycle().map(word);
     for (one, was) in answer.get_mut("answers").and_then(Value::as_array_mut).into_iter().flatten().zip(was) {
         put(one, "was", was.into());
     }
@@ -199,7 +151,7 @@ pub async fn event(cx: &Cx<'_>, event: &Event) -> Result<Value> {
             all.push(note.into());
         }
     }
-    Ok(answer)
+    Ok((question, answer))
 }
 
 fn put(object: &mut Value, name: &str, value: Value) {
@@ -208,37 +160,53 @@ fn put(object: &mut Value, name: &str, value: Value) {
     }
 }
 
-/// The explanation of a question.
-pub async fn explain(cx: &Cx<'_>, question: &Question) -> Result<Value> {
+/// The explanation of a question. `counts` says whether limits are looked at: of a decision that was made, the use is counted already.
+pub async fn explain(cx: &Cx<'_>, question: &Question, counts: bool) -> Result<Value> {
     let (seen, circumstance) = question.seen(cx);
-    let Question { client, targets, .. } = question;
+    let Question { client, principal, targets, .. } = question;
     let bundle = super::bundle(&seen, &client.id, targets).await?;
-    let principal = policy::principal(&seen, client);
     let resource = match targets.first() {
         Some(Target::Scope { resource, .. }) => registered(cx, resource).await?,
         _ => None,
     };
-    let mut answers = Vec::new();
-    for action in question.actions() {
-        let asked = crate::cedar::Question { action, principal: &principal, targets, circumstance: &circumstance };
+    let subject = circumstance.subject.as_ref().map_or(&client.id, |user| &user.id);
+    let mut notes: Vec<&str> = Vec::new();
+    let has_more = resource.as_ref().is_some_and(|resource| resource.body.scopes.len() > MAX_SCOPES);
+    if has_more && targets.len() == MAX_SCOPES {
+        notes.push("the resource has more scopes than one question is about: name those that you mean");
+    }
+    let mut all = Vec::new();
+    for action in answer::actions(question.action).iter().copied() {
+        let asked = crate::cedar::Question { action, principal, targets, circumstance: &circumstance };
         let offset = |zone: &str| policy::offset(&seen, zone);
         let mut explained = bundle.explain(&asked, &offset);
-        if !explained.iter().any(|one| one.is_met) {
+        if answer::needs_permit(action) && !explained.iter().any(|one| one.is_met) {
             let nearest = nearest(cx).await?.explain(&asked, &offset);
             for (one, near) in explained.iter_mut().zip(nearest) {
                 (one.statements, one.more) = (near.statements, near.more);
             }
         }
-        for (target, mut explanation) in targets.iter().zip(explained) {
-            obligations::meet(seen.now, std::slice::from_mut(&mut explanation.verdict), &question.means());
-            let beyond = beyond(question, target, resource.as_deref());
-            answers.push(answer(action, target, explanation, beyond));
+        for (target, explanation) in targets.iter().zip(explained) {
+            let mut verdict = answer::of_action(action, explanation.verdict);
+            obligations::meet(seen.now, std::slice::from_mut(&mut verdict), &question.means);
+            all.push((action, target, Explanation { verdict, ..explanation }));
         }
     }
-    let mut notes: Vec<Value> = Vec::new();
-    if client.status != Status::Active {
-        notes.push("the client is stopped: it gets nothing, whatever policy says".into());
-    }
+    let limits = all.iter().filter(|_| counts).map(|(_, _, explained)| &explained.verdict);
+    let room = obligations::room(&seen, (&client.id, subject), obligations::limits(limits)).await?;
+    let shown_of = |(action, target, explained): (Action, &Target, Explanation)| {
+        let of_limits = room.iter().filter(|room| explained.verdict.limits.contains(&room.limit));
+        let (left, shown): (Vec<i64>, Vec<Value>) = of_limits.map(|room| (room.left, room.shown())).unzip();
+        let mut answer = shown_answer(action, target, explained, beyond(question, target, resource.as_deref()));
+        if !shown.is_empty() {
+            put(&mut answer, "room", shown.into());
+        }
+        if left.contains(&0) && answer.get("allow").and_then(Value::as_bool) == Some(true) {
+            refuse(&mut answer, Because::Limit.as_str(), "a limit has no room before the time in `room`");
+        }
+        answer
+    };
+    let answers: Vec<Value> = all.into_iter().map(shown_of).collect();
     Ok(json!({
         "question": shown(question, &circumstance),
         "policy_version": cx.tenant.policy_hash,
@@ -264,6 +232,9 @@ async fn nearest(cx: &Cx<'_>) -> Result<Bundle> {
 /// Why a scope is not given whatever policy says.
 fn beyond(question: &Question, target: &Target, resource: Option<&Resource>) -> Option<(&'static str, &'static str)> {
     let Target::Scope { name, .. } = target else { return None };
+    if question.action == Action::Register {
+        return None;
+    }
     let Some(resource) = resource else {
         return Some((Because::NotRegistered.as_str(), "no resource of this name is registered"));
     };
@@ -280,7 +251,7 @@ fn beyond(question: &Question, target: &Target, resource: Option<&Resource>) -> 
     (!question.client.may_have(name)).then_some((Because::Ceiling.as_str(), beyond))
 }
 
-fn answer(
+fn shown_answer(
     action: Action,
     target: &Target,
     Explanation { verdict, is_met, statements, more }: Explanation,
@@ -314,9 +285,11 @@ fn answer(
         Some(Because::Forbidden) => Some("a forbid holds, and a forbid beats every permit"),
         Some(Because::Error) => Some("a policy cannot be evaluated, which denies"),
         Some(Because::Requirement) => Some("a permit holds and asks for what is in `require`"),
+        None if !answer::needs_permit(action) => Some("no forbid holds, and nothing has to permit this"),
         _ => None,
     });
-    let lists = [("errors", verdict.errors), ("shadow", verdict.shadow), ("require", verdict.require)];
+    let lists =
+        [("errors", verdict.errors), ("shadow", verdict.shadow), ("require", Required::texts(&verdict.require))];
     for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
         put(&mut answer, name, list.into());
     }
@@ -348,7 +321,7 @@ fn shown(question: &Question, circumstance: &Circumstance) -> Map<String, Value>
     };
     let more = [
         ("client_id", Some(question.client.id.clone())),
-        ("client_name", Some(question.client.metadata.client_name.clone())),
+        ("client_name", Some(question.principal.name.clone())),
         ("user", user),
         ("action", Some(question.action.as_str().to_owned())),
         ("resource", resource.cloned()),

@@ -5,6 +5,7 @@
 //! 3. Every tenant has the built-in policies [`ADMIN`], [`STREAMS`] and [`CONNECTIONS`], so that its own APIs can be reached by the clients that
 //!    are allowed to.
 
+mod answer;
 pub mod explain;
 pub mod obligations;
 pub mod question;
@@ -23,18 +24,16 @@ pub use warnings::{unknown_scopes, warnings};
 
 use crate::audit;
 use crate::cedar::{
-    self, Action, Bundle, Circumstance, Complaint, Engine, Home, Mode, Principal, Question, Shard, Source, Subject,
-    Target, Verdict,
+    self, Action, Bundle, Circumstance, Complaint, Engine, Home, Mode, Principal, Question, Required, Shard, Source,
+    Subject, Target, Verdict,
 };
 use crate::context::cache::key;
 use crate::context::{Change, Cx, TenantKey};
 use crate::directory::{clients, quotas};
 use crate::error::{Fault, Reason, Result};
-use crate::model::approval::Requirement;
 use crate::model::event::{Because, Facts};
 use crate::model::{Client, Counted, EventType, Registration, User, UserBody, id};
 use crate::oauth::client_url;
-use crate::ports::Now;
 use crate::store;
 use crate::store::policies::{Policy, PolicyDraft};
 use std::rc::Rc;
@@ -180,13 +179,13 @@ pub struct Inquiry<'a> {
     pub circumstance: &'a Circumstance,
 }
 
-/// The verdict of the policies in force about every target. It is not recorded.
+/// The verdict of the policies in force about every target (see `answer`). It is not recorded.
 pub async fn decide(cx: &Cx<'_>, client: &Client, inquiry: Inquiry<'_>) -> Result<Vec<Verdict>> {
     let Inquiry { action, targets, circumstance } = inquiry;
     let principal = principal(cx, client);
     let bundle = bundle(cx, &principal.id, targets).await?;
     let question = Question { action, principal: &principal, targets, circumstance };
-    Ok(bundle.decide_in(&question, &|zone| offset(cx, zone)))
+    Ok(answer::answer(&bundle, &question, &|zone| offset(cx, zone)))
 }
 
 /// The verdict of the policies in force about every target, for an event: `facts` then name the policies that decided, and the question. All inquiries
@@ -220,30 +219,21 @@ pub fn refusal(verdict: &Verdict) -> Option<Because> {
     }
 }
 
-/// What `@require` names that a sign-in gives.
-const STEP_UP: &str = "step_up";
-/// How old that sign-in may be, in seconds (RFC 9470 §3).
+/// How old the sign-in may be that `@require("step_up")` wants, in seconds (RFC 9470 §3).
 pub const STEP_UP_SECONDS: i64 = 300;
-
-/// Takes off what the verdicts require and a sign-in at that moment gives.
-fn count_sign_in(now: Now, verdicts: &mut [Verdict], auth_time: Option<i64>) {
-    if auth_time.is_some_and(|at| now.seconds().saturating_sub(at) <= STEP_UP_SECONDS) {
-        verdicts.iter_mut().for_each(|verdict| verdict.require.retain(|required| required != STEP_UP));
-    }
-}
 
 /// Whether the next that a verdict wants is that the user signs in: approvals are asked for afterwards.
 pub fn lacks_sign_in(verdict: &Verdict) -> bool {
-    let is_met_by_people = |required: &String| required == STEP_UP || Requirement::is_one(required);
+    let is_met_by_people = |required: &Required| matches!(required, Required::StepUp | Required::Approval(_));
     refusal(verdict) == Some(Because::Requirement)
-        && verdict.require.iter().any(|required| required == STEP_UP)
+        && verdict.require.contains(&Required::StepUp)
         && verdict.require.iter().all(is_met_by_people)
 }
 
 /// Whether a verdict would give what was asked for if it were approved.
 pub fn lacks_approval(verdict: &Verdict) -> bool {
     refusal(verdict) == Some(Because::Requirement)
-        && verdict.require.iter().all(|required| Requirement::is_one(required))
+        && verdict.require.iter().all(|required| matches!(required, Required::Approval(_)))
 }
 
 /// Whether a text may be stored as a policy: it holds, and the platform knows the time zones that it names.
@@ -256,13 +246,13 @@ pub fn check(cx: &Cx<'_>, id: &str, cedar: &str) -> std::result::Result<(), Vec<
 }
 
 /// Changes one policy: `change` gets the present one and says what shall be written (`None`: remove it). A test that fails refuses the
-/// change, unless it is forced.
+/// change, unless it is forced. Answers which tests were not run.
 pub async fn change(
     cx: &Cx<'_>,
     client: &str,
     (id, is_forced): (&str, bool),
     change: impl Fn(Option<&Policy>) -> Result<Option<PolicyDraft>>,
-) -> Result<()> {
+) -> Result<Option<String>> {
     for _ in 0..ATTEMPTS {
         let tenant = &cx.tenant.id;
         let (row, present, shards, others) = cx
@@ -270,7 +260,7 @@ pub async fn change(
                 store::tenants::get(tenant),
                 store::policies::get(tenant, id),
                 store::policies::shards(tenant),
-                store::policies::tests_of_others(tenant, id, testing::LOOKED_AT),
+                store::policies::tests_of_others(tenant, id, "", testing::PAGE),
             ))
             .await?;
         let row = row.first().ok_or(Reason::UnknownTenant)?;
@@ -284,7 +274,8 @@ pub async fn change(
         let source = wanted.as_ref().map(|wanted| &wanted.source);
         let altered = shards::alter(cx, (&row.policy_hash, shards), present, source).await?;
         let own = wanted.as_ref().and_then(|wanted| Some((&wanted.source, wanted.tests.as_deref()?)));
-        let Tested { failures, left_out } = testing::run(cx, &altered, own, &others).await?;
+        let tested = testing::run(cx, &altered, (id, own), others).await?;
+        let (not_run, Tested { failures, .. }) = (tested.not_run(), tested);
         if !failures.is_empty() && !is_forced {
             return Err(Reason::PolicyTestFailed.because(failures.join("\n")));
         }
@@ -304,8 +295,7 @@ pub async fn change(
             policy_version: Some(pointer.clone()),
             ..Facts::default()
         };
-        let not_run = (left_out > 0).then(|| format!("{left_out} tests were not run"));
-        let detail: Vec<String> = mode.map(str::to_owned).into_iter().chain(not_run).collect();
+        let detail: Vec<String> = mode.map(str::to_owned).into_iter().chain(not_run.clone()).collect();
         let event = audit::event(cx, kind, Some(client), facts((!detail.is_empty()).then(|| detail.join("; "))));
         let forced = (!failures.is_empty())
             .then(|| audit::event(cx, EventType::PolicyForced, Some(client), facts(Some(failures.join("; ")))));
@@ -313,7 +303,7 @@ pub async fn change(
         let change = altered.links.into_iter().fold(Change::guard(point).then(write), Change::then);
         let change = forced.into_iter().fold(change.invalidates(&TenantKey).event(event), Change::event);
         if cx.commit(change).await? {
-            return Ok(());
+            return Ok(not_run);
         }
     }
     Err(Reason::Conflict.because("other changes of policies came first, several times: try again"))

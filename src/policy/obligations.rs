@@ -9,20 +9,18 @@
 //! 3. One answer is one use of a statement, however many scopes it gives. Where one limit of several has no room, nothing is counted.
 //! 4. Without a limit nothing is asked of D1. A limit that has no room is remembered until its window is over.
 
-use super::{STEP_UP, count_sign_in, offset};
-use crate::cedar::{BOUND, By, DETAILS, Limit, Period, Verdict};
+use super::{STEP_UP_SECONDS, offset};
+use crate::cedar::{By, Limit, Period, Required, Verdict};
 use crate::context::Cx;
 use crate::error::{Error, Reason, Refusal, Result};
-use crate::model::approval::Requirement;
 use crate::ports::Now;
 use crate::store;
 use crate::store::limits::Use;
+use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-/// What a verdict lacks whose limit has no room.
-const LIMIT: &str = "limit";
 /// How long a window is remembered beyond its end at least, in seconds: more than any clock may be off.
 const REMEMBERED_SECONDS: i64 = 600;
 /// How many limits without room an isolate remembers of a tenant, and what that weighs.
@@ -42,37 +40,51 @@ pub struct Means {
 
 /// Takes off what the verdicts require and the request brings.
 pub fn meet(now: Now, verdicts: &mut [Verdict], means: &Means) {
-    count_sign_in(now, verdicts, means.auth_time);
-    let is_met = |required: &String| match required.strip_prefix(DETAILS) {
-        Some(kind) => means.details.iter().any(|one| one == kind),
-        None => required == BOUND && means.is_bound,
+    let is_recent = |at: i64| now.seconds().saturating_sub(at) <= STEP_UP_SECONDS;
+    let is_met = |required: &Required| match required {
+        Required::StepUp => means.auth_time.is_some_and(is_recent),
+        Required::Key => means.is_bound,
+        Required::Details(kind) => means.details.contains(kind),
+        Required::Approval(_) | Required::Room | Required::Unknown(_) => false,
     };
     verdicts.iter_mut().for_each(|verdict| verdict.require.retain(|required| !is_met(required)));
 }
 
+/// The authorization details that verdicts require, one list for each verdict.
+pub fn details(verdicts: &[Verdict]) -> Vec<Vec<Required>> {
+    let is_of_details = |required: &&Required| matches!(required, Required::Details(_));
+    verdicts.iter().map(|verdict| verdict.require.iter().filter(is_of_details).cloned().collect()).collect()
+}
+
+/// Requires authorization details again where they are not among these types any more: a person has taken them off.
+pub fn require_again(verdicts: &mut [Verdict], details: Vec<Vec<Required>>, left: &[String]) {
+    for (verdict, details) in verdicts.iter_mut().zip(details) {
+        let is_gone = |required: &Required| matches!(required, Required::Details(kind) if !left.contains(kind));
+        let gone: Vec<Required> =
+            details.into_iter().filter(|one| is_gone(one) && !verdict.require.contains(one)).collect();
+        verdict.require.extend(gone);
+    }
+}
+
 /// Whether a verdict lacks nothing but room in a limit.
 pub(super) fn is_over_limit(verdict: &Verdict) -> bool {
-    verdict.require.iter().any(|required| required == LIMIT)
+    verdict.require.contains(&Required::Room)
 }
 
 /// The reason of a refusal that says what its sender can bring; nothing where that would not help.
 pub fn reason(verdicts: &[Verdict]) -> Option<Reason> {
-    let is_bound = |required: &str| required == BOUND;
-    let is_detailed = |required: &str| required.starts_with(DETAILS);
     // What people give is asked for afterwards.
-    let can_be_met = |required: &String| {
-        is_bound(required) || is_detailed(required) || required == STEP_UP || Requirement::is_one(required)
-    };
-    let lacks = |it: &dyn Fn(&str) -> bool| {
+    let can_be_met = |required: &Required| !matches!(required, Required::Room | Required::Unknown(_));
+    let lacks = |it: fn(&Required) -> bool| {
         let lacks_it = |verdict: &Verdict| {
             let require = &verdict.require;
-            verdict.allow && require.iter().all(can_be_met) && require.iter().any(|required| it(required))
+            verdict.allow && require.iter().all(can_be_met) && require.iter().any(it)
         };
         verdicts.iter().any(lacks_it)
     };
     match () {
-        () if lacks(&is_bound) => Some(Reason::BoundTokenRequired),
-        () if lacks(&is_detailed) => Some(Reason::DetailsRequired),
+        () if lacks(|required| *required == Required::Key) => Some(Reason::BoundTokenRequired),
+        () if lacks(|required| matches!(required, Required::Details(_))) => Some(Reason::DetailsRequired),
         () if verdicts.iter().any(|verdict| verdict.is_quiet) => Some(Reason::QuietHours),
         () => None,
     }
@@ -82,7 +94,7 @@ pub fn reason(verdicts: &[Verdict]) -> Option<Reason> {
 pub fn lacking(verdicts: &[Verdict]) -> Option<String> {
     let lacking = |verdict: &Verdict| match verdict {
         Verdict { allow: true, require, policies, .. } if !require.is_empty() => {
-            Some(format!("{} requires: {}", policies.join(", "), require.join(", ")))
+            Some(format!("{} requires: {}", policies.join(", "), Required::texts(require).join(", ")))
         }
         Verdict { is_quiet: true, policies, .. } => Some(format!("{} is quiet at this hour", policies.join(", "))),
         _ => None,
@@ -136,7 +148,7 @@ pub fn mark(verdicts: &mut [Verdict], reached: &[Reached]) {
         let limiting: BTreeSet<String> = limiting.map(|one| one.limit.policy.clone()).collect();
         if !limiting.is_empty() {
             verdict.policies = limiting.into_iter().collect();
-            verdict.require.push(LIMIT.to_owned());
+            verdict.require.push(Required::Room);
         }
     }
 }
@@ -167,6 +179,42 @@ type Full = RefCell<BTreeSet<String>>;
 
 fn key(one: &Use) -> String {
     format!("{} {} {} {}", one.policy, one.subject, one.window, one.most)
+}
+
+/// What a limit has left of its window.
+pub struct Room {
+    /// The limit.
+    pub limit: Limit,
+    /// How many uses.
+    pub left: i64,
+    /// When the window is over, in seconds.
+    until: i64,
+}
+
+impl Room {
+    /// As it is shown.
+    pub fn shown(&self) -> Value {
+        let Limit { policy, statement, rate, suspends, .. } = &self.limit;
+        json!({
+            "policy": policy, "statement": statement, "limit": rate.text(), "left": self.left, "until": self.until,
+            "suspends": suspends,
+        })
+    }
+}
+
+/// What limits have left of their windows. It counts nothing, and what is full is not acted on.
+pub async fn room(cx: &Cx<'_>, parties: (&str, &str), limits: Vec<Limit>) -> Result<Vec<Room>> {
+    if limits.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (uses, ends): (Vec<Use>, Vec<i64>) = limits.iter().map(|limit| of(cx, parties, limit)).unzip();
+    let taken = cx.all(store::limits::taken(&cx.tenant.id, &store::limits::json(&uses))).await?;
+    let of_place = |place: i64| taken.iter().find(|(known, _)| *known == place).map_or(0, |(_, taken)| *taken);
+    let rooms = (0..).zip(limits.into_iter().zip(ends)).map(|(place, (limit, until))| {
+        let left = i64::from(limit.rate.most).saturating_sub(of_place(place)).max(0);
+        Room { limit, left, until }
+    });
+    Ok(rooms.collect())
 }
 
 /// Counts one use of each limit by a client for a subject. Answers which limits have no room: where one has none, nothing is counted.
@@ -209,4 +257,36 @@ async fn count(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit], claims: boo
     }
     known.extend(reached.iter().filter(|one| !one.limit.suspends).map(|one| key(&one.one)));
     Ok(reached)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cedar::{Action, Bundle, Circumstance, Mode, Principal, Question, Source, Target};
+
+    /// What the permit of a stored policy requires still of a request that brings everything.
+    fn left(annotation: &str) -> Vec<Required> {
+        let cedar = format!("{annotation} permit(principal, action, resource);");
+        let bundle = Bundle::parse(&[Source { id: "p".to_owned(), cedar, mode: Mode::Enforce }]).unwrap();
+        let (principal, circumstance) =
+            (Principal::default(), Circumstance { offset: Some(0), ..Circumstance::default() });
+        let targets = [Target::Scope { resource: "r".to_owned(), name: "s".to_owned(), tool: None }];
+        let question =
+            Question { action: Action::Issue, principal: &principal, targets: &targets, circumstance: &circumstance };
+        let mut verdicts = bundle.decide_in(&question, &|_| Some(0));
+        assert!(verdicts[0].allow, "{verdicts:?}");
+        let means = Means { auth_time: Some(0), is_bound: true, details: vec!["payment".to_owned()] };
+        meet(Now::from_millis(0), &mut verdicts, &means);
+        verdicts.remove(0).require
+    }
+
+    #[test]
+    fn a_stored_requirement_that_is_unknown_is_met_by_nothing_whatever_it_is_called() {
+        for met in ["@require(\"step_up\")", "@bind(\"dpop\")", "@details(\"payment\")"] {
+            assert_eq!(left(met), [], "{met}");
+        }
+        for text in ["dpop", "limit", "details payment", "a ritual"] {
+            assert_eq!(left(&format!("@require(\"{text}\")")), [Required::Unknown(text.to_owned())]);
+        }
+    }
 }

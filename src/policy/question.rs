@@ -5,22 +5,20 @@
 //!    (docs/decisions.md 153).
 //! 2. A question that did not fit into its event whole is not asked again.
 
-use super::Inquiry;
-use crate::cedar::{Action, Circumstance, Target, Verdict};
+use super::{Inquiry, answer};
+use crate::cedar::{self, Action, Bundle, Circumstance, Principal, Target, Verdict};
 use crate::context::{Cx, Peer};
 use crate::directory::{clients, connections, resources, users};
 use crate::error::Result;
 use crate::model::event::{Because, Facts, QuestionRecord};
 use crate::model::{Client, Event, User, id};
 use crate::oauth::ResourceUri;
-use crate::policy::{self, obligations::Means};
+use crate::policy;
+use crate::policy::obligations::{self, Means};
 use crate::ports::{Location, Now, Place};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::rc::Rc;
-
-/// The most scopes in a question that is put together.
-pub const MAX_SCOPES: usize = 64;
 
 /// Allowed, denied, or open for want of what a permit requires: as an event keeps it.
 pub fn letter(verdict: &Verdict) -> char {
@@ -41,40 +39,25 @@ pub const fn word(letter: char) -> &'static str {
     }
 }
 
-/// The worse of two: what impersonation gives has to be given as an exchange, too.
-pub fn worse(one: char, other: char) -> char {
-    // `a` comes before `d` and `r`; a denial weighs more than a requirement.
-    match (one, other) {
-        ('d', _) | (_, 'd') => 'd',
-        ('r', _) | (_, 'r') => 'r',
-        _ => 'a',
-    }
-}
-
-/// Keeps a question with its verdicts in the facts of its event. Of two questions for one answer the first is kept, with the worse of the
-/// verdicts.
+/// Keeps a question with its verdicts in the facts of its event. Of two questions for one answer the first is kept.
 pub(super) fn keep(client: &Client, inquiry: Inquiry<'_>, verdicts: &[Verdict], facts: &mut Facts) {
-    let letters = verdicts.iter().map(letter);
     let Inquiry { action, circumstance, .. } = inquiry;
-    let shadow = shadows(verdicts);
-    if let Some(kept) = &mut facts.question {
-        if kept.action != action.as_str() && kept.verdicts.len() == verdicts.len() {
-            kept.verdicts = kept.verdicts.chars().zip(letters).map(|(one, other)| worse(one, other)).collect();
-            kept.shadow.extend(shadow);
-        }
+    if facts.question.is_some() {
         return;
     }
+    let shadow = shadows(verdicts);
     let Circumstance { location, auth_method, acr, dpop, scopes, chain_tags, workload_claims, .. } = circumstance;
     facts.question = Some(QuestionRecord {
         action: action.as_str().to_owned(),
         scopes: scopes.join(" "),
-        verdicts: letters.collect(),
+        verdicts: verdicts.iter().map(letter).collect(),
         auth_method: auth_method.clone().filter(|_| *auth_method != facts.auth_method),
         country: location.country.clone(),
         asn: location.asn,
         acr: acr.clone(),
         auth_time: None,
         dpop: *dpop,
+        bound: false,
         workload_claims: workload_claims.clone(),
         chain_tags: (*chain_tags != client.metadata.tags).then(|| chain_tags.clone()),
         shadow,
@@ -103,16 +86,23 @@ pub fn names<'a>(kept: &'a QuestionRecord, facts: &'a Facts) -> Vec<&'a str> {
     }
 }
 
-/// The action of that name.
-pub fn action(name: &str) -> Option<Action> {
-    const ALL: [Action; 5] = [Action::Issue, Action::Exchange, Action::Impersonate, Action::Lease, Action::Consent];
-    ALL.into_iter().find(|action| action.as_str() == name)
+/// What was decided in the end of what policy said: `r` is `a` where what was required was given.
+pub fn decided(kept: &QuestionRecord, facts: &Facts) -> Vec<(char, char)> {
+    let given: Vec<&str> = facts.scope_given.iter().flat_map(|scope| scope.split(' ')).collect();
+    let is_lease = kept.action == Action::Lease.as_str();
+    let met = |(name, was): (&str, char)| match was {
+        'r' if given.contains(&name) || is_lease && facts.reason.is_none() => (was, 'a'),
+        other => (was, other),
+    };
+    names(kept, facts).into_iter().zip(kept.verdicts.chars()).map(met).collect()
 }
 
 /// A question that can be asked.
 pub struct Question {
     /// The acting client.
     pub client: Rc<Client>,
+    /// The same as policies see it.
+    pub principal: Principal,
     /// The action.
     pub action: Action,
     /// The scopes or the connection.
@@ -123,10 +113,8 @@ pub struct Question {
     pub peer: Peer,
     /// Everything else; moment and place are filled in when it is asked.
     pub circumstance: Circumstance,
-    /// When the user authenticated, in seconds.
-    pub auth_time: Option<i64>,
-    /// The types of authorization details that the token has.
-    pub details: Vec<String>,
+    /// What the request brings of what permits require.
+    pub means: Means,
 }
 
 impl Question {
@@ -138,17 +126,14 @@ impl Question {
         (seen, circumstance)
     }
 
-    /// What the request brings of what permits require.
-    pub fn means(&self) -> Means {
-        Means { auth_time: self.auth_time, is_bound: self.circumstance.dpop, details: self.details.clone() }
-    }
-
-    /// The actions that have to be permitted: impersonation is an exchange too.
-    pub fn actions(&self) -> Vec<Action> {
-        match self.action {
-            Action::Impersonate => vec![Action::Impersonate, Action::Exchange],
-            other => vec![other],
-        }
+    /// What policies say of it, and what is open still of what they require.
+    pub(super) fn answer(&self, cx: &Cx<'_>, bundle: &Bundle) -> Vec<Verdict> {
+        let (seen, circumstance) = self.seen(cx);
+        let Self { action, principal, targets, means, .. } = self;
+        let asked = cedar::Question { action: *action, principal, targets, circumstance: &circumstance };
+        let mut verdicts = answer::answer(bundle, &asked, &|zone| policy::offset(&seen, zone));
+        obligations::meet(self.now, &mut verdicts, means);
+        verdicts
     }
 }
 
@@ -209,7 +194,7 @@ pub async fn of(cx: &Cx<'_>, known: &mut Known, event: &Event) -> Result<std::re
     let Some(kept) = &facts.question else {
         return Ok(Err("its event does not have the question: it was recorded by an earlier version"));
     };
-    let (Some(action), false) = (action(&kept.action), is_cut(&kept.scopes) || is_cut(&kept.verdicts)) else {
+    let (Some(action), false) = (Action::parse(&kept.action), is_cut(&kept.scopes) || is_cut(&kept.verdicts)) else {
         return Ok(Err("its question did not fit into the event whole"));
     };
     let id = event.client.as_deref().unwrap_or_default();
@@ -253,19 +238,12 @@ pub async fn of(cx: &Cx<'_>, known: &mut Known, event: &Event) -> Result<std::re
     let ip = facts.ip.as_ref().and_then(|ip| ip.parse().ok());
     let peer = Peer { ip, location: Location::new(move || place) };
     let now = Now::from_millis(event.at);
-    Ok(Ok(Question {
-        client,
-        action,
-        targets,
-        now,
-        peer,
-        circumstance,
-        auth_time: kept.auth_time,
-        details: details(facts),
-    }))
+    let means = Means { auth_time: kept.auth_time, is_bound: kept.dpop || kept.bound, details: details(facts) };
+    let principal = policy::principal(cx, &client);
+    Ok(Ok(Question { client, principal, action, targets, now, peer, circumstance, means }))
 }
 
-/// The types of the authorization details that were given.
+/// The types of the authorization details that the token has, or that were asked for.
 fn details(facts: &Facts) -> Vec<String> {
     let given = facts.authorization_details.as_deref().and_then(|json| serde_json::from_str::<Vec<Value>>(json).ok());
     let kind = |detail: &Value| detail.get("type")?.as_str().map(str::to_owned);

@@ -1,22 +1,23 @@
 //! What a set of changes would have changed: recorded decisions of a period, decided again.
 //!
 //! 1. Nothing is written, and nothing is recorded as a decision.
-//! 2. One call reads a bounded number of events, the oldest first, and says where the next one goes on; the caller adds the counts up. So a
+//! 2. One call reads a bounded number of events, the oldest first, puts a bounded number of questions to the policies, and says where the next one goes on; the caller adds the counts up. So a
 //!    replay can be interrupted and gone on with.
 //! 3. Each decision is compared three ways: what it was, what the policies in force say of it now, and what they would say with the changes.
 //!    What they say now already is told apart from what the changes do.
 //! 4. Questions are those of the events ([`question`]); equal ones are asked once in a call. Two questions are equal if no
 //!    policy that has a say can tell them apart.
 
-use super::question::{self, Known, Question, letter, names, worse};
+use super::answer;
+use super::question::{self, Known, Question, decided, letter, names};
 use super::tally::{Other, Tally};
 use crate::audit;
-use crate::cedar::{self, Action, Attributes, Bundle, Complaint, Engine, Mode, Shard, Source, Target};
+use crate::cedar::{Action, Attributes, Bundle, Complaint, Engine, Mode, Shard, Source, Target};
 use crate::context::Cx;
 use crate::error::{Fault, Reason, Result};
 use crate::model::{Event, id};
-use crate::policy::{self, obligations};
-use crate::store;
+use crate::policy;
+use crate::store::{self, decisions::Kept};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,6 +31,8 @@ pub const READ: i64 = 500;
 pub const MAX_READ: i64 = 5_000;
 /// How many of them at a time.
 const PAGE: i64 = 250;
+/// After how many targets that were put to policies a call ends: questions that are equal are put once.
+const MAX_ASKED: usize = 4_000;
 
 /// One change: a policy that is put, removed, or given another mode.
 #[derive(Deserialize)]
@@ -149,31 +152,29 @@ pub async fn replay(cx: &Cx<'_>, changes: &[Change], period: &Period<'_>) -> Res
         known: Known::default(),
         sides: BTreeMap::new(),
         outcomes: BTreeMap::new(),
+        asked: 0,
         tally: Tally::default(),
         skipped: BTreeMap::new(),
     };
     let (mut from, mut read, mut decisions, mut changed) = (period.from.to_owned(), 0_i64, 0_u64, 0_u64);
-    let next = loop {
+    let next = 'pages: loop {
         let wanted = PAGE.min(period.limit.saturating_sub(read));
         let page = audit::query::between(cx, (&from, period.before), period.client, wanted).await?;
-        let count = i64::try_from(page.len()).unwrap_or(PAGE);
-        read = read.saturating_add(count);
-        let events: Vec<&Event> = page
-            .iter()
-            .filter_map(|kept| kept.event.as_ref())
-            // A call through the proxy has a second event, which tells of the same decision.
-            .filter(|event| event.facts.decision.as_ref() == Some(&event.id))
-            .filter(|event| period.action.is_none_or(|action| is_about(event, action)))
-            .collect();
-        run.load(&events).await?;
-        for event in events {
-            decisions = decisions.saturating_add(1);
-            changed = changed.saturating_add(u64::from(run.one(event).await?));
-        }
-        match page.last() {
+        run.load(&page.iter().filter_map(|kept| decision(kept, period)).collect::<Vec<_>>()).await?;
+        for kept in &page {
+            if run.asked >= MAX_ASKED {
+                break 'pages Some(from);
+            }
+            read = read.saturating_add(1);
+            if let Some(event) = decision(kept, period) {
+                decisions = decisions.saturating_add(1);
+                changed = changed.saturating_add(u64::from(run.one(event).await?));
+            }
             // The next id in order: what follows this one.
-            Some(last) if count >= wanted => from = [&last.id, "!"].concat(),
-            _ => break None,
+            from = [&kept.id, "!"].concat();
+        }
+        if i64::try_from(page.len()).is_ok_and(|count| count < wanted) {
+            break None;
         }
         if read >= period.limit {
             break Some(from);
@@ -195,6 +196,12 @@ pub async fn replay(cx: &Cx<'_>, changes: &[Change], period: &Period<'_>) -> Res
     Ok((answer, next))
 }
 
+/// The event of a decision that is decided again. A call through the proxy has a second event, which tells of the same decision.
+fn decision<'e>(kept: &'e Kept, period: &Period<'_>) -> Option<&'e Event> {
+    let event = kept.event.as_ref().filter(|event| event.facts.decision.as_ref() == Some(&event.id))?;
+    period.action.is_none_or(|action| is_about(event, action)).then_some(event)
+}
+
 fn is_about(event: &Event, action: &str) -> bool {
     event.facts.question.as_ref().is_some_and(|question| question.action == action)
 }
@@ -205,6 +212,8 @@ struct Run<'a> {
     known: Known,
     sides: BTreeMap<String, Rc<Sides>>,
     outcomes: BTreeMap<String, Rc<Outcome>>,
+    /// How many targets were put to policies.
+    asked: usize,
     tally: Tally,
     skipped: BTreeMap<question::Unasked, u64>,
 }
@@ -242,20 +251,14 @@ impl Run<'_> {
         };
         let facts = &event.facts;
         let Some(kept) = &facts.question else { return Ok(false) };
-        let is_lease = kept.action == Action::Lease.as_str();
-        let given: Vec<&str> = facts.scope_given.iter().flat_map(|scope| scope.split(' ')).collect();
         let mut changed = false;
         let verdicts = outcome.now.iter().zip(&outcome.would).zip(&outcome.policies);
-        for ((name, was), ((now, would), policies)) in
-            names(kept, facts).into_iter().zip(kept.verdicts.chars()).zip(verdicts)
-        {
+        let recorded = names(kept, facts).into_iter().zip(decided(kept, facts));
+        for ((name, (said, was)), ((now, would), policies)) in recorded.zip(verdicts) {
             // What was required then and given had been met, and would be met as well where it is required again.
-            let is_given = given.contains(&name) || is_lease && facts.reason.is_none();
-            let met = if was == 'r' && is_given { 'a' } else { was };
-            if [was, met].contains(would) {
+            if [said, was].contains(would) {
                 continue;
             }
-            let was = met;
             changed = true;
             let (action, already) = (kept.action.as_str(), now == would);
             self.tally.add(&Other { event, action, name, was, would: *would, already, policies });
@@ -273,6 +276,8 @@ impl Run<'_> {
             Ok(question) => question,
             Err(why) => return Ok(Err(why)),
         };
+        let actions = answer::actions(question.action).len();
+        self.asked = self.asked.saturating_add(question.targets.len().saturating_mul(actions).saturating_mul(2));
         let (now, _) = self.ask(&question, &sides.now);
         let (would, policies) = self.ask(&question, &sides.would);
         let outcome = Rc::new(Outcome { now, would, policies });
@@ -282,25 +287,8 @@ impl Run<'_> {
 
     /// What some policies say, and which of them determine it.
     fn ask(&self, question: &Question, bundle: &Bundle) -> (Vec<char>, Vec<Vec<String>>) {
-        let (seen, circumstance) = question.seen(self.cx);
-        let principal = policy::principal(&seen, &question.client);
-        let mut said: Option<(Vec<char>, Vec<Vec<String>>)> = None;
-        for action in question.actions() {
-            let targets = question.targets.as_slice();
-            let asked = cedar::Question { action, principal: &principal, targets, circumstance: &circumstance };
-            let mut verdicts = bundle.decide_in(&asked, &|zone| policy::offset(&seen, zone));
-            obligations::meet(seen.now, &mut verdicts, &question.means());
-            let letters: Vec<char> = verdicts.iter().map(letter).collect();
-            let policies: Vec<Vec<String>> = verdicts.into_iter().map(|verdict| verdict.policies).collect();
-            said = Some(match said {
-                None => (letters, policies),
-                Some((before, first)) => {
-                    let both = before.iter().zip(&letters).map(|(one, other)| worse(*one, *other)).collect();
-                    (both, first.into_iter().zip(policies).map(|(one, other)| [one, other].concat()).collect())
-                }
-            });
-        }
-        said.unwrap_or_default()
+        let verdicts = question.answer(self.cx, bundle);
+        (verdicts.iter().map(letter).collect(), verdicts.into_iter().map(|verdict| verdict.policies).collect())
     }
 
     async fn sides(&mut self, event: &Event) -> Result<Rc<Sides>> {
@@ -361,6 +349,7 @@ fn key(event: &Event, reads: Attributes, is_quiet: bool) -> String {
         period.to_string(),
         recent.to_string(),
         kept.dpop.to_string(),
+        kept.bound.to_string(),
         text(&facts.authorization_details),
         lists(&kept.workload_claims),
         text(&facts.grant_type),

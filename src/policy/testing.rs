@@ -7,30 +7,33 @@
 //!    Thursday, 2026-01-15. So it answers the same tomorrow, and no change of a client or a user fails a policy.
 //! 3. The tests of the written policy are run as if it were enforced, whatever its mode. Those of others are run if they are enforced and
 //!    their questions reach a shard that the change alters.
-//! 4. Each change runs a bounded number of questions and reads a bounded number of shards; what is left out is counted.
+//! 4. Each change runs a bounded number of questions and reads a bounded number of shards; what is left out is said to who changes the
+//!    policy, and in the event.
 
-use super::obligations::{self, Means};
+use super::obligations;
 use super::shards::{self, Altered};
 use super::written::WrittenQuestion;
-use super::{base, circumstance, offset, refusal};
-use crate::cedar::{Action, Bundle, Circumstance, Home, Mode, Principal, Question, Source, Target, Verdict};
+use super::{Base, answer, base, circumstance, offset, refusal};
+use crate::cedar::{Bundle, Circumstance, Home, Mode, Principal, Question, Required, Source, Target, Verdict};
 use crate::context::Cx;
 use crate::error::Result;
 use crate::model::event::Because;
-use crate::oauth::TOKEN_EXCHANGE;
 use crate::ports::Now;
+use crate::store;
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 /// How many tests a policy may have.
 pub const MAX_TESTS: usize = 20;
 /// How many bytes of JSON they may have together.
 pub const MAX_BYTES: usize = 16 * 1_024;
-/// How many targets one change asks about, and how many shards it reads for that.
+/// How many targets the tests of a policy, and those of all others together, ask about at a change, and how many shards they read for that.
 const MAX_TARGETS: usize = 200;
 const MAX_SHARDS: usize = 24;
-/// How many policies with tests are looked at.
-pub(super) const LOOKED_AT: i64 = 100;
+/// How many policies with tests are read at a time, and how many are looked at.
+pub(super) const PAGE: i64 = 100;
+const MAX_POLICIES: i64 = 2_000;
 /// Noon on Thursday, 2026-01-15.
 const NOON_MILLIS: u64 = 1_768_478_400_000;
 const CLIENT: &str = "client";
@@ -141,21 +144,11 @@ impl PolicyTest {
         zones: &dyn Fn(&str) -> Option<i32>,
     ) -> Option<Failure> {
         let (principal, targets, action) = (self.principal(), self.targets(), self.question.action());
-        let grant_type = match (action, self.question.user()) {
-            (Action::Lease, _) => None,
-            (Action::Exchange | Action::Impersonate, _) => Some(TOKEN_EXCHANGE),
-            (_, None) => Some("client_credentials"),
-            (_, Some(_)) => Some("authorization_code"),
-        };
-        let mut about = self.question.circumstance(Circumstance { grant_type: grant_type.map(str::to_owned), ..found });
-        if about.chain.is_empty() && about.chain_tags.is_empty() {
-            about.chain_tags.clone_from(&principal.tags);
-        }
+        let chain_tags = if self.question.chain().is_empty() { principal.tags.clone() } else { vec![] };
+        let about = self.question.circumstance(Circumstance { chain_tags, ..found });
         let question = Question { action, principal: &principal, targets: &targets, circumstance: &about };
-        let mut verdicts = bundle.decide_in(&question, zones);
-        let means =
-            Means { auth_time: self.question.auth_time(), is_bound: about.dpop, details: self.question.details() };
-        obligations::meet(self.at(), &mut verdicts, &means);
+        let mut verdicts = answer::answer(bundle, &question, zones);
+        obligations::meet(self.at(), &mut verdicts, &self.question.means(false));
         let got: Vec<(&Target, &Verdict)> = targets.iter().zip(&verdicts).collect();
         let wrong = got.iter().find(|(target, verdict)| !self.is_expected(target, verdict));
         if let Some((target, verdict)) = wrong {
@@ -179,7 +172,7 @@ impl PolicyTest {
 
     fn is_expected(&self, target: &Target, verdict: &Verdict) -> bool {
         match self.expects(target) {
-            true => verdict.allow && verdict.require == self.require,
+            true => verdict.allow && Required::texts(&verdict.require) == self.require,
             false => refusal(verdict).is_some(),
         }
     }
@@ -207,7 +200,7 @@ fn told(verdict: &Verdict) -> String {
     };
     match refusal(verdict) {
         None => "allow".to_owned(),
-        Some(Because::Requirement) => format!("allow, requiring {}", verdict.require.join(", ")),
+        Some(Because::Requirement) => format!("allow, requiring {}", Required::texts(&verdict.require).join(", ")),
         Some(because) => by(because.as_str()),
     }
 }
@@ -219,56 +212,99 @@ pub(super) struct Tested {
     pub(super) failures: Vec<String>,
     /// How many tests were not run.
     pub(super) left_out: usize,
+    /// Whether there are policies with tests that were not looked at.
+    pub(super) has_more: bool,
+}
+
+impl Tested {
+    /// That tests were not run, for people; nothing if all were.
+    pub(super) fn not_run(&self) -> Option<String> {
+        match (self.left_out, self.has_more) {
+            (0, false) => None,
+            (count, false) => Some(format!("{count} tests were not run")),
+            (count, true) => {
+                Some(format!("{count} tests were not run, and those of policies behind the {MAX_POLICIES}th"))
+            }
+        }
+    }
 }
 
 /// A policy with tests: its id, and its tests as they are stored.
 pub(super) type Stored = (String, String);
 
-/// Runs the tests that a change can affect: those of the policy as it will be, then those of others.
+/// One run of tests: what it has spent and what has come of it.
+struct Run<'a> {
+    cx: &'a Cx<'a>,
+    base: Rc<Base>,
+    altered: &'a Altered,
+    targets: usize,
+    read: BTreeSet<String>,
+    tested: Tested,
+}
+
+/// Runs the tests that a change can affect: those of the policy as it will be, then those of others, of which `others` are the first.
 pub(super) async fn run(
     cx: &Cx<'_>,
     altered: &Altered,
-    wanted: Option<(&Source, &str)>,
-    others: &[Stored],
+    (id, wanted): (&str, Option<(&Source, &str)>),
+    others: Vec<Stored>,
 ) -> Result<Tested> {
-    let mut tested = Tested::default();
-    let own = wanted.map(|(source, tests)| (source.id.as_str(), tests, true));
-    let others = others.iter().map(|(id, tests)| (id.as_str(), tests.as_str(), false));
-    let all: Vec<(&str, &str, bool)> = own.into_iter().chain(others).collect();
-    if all.is_empty() {
-        return Ok(tested);
+    if wanted.is_none() && others.is_empty() {
+        return Ok(Tested::default());
     }
-    let base = base(cx).await?;
-    let enforced = wanted.map(|(source, _)| Source { mode: Mode::Enforce, ..source.clone() });
+    let (base, tested) = (base(cx).await?, Tested::default());
+    let mut run = Run { cx, base, altered, targets: 0, read: BTreeSet::new(), tested };
+    if let Some((source, tests)) = wanted {
+        let enforced = Source { mode: Mode::Enforce, ..source.clone() };
+        run.all(&source.id, tests, (&shards::Trial::new(altered, Some(&enforced)), true)).await?;
+    }
+    // The tests of others have room of their own: who writes many tests does not keep them from being run.
+    (run.targets, run.read) = (0, BTreeSet::new());
     let as_it_is = shards::Trial::new(altered, None);
-    let as_enforced = shards::Trial::new(altered, enforced.as_ref());
-    let (mut targets, mut read) = (0_usize, BTreeSet::new());
-    for (id, tests, is_own) in all {
-        let stored: Vec<Value> = serde_json::from_str(tests).unwrap_or_default();
-        let Ok(tests) = self::read(&stored) else {
-            tested.failures.push(format!("{id}: its tests cannot be read"));
-            continue;
+    let (mut page, mut looked_at) = (others, 0_i64);
+    loop {
+        for (id, tests) in &page {
+            run.all(id, tests, (&as_it_is, false)).await?;
+        }
+        looked_at = looked_at.saturating_add(PAGE);
+        let Some((last, _)) = page.last().filter(|_| i64::try_from(page.len()).is_ok_and(|count| count >= PAGE)) else {
+            return Ok(run.tested);
         };
-        let trial = if is_own { &as_enforced } else { &as_it_is };
+        if looked_at >= MAX_POLICIES {
+            run.tested.has_more = true;
+            return Ok(run.tested);
+        }
+        page = cx.all(store::policies::tests_of_others(&cx.tenant.id, id, last, PAGE)).await?;
+    }
+}
+
+impl Run<'_> {
+    async fn all(&mut self, id: &str, tests: &str, (trial, is_own): (&shards::Trial<'_>, bool)) -> Result<()> {
+        let stored: Vec<Value> = serde_json::from_str(tests).unwrap_or_default();
+        let Ok(tests) = read(&stored) else {
+            self.tested.failures.push(format!("{id}: its tests cannot be read"));
+            return Ok(());
+        };
         for test in tests {
             let homes = Home::reached(&test.principal().id, &test.targets());
             let names = shards::names(&homes);
-            if !is_own && !altered.touches(&names) {
+            if !is_own && !self.altered.touches(&names) {
                 continue;
             }
-            targets = targets.saturating_add(test.targets().len());
-            let more: Vec<String> = names.iter().filter(|name| !read.contains(*name)).cloned().collect();
-            if targets > MAX_TARGETS || read.len().saturating_add(more.len()) > MAX_SHARDS {
-                tested.left_out = tested.left_out.saturating_add(1);
+            let targets = self.targets.saturating_add(test.targets().len());
+            let more: Vec<String> = names.iter().filter(|name| !self.read.contains(*name)).cloned().collect();
+            if targets > MAX_TARGETS || self.read.len().saturating_add(more.len()) > MAX_SHARDS {
+                self.tested.left_out = self.tested.left_out.saturating_add(1);
                 continue;
             }
-            read.extend(more);
-            let bundle = base.with(trial.shards(cx, &names).await?);
-            let there = cx.imagined(test.at(), test.question.peer());
+            self.targets = targets;
+            self.read.extend(more);
+            let bundle = self.base.with(trial.shards(self.cx, &names).await?);
+            let there = self.cx.imagined(test.at(), test.question.peer());
             if let Some(failure) = test.failure(&bundle, circumstance(&there), &|zone| offset(&there, zone)) {
-                tested.failures.push(format!("{id}: {}", failure.text));
+                self.tested.failures.push(format!("{id}: {}", failure.text));
             }
         }
+        Ok(())
     }
-    Ok(tested)
 }

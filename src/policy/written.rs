@@ -8,15 +8,18 @@
 use crate::cedar::{Action, Circumstance, Principal, Subject, Target};
 use crate::context::Peer;
 use crate::oauth::TOKEN_EXCHANGE;
+use crate::policy::obligations::Means;
 use crate::ports::{Location, Now, Place};
 use chrono::DateTime;
 use serde_json::{Map, Value};
 use std::net::IpAddr;
 
-/// How many bytes a text may have, how many items a list, and how many scopes one question may be about.
-const MAX_TEXT: usize = 512;
-const MAX_ITEMS: usize = 100;
-const MAX_SCOPES: usize = 50;
+/// How many bytes a text may have.
+pub const MAX_TEXT: usize = 2_048;
+/// How many items a list may have.
+pub const MAX_ITEMS: usize = 100;
+/// How many scopes a question may be about.
+pub const MAX_SCOPES: usize = 64;
 /// How much of the name of an unknown member is repeated.
 const MAX_NAME: usize = 40;
 /// The latest moment, in seconds: in the year 5138.
@@ -77,12 +80,14 @@ const MEMBERS: &[(&str, Shape)] = &[
     ("workload_claims", Texts),
 ];
 
-const ACTIONS: [Action; 6] =
-    [Action::Issue, Action::Exchange, Action::Impersonate, Action::Lease, Action::Consent, Action::Register];
-
 /// A question as it is written down. Its members are known and have their shape.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WrittenQuestion(Map<String, Value>);
+
+/// The names of the members of a question.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    MEMBERS.iter().map(|(name, _)| *name)
+}
 
 impl WrittenQuestion {
     /// Reads a question; or all that is wrong with it.
@@ -115,7 +120,8 @@ impl WrittenQuestion {
                 "a question is about the `scopes` of a `resource`, or about a `connection`",
             ),
             (has("connection") != is_lease, "`connection` goes with the action `lease`, and with no other"),
-            (self.texts("scopes").len() > MAX_SCOPES, "`scopes` may have 50 items at most"),
+            (self.texts("scopes").len() > MAX_SCOPES, "`scopes` may have 64 items at most"),
+            (has("grant_type") && is_lease, "`grant_type` goes with no `connection`"),
             (of_user && !has("user"), "`roles`, `groups` and `claims` are of a `user`: name one"),
             (
                 of_call && !is_lease,
@@ -153,7 +159,7 @@ impl WrittenQuestion {
 
     /// The action: where it is not named, that of a request with these members.
     pub fn action(&self) -> Action {
-        let named = self.text("action").and_then(|name| ACTIONS.into_iter().find(|action| action.as_str() == name));
+        let named = self.text("action").and_then(Action::parse);
         let is_exchange = self.text("grant_type") == Some(TOKEN_EXCHANGE) || !self.texts("chain").is_empty();
         match (named, self.connection()) {
             (Some(action), _) => action,
@@ -178,14 +184,27 @@ impl WrittenQuestion {
         Peer { ip: self.text("ip").and_then(|ip| ip.parse().ok()), location }
     }
 
-    /// When the user signed in, in seconds.
-    pub fn auth_time(&self) -> Option<i64> {
-        self.0.get("auth_time").and_then(moment)
+    /// The `grant_type`: where it is not named, that of a request with these members.
+    pub fn grant_type(&self) -> Option<&str> {
+        let usual = match (self.action(), self.user()) {
+            (Action::Lease | Action::Register, _) => None,
+            (Action::Exchange | Action::Impersonate, _) => Some(TOKEN_EXCHANGE),
+            (Action::Issue, None) => Some("client_credentials"),
+            (Action::Issue | Action::Consent, _) => Some("authorization_code"),
+        };
+        self.text("grant_type").or(usual)
     }
 
-    /// The types of the authorization details that come with it.
-    pub fn details(&self) -> Vec<String> {
-        self.texts("authorization_details")
+    /// The actors.
+    pub fn chain(&self) -> Vec<String> {
+        self.texts("chain")
+    }
+
+    /// What the request brings of what permits require. `found` says whether the token is bound where the question does not.
+    pub fn means(&self, found: bool) -> Means {
+        let details = self.texts("authorization_details");
+        let auth_time = self.0.get("auth_time").and_then(moment);
+        Means { auth_time, is_bound: self.boolean("dpop").unwrap_or(found), details }
     }
 
     /// The client: as it was found, but for what the question says.
@@ -217,20 +236,29 @@ impl WrittenQuestion {
 
     /// The circumstances: as they were found, but for what the question says. When and from where it is asked, `found` knows.
     pub fn circumstance(&self, found: Circumstance) -> Circumstance {
+        let action = self.action();
+        if action == Action::Register {
+            // A client that registers has shown nothing yet.
+            let Circumstance { ip, location, now, offset, .. } = found;
+            return Circumstance { ip, location, now, offset, ..Circumstance::default() };
+        }
         let text = |name: &str, found: Option<String>| self.text(name).map(str::to_owned).or(found);
         let subject = match (found.subject, self.user()) {
             (Some(found), _) => Some(found),
             (None, user) => user.map(|id| Subject { id: id.to_owned(), roles: vec![], groups: vec![], claims: vec![] }),
         };
-        let is_lease = self.action() == Action::Lease;
+        let is_lease = action == Action::Lease;
+        let resource_server = text("resource_server", found.resource_server);
+        // The request of a resource server is bound to no key, whatever the agent's token is.
+        let is_bound = self.boolean("dpop").unwrap_or(found.dpop) && !(is_lease && resource_server.is_some());
         Circumstance {
-            grant_type: text("grant_type", found.grant_type),
+            grant_type: self.grant_type().map(str::to_owned),
             auth_method: text("auth_method", found.auth_method),
             acr: text("acr", found.acr),
-            dpop: self.boolean("dpop").unwrap_or(found.dpop),
+            dpop: is_bound,
             scopes: self.texts_or("scopes", found.scopes),
             tool: text("tool", found.tool).filter(|_| is_lease),
-            resource_server: text("resource_server", found.resource_server),
+            resource_server,
             method: text("method", found.method),
             host: text("host", found.host),
             path: text("path", found.path),
@@ -277,10 +305,10 @@ impl Shape {
     fn fault(self, value: &Value) -> Option<&'static str> {
         let is_text = |value: &Value| value.as_str().is_some_and(|text| (1..=MAX_TEXT).contains(&text.len()));
         let (fits, must) = match self {
-            Text => (is_text(value), "text of 1 to 512 bytes"),
+            Text => (is_text(value), "text of 1 to 2048 bytes"),
             Texts => {
                 let fits = value.as_array().is_some_and(|all| all.len() <= MAX_ITEMS && all.iter().all(is_text));
-                (fits, "a list of 100 texts at most, of 1 to 512 bytes each")
+                (fits, "a list of 100 texts at most, of 1 to 2048 bytes each")
             }
             Boolean => (value.is_boolean(), "true or false"),
             Number => (value.as_u64().is_some_and(|number| u32::try_from(number).is_ok()), "a whole number of 32 bits"),
@@ -290,7 +318,7 @@ impl Shape {
                 (fits, "an IP address")
             }
             Deed => {
-                let fits = value.as_str().is_some_and(|text| ACTIONS.iter().any(|action| action.as_str() == text));
+                let fits = value.as_str().is_some_and(|text| Action::parse(text).is_some());
                 (fits, "one of: issue, exchange, impersonate, lease, consent, register")
             }
         };
@@ -391,7 +419,8 @@ mod tests {
             (json!({"resource": "r", "action": "lease"}), "`lease`"),
             (json!({"resource": "r", "roles": ["a"]}), "`user`"),
             (json!({"resource": "r", "method": "GET"}), "`connection`"),
-            (json!({"resource": "r", "scopes": vec!["s"; 51]}), "50"),
+            (json!({"resource": "r", "scopes": vec!["s"; 65]}), "64"),
+            (json!({"connection": "c", "grant_type": "client_credentials"}), "`grant_type`"),
         ] {
             let faults = read(&question).unwrap_err();
             assert!(faults.iter().any(|fault| fault.contains(word)), "{question}: {faults:?}");

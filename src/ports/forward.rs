@@ -38,8 +38,6 @@ pub struct Forward {
     pub headers: Vec<(String, String)>,
     /// The body.
     pub payload: Payload,
-    /// How long the head of the answer may take, in milliseconds.
-    pub timeout_millis: u64,
 }
 
 /// A message of a WebSocket (RFC 6455 §5.6), or its end.

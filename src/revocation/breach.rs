@@ -2,6 +2,7 @@
 //!
 //! 1. `@on_breach("suspend")` suspends whose uses count: the client where those of a client do, else the agentic identity. Never a user, and
 //!    never a tenant.
+//!    A client that has used a connection and never got a token has no agentic identity yet: it is made, and suspended.
 //! 2. It does so once a window, with its event: whom an administrator has let go on is not suspended again in the same window.
 //! 3. The answer is refused in any case. A suspension that fails refuses as a fault, and the next breach tries again.
 
@@ -14,23 +15,34 @@ use crate::model::Stoppable;
 use crate::policy::obligations::{self, Reached};
 use crate::store;
 
-/// Counts one use of each limit by a client for a subject; answers which have no room, after acting on it.
-pub async fn count(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit]) -> Result<Vec<Reached>> {
-    let reached = obligations::claim(cx, parties, limits).await?;
-    act(cx, parties, &reached).await?;
+/// A use that limits count.
+#[derive(Clone, Copy)]
+pub struct Using<'a> {
+    /// The client.
+    pub client: &'a str,
+    /// For whom.
+    pub subject: &'a str,
+    /// The `grant_type`, or how a client without a token came.
+    pub grant_type: &'a str,
+}
+
+/// Counts one use of each limit; answers which have no room, after acting on it.
+pub async fn count(cx: &Cx<'_>, using: Using<'_>, limits: &[Limit]) -> Result<Vec<Reached>> {
+    let reached = obligations::claim(cx, (using.client, using.subject), limits).await?;
+    act(cx, using, &reached).await?;
     Ok(reached)
 }
 
 /// Answers which limits have no room, after acting on it; counts nothing.
-pub async fn full(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit]) -> Result<Vec<Reached>> {
-    let reached = obligations::full(cx, parties, limits).await?;
-    act(cx, parties, &reached).await?;
+pub async fn full(cx: &Cx<'_>, using: Using<'_>, limits: &[Limit]) -> Result<Vec<Reached>> {
+    let reached = obligations::full(cx, (using.client, using.subject), limits).await?;
+    act(cx, using, &reached).await?;
     Ok(reached)
 }
 
-async fn act(cx: &Cx<'_>, parties: (&str, &str), reached: &[Reached]) -> Result<()> {
+async fn act(cx: &Cx<'_>, using: Using<'_>, reached: &[Reached]) -> Result<()> {
     for one in reached.iter().filter(|one| one.limit.suspends) {
-        match suspend(cx, parties, one).await {
+        match suspend(cx, using, one).await {
             // It is gone, or another request was first.
             Err(Error::Refused(refusal)) if matches!(refusal.reason, Reason::NotFound | Reason::Conflict) => {}
             outcome => outcome?,
@@ -39,17 +51,15 @@ async fn act(cx: &Cx<'_>, parties: (&str, &str), reached: &[Reached]) -> Result<
     Ok(())
 }
 
-async fn suspend(cx: &Cx<'_>, (client, subject): (&str, &str), reached: &Reached) -> Result<()> {
+async fn suspend(cx: &Cx<'_>, using: Using<'_>, reached: &Reached) -> Result<()> {
+    let Using { client, subject, grant_type } = using;
     let identity;
     let (kind, id) = match reached.limit.rate.by {
         By::Client => (Stoppable::Client, client),
-        By::Identity | By::User => match identities::load(cx, client, subject).await? {
-            None => return Ok(()),
-            Some(found) => {
-                identity = found;
-                (Stoppable::Identity, identity.id.as_str())
-            }
-        },
+        By::Identity | By::User => {
+            identity = identities::register(cx, client, subject, grant_type).await?;
+            (Stoppable::Identity, identity.id.as_str())
+        }
     };
     let command = Command::parse(kind, id, None, client)?;
     let guard = store::limits::tell(&cx.tenant.id, &reached.one);

@@ -7,4 +7,5 @@ pub mod expiry;
 pub mod families;
 pub mod kill;
 pub mod signals;
+pub mod standing;
 pub mod status_list;

@@ -3,10 +3,11 @@
 use super::http::{capped, read_headers};
 use super::sockets::End;
 use super::streams;
+use crate::app::MAX_BODY;
 use crate::ports::{Answer, Chunks, Fetch, FetchError, Forward, Opened, Outbound, Payload, Pending, Socket};
 use futures_util::future::{Either, select};
 use futures_util::stream::{self, StreamExt};
-use js_sys::{Reflect, Uint8Array};
+use js_sys::{Promise, Reflect, Uint8Array};
 use std::time::Duration;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
@@ -48,11 +49,7 @@ impl Fetch for GlobalFetch {
             let abort = AbortController::default();
             let signal = abort.signal();
             let abort = AbortOnDrop(Some(abort));
-            let limit = Box::pin(Delay::from(Duration::from_millis(request.timeout_millis)));
-            match select(Box::pin(opened(request, &signal)), limit).await {
-                Either::Left((response, _)) => head(response?, abort),
-                Either::Right(_) => Err(FetchError::Timeout),
-            }
+            head(opened(request, &signal).await?, abort)
         })
     }
 }
@@ -91,10 +88,12 @@ async fn upload(mut chunks: Chunks, writer: streams::Writer) {
 }
 
 fn head(response: web_sys::Response, mut abort: AbortOnDrop) -> Result<Opened, FetchError> {
-    let socket = Reflect::get(&response, &JsValue::from_str("webSocket")).ok().filter(JsValue::is_object);
-    if let Some(socket) = socket {
+    let socket = || Reflect::get(&response, &JsValue::from_str("webSocket")).ok().filter(JsValue::is_object);
+    if response.status() == 101
+        && let Some(socket) = socket()
+    {
         // Its end is said in its own protocol.
-        drop(abort.0.take());
+        abort.disarm();
         let (status, headers) = (response.status(), read_headers(&response.headers()));
         let socket: Box<dyn Socket> = Box::new(End::of_service(&socket));
         return Ok(Opened { status, headers, chunks: stream::empty().boxed_local(), socket: Some(socket) });
@@ -107,15 +106,37 @@ fn head(response: web_sys::Response, mut abort: AbortOnDrop) -> Result<Opened, F
     if headers.iter().any(decoded) {
         headers.retain(|(name, _)| name != "content-encoding" && name != "content-length");
     }
+    let length = headers.iter().find(|(name, _)| name == "content-length").and_then(|(_, value)| value.parse().ok());
     let chunks = match response.body() {
-        Some(body) => streams::chunks(&body, Some(Box::new(abort))),
-        None => stream::empty().boxed_local(),
+        Some(_) if length.is_some_and(|length: usize| length <= MAX_BODY) => {
+            let buffer = response.array_buffer().map_err(|_| FetchError::Unreachable)?;
+            stream::once(whole(buffer, abort)).boxed_local()
+        }
+        Some(body) => streams::chunks(&body, Some(abort)),
+        None => {
+            abort.disarm();
+            stream::empty().boxed_local()
+        }
     };
     Ok(Opened { status: response.status(), headers, chunks, socket: None })
 }
 
+/// A body that is small, in one call of the platform.
+async fn whole(buffer: Promise, mut abort: AbortOnDrop) -> Result<Vec<u8>, FetchError> {
+    let buffer = JsFuture::from(buffer).await.map_err(|_| FetchError::Unreachable)?;
+    abort.disarm();
+    Ok(Uint8Array::new(&buffer).to_vec())
+}
+
 /// Ends what goes on when its caller stops waiting; what is done is done.
-struct AbortOnDrop(Option<AbortController>);
+pub struct AbortOnDrop(Option<AbortController>);
+
+impl AbortOnDrop {
+    /// It has come to its end.
+    pub fn disarm(&mut self) {
+        drop(self.0.take());
+    }
+}
 
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {

@@ -24,11 +24,10 @@ export function pairs(headers) {
   return text;
 }
 
-const fill = (lines) => {
-  const headers = new Headers();
-  const parts = lines.split("\n");
-  for (let at = 0; at + 1 < parts.length; at += 2) headers.append(parts[at], parts[at + 1]);
-  return headers;
+const entries = (lines) => {
+  const [parts, all] = [lines.split("\n"), []];
+  for (let at = 0; at + 1 < parts.length; at += 2) all.push([parts[at], parts[at + 1]]);
+  return all;
 };
 
 /** A pipe that holds one piece, of a known length or not (-1): its end to read from, and the writer. */
@@ -40,14 +39,14 @@ export function pipe(length) {
   return [readable, writer];
 }
 
-/** A response whose body is on its way. */
-export function streamed(status, lines, readable) {
-  return new Response(readable, { status, headers: fill(lines) });
+/** A response of a service: bytes, or a body that is on its way. */
+export function streamed(status, lines, body) {
+  return new Response(body, { status, headers: entries(lines) });
 }
 
 /** Passes a request on. */
 export function pass(method, url, lines, body, signal) {
-  return fetch(url, { method, headers: fill(lines), body, signal, redirect: "manual", cache: "no-store" });
+  return fetch(url, { method, headers: entries(lines), body, signal, redirect: "manual", cache: "no-store" });
 }
 
 /** A response. Its headers are lines: a name, and then its value. */
@@ -55,7 +54,7 @@ export function respond(status, lines, body) {
   const key = `${status} ${lines}`;
   let init = inits.get(key);
   if (init === undefined) {
-    const headers = fill(lines);
+    const headers = new Headers(entries(lines));
     init = { status, headers };
     // What is for one person alone comes once.
     if (!headers.has("set-cookie") && !headers.has("location")) {
@@ -139,6 +138,6 @@ export function line(socket, limit) {
 /** A response that opens a WebSocket, and this end of it. */
 export function upgraded(lines, limit) {
   const [theirs, ours] = Object.values(new WebSocketPair());
-  const response = new Response(null, { status: 101, headers: fill(lines), webSocket: theirs });
+  const response = new Response(null, { status: 101, headers: entries(lines), webSocket: theirs });
   return [response, new Line(ours, limit)];
 }

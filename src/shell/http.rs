@@ -1,7 +1,7 @@
 //! Requests and responses at the edge of the core.
 
 use super::streams;
-use crate::app::{HEADERS, MAX_BODY, Passage, Peer, Request, Response};
+use crate::app::{HEADERS, MAX_BODY, Passage, Peer, Proxied, Request, Response};
 use crate::ports::{Location, Place};
 use js_sys::{Array, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
@@ -24,7 +24,7 @@ extern "C" {
     fn pairs(headers: &web_sys::Headers) -> String;
 
     #[wasm_bindgen(catch)]
-    fn streamed(status: u16, lines: &str, readable: &JsValue) -> Result<web_sys::Response, JsValue>;
+    fn streamed(status: u16, lines: &str, body: &JsValue) -> Result<web_sys::Response, JsValue>;
 
     #[wasm_bindgen(catch)]
     fn respond(status: u16, lines: &str, body: &str) -> Result<web_sys::Response, JsValue>;
@@ -79,7 +79,7 @@ pub async fn read_passage(
     let passage = Passage { headers: read_headers(&request.headers()), ..Passage::default() };
     let length = declared.as_deref().and_then(|text| text.parse::<u64>().ok());
     match (length, request.body()) {
-        (_, None) => message.body = Some(Vec::new()),
+        (Some(0), _) | (_, None) => message.body = Some(Vec::new()),
         (Some(length), Some(_)) if length <= MAX_BODY as u64 => message.body = read_body(request, declared).await?,
         (length, Some(stream)) => {
             passage.body.replace(Some((streams::chunks(&stream, None), length)));
@@ -134,6 +134,16 @@ pub fn lines(response: &Response) -> String {
     lines
 }
 
+/// Whether an answer that is on its way is small: it is passed on once all of it is there.
+pub fn is_small(answer: &Proxied) -> bool {
+    answer.has_body() && answer.length.is_some_and(|length| length <= MAX_BODY as u64)
+}
+
+/// An answer that was on its way, with all of its body.
+pub fn whole(response: &Response, body: &[u8]) -> worker::Result<web_sys::Response> {
+    Ok(streamed(response.status, &lines(response), &Uint8Array::from(body))?)
+}
+
 /// The head of an answer that is on its way, and what its pieces are written to; nothing where it has no body.
 pub fn open(response: &Response) -> worker::Result<(web_sys::Response, Option<streams::Writer>)> {
     let Some(answer) = &response.proxied else { return Ok((write(response)?, None)) };
@@ -145,6 +155,13 @@ pub fn open(response: &Response) -> worker::Result<(web_sys::Response, Option<st
     }
     let (readable, writer) = streams::pipe(answer.length);
     Ok((streamed(response.status, &lines, &readable)?, Some(writer)))
+}
+
+/// The head of an answer that was cut, and a body that breaks off.
+pub fn cut(response: &Response) -> worker::Result<web_sys::Response> {
+    let (head, writer) = open(response)?;
+    writer.iter().for_each(streams::Writer::cut);
+    Ok(head)
 }
 
 /// The head of an answer of ours that comes in pieces, and what they are written to.

@@ -23,7 +23,7 @@ impl Entropy for Random {
 pub struct Timeout;
 
 impl Timer for Timeout {
-    fn sleep(&self, millis: u64) -> Pending<'_, ()> {
+    fn sleep(&self, millis: u64) -> Pending<'static, ()> {
         Box::pin(Delay::from(Duration::from_millis(millis)))
     }
 }

@@ -14,7 +14,7 @@ mod sockets;
 mod streams;
 mod zones;
 
-use crate::app::{App, Feed, Proxied, Pulled, Response, Source};
+use crate::app::{App, Direction, Feed, Proxied, Pulled, Response, Source};
 use crate::cli;
 use crate::config::{Config, Role};
 use crate::ports::{Now, World};
@@ -91,17 +91,18 @@ async fn fetch(request: web_sys::Request, env: Env, ctx: Context) -> worker::Res
     let app = app(&env)?;
     let now = now();
     let (mut message, length) = http::read_head(&request);
-    if let Some(role) = app.elsewhere(&message.path)
-        && let Ok(binding) = env.service(service(role))
-    {
-        return Ok(binding.fetch_request(worker::Request::from(request)).await?.into());
-    }
-    match app.passes_on(&message.path) {
-        true => http::read_passage(&request, length, &mut message).await?,
-        false => message.body = http::read_body(&request, length).await?,
+    match app.direction(&message.path) {
+        Direction::Elsewhere(role) => {
+            // Without a binding this Worker says that it has no such path.
+            if let Ok(binding) = env.service(service(role)) {
+                return Ok(binding.fetch_request(worker::Request::from(request)).await?.into());
+            }
+        }
+        Direction::Here { is_passed_on: true } => http::read_passage(&request, length, &mut message).await?,
+        Direction::Here { is_passed_on: false } => message.body = http::read_body(&request, length).await?,
     }
     let response = app.handle(&message, now).await;
-    answer(&app, response, &ctx, now)
+    answer(&app, response, &ctx, now).await
 }
 
 /// `fetch` of the entrypoint `Outbound`: for code whose outbound Worker this is. `props` are those of the binding, as JSON.
@@ -113,7 +114,7 @@ pub fn outbound(request: web_sys::Request, env: Env, ctx: worker_sys::Context, p
             let (mut message, length) = http::read_head(&request);
             http::read_passage(&request, length, &mut message).await?;
             let response = app.handle_outbound(message, &request.url(), &props, now).await;
-            answer(&app, response, &ctx, now)
+            answer(&app, response, &ctx, now).await
         };
         run.await.map(JsValue::from).map_err(|error: worker::Error| {
             // What went wrong here is nothing that such code may read.
@@ -124,7 +125,7 @@ pub fn outbound(request: web_sys::Request, env: Env, ctx: worker_sys::Context, p
 }
 
 /// Hands an answer to the platform, and sees to what comes after it.
-fn answer(app: &Rc<App>, mut response: Response, ctx: &Context, now: Now) -> worker::Result<web_sys::Response> {
+async fn answer(app: &Rc<App>, mut response: Response, ctx: &Context, now: Now) -> worker::Result<web_sys::Response> {
     let (is_staged, ageing) = (app.take_staged(), app.take_ageing());
     if is_staged || !ageing.is_empty() {
         let app = app.clone();
@@ -150,11 +151,30 @@ fn answer(app: &Rc<App>, mut response: Response, ctx: &Context, now: Now) -> wor
         }
         return Ok(head);
     }
-    let (head, writer) = http::open(&response)?;
+    let (head, writer) = match response.proxied.as_mut().filter(|answer| http::is_small(answer)) {
+        None => http::open(&response)?,
+        Some(answer) => match all(app, answer).await {
+            Some(body) => (http::whole(&response, &body)?, None),
+            None => return http::cut(&response),
+        },
+    };
     if let Some(answer) = response.proxied.take() {
         ctx.wait_until(relay_answer(app.clone(), answer, writer));
     }
     Ok(head)
+}
+
+/// The pieces of an answer together, without its end; nothing if it was cut.
+async fn all(app: &App, answer: &mut Proxied) -> Option<Vec<u8>> {
+    let mut body = Vec::new();
+    while answer.length.is_some_and(|length| (body.len() as u64) < length) {
+        match app.pull(answer, now()).await {
+            Pulled::Piece(piece) => body.extend(piece),
+            Pulled::Nothing => {}
+            Pulled::End | Pulled::Cut => return None,
+        }
+    }
+    Some(body)
 }
 
 /// Writes the pieces of an answer as they come, and sees to its event. Its caller may go at any time.

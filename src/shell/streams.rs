@@ -1,9 +1,9 @@
 //! Bodies on their way: the platform's streams as pieces of bytes, and back. Whoever reads slowly slows the sender down: one piece is on its way.
 
+use super::fetch::AbortOnDrop;
 use crate::ports::{Chunks, FetchError};
 use futures_util::stream::{self, StreamExt};
 use js_sys::{Array, Reflect, Uint8Array};
-use std::any::Any;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
@@ -51,27 +51,42 @@ pub fn pipe(length: Option<u64>) -> (JsValue, Writer) {
     (ends.get(0), ends.get(1).unchecked_into())
 }
 
-/// Releases a reader, and with it what its sender has.
-struct Reader(web_sys::ReadableStreamDefaultReader, Option<Box<dyn Any>>);
+/// Releases a reader, and ends the transfer that is not over.
+struct Reader {
+    reader: web_sys::ReadableStreamDefaultReader,
+    abort: Option<AbortOnDrop>,
+    is_over: bool,
+}
 
-impl Drop for Reader {
-    fn drop(&mut self) {
-        // Whether the sender hears of it does not matter.
-        drop(self.0.cancel());
-        drop(self.1.take());
+impl Reader {
+    fn end(mut self) {
+        self.is_over = true;
+        self.abort.iter_mut().for_each(AbortOnDrop::disarm);
     }
 }
 
-/// The pieces of a stream. `with` lives as long as they do.
-pub fn chunks(stream: &web_sys::ReadableStream, with: Option<Box<dyn Any>>) -> Chunks {
-    let reader = Reader(stream.get_reader().unchecked_into(), with);
+impl Drop for Reader {
+    fn drop(&mut self) {
+        if !self.is_over {
+            // Whether the sender hears of it does not matter.
+            drop(self.reader.cancel());
+        }
+    }
+}
+
+/// The pieces of a stream. Dropping them before the last one aborts the transfer.
+pub fn chunks(stream: &web_sys::ReadableStream, abort: Option<AbortOnDrop>) -> Chunks {
+    let reader = Reader { reader: stream.get_reader().unchecked_into(), abort, is_over: false };
     let pieces = stream::unfold(Some(reader), async |reader| {
         let reader = reader?;
-        let read = JsFuture::from(reader.0.read()).await;
+        let read = JsFuture::from(reader.reader.read()).await;
         let Ok(chunk) = read else { return Some((Err(FetchError::Unreachable), None)) };
         let member = |name: &str| Reflect::get(&chunk, &JsValue::from_str(name)).unwrap_or_default();
         match member("done").is_truthy() {
-            true => None,
+            true => {
+                reader.end();
+                None
+            }
             false => Some((Ok(Uint8Array::new(&member("value")).to_vec()), Some(reader))),
         }
     });

@@ -1,18 +1,30 @@
 //! Approvals: made once for what is asked, decided once, redeemed once.
+//!
+//! A row of `approval_deciders` that begins with `by:` is of one who has decided: it is asked by nobody, and goes by itself.
 
 use super::{Query, Reader, query, sql};
 use crate::error::{Fault, Result};
 use crate::model::Stoppable;
 use crate::model::approval::{Approval, ApprovalStatus, Door};
+use crate::model::id;
 use crate::model::stop::StopTarget;
 use crate::ports::Sql;
+use crate::store::spent::Redeemable;
 
 /// How many approvals wait for one decider at most, and how many a client may wait for.
 pub const MOST: i64 = 20;
+/// How many of those that wait for one decider are of one client at most.
+const MOST_OF_A_CLIENT: i64 = 10;
+/// How long a day is, in seconds.
+const DAY: i64 = 86_400;
+/// How long an approval waits or can be redeemed at most, in seconds.
+const LONGEST: i64 = DAY.saturating_add(600);
 /// The longest interval between two polls, in seconds.
 const LONGEST_INTERVAL: i64 = 60;
 /// How many of them end with their client at once; what is left ends by itself.
 const WITH_IT: i64 = 1_000;
+/// How the rows of those who have decided begin. No user, role or group is named so.
+const BY: &str = "by:";
 
 macro_rules! columns {
     ($from:expr) => {
@@ -33,17 +45,27 @@ pub struct New<'a> {
     pub deciders: String,
     /// The digest of what its client polls with.
     pub handle: Option<&'a str>,
+    /// What is used up with it, and until when that is remembered.
+    pub once: Option<(&'a Redeemable, i64)>,
+    /// How many its client asks for in a day, for its subject.
+    pub per_day: u32,
 }
 
-/// Keeps an approval, unless the same is asked already, or too many wait for a decider or of the client; the guard of a chain.
-pub fn insert(tenant: &str, New { approval, body, deciders, handle }: &New<'_>) -> Sql {
+/// Keeps an approval, unless the same is asked already, what it uses up was used, too many wait for a decider or of the client, or the client has
+/// asked for too many in a day; the guard of a chain.
+pub fn insert(tenant: &str, New { approval, body, deciders, handle, once, per_day }: &New<'_>) -> Sql {
+    let (kind, key) = once.map(|(once, _)| (once.kind, once.key.as_str())).unzip();
     sql!(
         "INSERT INTO approvals (tenant, id, key, client, requester, subject, door, statement, body, handle, created_at, expires_at) \
          SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12 \
-         WHERE NOT EXISTS (SELECT 1 FROM approvals INDEXED BY approvals_by_key WHERE tenant = ?1 AND key = ?3 AND status <> 'redeemed' AND expires_at > ?11) \
+         WHERE NOT EXISTS (SELECT 1 FROM approvals INDEXED BY approvals_open WHERE tenant = ?1 AND key = ?3 AND status <> 'redeemed' AND expires_at > ?11) \
          AND (SELECT count(*) FROM (SELECT 1 FROM approvals INDEXED BY approvals_by_client WHERE tenant = ?1 AND client = ?4 AND status = 'pending' AND expires_at > ?11 LIMIT ?14)) < ?14 \
+         AND (SELECT count(*) FROM (SELECT 1 FROM approvals INDEXED BY approvals_by_day WHERE tenant = ?1 AND client = ?4 AND subject = ?6 AND created_at > ?15 LIMIT ?16)) < ?16 \
          AND NOT EXISTS (SELECT 1 FROM json_each(?13) d WHERE (SELECT count(*) FROM \
-         (SELECT 1 FROM approval_deciders w WHERE w.tenant = ?1 AND w.decider = d.value AND w.expires_at > ?11 LIMIT ?14)) >= ?14)",
+         (SELECT 1 FROM approval_deciders w WHERE w.tenant = ?1 AND w.decider = d.value AND w.expires_at > ?11 LIMIT ?14)) >= ?14 \
+         OR (SELECT count(*) FROM (SELECT 1 FROM approval_deciders w CROSS JOIN approvals o ON o.tenant = ?1 AND o.id = w.approval AND o.client = ?4 \
+         WHERE w.tenant = ?1 AND w.decider = d.value AND w.expires_at > ?11 LIMIT ?17)) >= ?17) \
+         AND NOT EXISTS (SELECT 1 FROM spent WHERE tenant = ?1 AND kind = ?18 AND key = ?19)",
         tenant,
         approval.id.as_str(),
         approval.key.as_str(),
@@ -57,7 +79,26 @@ pub fn insert(tenant: &str, New { approval, body, deciders, handle }: &New<'_>) 
         approval.created_at,
         approval.expires_at,
         deciders.as_str(),
-        MOST
+        MOST,
+        approval.created_at.saturating_sub(DAY),
+        i64::from(*per_day),
+        MOST_OF_A_CLIENT,
+        kind,
+        key
+    )
+}
+
+/// Until when a client has to wait that has asked for as many in a day as it may, for that subject; nothing if it has not.
+pub fn day_is_full(tenant: &str, (client, subject): (&str, &str), per_day: u32, now: i64) -> Query<i64> {
+    query!(
+        |row| Ok(row.int("created_at")?.saturating_add(DAY)),
+        "SELECT created_at FROM approvals INDEXED BY approvals_by_day WHERE tenant = ?1 AND client = ?2 AND subject = ?3 AND created_at > ?4 \
+         ORDER BY created_at DESC LIMIT 1 OFFSET ?5",
+        tenant,
+        client,
+        subject,
+        now.saturating_sub(DAY),
+        i64::from(per_day).saturating_sub(1)
     )
 }
 
@@ -88,12 +129,13 @@ pub fn by_handle(tenant: &str, handle: &str) -> Query<Approval> {
     )
 }
 
-/// What became of the newest request for the same, until its end; nothing where it was used.
+/// What became of the request for the same, until its end; nothing where it was used. There is one at a time: see [`insert`].
 pub fn of_key(tenant: &str, key: &str, now: i64) -> Query<Approval> {
     query!(
         read,
         columns!(
-            "approvals a INDEXED BY approvals_by_key WHERE a.tenant = ?1 AND a.key = ?2 AND a.status <> 'redeemed' AND a.expires_at > ?3 ORDER BY a.id DESC LIMIT 1"
+            "approvals a INDEXED BY approvals_open WHERE a.tenant = ?1 AND a.key = ?2 AND a.status <> 'redeemed' AND a.expires_at > ?3 \
+             ORDER BY a.expires_at DESC LIMIT 1"
         ),
         tenant,
         key,
@@ -128,17 +170,53 @@ pub fn list(tenant: &str, before: &str, limit: i64) -> Query<Approval> {
     )
 }
 
-/// The same of one status.
-pub fn list_of(tenant: &str, status: &str, before: &str, limit: i64) -> Query<Approval> {
+/// The same of one status. What waits or can be redeemed is shown until its end; it is looked for among those that began no longer ago than any of
+/// them lasts.
+pub fn list_of(tenant: &str, status: ApprovalStatus, before: &str, limit: i64, now: i64) -> Query<Approval> {
+    let is_open = matches!(status, ApprovalStatus::Pending | ApprovalStatus::Approved);
+    let (first, ends_after) = match is_open {
+        true => (id::first_at(now.saturating_sub(LONGEST).saturating_mul(1_000)), now),
+        false => (String::new(), 0),
+    };
     query!(
         read,
         columns!(
-            "approvals a INDEXED BY approvals_by_status WHERE a.tenant = ?1 AND a.status = ?4 AND a.id < ?2 ORDER BY a.id DESC LIMIT ?3"
+            "approvals a INDEXED BY approvals_by_status WHERE a.tenant = ?1 AND a.status = ?4 AND a.id > ?5 AND a.id < ?2 AND a.expires_at > ?6 \
+             ORDER BY a.id DESC LIMIT ?3"
         ),
         tenant,
         before,
         limit,
-        status
+        status.as_str(),
+        first,
+        ends_after
+    )
+}
+
+/// The last ones that a user has decided about.
+pub fn decided_by(tenant: &str, user: &str, now: i64, limit: i64) -> Query<Approval> {
+    query!(
+        read,
+        columns!(
+            "approvals a WHERE a.tenant = ?1 AND a.id IN (SELECT w.approval FROM approval_deciders w \
+             WHERE w.tenant = ?1 AND w.decider = ?2 AND w.expires_at > ?3 ORDER BY w.approval DESC LIMIT ?4) ORDER BY a.id DESC"
+        ),
+        tenant,
+        [BY, user].concat(),
+        now,
+        limit
+    )
+}
+
+/// Remembers, until then, that a user has decided about an approval, if the statement before changed something.
+pub fn remember_if_changed(tenant: &str, id: &str, user: &str, until: i64) -> Sql {
+    sql!(
+        "INSERT INTO approval_deciders (tenant, decider, approval, expires_at) SELECT ?1, ?2, ?3, ?4 WHERE changes() > 0 \
+         ON CONFLICT DO UPDATE SET expires_at = excluded.expires_at",
+        tenant,
+        [BY, user].concat(),
+        id,
+        until
     )
 }
 
@@ -179,10 +257,11 @@ pub fn revoke(tenant: &str, id: &str) -> Sql {
 /// Asks nobody any more about an approval that does not wait.
 pub fn close(tenant: &str, id: &str) -> Sql {
     sql!(
-        "DELETE FROM approval_deciders WHERE tenant = ?1 AND approval = ?2 \
+        "DELETE FROM approval_deciders WHERE tenant = ?1 AND approval = ?2 AND substr(decider, 1, 3) <> ?3 \
          AND NOT EXISTS (SELECT 1 FROM approvals WHERE tenant = ?1 AND id = ?2 AND status = 'pending')",
         tenant,
-        id
+        id,
+        BY
     )
 }
 

@@ -47,6 +47,17 @@ pub fn full(tenant: &str, uses: &str) -> Query<i64> {
     )
 }
 
+/// How often these uses were counted, by their places; none where they were not.
+pub fn taken(tenant: &str, uses: &str) -> Query<(i64, i64)> {
+    query!(
+        |row| Ok((row.int("place")?, row.int("taken")?)),
+        "SELECT f.key AS place, c.taken AS taken FROM json_each(?2) f CROSS JOIN limit_counts c ON c.tenant = ?1 \
+         AND c.policy = f.value ->> 0 AND c.subject = f.value ->> 1 AND c.window = f.value ->> 2",
+        tenant,
+        uses
+    )
+}
+
 /// Notes that a breach is acted on, once; the guard of a chain.
 pub fn tell(tenant: &str, Use { policy, subject, window, .. }: &Use) -> Sql {
     sql!(

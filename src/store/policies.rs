@@ -37,6 +37,8 @@ pub struct Policy {
     pub description: String,
     /// Its tests, a JSON array; nothing if it has none, or if they were not read.
     pub tests: Option<String>,
+    /// What was left out when it was written just now: tests.
+    pub not_run: Option<String>,
     /// The shard in which it lies.
     pub shard: String,
     /// Counts changes to this row.
@@ -74,13 +76,14 @@ pub fn first_in_shard(tenant: &str, shard: &str, limit: i64) -> Query<Policy> {
 }
 
 /// The tests of enforced policies, by id, but for those of one.
-pub fn tests_of_others(tenant: &str, id: &str, limit: i64) -> Query<(String, String)> {
+pub fn tests_of_others(tenant: &str, id: &str, after: &str, limit: i64) -> Query<(String, String)> {
     query!(
         |row| Ok((row.text("id")?, row.text("tests")?)),
         "SELECT id, tests FROM policies INDEXED BY policies_tested \
-         WHERE tenant = ?1 AND tests IS NOT NULL AND mode = 'enforce' AND id <> ?2 ORDER BY id LIMIT ?3",
+         WHERE tenant = ?1 AND tests IS NOT NULL AND mode = 'enforce' AND id <> ?2 AND id > ?3 ORDER BY id LIMIT ?4",
         tenant,
         id,
+        after,
         limit
     )
 }
@@ -177,6 +180,7 @@ pub fn read(row: &Reader<'_>) -> Result<Policy> {
         source: Source { id: row.text("id")?, cedar: row.text("cedar")?, mode },
         description: row.text("description")?,
         tests: row.optional_text("tests"),
+        not_run: None,
         shard: row.text("shard")?,
         version: row.int("version")?,
         created_at: row.int("created_at")?,

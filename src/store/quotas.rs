@@ -31,6 +31,11 @@ pub fn claim(tenant: &str, minute: i64, wanted: i64, quota: i64) -> Query<i64> {
     )
 }
 
+/// How many tokens of a quota were claimed in this minute.
+pub fn taken(tenant: &str, minute: i64) -> Query<i64> {
+    query!(|row| row.int("taken"), "SELECT taken FROM token_counts WHERE tenant = ?1 AND minute = ?2", tenant, minute)
+}
+
 /// Notes that it has been told that the quota of this minute is used up, once; the guard of a chain.
 pub fn tell(tenant: &str, minute: i64) -> Sql {
     sql!("UPDATE token_counts SET told = ?2 WHERE tenant = ?1 AND told < ?2", tenant, minute)

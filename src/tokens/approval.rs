@@ -7,7 +7,7 @@
 
 use super::target::Target;
 use crate::approvals::{self, Asked, SECONDS};
-use crate::cedar::{Action, Verdict};
+use crate::cedar::{Action, Required, Verdict};
 use crate::context::Cx;
 use crate::error::{Error, Reason, Result};
 use crate::model::Client;
@@ -44,6 +44,11 @@ pub struct Met<'a> {
 }
 
 impl Met<'_> {
+    /// The authorization details, where an approval leaves less of them.
+    pub fn authorization_details(&self) -> Option<&[AuthorizationDetail]> {
+        self.authorization_details.as_deref()
+    }
+
     /// The ids of the approvals, and the authorization details that they leave.
     pub fn given(self) -> (Vec<String>, Option<Vec<AuthorizationDetail>>) {
         (self.approvals, self.authorization_details)
@@ -64,7 +69,7 @@ pub async fn meet<'a>(cx: &Cx<'_>, sought: Sought<'a>, verdicts: &mut [Verdict],
     let mut met = Met::default();
     if let Some(own) = own {
         met.add(own);
-        let meets = |required: &String| covers(own, client, required);
+        let meets = |required: &Required| required.approval().is_some_and(|text| covers(own, client, text));
         for verdict in verdicts.iter_mut().filter(|verdict| policy::lacks_approval(verdict)) {
             verdict.require.retain(|required| !meets(required));
         }
@@ -75,7 +80,8 @@ pub async fn meet<'a>(cx: &Cx<'_>, sought: Sought<'a>, verdicts: &mut [Verdict],
     if lacking.is_empty() {
         return Ok(met);
     }
-    let mut require: Vec<String> = lacking.iter().flat_map(|(_, verdict)| verdict.require.clone()).collect();
+    let all = lacking.iter().flat_map(|(_, verdict)| &verdict.require);
+    let mut require: Vec<String> = all.filter_map(Required::approval).map(str::to_owned).collect();
     require.sort_unstable();
     require.dedup();
     let scope: Vec<&str> = lacking.iter().map(|(scope, _)| *scope).collect();
@@ -111,7 +117,7 @@ impl Met<'_> {
         self.approvals.push(approval.id.clone());
         if approval.body.narrowed.is_some() {
             let details = member(approval.granted(), "authorization_details");
-            self.authorization_details = serde_json::from_value(details).ok();
+            self.authorization_details = Some(serde_json::from_value(details).unwrap_or_default());
         }
     }
 }

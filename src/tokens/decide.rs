@@ -16,7 +16,7 @@ use crate::model::{Approval, AuthMethod, Client};
 use crate::oauth::{AuthorizationDetail, Scope};
 use crate::policy::obligations::{self, Means, Reached};
 use crate::policy::{self, Inquiry};
-use crate::revocation::breach;
+use crate::revocation::breach::{self, Using};
 use crate::revocation::check::{self, Parties, Standing};
 
 /// How often limits are asked, each time for less: another request may take the last use meanwhile.
@@ -96,10 +96,21 @@ pub struct Decision {
 
 /// Decides about an issuance. The client has sent a proof if it needs one, no party is stopped, policy permits, the quota has a token left.
 pub async fn decide(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts) -> Result<Decision> {
+    decide_as(cx, issuance, facts, true).await
+}
+
+/// The same about a request that may do what the token would let it do, and gets none: limits have to have room, and are not counted.
+pub async fn decide_without_token(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts) -> Result<Decision> {
+    decide_as(cx, issuance, facts, false).await
+}
+
+async fn decide_as(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts, counts: bool) -> Result<Decision> {
     if issuance.client.metadata.dpop_bound_access_tokens && issuance.jkt.is_none() {
         return Err(Reason::ProofRequired.into());
     }
     facts.subject = Some(issuance.subject.to_owned());
+    // Of a token that is issued, what it has takes their place.
+    facts.authorization_details = AuthorizationDetail::print(&issuance.origin.authorization_details);
     facts.chain = issuance.origin.act.iter().flat_map(Actor::chain).map(str::to_owned).collect();
     let named = |may_act: &MayAct| may_act.names(&cx.issuer(), &issuance.client.id);
     if !issuance.origin.may_act.as_ref().is_none_or(named) {
@@ -111,7 +122,7 @@ pub async fn decide(cx: &Cx<'_>, issuance: &Issuance<'_>, facts: &mut Facts) -> 
     if !standing.client.may_ask_for(&issuance.target.resource) || !cx.issues_for(&issuance.target.resource) {
         return Err(Reason::UnknownResource.into());
     }
-    let decision = permitted(cx, issuance, &standing, facts).await?;
+    let decision = permitted(cx, issuance, &standing, facts, counts).await?;
     quota::take(cx, &issuance.target).await?;
     approval::redeem(cx, &decision.approvals, facts).await?;
     Ok(decision)
@@ -132,6 +143,7 @@ async fn permitted(
     issuance: &Issuance<'_>,
     Standing { client, user }: &Standing,
     facts: &mut Facts,
+    counts: bool,
 ) -> Result<Decision> {
     let Issuance { target, origin, .. } = issuance;
     let circumstance = Circumstance {
@@ -149,21 +161,13 @@ async fn permitted(
     let targets = as_policy_targets(target);
     let inquiry = Inquiry { action: issuance.action, targets: &targets, circumstance: &circumstance };
     let mut verdicts = policy::ask(cx, client, inquiry, facts).await?;
-    if issuance.action == Action::Impersonate {
-        // Impersonation is an exchange too: a policy that forbids exchange forbids it.
-        let exchange = Inquiry { action: Action::Exchange, ..inquiry };
-        let others = policy::ask(cx, client, exchange, facts).await?;
-        verdicts = verdicts.into_iter().zip(others).map(|(one, other)| both(one, other)).collect();
-    }
     if let Some(question) = &mut facts.question {
         question.auth_time = origin.auth_time;
     }
-    let details = origin.authorization_details.iter().map(|one| one.kind().to_owned()).collect();
-    obligations::meet(
-        cx.now,
-        &mut verdicts,
-        &Means { auth_time: origin.auth_time, is_bound: issuance.jkt.is_some(), details },
-    );
+    let detailed = obligations::details(&verdicts);
+    let details = kinds(&origin.authorization_details);
+    let means = Means { auth_time: origin.auth_time, is_bound: issuance.jkt.is_some(), details };
+    obligations::meet(cx.now, &mut verdicts, &means);
     let ends_in = origin.expires_at.map(|exp| u32::try_from(exp.saturating_sub(cx.now.seconds())).unwrap_or_default());
     if ends_in == Some(0) {
         return Err(Reason::Stopped.because("it expires now"));
@@ -178,7 +182,10 @@ async fn permitted(
         own: origin.approval.as_ref(),
     };
     let approval = approval::meet(cx, sought, &mut verdicts, facts).await?;
-    let (granted, reached) = within_limits(cx, issuance, client, &mut verdicts).await?;
+    if let Some(left) = approval.authorization_details() {
+        obligations::require_again(&mut verdicts, detailed, &kinds(left));
+    }
+    let (granted, reached) = within_limits(cx, issuance, client, &mut verdicts, counts).await?;
     if facts.scope_asked.is_some() || granted.is_none() {
         for (scope, verdict) in target.scope.iter().zip(&verdicts) {
             if let Some(because) = policy::refusal(verdict) {
@@ -204,12 +211,17 @@ async fn permitted(
     Ok(Decision { lifetime, approvals, authorization_details, ..granted })
 }
 
-/// What the verdicts permit and the limits of their permits have room for, with those that have none: the uses are counted.
+fn kinds(details: &[AuthorizationDetail]) -> Vec<String> {
+    details.iter().map(|one| one.kind().to_owned()).collect()
+}
+
+/// What the verdicts permit and the limits of their permits have room for, with those that have none: the uses are counted if `counts`.
 async fn within_limits(
     cx: &Cx<'_>,
-    Issuance { target, subject, .. }: &Issuance<'_>,
+    Issuance { target, subject, grant_type, .. }: &Issuance<'_>,
     client: &Client,
     verdicts: &mut [Verdict],
+    counts: bool,
 ) -> Result<(Option<Decision>, Vec<Reached>)> {
     let mut reached = Vec::new();
     for _ in 0..ATTEMPTS {
@@ -220,7 +232,11 @@ async fn within_limits(
             return Ok((Some(granted), reached));
         }
         quota::expect(cx, target).await?;
-        let full = breach::count(cx, (&client.id, subject), &limits).await?;
+        let using = Using { client: &client.id, subject, grant_type };
+        let full = match counts {
+            true => breach::count(cx, using, &limits).await?,
+            false => breach::full(cx, using, &limits).await?,
+        };
         if full.is_empty() {
             return Ok((Some(granted), reached));
         }
@@ -258,19 +274,6 @@ pub fn as_policy_targets(target: &Target) -> Vec<PolicyTarget> {
             tool: tool(name),
         })
         .collect()
-}
-
-/// The verdict that permits if both verdicts permit. It names the policies of those that decide.
-fn both(one: Verdict, other: Verdict) -> Verdict {
-    let allow = one.allow && other.allow;
-    let ttl = [one.ttl, other.ttl].into_iter().flatten().min();
-    let require = [&*one.require, &*other.require].concat();
-    let decisive = || [&one, &other].into_iter().filter(|verdict| verdict.allow == allow);
-    let policies = decisive().flat_map(|verdict| verdict.policies.iter().cloned()).collect();
-    let errors = decisive().flat_map(|verdict| verdict.errors.iter().cloned()).collect();
-    let limits = [&*one.limits, &*other.limits].concat();
-    let is_quiet = !allow && decisive().all(|verdict| verdict.is_quiet);
-    Verdict { allow, policies, errors, shadow: vec![], ttl, require, limits, is_quiet }
 }
 
 /// The scope that the verdicts permit; nothing if that is none. The shortest `@ttl` of a permit bounds the lifetime.

@@ -10,7 +10,7 @@ pub mod target;
 pub mod tool_calls;
 pub mod verify;
 
-pub use decide::{Issuance, Origin, decide};
+pub use decide::{Decision, Issuance, Origin, decide, decide_without_token};
 pub use id_token::id_token;
 pub use mint::{TokenResponse, finish, issue, prepare};
 pub use target::{Requested, Target, serves, target};

@@ -4,12 +4,14 @@
 //!    audience, live times. The issuer of a compatible route goes with the audience of one, and never with an API of the tenant itself
 //!    (docs/decisions.md 135).
 //! 2. No party of it is stopped: see [`crate::revocation::check`].
-//! 3. The refusal is the same for every fault of a token. The log and the event have the fault.
+//! 3. A signature is checked once an isolate: what was verified is known by the digest of the whole token. Everything else is asked each time.
+//! 4. The refusal is the same for every fault of a token. The log and the event have the fault.
 
 use crate::context::Cx;
+use crate::context::cache::key;
 use crate::crypto::sha256;
 use crate::error::{Checked, Rejection, Result};
-use crate::jose::{AccessToken, Audience, LEEWAY_SECONDS, Problem, Unverified, Verified};
+use crate::jose::{AccessToken, Audience, LEEWAY_SECONDS, Problem, Signed, Unverified, Verified};
 use crate::keys;
 use crate::model::project::{Route, project_id};
 use crate::model::{Client, User};
@@ -105,12 +107,37 @@ async fn standing(cx: &Cx<'_>, claims: &AccessToken, iat: i64) -> Checked<Standi
     check::check(cx, &parties).await
 }
 
+key!(
+    /// A token of ours with a sound signature, by its digest.
+    SignedKey(digest) -> SignedToken = "token", weighs |token| token.weight
+);
+
+/// A token with a sound signature, and the key that it is of.
+pub struct SignedToken {
+    kid: String,
+    signed: Signed<AccessToken>,
+    weight: usize,
+}
+
 /// The claims of a live token of ours, although a party of it may be stopped.
 async fn read(cx: &Cx<'_>, text: &str, at: Now) -> Checked<Verified<AccessToken>> {
-    let token = Unverified::parse(text)?;
     let keys = keys::all(cx).await?;
-    let key = token.kid().and_then(|kid| keys.find(kid)).ok_or(Rejection::Because("unknown `kid`"))?;
-    let verified: Verified<AccessToken> = token.verify(&*cx.world.keys, &key.public, "at+jwt", at).await?;
+    let unknown = || Rejection::Because("unknown `kid`");
+    let digest = sha256(text).to_text();
+    // A signature that was sound is so for ever; whether its key is still honoured, and everything else, is asked each time.
+    let load = async || {
+        let token = Unverified::parse(text)?;
+        let key = token.kid().and_then(|kid| keys.find(kid)).ok_or_else(unknown)?;
+        let signed = token.signed(&*cx.world.keys, &key.public, "at+jwt").await?;
+        Ok::<_, Rejection>(SignedToken {
+            kid: key.public.kid().to_owned(),
+            signed,
+            weight: text.len().saturating_mul(2),
+        })
+    };
+    let token = cx.immutable(&SignedKey(&digest), load).await?;
+    keys.find(&token.kid).ok_or_else(unknown)?;
+    let verified = token.signed.clone().at(at)?;
     match is_of_issuer(cx, &verified.claims) && verified.claims.tenant == cx.tenant.id {
         true => Ok(verified),
         false => Err(Rejection::Because("another issuer")),

@@ -12,7 +12,7 @@
 
 use super::provider;
 use crate::approvals::{self, Asked, Held, SECONDS};
-use crate::cedar::{Action, Circumstance, Limit, Target, Verdict};
+use crate::cedar::{Action, Circumstance, Limit, Required, Target, Verdict};
 use crate::context::Cx;
 use crate::crypto::sha256;
 use crate::directory::clients;
@@ -27,7 +27,7 @@ use crate::oauth::Scope;
 use crate::policy::obligations::{self, Means};
 use crate::policy::{self, Inquiry};
 use crate::ports::Now;
-use crate::revocation::breach;
+use crate::revocation::breach::{self, Using};
 use crate::revocation::check::{self, Parties, Standing};
 use crate::tokens::{self, Accepted};
 use serde_json::{Map, Value, json};
@@ -94,15 +94,20 @@ impl Party {
         }
     }
 
+    /// A client without a token has shown its own credentials.
+    fn using(&self) -> Using<'_> {
+        Using { client: &self.client.id, subject: self.subject(), grant_type: "client_credentials" }
+    }
+
     /// Refuses if a limit has no room for another use, before anything is asked of a service.
     pub(super) async fn expect_room(&self, cx: &Cx<'_>, facts: &Facts) -> Result<()> {
-        let full = breach::full(cx, (&self.client.id, self.subject()), &self.limits).await?;
+        let full = breach::full(cx, self.using(), &self.limits).await?;
         if full.is_empty() { Ok(()) } else { Err(obligations::refusal(cx, &full, facts.decision.clone())) }
     }
 
     /// Counts this use.
     pub(super) async fn count(&self, cx: &Cx<'_>, facts: &Facts) -> Result<()> {
-        let full = breach::count(cx, (&self.client.id, self.subject()), &self.limits).await?;
+        let full = breach::count(cx, self.using(), &self.limits).await?;
         if full.is_empty() { Ok(()) } else { Err(obligations::refusal(cx, &full, facts.decision.clone())) }
     }
 }
@@ -221,7 +226,11 @@ impl Use {
         let targets = [Target::Connection { name: self.connection.clone(), kind }];
         let inquiry = Inquiry { action: Action::Lease, targets: &targets, circumstance: &circumstance };
         let mut verdicts = policy::ask(cx, &party.client, inquiry, facts).await?;
-        obligations::meet(cx.now, &mut verdicts, &claims.map(means).unwrap_or_default());
+        let means = claims.map(means).unwrap_or_default();
+        if let Some(question) = &mut facts.question {
+            (question.auth_time, question.bound) = (means.auth_time, means.is_bound && !dpop);
+        }
+        obligations::meet(cx.now, &mut verdicts, &means);
         let is_permitted = |verdict: &&Verdict| verdict.allow && verdict.require.is_empty();
         let detail = match (verdicts.first().filter(is_permitted), connection) {
             (Some(verdict), Some(connection)) => return Ok((connection, verdict.limits.clone())),
@@ -280,12 +289,19 @@ impl Use {
             client: &party.client,
             requester,
             subject: party.subject(),
-            require: verdict.require.clone(),
+            require: required(verdict),
             what: what.as_object().cloned().unwrap_or_default(),
             told: told.as_object().cloned().unwrap_or_default(),
             seconds: SECONDS,
         }
     }
+}
+
+/// The approvals that a verdict requires, in order.
+fn required(verdict: &Verdict) -> Vec<String> {
+    let mut texts: Vec<String> = verdict.require.iter().filter_map(Required::approval).map(str::to_owned).collect();
+    texts.sort_unstable();
+    texts
 }
 
 /// The host that calls through a connection go to.
@@ -312,5 +328,7 @@ fn describe(party: &Party, trail: &mut Trail) {
     let Some(claims) = &party.claims else { return };
     trail.facts.chain = claims.actors().into_iter().map(str::to_owned).collect();
     trail.facts.resource = Some(claims.aud.resource().to_owned());
+    let details = &claims.authorization_details;
+    trail.facts.authorization_details = if details.is_empty() { None } else { serde_json::to_string(details).ok() };
     trail.facts.jti_hash = Some(sha256(&claims.jti).to_text());
 }

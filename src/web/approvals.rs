@@ -2,28 +2,27 @@
 //!
 //! 1. The caller is a confidential client. A resource server asks for the agent whose token it presents; an agent asks for itself, or for the user of
 //!    its own token.
-//! 2. What is asked is bounded, and is text that a person can be shown.
-//! 3. Who has asked sees and redeems it, and nobody else: to others it is not there.
+//! 2. What is asked is bounded, and is text that a person can be shown. It is what policy would give: see `grants::approval`.
+//! 3. Who has asked sees and redeems it, and nobody else: to others it is not there. What is stopped or revoked meanwhile, the token too, is not redeemed.
 
-use super::guard::ClientCall;
+use super::guard::{ClientCall, refused};
 use super::schema::{Kind, Member, members, object};
 use super::{Call, Response};
-use crate::approvals::{self, Asked, INTERVAL, SECONDS, uri};
+use crate::approvals::{self, Asked, INTERVAL, SECONDS, With, uri};
 use crate::authn::client::{Authenticated, Callers};
 use crate::context::Cx;
 use crate::crypto::sha256;
-use crate::directory::connections;
 use crate::error::{Error, Reason, Result};
+use crate::grants::approval::{self, Party, Wanted};
 use crate::jose::is_strict;
-use crate::model::approval::{Approval, ApprovalStatus, Door, Requirement, number};
-use crate::model::{ClientKind, EventType, id};
+use crate::model::approval::{Approval, ApprovalStatus, Door, number};
+use crate::model::event::Facts;
+use crate::model::{ClientKind, EventType};
 use crate::oauth::authorization_details::is_deceptive;
 use crate::oauth::{AuthorizationDetail, Form, ResourceUri, Scope};
-use crate::revocation::check::{self, Parties};
-use crate::tokens;
-use crate::vault::is_tool;
+use crate::tokens::{self, Accepted};
+use crate::vault::{Trail, is_tool};
 use serde_json::{Map, Value, json};
-use std::rc::Rc;
 
 /// How many bytes the arguments of a call may have as JSON.
 const MAX_ARGUMENTS: usize = 8_192;
@@ -94,12 +93,12 @@ const READS: &[&str] = &[
 /// Asks for an approval.
 pub async fn create(call: Call<'_>) -> Result<Response> {
     let client_call = authenticate(call).await?;
-    let made = async {
-        let approval = ask(call.cx, &client_call).await?;
+    let mut trail = Trail::default();
+    let made = ask(call.cx, &client_call, &mut trail).await.map(|approval| {
         let location = [&call.cx.issuer(), "/approvals/", &approval.id].concat();
-        Ok(Response::json(201, &told(call.cx, &approval)).with("location", location))
-    };
-    answer(call, &client_call, made.await).await
+        Response::json(201, &told(call.cx, &approval)).with("location", location)
+    });
+    answer(call, &client_call, made, trail).await
 }
 
 /// Shows an approval to the client that has asked for it.
@@ -116,12 +115,14 @@ pub async fn post(call: Call<'_>) -> Result<Response> {
 
 async fn show(call: Call<'_>, client_call: &ClientCall) -> Result<Response> {
     let found = of(call, &client_call.caller).await;
-    answer(call, client_call, found.map(|approval| Response::json(200, &told(call.cx, &approval)))).await
+    let shown = found.map(|approval| Response::json(200, &told(call.cx, &approval)));
+    answer(call, client_call, shown, Trail::default()).await
 }
 
 /// Redeems an approval: of any number of requests one is answered.
 pub async fn redeem(call: Call<'_>) -> Result<Response> {
     let client_call = authenticate(call).await?;
+    let mut trail = Trail::default();
     let redeemed = async {
         let approval = of(call, &client_call.caller).await?;
         if approval.door != Door::Request {
@@ -130,16 +131,23 @@ pub async fn redeem(call: Call<'_>) -> Result<Response> {
         if approval.status != ApprovalStatus::Approved {
             return Err(approvals::refusal(call.cx, &approval, false));
         }
-        let actors = approval.texts("chain");
-        let actors: Vec<&str> = actors.iter().map(String::as_str).collect();
-        let (client, subject, issued_at) = (&*approval.client, &*approval.subject, Some(approval.created_at));
-        let parties = Parties { client, subject, actors: &actors, chain: &[], issued_at };
-        check::check(call.cx, &parties).await.map_err(|rejection| rejection.refuse(Reason::Stopped))?;
-        approvals::redeem(call.cx, &approval.id).await?;
+        trail = trail_of(&client_call.caller, &approval.client);
+        trail.facts.approval = Some(approval.id.clone());
+        // As fresh as introspection: what was stopped, revoked or forbidden after the yes is not redeemed.
+        let cx = &call.cx.refreshed().await?;
+        approval::expect_permitted(cx, &client_call.caller, &approval, &mut trail.facts).await?;
+        approvals::redeem(cx, &approval.id).await?;
         let redeemed = Approval { status: ApprovalStatus::Redeemed, ..approval };
         Ok(Response::json(200, &told(call.cx, &redeemed)))
     };
-    answer(call, &client_call, redeemed.await).await
+    let redeemed = redeemed.await;
+    answer(call, &client_call, redeemed, trail).await
+}
+
+/// As of a lease: the client that acts, and who asks for it.
+fn trail_of(caller: &Authenticated, agent: &str) -> Trail {
+    let resource_server = Some(caller.client.id.clone()).filter(|id| id != agent);
+    Trail { agent: Some(agent.to_owned()), facts: Facts { resource_server, ..Facts::default() } }
 }
 
 async fn authenticate(call: Call<'_>) -> Result<ClientCall> {
@@ -147,12 +155,20 @@ async fn authenticate(call: Call<'_>) -> Result<ClientCall> {
 }
 
 /// A refusal is one event, but where it only says that nobody has decided, or that there is nothing.
-async fn answer(call: Call<'_>, client_call: &ClientCall, answer: Result<Response>) -> Result<Response> {
+async fn answer(
+    call: Call<'_>,
+    client_call: &ClientCall,
+    answer: Result<Response>,
+    Trail { agent, facts }: Trail,
+) -> Result<Response> {
     match answer {
         Err(Error::Refused(refusal)) if refusal.is_poll() || refusal.reason == Reason::NotFound => {
             Err(Error::Refused(refusal))
         }
-        Err(Error::Refused(refusal)) => Err(client_call.refuse(call.cx, refusal, EventType::ApprovalRefused).await?),
+        Err(Error::Refused(refusal)) => {
+            let client = agent.as_ref().unwrap_or(&client_call.caller.client.id);
+            Err(refused(call.cx, refusal, EventType::ApprovalRefused, Some(client), facts).await?)
+        }
         answer => answer,
     }
 }
@@ -196,30 +212,24 @@ fn shown(form: &Form, name: &'static str, most: usize) -> Result<Option<String>>
     }
 }
 
-async fn ask(cx: &Cx<'_>, ClientCall { form, caller }: &ClientCall) -> Result<Approval> {
+async fn ask(cx: &Cx<'_>, ClientCall { form, caller }: &ClientCall, trail: &mut Trail) -> Result<Approval> {
     let form = &form.clone().keeping(READS);
-    let (mut client, mut subject) = (caller.client.clone(), caller.client.id.clone());
-    let (mut chain, mut jkt) = (vec![], None);
-    let is_server = caller.client.metadata.kind == ClientKind::ResourceServer;
-    match form.get("subject_token") {
-        Some(token) => {
-            let own = &caller.client;
-            let verified = tokens::verify(cx, token, |aud| !is_server || tokens::serves(cx, own, aud)).await;
-            let accepted = verified.map_err(|rejection| rejection.refuse(Reason::InvalidSubjectToken))?;
-            if !is_server && accepted.client.id != own.id {
-                return Err(Reason::InvalidSubjectToken.because("it is another client's"));
-            }
-            chain = accepted.claims.actors().into_iter().map(str::to_owned).collect();
-            jkt = accepted.claims.cnf.map(|cnf| cnf.jkt);
-            (client, subject) = (accepted.client, accepted.claims.sub);
-        }
-        None if is_server => return Err(Reason::MissingSubjectToken.into()),
-        None => {}
-    }
-    let what = what(cx, form, (chain, jkt)).await?;
-    let require = form.get("require").unwrap_or("approval");
-    Requirement::parse(require)
-        .ok_or_else(|| invalid("`require` is read as in policies: `approval:role=finance,n=2`"))?;
+    let party = party(cx, form, caller).await?;
+    *trail = trail_of(caller, &party.client.id);
+    let details = form.get("authorization_details");
+    let details = details.map(|text| AuthorizationDetail::parse(text).ok_or(Reason::MalformedAuthorizationDetails));
+    let details = details.transpose()?.unwrap_or_default();
+    let resource = form.get("resource");
+    let resource = resource.map(|text| ResourceUri::parse(text).ok_or(Reason::MalformedResource)).transpose()?;
+    let wanted = Wanted {
+        resource,
+        connection: form.get("connection"),
+        scope: form.get("scope"),
+        authorization_details: &details,
+        tool: form.get("tool"),
+        require: form.get("require"),
+    };
+    let what = what(form, &party, &wanted)?;
     let seconds = match form.get("expires_in") {
         None => SECONDS,
         Some(text) => {
@@ -227,38 +237,70 @@ async fn ask(cx: &Cx<'_>, ClientCall { form, caller }: &ClientCall) -> Result<Ap
             seconds.ok_or_else(|| invalid("`expires_in` is 60 to 86400"))?
         }
     };
-    let mut told = Map::new();
+    let mut told = party.told();
     if let Some(reason) = shown(form, "reason", MAX_REASON)? {
         told.insert("reason".to_owned(), reason.into());
     }
-    let client: Rc<_> = client;
+    let require = approval::required(cx, caller, &party, &wanted, &mut trail.facts).await?;
     let asked = Asked {
         door: Door::Request,
-        client: &client,
+        client: &party.client,
         requester: &caller.client.id,
-        subject: &subject,
-        require: vec![require.to_owned()],
+        subject: &party.subject,
+        require,
         what,
         told,
         seconds,
     };
-    Ok(approvals::ask(cx, &asked, None, None).await?.0)
+    Ok(approvals::ask(cx, &asked, With::default()).await?.0)
+}
+
+/// Who is to do it and for whom: the parties of the token that is presented, or the client itself.
+async fn party(cx: &Cx<'_>, form: &Form, caller: &Authenticated) -> Result<Party> {
+    let own = &caller.client;
+    let is_server = own.metadata.kind == ClientKind::ResourceServer;
+    let Some(token) = form.get("subject_token") else {
+        if is_server {
+            return Err(Reason::MissingSubjectToken.into());
+        }
+        return Ok(Party {
+            client: own.clone(),
+            subject: own.id.clone(),
+            user: None,
+            chain: vec![],
+            scope: None,
+            audience: None,
+            acr: None,
+            jkt: None,
+            lineage: vec![],
+            issued_at: None,
+        });
+    };
+    let verified = tokens::verify(cx, token, |aud| !is_server || tokens::serves(cx, own, aud)).await;
+    let Accepted { claims, client, user, iat, .. } =
+        verified.map_err(|rejection| rejection.refuse(Reason::InvalidSubjectToken))?;
+    if !is_server && client.id != own.id {
+        return Err(Reason::InvalidSubjectToken.because("it is another client's"));
+    }
+    let jti = sha256(&claims.jti).to_text();
+    Ok(Party {
+        client,
+        user,
+        chain: claims.actors().into_iter().map(str::to_owned).collect(),
+        scope: Some(claims.scope.clone()),
+        audience: Some(claims.aud.resource().to_owned()),
+        lineage: std::iter::once(jti).chain(claims.lineage).collect(),
+        acr: claims.acr,
+        jkt: claims.cnf.map(|cnf| cnf.jkt),
+        subject: claims.sub,
+        issued_at: Some(iat),
+    })
 }
 
 /// What is to be done, as the form says it.
-async fn what(cx: &Cx<'_>, form: &Form, (chain, jkt): (Vec<String>, Option<String>)) -> Result<Map<String, Value>> {
-    let resource =
-        form.get("resource").map(|text| ResourceUri::parse(text).ok_or(Reason::MalformedResource)).transpose()?;
-    let connection = form.get("connection");
-    if let Some(name) = connection {
-        let found = if id::is_slug(name) { connections::load(cx, name).await? } else { None };
-        found.ok_or_else(|| invalid("`connection` is none of this tenant"))?;
-    }
-    let scope = form.get("scope").map(|text| Scope::parse(text).ok_or(Reason::MalformedScope)).transpose()?;
-    let details = form.get("authorization_details");
-    let details = details.map(|text| AuthorizationDetail::parse(text).ok_or(Reason::MalformedAuthorizationDetails));
-    let details = details.transpose()?;
-    let tool = form.get("tool");
+fn what(form: &Form, party: &Party, wanted: &Wanted<'_>) -> Result<Map<String, Value>> {
+    let Wanted { resource, connection, authorization_details: details, tool, .. } = wanted;
+    let scope = wanted.scope.map(|text| Scope::parse(text).ok_or(Reason::MalformedScope)).transpose()?;
     if tool.is_some_and(|tool| !is_tool(tool) || tool.chars().any(is_deceptive)) {
         return Err(invalid("`tool` is too long, or has characters that are not shown"));
     }
@@ -275,13 +317,15 @@ async fn what(cx: &Cx<'_>, form: &Form, (chain, jkt): (Vec<String>, Option<Strin
     if amount.is_some() != currency.is_some() || amount.as_deref().is_some_and(|amount| !is_number(amount)) {
         return Err(invalid("`amount` is a number, and comes with `currency`"));
     }
-    if resource.is_none() && connection.is_none() && tool.is_none() && details.is_none() {
+    if resource.is_none() && connection.is_none() && tool.is_none() && details.is_empty() {
         return Err(invalid("say what is to be done: `resource`, `connection`, `tool` or `authorization_details`"));
     }
+    let details = (!details.is_empty()).then_some(details);
     let what = json!({
-        "action": "request", "resource": resource.map(|resource| resource.to_string()), "connection": connection,
+        "action": "request", "resource": resource.as_ref().map(ToString::to_string), "connection": connection,
         "scope": scope.map(|scope| scope.to_vec()), "authorization_details": details, "tool": tool, "arguments": arguments,
-        "money": amount.map(|amount| json!({"amount": amount, "currency": currency})), "chain": chain, "jkt": jkt,
+        "money": amount.map(|amount| json!({"amount": amount, "currency": currency})), "chain": party.chain,
+        "jkt": party.jkt,
     });
     Ok(what.as_object().cloned().unwrap_or_default())
 }

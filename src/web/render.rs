@@ -64,7 +64,10 @@ pub fn error(error: &Error, style: Style, issuer: Option<&str>) -> Response {
             Some(challenge) => response.with("www-authenticate", challenge),
             None => response,
         },
-        _ => response,
+        _ => match refusal.and_then(|refusal| refusal.retry_after) {
+            Some(after) => response.with("retry-after", after.to_string()),
+            None => response,
+        },
     }
 }
 

@@ -110,10 +110,10 @@ pub static ROUTES: &[Row] = routes! {
     Get "/t/{tenant}/me/approvals" Authorize Page(decisions::list), Takes::Nothing => 200 Html, [], "What waits for the person who is signed in";
     Get "/t/{tenant}/me/approvals/{id}" Authorize Page(decisions::get), Takes::Nothing => 200 Html, [404], "The page on which a person decides about an approval";
     Post "/t/{tenant}/me/approvals/{id}" Authorize Page(decisions::post), Form(&APPROVAL_FORM) => 303 Gives::Nothing, [400, 403, 404, 409], "The person decides";
-    Post "/t/{tenant}/approvals" Token Client(asking::create), Form(&asking::APPROVAL_REQUEST) => 201 One(&asking::APPROVAL_STATE), [400, 401, 413, 429], "Ask a person for an approval";
+    Post "/t/{tenant}/approvals" Token Client(asking::create), Form(&asking::APPROVAL_REQUEST) => 201 One(&asking::APPROVAL_STATE), [400, 401, 403, 413, 429], "Ask a person for an approval";
     Get "/t/{tenant}/approvals/{id}" Token Client(asking::get), Takes::Nothing => 200 One(&asking::APPROVAL_STATE), [401, 404, 429], "Look what became of it; the client authenticates by its header";
     Post "/t/{tenant}/approvals/{id}" Token Client(asking::post), Form(&asking::APPROVAL_QUERY) => 200 One(&asking::APPROVAL_STATE), [400, 401, 404, 413, 429], "The same for a client that authenticates in the form";
-    Post "/t/{tenant}/approvals/{id}/redeem" Token Client(asking::redeem), Form(&asking::APPROVAL_QUERY) => 200 One(&asking::APPROVAL_STATE), [400, 401, 404, 413, 429], "Redeem it, once";
+    Post "/t/{tenant}/approvals/{id}/redeem" Token Client(asking::redeem), Form(&asking::APPROVAL_QUERY) => 200 One(&asking::APPROVAL_STATE), [400, 401, 403, 404, 413, 429], "Redeem it, once";
 
     Get "/t/{tenant}/me" Authorize Page(me::get), Takes::Nothing => 200 Html, [], "What is connected to the person who is signed in";
     Post "/t/{tenant}/me" Authorize Page(me::post), Form(&TAKE_BACK) => 200 Html, [400, 403, 404, 409], "The person takes something back";
@@ -231,8 +231,11 @@ pub static ROUTES: &[Row] = routes! {
 
     Get "/t/{tenant}/admin/policies" Admin Admin(list::<Policies>), Page(Policies::FILTERS) => 200 Many(&policies::POLICY), [], "List policies by id";
     Get "/t/{tenant}/admin/policies/templates" Admin Admin(policies::templates), Takes::Nothing => 200 One(&policies::TEMPLATES), [], "List policies that people ask for, with their tests";
+    Delete "/t/{tenant}/admin/policies/templates" Admin Admin(|call| policies::remove(call, "templates")), Query(&["force"], false) => 204 Gives::Nothing, [409, 412], "Remove a policy that was called so before it was a word of this API";
     Post "/t/{tenant}/admin/policies/explain" Admin Admin(explain::explain), Json(&explain::EXPLAIN) => 200 One(&explain::EXPLANATION), [], "Explain what policy says of a question, a decision or a token";
+    Delete "/t/{tenant}/admin/policies/explain" Admin Admin(|call| policies::remove(call, "explain")), Query(&["force"], false) => 204 Gives::Nothing, [409, 412], "Remove a policy that was called so before it was a word of this API";
     Post "/t/{tenant}/admin/policies/replay" Admin Admin(explain::replay), Json(&explain::REPLAY) => 200 One(&explain::REPLAYED), [], "Try changes of policies out on the decisions of a period; nothing is written";
+    Delete "/t/{tenant}/admin/policies/replay" Admin Admin(|call| policies::remove(call, "replay")), Query(&["force"], false) => 204 Gives::Nothing, [409, 412], "Remove a policy that was called so before it was a word of this API";
     Get "/t/{tenant}/admin/policies/{id}" Admin Admin(get::<Policies>), Takes::Nothing => 200 Tagged(&policies::POLICY), [], "Show a policy";
     Put "/t/{tenant}/admin/policies/{id}" Admin Admin(put_named::<Policies>), Json(&Policies::BODY) => 200 Made(&policies::POLICY), [409, 412, 428], "Make or replace a policy";
     Delete "/t/{tenant}/admin/policies/{id}" Admin Admin(delete::<Policies>), Query(&["force"], false) => 204 Gives::Nothing, [409, 412], "Remove a policy";

@@ -1,6 +1,7 @@
 // What it costs to ask why something was denied, and what other policies would have decided.
 
-import { RESOURCE, SCOPE } from "./setup.mjs";
+import { form } from "./load.mjs";
+import { RESOURCE, SCOPE, grant } from "./setup.mjs";
 
 const FORBID = `forbid(principal, action, resource) when { resource.name == "${SCOPE}" && context.hour < 12 };`;
 
@@ -34,4 +35,35 @@ export async function govern({ admin, agents }, running, { times, decisions, med
   } while (cursor !== undefined);
   if (seen < decisions) throw new Error(`${decisions} decisions were to be replayed, but only ${seen} were`);
   return { explain: median(explained), replay: seen / ((performance.now() - begun) / 1000), decisions: seen };
+}
+
+const DEPLOY = "http://localhost:9000/deploy";
+
+/** Milliseconds from an agent's request that needs an approval to its token (median over agents): it asks, a person decides, it asks again. */
+export async function approvals({ admin, url }, { agents, median }) {
+  await admin("POST", "resources", { resource: DEPLOY, name: "Deployments", scopes: [{ name: "deploy", description: "Deploy" }] });
+  await admin("PUT", "policies/deploy", {
+    description: "Deployments",
+    mode: "enforce",
+    cedar: `@require("approval")
+      permit(principal, action == Action::"issue", resource in Resource::"${DEPLOY}") when { principal.tags.contains("deploy") };`,
+  });
+  const { id: owner } = await admin("POST", "users", { name: "Olga" });
+  const seen = [];
+  for (let i = 0; i < agents; i += 1) {
+    const agent = await admin("POST", "clients", { client_name: `deployer ${i}`, owner, tags: ["deploy"], allowed_resources: [DEPLOY] });
+    const request = form(agent, { ...grant, resource: DEPLOY, scope: "deploy" });
+    const answered = async (status) => {
+      const response = await fetch(url, request);
+      const answer = await response.json();
+      if (response.status !== status) throw new Error(`${response.status} instead of ${status}: ${JSON.stringify(answer)}`);
+      return answer;
+    };
+    const begun = performance.now();
+    const { approval_id: approval } = await answered(400);
+    await admin("POST", `approvals/${approval}/decide`, { decision: "approve" });
+    await answered(200);
+    seen.push(performance.now() - begun);
+  }
+  return median(seen);
 }

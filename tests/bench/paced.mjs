@@ -3,8 +3,8 @@
 
 import http from "node:http";
 
-/** Sends `requests` in turn to `url` at `rate` a second for `seconds`: milliseconds of p50 and p99, and how many failed. */
-export async function paced(url, requests, rate, seconds) {
+/** Sends `requests` in turn to `url` at `rate` a second for `seconds`: milliseconds of p50 and p99, and how many failed. `answered` hears of each answer. */
+export async function paced(url, requests, rate, seconds, answered = () => {}) {
   const agent = new http.Agent({ keepAlive: true, maxSockets: 64 });
   const target = new URL(url);
   const total = Math.round(rate * seconds);
@@ -16,6 +16,7 @@ export async function paced(url, requests, rate, seconds) {
       { agent, host: "127.0.0.1", port: target.port, path: target.pathname, method, headers: { host: target.host, ...headers } },
       (response) => response.resume().once("end", () => {
         times.push(performance.now() - due);
+        answered();
         if (response.statusCode !== 200) failed += 1;
         done();
       }),

@@ -14,7 +14,7 @@ const count = (number) => Math.round(number).toLocaleString("en");
 const ms = (number) => `${number.toFixed(1)} ms`;
 
 /** Each: what, the value in words, the target in words, reached or not. */
-function targets({ results, half, persons, leased, changing, crowded, list, first, storage, governing, runtime, killed, sizes: { SMALL, LARGE, HUGE } }) {
+function targets({ results, half, persons, leased, changing, crowded, list, first, storage, governing, runtime, killed, trail, sizes: { SMALL, LARGE, HUGE } }) {
   const ours = [results, changing, crowded].flatMap((some) => Object.entries(some))
     .filter(([key, { failed }]) => failed !== undefined && !["limit", "other", "empty"].includes(key));
   const failed = ours.reduce((sum, [, { failed }]) => sum + failed, half.writ.failed);
@@ -53,6 +53,9 @@ function targets({ results, half, persons, leased, changing, crowded, list, firs
     [`Tokens of ${killed.count} killed clients after ${killed.bound / 1000} s`, count(killed.late), "none", killed.late === 0],
     atMost("An explanation, ten policies, over HTTP", governing.explain, 5),
     atMost(`${count(governing.decisions)} decisions replayed with a change`, governing.decisions / governing.replay, 60, " s"),
+    atLeast("Tokens, their events stored, logged and sent to a sink by the same process / not", trail.rates.with / trail.rates.without, 0.95),
+    atMost(`A checkpoint covers an event after, at ${trail.lag.rate} events/s`, trail.lag.longest / 1_000, 10, " s"),
+    atMost(`A page of ${count(trail.pages.events)} events, whatever is asked for`, trail.pages.longest, 50),
     [`Storage calls of ${storage.requests} warm requests`, calls, "none", storage.warm.DB + storage.warm.KV === 0],
   ];
 }
@@ -100,7 +103,7 @@ function bare({ runtime }) {
 }
 
 function markdown(measured) {
-  const { half, changing, first, written, storage, audit, killed, leased } = measured;
+  const { half, changing, first, written, storage, audit, killed, leased, trail, governing } = measured;
   const { sizes: { LARGE, HUGE }, method: { ROUNDS, SECONDS, STARTS, PACED_SECONDS } } = measured;
   const verdicts = targets(measured).map(([what, value, target, reached]) => [what, value, target, reached ? "yes" : "**no**"]);
   return `${facts().map((fact) => `- ${fact}`).join("\n")}
@@ -144,6 +147,12 @@ The first request is the median of ${STARTS} starts over an existing database: M
 have a say in it are parsed then. Storage calls are counted by an entry module that wraps the D1 and KV
 bindings; the first request of that isolate used them ${storage.cold.DB} and ${storage.cold.KV} times. One policy more, where there are ${count(HUGE.policies)} already,
 writes ${count(written / 1024)} KB to D1 and KV.
+
+Tokens come with ${count(trail.rates.with)} requests/s while the same process stores each event, puts it in the log and sends it to a sink, and with
+${count(trail.rates.without)} while the queue keeps the events. The log then has ${count(trail.lag.events)} events. The proof of one of them takes ${count(trail.proof.bytes)} bytes and
+${ms(trail.proof.verified)} to verify (median, \`writ verify\` in Node without its start). A replay decides ${count(governing.replay)} recorded decisions a second anew. A token that a person has to
+approve takes ${ms(trail.approval)}: the request, the decision by the admin API, and the request again. The page of the large trail has 100 events, asked for over HTTP; of
+${trail.pages.questions} questions (by client, type, tool, connection, reason, period, and several together) the slowest counts.
 
 ${killed.count} clients were killed while they asked for tokens without a pause, in the split deployment, where the Worker that issues
 learns of a kill from D1 alone. From the answer to the call to the last token it took ${ms(killed.p50)} (p50) and ${ms(killed.p99)} (p99);

@@ -12,7 +12,7 @@ import { Miniflare } from "miniflare";
 import { build, freePort, modules, root, start } from "../../scripts/lib/miniflare.mjs";
 import { bare, entry as bareEntry, storage as bareStorage } from "./bare.mjs";
 import { kills } from "./kill.mjs";
-import { govern } from "./govern.mjs";
+import { approvals, govern } from "./govern.mjs";
 import { cpuMillis, form, load, workerds } from "./load.mjs";
 import { paced } from "./paced.mjs";
 import { comparison as otherServer, crowd, median, ours, people, theirs } from "./people.mjs";
@@ -20,6 +20,7 @@ import { assertion, proof } from "./proofs.mjs";
 import { print, save } from "./report.mjs";
 import { addIdentities, addPolicies, changes, statusList } from "./scale.mjs";
 import { exchange, google, grant, populate, token } from "./setup.mjs";
+import { lag, pages, proofs, recorded } from "./trail.mjs";
 import { connections, passage, service, vault } from "./vault.mjs";
 
 const here = join(root, "tests/bench");
@@ -268,6 +269,25 @@ async function governed(one) {
   }
 }
 
+/** What the trail costs. The events of a large one come last: everything after them would be slower. */
+async function trails(one, api) {
+  console.log("the trail");
+  const starts = (consume) => start({ ...one.how, consume });
+  const rates = await recorded(one, starts, { sink: `${api.origin}/sink`, rounds: Math.min(ROUNDS, 3), seconds: SECONDS });
+  const running = await starts(true);
+  try {
+    return {
+      rates,
+      lag: await lag(one, running, { rate: 500, seconds: PACED_SECONDS }),
+      proof: await proofs(one, running, COUNTED),
+      approval: await approvals(one, { agents: quick ? 5 : 50, median }),
+      pages: await pages(one, running, { events: quick ? 20_000 : 1_000_000, times: 20 }),
+    };
+  } finally {
+    await running.stop();
+  }
+}
+
 /** The other ways to get a token, and to ask about one. What is for single use is signed anew for every request. */
 function agents({ url, pid, agents: [agent], server, signer, key, delegate, running: { issuer } }) {
   const fresh = (make) => (seconds) => Array.from({ length: MOST_PER_SECOND * seconds }, make);
@@ -380,8 +400,9 @@ async function run() {
   const runtime = await bareRuntime(small, comparison);
   console.log("kills, about two minutes");
   const killed = await kills(large);
+  const trail = await trails(small, api);
   const [sizes, method] = [{ SMALL, LARGE, HUGE }, { ROUNDS, SECONDS, STARTS, PACED_SECONDS }];
-  return { results, half, persons, leased, changing, crowded, list, first, written, storage, audit, governing, runtime, killed, sizes, method };
+  return { results, half, persons, leased, changing, crowded, list, first, written, storage, audit, governing, runtime, killed, trail, sizes, method };
 }
 
 try {

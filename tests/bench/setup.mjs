@@ -77,7 +77,7 @@ function admin({ issuer }, client) {
     const response = await fetch(`${issuer}/admin/${path}`, { method, headers, body: JSON.stringify(body) });
     const text = await response.text();
     if (!response.ok) throw new Error(`${method} ${path} answered ${response.status}: ${text}`);
-    return JSON.parse(text);
+    return response.headers.get("content-type")?.includes("json") ? JSON.parse(text) : text;
   };
 }
 

@@ -48,6 +48,9 @@ def test_a_person_approves_and_the_agent_goes_on_once(writ, person, agent):
     person.open(url=waits["approval_uri"])
     seen = person.submit(press="button.main")
     assert seen["status"] == 200 and "approved" in seen["text"]
+    listed = person.open(url=f"{writ.issuer}/me/approvals")
+    assert "You have decided" in listed["text"]
+    assert person.axe(width=320)["violations"] == []
     answer = ask(writ, agent)
     assert answer.status_code == 200, answer.text
     assert answer.json()["scope"] == "deploy:staging deploy:production"

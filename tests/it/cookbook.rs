@@ -9,7 +9,8 @@ use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use writ::cedar::{
-    Action, Bundle, Circumstance, Mode, Principal, Question, SCHEMA, Source, Subject, Target, advice, check, overlaps,
+    Action, Bundle, Circumstance, Mode, Principal, Question, Required, SCHEMA, Source, Subject, Target, advice, check,
+    overlaps,
 };
 use writ::policy::{templates, testing};
 
@@ -25,9 +26,8 @@ the vocabulary below, can never apply, or nests deeper than 50 operators, bracke
 that was asked for and not given is in the event (`scope_refused`) with its cause and the policies that determined it.
 
 A text that probably does not mean what it says is taken, and the answer has `warnings` with line and column: names that match nothing; a
-permit for everything; hours, weekdays and words that never come, and a value that would have to be two at once; a requirement that nothing
-gives; a statement that another one makes pointless, in the policy itself, in its shard or in the one that every question reads; and a permit
-without a condition on production. What is production, its name says: one of the words in the URI of a resource, a scope or the name of a
+permit for everything; hours, weekdays and words that never come, and a value that would have to be two at once; a statement that another one
+makes pointless, in the policy itself, in its shard or in the one that every question reads; and a permit without a condition on production. What is production, its name says: one of the words in the URI of a resource, a scope or the name of a
 connection is `prod` or `production`.
 
 This page is made from `src/cedar/schema.cedarschema` and from `docs/policies/`, and a test holds it to both.
@@ -47,13 +47,15 @@ This page is made from `src/cedar/schema.cedarschema` and from `docs/policies/`,
 | `@require("step_up")` | the user has signed in within five minutes. The authorization endpoint asks for a sign-in where a request names the scope; the token endpoint leaves the scope out, or answers `insufficient_user_authentication` with `max_age` (RFC 9470) where nothing else is left |
 | `@id("…")`, `@description("…")`, `@advice("…")` | for people |
 
-Any other annotation is refused, because a misspelt one would do nothing. All but `@zone` and those for people bind permits only. Permits
+Any other annotation is refused, because a misspelt one would do nothing, and so is another word in `@require`. An approver who takes off
+authorization details that a permit wants takes off its scope. All but `@zone` and those for people bind permits only. Permits
 that hold together oblige together: one that asks for nothing does not lift what another asks for. A permit in its quiet hours does not hold,
 so another one may.
 
 **Limits.** Minutes and hours are those of UTC, days those of `@zone` or the tenant. One token, one lease or one call through the proxy is one
 use of a statement, however many scopes it has; a stream that lasts is one. It is counted in all locations together, when nothing but the
-answer is left to do, so a refusal for another reason uses nothing up. What is counted is not given back: an answer that is lost, or that fails
+answer is left to do, so a refusal for another reason uses nothing up. What a compatible management route shows or changes needs room, and is
+no use: it issues nothing. What is counted is not given back: an answer that is lost, or that fails
 after all, was a use. A scope whose limit has no room is left out like one that is not permitted; where nothing is left, the answer is `429`. A
 limit is that of its statement by number in its policy: what is written before it in the same policy begins another count.
 
@@ -79,8 +81,11 @@ would be then, and again before any other policy is written or removed that thei
 - A test that fails refuses the change (`409`), and `detail` says what was expected and what came. `"force": true`, or `?force=true` at a removal,
   changes it all the same; that is the event `policy.forced`.
 - The tests of a policy that is `shadow` or `off` are run when it is written, as if it were enforced, and hold no other policy.
-- A policy has up to 20 tests, of 16 KB. A change asks about up to 200 scopes and connections and reads up to 24 shards for that; the event says how
-  many tests were left out. Limits count nothing in tests.
+- A test answers as the decision does: `impersonate` is asked as `exchange` too, and what nothing has to permit (`consent`, `register`) is allowed
+  unless a `forbid` holds. What `grant_type` a question leaves out is the usual one of its action.
+- A policy has up to 20 tests, of 16 KB, with up to 64 scopes each. A change runs its own tests, with up to 200 scopes and connections in up to 24
+  shards, and those of up to 2,000 other policies, with as many together. The answer (`warnings`) and the event say how many tests were left out.
+  Limits count nothing in tests.
 
 "#;
 
@@ -188,7 +193,7 @@ impl Asked {
             Question { action: self.action(), principal: &principal, targets: &targets, circumstance: &circumstance };
         let verdict = bundle.decide_in(&question, &|zone| offset(zone, at.as_second())).remove(0);
         assert!(verdict.errors.is_empty(), "{}: {verdict:?}", self.question);
-        (verdict.allow, verdict.ttl, verdict.require)
+        (verdict.allow, verdict.ttl, Required::texts(&verdict.require))
     }
 
     fn expected(&self) -> String {

@@ -178,6 +178,9 @@ fn provoke(scene: &Scene, reason: Reason) -> Reply {
         | Reason::ApprovalWidened
         | Reason::PasskeyRequired
         | Reason::TooManyApprovals
+        | Reason::ApprovalForbidden
+        | Reason::DeciderNotNamed
+        | Reason::ApprovalQuietHours
         | Reason::InvalidApprovalRequest
         | Reason::OwnApproval => crate::routes::approvals::provoke(reason),
         Reason::BackchannelNotAllowed

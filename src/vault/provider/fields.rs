@@ -35,10 +35,10 @@ pub fn config<T: DeserializeOwned>(value: Value) -> Result<T> {
     }
     serde_json::from_value(value).map_err(|error| {
         let text = error.to_string();
-        let named = |start: &str| text.strip_prefix(start)?.split_once('`').map(|(name, _)| name);
+        let named = |start: &str| text.strip_prefix(start)?.split_once('`');
         match (named("unknown field `"), named("missing field `")) {
-            (Some(name), _) => Reason::UnknownField.because(format!("`config.{name}` is unknown")),
-            (_, Some(name)) => invalid(format!("`config.{name}` is missing")),
+            (Some((name, rest)), _) => Reason::UnknownField.because(format!("`config.{name}` is unknown{rest}")),
+            (_, Some((name, _))) => invalid(format!("`config.{name}` is missing")),
             _ => invalid(format!("`config`: {text}")),
         }
     })

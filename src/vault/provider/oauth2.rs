@@ -98,10 +98,12 @@ const fn no_oauth2() -> Fault {
 }
 
 fn read_config(config: &Config, value: Value) -> Result<Value> {
-    let settings: Settings =
-        serde_json::from_value(value).map_err(|error| fields::invalid(format!("`config`: {error}")))?;
+    let settings: Settings = fields::config(value)?;
     let service = settings.service()?;
-    let oauth2 = service.oauth2.as_ref().ok_or_else(|| fields::invalid("`config.service` has no `oauth2`"))?;
+    let oauth2 = service.oauth2.as_ref().ok_or_else(|| match &*service.kind {
+        "" => fields::invalid("`config.service` has no `oauth2`"),
+        kind => fields::invalid(format!("`config.service` is one of the kind `{kind}`: it has no `oauth2`")),
+    })?;
     if oauth2.authorization_endpoint.is_empty() || oauth2.token_endpoint.is_empty() {
         return Err(fields::invalid("`config.service.oauth2` needs `authorization_endpoint` and `token_endpoint`"));
     }

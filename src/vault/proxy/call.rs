@@ -20,7 +20,7 @@ use crate::directory::connections::Downstream;
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::EventType;
 use crate::model::id::is_slug;
-use crate::outbound::{self, Passed};
+use crate::outbound::{self, Failure, Passed};
 use crate::ports::{FetchError, Now, Opened, Payload};
 use crate::vault::lease::{self, Granted};
 use crate::vault::permit::{Trail, Use};
@@ -54,10 +54,10 @@ pub struct Request<'a> {
 /// Makes a call, and answers once the head of the service's answer is there. A refusal is one event.
 pub async fn call(cx: &Cx<'_>, request: Request<'_>, mut trail: Trail) -> Result<Proxied> {
     // A caller that has gone leaves an event all the same.
-    let _held = cx.world.lifetime.hold();
+    let held = cx.world.lifetime.hold();
     let mut started = None;
     let error = match run(cx, request, &mut trail, &mut started).await {
-        Ok(proxied) => return Ok(proxied),
+        Ok(proxied) => return Ok(proxied.held(held)),
         // A question that comes again is no event, unless it has stopped a call that has left.
         Err(Error::Refused(refusal)) if started.is_none() && refusal.is_poll() => return Err(Error::Refused(refusal)),
         Err(error) => error,
@@ -159,11 +159,12 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
     approvals::redeem_held(cx, &wanted.held).await?;
     let event = audit::event(cx, EventType::ProxyStarted, trail.agent.as_deref(), trail.facts.clone());
     audit::record(cx, &event).await?;
-    let callers = Scrubber::new([wanted.token.as_str()]);
+    let callers = is_socket.then(|| Scrubber::new([wanted.token.as_str()]));
     let started = started.insert(Started { event, sent: bytes_sent, millis: 0 });
     let mut proxied = Proxied::new(cx, wanted, query, (connection.clone(), account));
+    let limit = outbound::head_millis(&payload);
     let opening = outbound::open(cx, Passed { method: sent_method, url: url.clone(), headers: passed, payload });
-    let opened = wait(cx, &proxied, opening, &mut started.millis).await?;
+    let opened = wait(cx, &mut proxied, opening, (&mut started.millis, limit)).await?;
     let Opened { status, headers: answered, chunks, socket } = opened.map_err(|failure| match failure {
         _ if overrun.get() => Reason::BodyTooLarge.because("more than the proxy passes on"),
         failure => failure.refusal(),
@@ -171,7 +172,7 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
 
     started.event.facts.status = Some(status);
     let failed = |why: &str| Reason::ProviderFailed.because(why);
-    let socket = socket.filter(|_| is_socket && status == 101);
+    let socket = socket.filter(|_| status == 101).zip(callers);
     if !(200..=599).contains(&status) && socket.is_none() {
         return Err(failed("its status is none of an answer"));
     }
@@ -199,7 +200,7 @@ async fn run(cx: &Cx<'_>, request: Request<'_>, trail: &mut Trail, started: &mut
     // Some clients take a link that is no whole URL for the rest of their own base URL.
     let links = headers::links(&answered, urls, &url_here);
     shown.extend(links.map(|links| ("link".to_owned(), scrubber.text(&links))));
-    if let Some(socket) = socket {
+    if let Some((socket, callers)) = socket {
         proxied.answered(started, (status, shown, None), None);
         proxied.link = Some(Link::new(socket, scrubber, callers));
         return Ok(proxied);
@@ -244,16 +245,27 @@ async fn held(cx: &Cx<'_>, payload: Payload) -> Result<Payload> {
     }
 }
 
-/// Waits for an answer, and decides again meanwhile.
-async fn wait<T>(cx: &Cx<'_>, proxied: &Proxied, answer: impl Future<Output = T>, millis: &mut u64) -> Result<T> {
+/// Waits for the head of an answer, up to a limit in milliseconds, and decides again meanwhile.
+async fn wait<T>(
+    cx: &Cx<'_>,
+    proxied: &mut Proxied,
+    answer: impl Future<Output = T>,
+    (millis, limit): (&mut u64, u64),
+) -> Result<T> {
     let mut answer = Box::pin(answer);
-    let interval = interval_millis(cx.config);
     loop {
-        match select(answer, Box::pin(cx.sleep(interval))).await {
-            Either::Left((answer, _)) => return Ok(answer),
+        let interval = interval_millis(cx.config).min(limit.saturating_sub(*millis));
+        match select(answer, cx.world.timer.sleep(interval)).await {
+            Either::Left((answer, pause)) => {
+                proxied.pause = Some(pause);
+                return Ok(answer);
+            }
             Either::Right(((), pending)) => {
                 answer = pending;
                 *millis = millis.saturating_add(interval);
+                if *millis >= limit {
+                    return Err(Failure::Timeout.refusal());
+                }
                 let later = Now::from_millis(cx.now.millis().saturating_add(*millis));
                 let later = cx.imagined(later, cx.peer.clone()).refreshed().await?;
                 proxied.check(&later).await?;

@@ -9,23 +9,28 @@
 use crate::crypto::Secret;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 /// What stands in the place of a byte of a secret.
 pub const MASK: u8 = b'*';
 /// The shortest secret.
 pub const MIN_SECRET: usize = 8;
+/// What is not unreserved (RFC 3986 §2.3).
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 /// How many bytes a block has of which the search knows where it may stand.
 const BLOCK: usize = 3;
+/// How much of a pattern the search looks at first, at the most: what a longer one saves of a body it costs at its beginning.
+const WINDOW: usize = 64;
 /// How many kinds of block the search tells apart.
 const KINDS: usize = 4_096;
 
 /// Looks for secrets in a body, piece by piece.
 pub struct Scrubber {
     patterns: Vec<Secret<Vec<u8>>>,
-    /// The length of the shortest pattern: how much of each the search looks at first.
+    /// The length of the shortest pattern, [`WINDOW`] at the most: how much of each the search looks at first.
     window: usize,
     /// By the kind of the block at the end of a window: how far the window may move.
-    shifts: Vec<usize>,
+    shifts: Vec<u8>,
     /// What was held back, as it came.
     held: Vec<u8>,
     /// How many of the first bytes of it belong to a secret that was found.
@@ -39,14 +44,15 @@ impl Scrubber {
             secrets.into_iter().filter(|secret| secret.len() >= MIN_SECRET).flat_map(forms).collect();
         patterns.sort_unstable();
         patterns.dedup();
-        let window = patterns.iter().map(Vec::len).min().unwrap_or_default();
-        let mut shifts = vec![window.saturating_sub(BLOCK).saturating_add(1); KINDS];
+        let window = patterns.iter().map(Vec::len).min().unwrap_or_default().min(WINDOW);
+        let furthest = window.saturating_sub(BLOCK).saturating_add(1);
+        let mut shifts = vec![u8::try_from(furthest).unwrap_or(u8::MAX); KINDS];
         for pattern in &patterns {
             let start = pattern.get(..window).unwrap_or_default();
             for (at, block) in start.windows(BLOCK).enumerate() {
                 let left = window.saturating_sub(BLOCK).saturating_sub(at);
                 if let Some(shift) = shifts.get_mut(kind(block)) {
-                    *shift = left.min(*shift);
+                    *shift = u8::try_from(left).unwrap_or(u8::MAX).min(*shift);
                 }
             }
         }
@@ -120,7 +126,7 @@ impl Scrubber {
                     found.extend(fits.map(|pattern| (at, at.saturating_add(pattern.len()))).max());
                     at = at.saturating_add(1);
                 }
-                Some(shift) => at = at.saturating_add(*shift),
+                Some(shift) => at = at.saturating_add(usize::from(*shift)),
             }
         }
         found
@@ -153,33 +159,39 @@ fn kind(block: &[u8]) -> usize {
 /// The forms in which a secret may come back.
 fn forms(secret: &str) -> Vec<Vec<u8>> {
     let bytes = secret.as_bytes();
-    let is_unreserved = |b: u8| b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-    let encoded = |hex: fn(u8) -> String| -> Vec<u8> {
-        let parts = bytes.iter().map(|b| if is_unreserved(*b) { char::from(*b).to_string() } else { hex(*b) });
-        parts.collect::<String>().into_bytes()
-    };
-    let form: String = form_urlencoded::byte_serialize(bytes).collect();
-    let json = serde_json::to_string(secret).unwrap_or_default();
-    let json = json.trim_matches('"');
-    let mut forms = vec![
-        bytes.to_vec(),
-        encoded(|b| format!("%{b:02X}")),
-        encoded(|b| format!("%{b:02x}")),
-        with_small_escapes(&form),
-        form.into_bytes(),
-        json.as_bytes().to_vec(),
-        json.replace('/', "\\/").into_bytes(),
-    ];
+    let mut forms = vec![bytes.to_vec()];
+    // Most tokens have nothing that is ever escaped; and what they have is the same in both alphabets of Base64.
+    let is_plain = bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(b));
+    if !is_plain {
+        forms.extend(escaped(secret));
+    }
     for before in 0..3_usize {
         let shifted = [vec![0; before], bytes.to_vec()].concat();
         // The characters that the secret alone decides.
         let start = before.saturating_mul(8).div_ceil(6);
         let end = shifted.len().saturating_mul(8) / 6;
-        for text in [STANDARD_NO_PAD.encode(&shifted), URL_SAFE_NO_PAD.encode(&shifted)] {
+        let other = (!is_plain).then(|| URL_SAFE_NO_PAD.encode(&shifted));
+        for text in std::iter::once(STANDARD_NO_PAD.encode(&shifted)).chain(other) {
             forms.extend(text.get(start..end).map(|core| core.as_bytes().to_vec()));
         }
     }
     forms
+}
+
+/// A secret as URLs, forms and JSON escape it.
+fn escaped(secret: &str) -> [Vec<u8>; 6] {
+    let percent = utf8_percent_encode(secret, RESERVED).to_string();
+    let form: String = form_urlencoded::byte_serialize(secret.as_bytes()).collect();
+    let json = serde_json::to_string(secret).unwrap_or_default();
+    let json = json.trim_matches('"');
+    [
+        with_small_escapes(&percent),
+        percent.into_bytes(),
+        with_small_escapes(&form),
+        form.into_bytes(),
+        json.as_bytes().to_vec(),
+        json.replace('/', "\\/").into_bytes(),
+    ]
 }
 
 /// The same with small letters in its escapes alone.

@@ -13,7 +13,7 @@ use crate::config::Config;
 use crate::context::{Cx, Peer};
 use crate::error::{Error, Fault, Reason, Result};
 use crate::model::{ConnectedAccount, Connection, Event, EventType, id};
-use crate::ports::{Chunks, Now, World};
+use crate::ports::{Chunks, Hold, Now, Pending, World};
 use crate::store;
 use crate::store::accounts::Place;
 use crate::vault::accounts;
@@ -91,6 +91,10 @@ pub struct Proxied {
     pub(super) received: u64,
     pub(super) began: Now,
     checked: Now,
+    /// Keeps the request running until its event is recorded.
+    held: Option<Hold>,
+    /// What is left of a pause that was waited for together with something else: a call needs one timer, and not one for each piece.
+    pub(super) pause: Option<Pending<'static, ()>>,
 }
 
 /// What a question for more has brought.
@@ -132,6 +136,8 @@ impl Proxied {
             received: 0,
             began: cx.now,
             checked: cx.now,
+            held: None,
+            pause: None,
         }
     }
 
@@ -144,6 +150,11 @@ impl Proxied {
     ) {
         (self.status, self.headers, self.length, self.body) = (status, headers, length, body);
         (self.event, self.sent) = (Some(started.event.clone()), started.sent.clone());
+    }
+
+    /// The same, which lasts although its caller may go.
+    pub(super) fn held(self, held: Hold) -> Self {
+        Self { held: Some(held), ..self }
     }
 
     /// Whether there is a body, perhaps an empty one.
@@ -213,21 +224,27 @@ impl Proxied {
         let Some((chunks, scrubber)) = self.body.as_mut().filter(|_| !self.is_ended) else {
             return self.end(world, now).await;
         };
-        let wait = interval_millis(config).min(MAX_MILLIS.saturating_sub(age));
-        let piece = match select(chunks.next(), world.timer.sleep(wait)).await {
+        let (interval, left) = (interval_millis(config), MAX_MILLIS.saturating_sub(age));
+        let rest = self.pause.take().filter(|_| interval < left);
+        let pause = rest.unwrap_or_else(|| world.timer.sleep(interval.min(left)));
+        let (came, pause) = match select(chunks.next(), pause).await {
+            Either::Left((came, pause)) => (came, pause),
             Either::Right(_) => return Pulled::Nothing,
-            Either::Left((None, _)) => {
+        };
+        self.pause = Some(pause);
+        let piece = match came {
+            None => {
                 self.is_ended = true;
                 scrubber.finish()
             }
-            Either::Left((Some(Ok(piece)), _)) => {
+            Some(Ok(piece)) => {
                 self.received = self.received.saturating_add(piece.len() as u64);
                 if self.received > MAX_BYTES {
                     return self.cut(world, &Reason::ProviderFailed.because("its answer is too large"), now).await;
                 }
                 scrubber.push(piece)
             }
-            Either::Left((Some(Err(_)), _)) => {
+            Some(Err(_)) => {
                 return self.cut(world, &Reason::ProviderFailed.because("its answer broke off"), now).await;
             }
         };
@@ -269,6 +286,8 @@ impl Proxied {
         if let Some((reason, detail)) = why {
             (event.facts.reason, event.facts.detail) = (Some(reason.to_owned()), detail);
         }
-        audit::keep(world, &event).await.inspect_err(|error| world.log.line(&format!("{}: {error}", event.request_id)))
+        let kept = audit::keep(world, &event).await;
+        self.held = None;
+        kept.inspect_err(|error| world.log.line(&format!("{}: {error}", event.request_id)))
     }
 }

@@ -84,6 +84,10 @@ pub trait Aggregate {
     async fn warnings(_cx: &Cx<'_>, _record: &Self::Record) -> Result<Vec<String>> {
         Ok(Vec::new())
     }
+    /// Warnings: what a change took away that its sender may not have meant to.
+    fn taken_away(_before: &Map<String, Value>, _record: &Self::Record) -> Vec<String> {
+        Vec::new()
+    }
     /// Removes it.
     async fn delete(call: AdminCall<'_>, present: &Self::Record) -> Result<()>;
 }
@@ -188,11 +192,18 @@ pub async fn post<T: Posted>(call: AdminCall<'_>) -> Result<Response> {
 pub async fn put<T: Aggregate>(call: AdminCall<'_>) -> Result<Response> {
     let sent = sent(call.request)?;
     let present = existing::<T>(call).await?;
-    let sent = sent.without_read_only(&T::BODY, &T::view(call.cx, &present));
+    let before = T::view(call.cx, &present);
+    let sent = sent.without_read_only(&T::BODY, &before);
     let body = sent.read(&T::BODY, async |body: &T::Body| T::problems(call.cx, body).await).await?;
     Conditions::of(call.request).expect_update(T::id(&present).1)?;
     let record = T::update(call, present, body).await?;
-    show_written::<T>(200, call.cx, &record).await
+    let mut members = view_written::<T>(call.cx, &record).await?;
+    let mut warnings: Vec<Value> = T::taken_away(&before, &record).into_iter().map(Value::from).collect();
+    if !warnings.is_empty() {
+        warnings.extend(members.get("warnings").and_then(Value::as_array).into_iter().flatten().cloned());
+        members.insert("warnings".to_owned(), warnings.into());
+    }
+    Ok(Response::json(200, &members).with("etag", etag(T::id(&record).1)))
 }
 
 /// Makes the record of the name in the path, or changes it.

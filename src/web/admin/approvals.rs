@@ -86,12 +86,12 @@ pub async fn list(call: AdminCall<'_>) -> Result<Response> {
     let before = if page.after().is_empty() { LAST } else { page.after() };
     let query = match page.get("status") {
         None => store::approvals::list(&cx.tenant.id, before, page.rows()),
-        Some(status) if ApprovalStatus::ALL.iter().any(|known| known.as_str() == status) => {
-            store::approvals::list_of(&cx.tenant.id, status, before, page.rows())
-        }
-        Some(_) => {
-            let all: Vec<&str> = ApprovalStatus::ALL.iter().map(|status| status.as_str()).collect();
-            return Err(Reason::InvalidQuery.because(format!("`status` must be one of: {}", all.join(", "))));
+        Some(status) => {
+            let status = ApprovalStatus::ALL.into_iter().find(|known| known.as_str() == status).ok_or_else(|| {
+                let all = ApprovalStatus::ALL.map(ApprovalStatus::as_str).join(", ");
+                Reason::InvalidQuery.because(["`status` must be one of: ", &all].concat())
+            })?;
+            store::approvals::list_of(&cx.tenant.id, status, before, page.rows(), cx.now.seconds())
         }
     };
     Ok(page.of(cx.all(query).await?, |approval| (approval.id.clone(), view(cx, &approval))))

@@ -214,6 +214,19 @@ impl Aggregate for Clients {
         }
     }
 
+    fn taken_away(before: &Map<String, Value>, client: &Client) -> Vec<String> {
+        let metadata = &client.metadata;
+        let bounds = [
+            ("scope", metadata.scope.is_some(), "it may ask for every scope of its resources now"),
+            ("allowed_resources", metadata.allowed_resources.is_some(), "it may ask for every registered resource now"),
+        ];
+        let lost = bounds.into_iter().filter(|(name, is_there, _)| !is_there && before.contains_key(*name));
+        lost.map(|(name, _, so)| {
+            format!("`{name}` was left out, so the client has none any more: {so}; send it to keep it")
+        })
+        .collect()
+    }
+
     async fn delete(call: AdminCall<'_>, present: &Client) -> Result<()> {
         clients::delete(call.cx, present, call.admin).await
     }

@@ -110,6 +110,7 @@ object!(
         may "acr" Kind::Word,
         may "auth_time" Kind::Time,
         may "dpop" Kind::Boolean,
+        may "bound" Kind::Boolean,
         may "chain_tags" WORDS,
         may "workload_claims" WORDS,
         may "shadow" WORDS,

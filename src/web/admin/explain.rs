@@ -7,15 +7,17 @@ use super::aggregate::Aggregate;
 use super::events::{LAST, seconds};
 use super::parameters;
 use super::policies::{MAX_CEDAR, MODE, Policies};
-use crate::cedar::{Mode, Source};
+use crate::cedar::{Action, Mode, Source};
 use crate::context::Cx;
 use crate::error::{Reason, Result};
 use crate::model::id::{first_at, is_plausible};
 use crate::policy;
-use crate::policy::explain::{self, Wanted};
-use crate::policy::question::MAX_SCOPES;
+use crate::policy::explain;
+use crate::policy::question::Question;
 use crate::policy::replay::{self, Change, MAX_CHANGES, MAX_READ, Period, READ};
 use crate::policy::shadow;
+use crate::policy::written::{MAX_ITEMS, MAX_SCOPES, MAX_TEXT};
+use crate::revocation::standing;
 use crate::store::{self, policies::PolicyDraft};
 use crate::web::negotiation::{Conditions, etag};
 use crate::web::schema::objects::{ID, SLUG};
@@ -25,11 +27,12 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::net::IpAddr;
 
-const NAME: Kind = Kind::Text(256);
 const WORDS: Kind = Kind::List(&Kind::Word, ANY);
 const ADDRESS: Kind =
     Kind::Form(&Form { most: 45, format: None, fits: |text| text.parse::<IpAddr>().is_ok(), must: "an IP address" });
-const ACTION: Kind = Kind::Words("Action", || vec!["issue", "exchange", "impersonate", "lease", "consent"]);
+const ACTION: Kind = Kind::Words("Action", || Action::ALL.iter().map(|action| action.as_str()).collect());
+const TEXT: Kind = Kind::Text(MAX_TEXT);
+const TEXTS: Kind = Kind::List(&TEXT, MAX_ITEMS);
 const CURSOR: Kind =
     Kind::Form(&Form { most: 64, format: None, fits: is_plausible, must: "the `next_cursor` of the answer before" });
 
@@ -38,27 +41,41 @@ object!(
     EXPLAIN = "Explain" [members![
         may "decision" ID,
         may "jti" ID,
-        may "client_id" ID,
-        may "user" ID,
+        may "client_id" TEXT,
+        may "client_name" TEXT,
+        may "kind" TEXT,
+        may "owner" TEXT,
+        may "tags" TEXTS,
+        may "allowed_resources" TEXTS,
+        may "registration" TEXT,
+        may "verified" Kind::Boolean,
+        may "user" TEXT,
+        may "roles" TEXTS,
+        may "groups" TEXTS,
+        may "claims" TEXTS,
         may "action" ACTION,
         may "resource" RESOURCE,
-        may "scopes" Kind::List(&NAME, MAX_SCOPES),
-        may "connection" NAME,
+        may "scopes" Kind::List(&TEXT, MAX_SCOPES),
+        may "connection" TEXT,
+        may "connection_kind" TEXT,
+        may "tool" TEXT,
+        may "resource_server" TEXT,
+        may "method" TEXT,
+        may "host" TEXT,
+        may "path" TEXT,
         may "ip" ADDRESS,
-        may "country" Kind::Text(2),
+        may "country" TEXT,
         may "asn" Kind::Whole(0, 4_294_967_295),
         may "at" Kind::Time,
-        may "grant_type" NAME,
-        may "auth_method" NAME,
-        may "acr" NAME,
-        may "auth_time" Kind::Time,
+        may "grant_type" TEXT,
+        may "auth_method" TEXT,
+        may "acr" TEXT,
         may "dpop" Kind::Boolean,
-        may "tool" NAME,
-        may "resource_server" ID,
-        may "method" NAME,
-        may "host" NAME,
-        may "path" Kind::Text(2_048),
-        may "chain" Kind::List(&ID, 20),
+        may "auth_time" Kind::Time,
+        may "authorization_details" TEXTS,
+        may "chain" TEXTS,
+        may "chain_tags" TEXTS,
+        may "workload_claims" TEXTS,
     ]]
 );
 
@@ -91,8 +108,21 @@ object!(
         may "require" WORDS,
         may "ttl" Kind::Count,
         may "limits" WORDS,
+        may "room" Kind::List(&Kind::Object(&ROOM), ANY),
         must "statements" Kind::List(&Kind::Object(&STATEMENT), ANY),
         may "more" Kind::Count,
+    ]]
+);
+
+object!(
+    /// What a limit has left of its window.
+    ROOM = "RoomInLimit" [members![
+        must "policy" Kind::Word,
+        must "statement" Kind::Count,
+        must "limit" Kind::Word,
+        must "left" Kind::Count,
+        must "until" Kind::Time,
+        must "suspends" Kind::Boolean,
     ]]
 );
 
@@ -226,19 +256,42 @@ pub const PARAMETERS: &[&str] = &["since", "until", "cursor"];
 
 /// Explains a question, a decision, or a token.
 pub async fn explain(call: AdminCall<'_>) -> Result<Response> {
-    let sent = sent(call.request)?;
-    let alone = sent.members.len() == 1;
-    let wanted: Wanted = sent.read_plain(&EXPLAIN).await?;
-    let event = match (&wanted.decision, &wanted.jti) {
-        (None, None) => {
-            let question = explain::wanted(call.cx, wanted).await?;
-            return Ok(Response::json(200, &explain::explain(call.cx, &question).await?));
+    let cx = call.cx;
+    let wanted: Map<String, Value> = sent(call.request)?.read_plain(&EXPLAIN).await?;
+    let alone = |name: &str| wanted.get(name).and_then(Value::as_str).filter(|_| wanted.len() == 1);
+    let event = match (alone("decision"), alone("jti")) {
+        (Some(decision), _) => explain::of_decision(cx, decision).await?,
+        (None, Some(jti)) => explain::of_token(cx, jti).await?,
+        (None, None) if wanted.contains_key("decision") || wanted.contains_key("jti") => {
+            return Err(Reason::InvalidField.because("send `decision` alone, `jti` alone, or a question"));
         }
-        (Some(decision), None) if alone => explain::of_decision(call.cx, decision).await?,
-        (None, Some(jti)) if alone => explain::of_token(call.cx, jti).await?,
-        _ => return Err(Reason::InvalidField.because("send `decision` alone, `jti` alone, or a question")),
+        (None, None) => {
+            let question = explain::wanted(cx, wanted).await?;
+            let mut answer = explain::explain(cx, &question, true).await?;
+            let quota = standing::quota(cx, &question).await?;
+            note(&mut answer, quota);
+            return Ok(Response::json(200, &with_stops(cx, &question, answer).await?));
+        }
     };
-    Ok(Response::json(200, &explain::event(call.cx, &event).await?))
+    let (question, answer) = explain::event(cx, &event).await?;
+    Ok(Response::json(200, &with_stops(cx, &question, answer).await?))
+}
+
+fn note(answer: &mut Value, note: Option<String>) {
+    let notes = answer.get_mut("notes").and_then(Value::as_array_mut);
+    if let Some(notes) = notes {
+        notes.extend(note.map(Value::from));
+    }
+}
+
+/// An explanation that says as well who is stopped: then nothing is given, whatever policy says.
+async fn with_stops(cx: &Cx<'_>, question: &Question, mut answer: Value) -> Result<Value> {
+    let Some(why) = standing::stopped(cx, question).await? else { return Ok(answer) };
+    for one in answer.get_mut("answers").and_then(Value::as_array_mut).into_iter().flatten() {
+        explain::refuse(one, "stopped", &why);
+    }
+    note(&mut answer, Some([&why, ", whatever policy says"].concat()));
+    Ok(answer)
 }
 
 #[derive(Deserialize)]
@@ -339,4 +392,22 @@ pub fn link(cx: &Cx<'_>, client: &str, subject: &str) -> Value {
         members.insert("user".to_owned(), user.into());
     }
     serde_json::json!({"url": cx.issuer() + "/admin/policies/explain", "body": body})
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::written;
+
+    #[test]
+    fn a_question_to_explain_has_the_members_of_every_question() {
+        let declared: Vec<&str> =
+            EXPLAIN.groups.iter().flat_map(|group| group.iter()).map(|member| member.name).collect();
+        let known: Vec<&str> = ["decision", "jti"].into_iter().chain(written::names()).collect();
+        let sorted = |mut names: Vec<&'static str>| {
+            names.sort_unstable();
+            names
+        };
+        assert_eq!(sorted(declared), sorted(known));
+    }
 }

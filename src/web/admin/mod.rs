@@ -50,7 +50,7 @@ use crate::model::EventType;
 use crate::model::event::Facts;
 use crate::model::id::is_slug;
 
-/// What reads although it has a body.
+/// What reads although it is a `POST`.
 const READS: [&str; 2] = ["/admin/policies/explain", "/admin/policies/replay"];
 
 /// Answers a request to the admin API if its bearer may make it. A refusal of a known administrator is one event; any other is
@@ -62,7 +62,8 @@ pub async fn answer(call: Call<'_>, run: for<'a> fn(AdminCall<'a>) -> Answer<'a>
     let bearer = Bearer::of(call.cx, call.request, "admin", unproved).await?;
     let admin = bearer.client().id.as_str();
     // Reading takes either scope, everything else `admin`.
-    let reads = method == Method::Get || READS.iter().any(|path| call.request.path.ends_with(path));
+    let is_question = method == Method::Post && READS.iter().any(|path| call.request.path.ends_with(path));
+    let reads = method == Method::Get || is_question;
     let enough: &[&'static str] = if reads { &["admin:read", "admin"] } else { &["admin"] };
     let answer = match bearer.may(call.cx, enough).await {
         Ok(()) => run(AdminCall { call, admin }).await,

@@ -10,9 +10,11 @@ use crate::cedar::{Complaint, Mode, Source};
 use crate::context::Cx;
 use crate::error::{Reason, Result};
 use crate::policy::testing::{self, MAX_TESTS};
+use crate::policy::written::MAX_SCOPES;
 use crate::policy::{self, templates};
 use crate::store;
 use crate::store::policies::{Policy, PolicyDraft};
+use crate::web::negotiation::Conditions;
 use crate::web::schema::{ANY, Kind, Member, Object, members, object};
 use crate::web::{AdminCall, Response};
 use serde::{Deserialize, Serialize};
@@ -39,7 +41,7 @@ object!(
         must "name" Kind::Text(100),
         must "question" Kind::Json,
         must "expect" Kind::Words("Expectation", || vec!["allow", "deny"]),
-        may "scopes" Kind::List(&Kind::Text(512), 50),
+        may "scopes" Kind::List(&Kind::Text(512), MAX_SCOPES),
         may "require" Kind::List(&Kind::Text(100), 10),
         may "ttl" Kind::Whole(1, 99_999_999),
     ]]
@@ -103,21 +105,26 @@ pub struct Policies;
 
 impl Policies {
     /// Writes a policy over what is still as it was read.
-    async fn write(call: AdminCall<'_>, id: &str, version: Option<i64>, body: PolicyBody) -> Result<PolicyDraft> {
+    async fn write(
+        call: AdminCall<'_>,
+        id: &str,
+        version: Option<i64>,
+        body: PolicyBody,
+    ) -> Result<(PolicyDraft, Option<String>)> {
         policy::check(call.cx, id, &body.cedar).map_err(|complaints| {
             Reason::InvalidPolicy.because(complaints.iter().map(Complaint::line).collect::<Vec<_>>().join("\n"))
         })?;
         let tests = body.stored_tests();
         let PolicyBody { description, cedar, mode, force, .. } = body;
         let draft = PolicyDraft { source: Source { id: id.to_owned(), cedar, mode }, description, tests };
-        policy::change(call.cx, call.admin, (id, force), |present| {
+        let not_run = policy::change(call.cx, call.admin, (id, force), |present| {
             match present.map(|policy| policy.version) == version {
                 true => Ok(Some(draft.clone())),
                 false => Err(Reason::PreconditionFailed.into()),
             }
         })
         .await?;
-        Ok(draft)
+        Ok((draft, not_run))
     }
 }
 
@@ -164,14 +171,16 @@ impl Aggregate for Policies {
         if same && body.description == present.description && body.stored_tests() == present.tests {
             return Ok(present);
         }
-        let PolicyDraft { source, description, tests } =
+        let (PolicyDraft { source, description, tests }, not_run) =
             Self::write(call, &present.source.id, Some(present.version), body).await?;
         let (version, updated_at) = (present.version.saturating_add(1), call.cx.now.seconds());
-        Ok(Policy { source, description, tests, version, updated_at, ..present })
+        Ok(Policy { source, description, tests, not_run, version, updated_at, ..present })
     }
 
     async fn warnings(cx: &Cx<'_>, policy: &Policy) -> Result<Vec<String>> {
-        policy::warnings(cx, &policy.source).await
+        let mut all: Vec<String> = policy.not_run.iter().cloned().collect();
+        all.extend(policy::warnings(cx, &policy.source).await?);
+        Ok(all)
     }
 
     async fn delete(call: AdminCall<'_>, present: &Policy) -> Result<()> {
@@ -187,13 +196,25 @@ impl Aggregate for Policies {
             }
         })
         .await
+        .map(drop)
     }
+}
+
+/// Words of this API below `policies`, which were names of policies before (docs/decisions.md 157).
+pub const RESERVED: [&str; 3] = ["explain", "replay", "templates"];
+
+/// Removes a policy whose name has become a word of this API.
+pub async fn remove(call: AdminCall<'_>, name: &str) -> Result<Response> {
+    let present = Policies::find(call.cx, name).await?.ok_or(Reason::NotFound)?;
+    Conditions::of(call.request).expect(Some(present.version))?;
+    Policies::delete(call, &present).await?;
+    Ok(Response::empty(204))
 }
 
 impl Named for Policies {
     fn check_name(name: &str) -> Result<()> {
         // These are paths below `policies`.
-        if ["explain", "replay", "templates"].contains(&name) {
+        if RESERVED.contains(&name) {
             return Err(Reason::InvalidField.because("`id` is a word of this API: choose another"));
         }
         check_slug("id", name)
@@ -201,9 +222,9 @@ impl Named for Policies {
 
     async fn create(call: AdminCall<'_>, name: &str, body: PolicyBody) -> Result<Policy> {
         let now = call.cx.now.seconds();
-        let PolicyDraft { source, description, tests } = Self::write(call, name, None, body).await?;
+        let (PolicyDraft { source, description, tests }, not_run) = Self::write(call, name, None, body).await?;
         let shard = String::new();
-        Ok(Policy { source, description, tests, shard, version: 1, created_at: now, updated_at: now })
+        Ok(Policy { source, description, tests, not_run, shard, version: 1, created_at: now, updated_at: now })
     }
 }
 

@@ -9,7 +9,10 @@ use crate::error::Result;
 use crate::model::Tenant;
 use crate::model::project::project_id;
 use crate::model::registration::{Documents, Dynamic, MAX_DOMAIN, MAX_DOMAINS};
-use crate::model::tenant::{MAX_COUNT, MAX_TOKENS_PER_MINUTE, MAX_WITNESSES, TenantBody, TenantStatus, issuer};
+use crate::model::tenant::{
+    MAX_APPROVALS_A_DAY, MAX_COUNT, MAX_DECIDERS, MAX_TOKENS_PER_MINUTE, MAX_WITNESSES, TenantBody, TenantStatus,
+    issuer,
+};
 use crate::policy;
 use crate::store;
 use crate::web::AdminCall;
@@ -20,6 +23,8 @@ use serde_json::{Map, Value};
 
 const MAX_NAME: usize = 200;
 const MAX_ZONE: usize = 64;
+const MAX_HOURS: usize = 20;
+const MAX_DECIDER: usize = 200;
 const MAX_VKEY: usize = 256;
 
 const STATUS: Kind =
@@ -51,6 +56,17 @@ object!(
 );
 
 object!(
+    /// When, whom and how often clients ask for approvals: hours in which nobody is asked (`22:00-06:00`) with their zone, the roles and groups
+    /// (`role=NAME`, `group=NAME`) that clients may name, and how many approvals a client asks for in a day, for one subject.
+    APPROVAL_RULES = "ApprovalRules" [members![
+        may "quiet" Kind::Text(MAX_HOURS),
+        may "zone" Kind::Text(MAX_ZONE),
+        may "deciders" Kind::List(&Kind::Text(MAX_DECIDER), MAX_DECIDERS),
+        may "per_day" Kind::Whole(1, MAX_APPROVALS_A_DAY),
+    ]]
+);
+
+object!(
     /// The bounds that a tenant sets itself, but for its quotas.
     SETTINGS = "Settings" [members![
         may "max_actors" Kind::Whole(1, 10),
@@ -63,6 +79,7 @@ object!(
         may "quotas" Kind::Object(&QUOTAS),
         may "descope" Kind::Boolean,
         may "registration" Kind::Object(&REGISTRATION_RULES),
+        may "approvals" Kind::Object(&APPROVAL_RULES),
         may "log_witnesses" Kind::List(&Kind::Object(&WITNESS), MAX_WITNESSES),
     ]]
 );
@@ -180,6 +197,10 @@ impl Aggregate for Tenants {
         all.extend(witness::problems(cx, witnesses.unwrap_or_default()));
         if policy::offset(cx, &body.zone).is_none() {
             all.push("`zone` must be an IANA time zone such as `Europe/Berlin`".to_owned());
+        }
+        let zone = body.settings.as_ref().and_then(|settings| settings.approvals.zone.as_deref());
+        if zone.is_some_and(|zone| policy::offset(cx, zone).is_none()) {
+            all.push("`settings.approvals.zone` must be an IANA time zone such as `Europe/Berlin`".to_owned());
         }
         Ok(all)
     }

@@ -2,7 +2,7 @@
 //!
 //! 1. A credential is a token, or `client_id:client_secret`. What an SDK appends after another colon is not looked at.
 //! 2. Whoever reads or changes what is connected could do it with the admin API: the client may use the grant, registration lets it ask for that API, and
-//!    policy permits it the scope, here and now. The decision is the one of a token request.
+//!    policy permits it the scope, here and now. The decision is the one of a token request; as no token is issued, limits count no use.
 
 use crate::authn::client::{Authenticated, Claim};
 use crate::context::Cx;
@@ -104,7 +104,8 @@ async fn permitted(cx: &Cx<'_>, caller: &Authenticated, scope: &str) -> Result<(
     let mut facts = Facts::default();
     let decided = async {
         let target = tokens::target(cx, client, &requested, &mut facts).await?;
-        tokens::decide(cx, &Issuance::own(client, caller.method, CLIENT_CREDENTIALS, target), &mut facts).await
+        let issuance = Issuance::own(client, caller.method, CLIENT_CREDENTIALS, target);
+        tokens::decide_without_token(cx, &issuance, &mut facts).await
     };
     match decided.await {
         Ok(_) => Ok(()),

@@ -43,6 +43,8 @@ pub async fn list(call: Call<'_>) -> Result<Response> {
         return Ok(page.respond(200));
     };
     let waiting = approvals::waiting(cx, &person).await?;
+    let decided = approvals::decided_by(cx, &person).await?;
+    let now = cx.now.seconds();
     let content = html! {
         h1 { (texts.approvals) }
         p.quiet { (texts.signed_in_as) " " strong { (consent::name(&person.user)) } }
@@ -53,6 +55,15 @@ pub async fn list(call: Call<'_>) -> Result<Response> {
                 small { (texts.approval_number) " " (number(&approval.id)) " · " (summary(approval)) " · " (texts.until) " " (time(approval.expires_at)) }
             }
         } }
+        @if !decided.is_empty() {
+            h2 { (texts.approvals_decided) }
+            ul { @for approval in &decided {
+                li {
+                    a href=(paths::approval(cx, &approval.id)) { (text(approval, "client_name")) " · " (summary(approval)) }
+                    small { (time(approval.created_at)) " · " (standing(texts, approval, now)) }
+                }
+            } }
+        }
         p { a href=(paths::me(cx)) { (texts.connected) } }
     };
     Ok(Page { language, title: texts.approvals.to_owned(), content, form_targets: vec![] }.respond(200))

@@ -172,6 +172,7 @@ texts! {
     passkey_script: "A passkey needs JavaScript. Allow it for this site and load the page again, or open it in another browser.", "Ein Passkey braucht JavaScript. Erlauben Sie es für diese Seite und laden Sie sie neu, oder öffnen Sie sie in einem anderen Browser.";
     approvals: "Approvals", "Freigaben";
     approvals_none: "Nothing waits for your decision.", "Nichts wartet auf Ihre Entscheidung.";
+    approvals_decided: "You have decided", "Sie haben entschieden";
     approval_asks: "asks for your approval", "bittet um Ihre Freigabe";
     approval_number: "Number", "Nummer";
     approval_compare: "Approve this only if you expect it, and if the application or the message that has led you here shows the same number.", "Geben Sie das nur frei, wenn Sie es erwarten und die Anwendung oder die Nachricht, die Sie hierher geführt hat, dieselbe Nummer zeigt.";

@@ -184,7 +184,9 @@ fn every_operation_needs_a_token_of_this_tenant_for_this_api_with_its_scope() {
         match method.as_str() {
             "GET" => assert!(matches!(read.status, 200 | 404), "{path}: {read:?}"),
             // They have a body and change nothing.
-            _ if ["policies/explain", "policies/replay"].contains(&&*path) => assert_eq!(read.status, 400, "{path}"),
+            "POST" if ["policies/explain", "policies/replay"].contains(&&*path) => {
+                assert_eq!(read.status, 400, "{path}")
+            }
             _ => {
                 assert_eq!((read.status, read.error().as_str()), (403, "insufficient_scope"), "{method} {path}");
                 assert!(read.header("www-authenticate").unwrap().contains("insufficient_scope"));
@@ -368,7 +370,9 @@ fn of_two_updates_from_one_version_one_is_refused() {
             assert_eq!(statuses, [200, 412], "{path}: {replies:?}");
             let won = replies.iter().find(|reply| reply.status == 200).unwrap();
             let now = with(&hub, &token, "GET", &path).send().expect(200);
-            assert_eq!((won.header("etag"), won.json()), (now.header("etag"), now.json()));
+            let mut said = won.json();
+            said.as_object_mut().unwrap().remove("warnings");
+            assert_eq!((won.header("etag"), said), (now.header("etag"), now.json()));
         }
     }
 }

@@ -61,7 +61,7 @@ fn path(id: &str) -> String {
 }
 
 /// A policy about an agent's scope of the resource, with annotations.
-fn policy(agent: &Credentials, scope: &str, annotations: &str) -> String {
+pub fn policy(agent: &Credentials, scope: &str, annotations: &str) -> String {
     let head = format!(r#"principal == Client::"{}", action == Action::"issue""#, agent.client_id);
     format!(
         "{annotations} permit({head}, resource in Resource::\"{RESOURCE}\") when {{ resource.name == \"{scope}\" }};\n"
@@ -69,7 +69,7 @@ fn policy(agent: &Credentials, scope: &str, annotations: &str) -> String {
 }
 
 /// An agent of an owner. It reads freely, and writes once it was approved as `require` says.
-fn agent(hub: &Setup, owner: &str, require: &str) -> Credentials {
+pub fn agent(hub: &Setup, owner: &str, require: &str) -> Credentials {
     if hub.db.query("SELECT id FROM resources WHERE tenant = 'main'").is_empty() {
         hub.create_resource(json!({}));
     }
@@ -79,27 +79,27 @@ fn agent(hub: &Setup, owner: &str, require: &str) -> Credentials {
     agent
 }
 
-fn write(hub: &Setup, agent: &Credentials) -> Reply {
+pub fn write(hub: &Setup, agent: &Credentials) -> Reply {
     hub.token(agent, &[("scope", "mcp:write")])
 }
 
 /// The id of the approval that a refusal waits for.
 #[track_caller]
-fn waits(reply: &Reply) -> String {
+pub fn waits(reply: &Reply) -> String {
     let body = reply.json();
     assert_eq!((reply.status, &body["error"]), (400, &json!("authorization_pending")), "{reply:?}");
     body["approval_id"].as_str().unwrap().to_owned()
 }
 
-fn shown(hub: &Setup, id: &str) -> Value {
+pub fn shown(hub: &Setup, id: &str) -> Value {
     hub.admin("GET", &format!("approvals/{id}")).send().expect(200).json()
 }
 
-fn decide(hub: &Setup, id: &str, body: Value) -> Reply {
+pub fn decide(hub: &Setup, id: &str, body: Value) -> Reply {
     hub.admin("POST", &format!("approvals/{id}/decide")).json(&body).send()
 }
 
-fn count(hub: &Setup) -> usize {
+pub fn count(hub: &Setup) -> usize {
     hub.db.query("SELECT id FROM approvals WHERE tenant = 'main'").len()
 }
 
@@ -128,7 +128,8 @@ fn a_scope_that_needs_an_approval_is_given_once_after_its_owner_has_approved_it(
 
     let done = owner.approve(&id).expect(303);
     assert!(owner.browser.get(&location(&done)).expect(200).text.contains("This is approved"));
-    assert!(!owner.browser.get("/t/main/me/approvals").expect(200).text.contains(&id));
+    let list = owner.browser.get("/t/main/me/approvals").expect(200).text;
+    assert!(list.contains("Nothing waits") && list.find(&id) > list.find("You have decided"));
     let token = write(&hub, &agent).expect(200);
     assert_eq!(token.json()["scope"], "mcp:write");
     let (_, claims) = decode(&token.access_token());
@@ -340,7 +341,8 @@ fn of_two_decisions_at_once_one_counts_and_the_other_is_409() {
 #[test]
 fn a_client_that_asks_or_acts_decides_nothing() {
     let hub = Setup::new();
-    let made = ask(&hub, &hub.admin_client("main"), &[("tool", "t")]).expect(201).json();
+    let api = hub.issuer("main") + "/admin";
+    let made = ask(&hub, &hub.admin_client("main"), &[("tool", "t"), ("resource", &api)]).expect(201).json();
     let id = made["approval_id"].as_str().unwrap();
     let refused = decide(&hub, id, json!({"decision": "approve"}));
     assert_eq!((refused.status, refused.json()["reason"].clone()), (403, json!("OwnApproval")));
@@ -375,19 +377,27 @@ fn no_more_than_twenty_approvals_wait_for_one_who_decides_and_for_one_client() {
     let hub = Setup::new();
     let owner = Someone::new(&hub, 1, json!({"name": "Olga"}));
     hub.create_resource(json!({}));
-    let ask = |client: &Credentials, n: usize| {
-        let (tool, require) = (format!("tool-{n}"), format!("approval:group=g{n}"));
-        hub.call("POST", "/t/main/approvals").basic(client).form(&[("tool", &*tool), ("require", &require)]).send()
+    let named = |n: usize| {
+        format!(
+            "@require(\"approval:group=g{}\")",
+            (n..n + 7).map(|n| n.to_string()).collect::<Vec<_>>().join(",group=g")
+        )
     };
-    let one = hub.create_client(json!({"owner": owner.id}));
+    let permit = format!("permit(principal, action == Action::\"issue\", resource in Resource::\"{RESOURCE}\");");
+    hub.put_policy("all", &[0, 7, 14].map(|n| named(n) + &permit).concat());
+    let asked = |client: &Credentials, n: usize, require: &str| {
+        self::ask(&hub, client, &[("tool", &*format!("tool-{n}")), ("require", require)])
+    };
+    let ask = |client: &Credentials, n: usize| asked(client, n, &format!("approval:group=g{n}"));
+    let one = hub.create_client(json!({"owner": owner.id, "allowed_resources": [RESOURCE]}));
     (0..20).for_each(|n| drop(ask(&one, n).expect(201)));
     let refused = ask(&one, 20);
     assert_eq!((refused.status, refused.header("retry-after")), (429, Some("60")));
     assert_eq!(ask(&one, 0).expect(201).json()["status"], "pending", "the same is one");
 
     let of_owner = |n: usize| {
-        let client = hub.create_client(json!({"owner": owner.id}));
-        hub.call("POST", "/t/main/approvals").basic(&client).form(&[("tool", &*format!("t{n}"))]).send()
+        let client = hub.create_client(json!({"owner": owner.id, "allowed_resources": [RESOURCE]}));
+        asked(&client, n, "approval")
     };
     (0..20).for_each(|n| drop(of_owner(n).expect(201)));
     assert_eq!(of_owner(20).status, 429);
@@ -449,16 +459,18 @@ fn whoever_opens_a_link_signs_in_and_comes_back_to_it() {
 fn what_changes_how_text_is_shown_is_spelt_out_and_markup_is_text() {
     let hub = Setup::new();
     let owner = Someone::new(&hub, 1, json!({"name": "Olga"}));
-    let agent = hub.create_client(json!({"client_name": "<b>A</b>", "owner": owner.id}));
+    let agent = agent(&hub, &owner.id, "approval");
+    hub.db
+        .execute("UPDATE clients SET metadata = json_set(metadata, '$.client_name', '<b>A</b>') WHERE tenant = 'main'");
     let arguments = json!({"to": "\u{202e}evil", "body": "<script>alert(1)</script>"}).to_string();
     let form = [("tool", "send"), ("arguments", &*arguments), ("amount", "12.50"), ("currency", "EUR")];
-    let made = hub.call("POST", "/t/main/approvals").basic(&agent).form(&form).send().expect(201).json();
+    let made = ask(&hub, &agent, &form).expect(201).json();
     let page = owner.page(made["approval_id"].as_str().unwrap()).expect(200);
     assert!(page.text.contains("\\u{202e}evil") && !page.text.contains('\u{202e}'), "{}", page.text);
     assert!(page.text.contains("&lt;script&gt;") && !page.text.contains("<script") && !page.text.contains("<b>A"));
     assert!(page.text.contains("12.50 EUR"));
     let hidden = [("tool", "send"), ("reason", "\u{202e}evil")];
-    hub.call("POST", "/t/main/approvals").basic(&agent).form(&hidden).send().expect(400);
+    ask(&hub, &agent, &hidden).expect(400);
 }
 
 #[test]
@@ -581,9 +593,11 @@ fn a_call_that_was_approved_is_made_once_goes_on_while_it_lasts_and_is_cut_when_
 
 // ── Asking ──
 
-/// Asks for an approval with a form.
-fn ask(hub: &Setup, client: &Credentials, form: &[(&str, &str)]) -> Reply {
-    hub.call("POST", "/t/main/approvals").basic(client).form(form).send()
+/// Asks for an approval with a form; at the resource, where it names nothing else.
+pub fn ask(hub: &Setup, client: &Credentials, form: &[(&str, &str)]) -> Reply {
+    let is_somewhere = form.iter().any(|(name, _)| ["resource", "connection", "subject_token"].contains(name));
+    let at: &[_] = if is_somewhere { &[] } else { &[("resource", RESOURCE)] };
+    hub.call("POST", "/t/main/approvals").basic(client).form(&[form, at].concat()).send()
 }
 
 #[test]
@@ -644,8 +658,7 @@ fn what_is_asked_at_approvals_is_bounded_and_says_what_is_to_be_done() {
     let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
     let long = json!({"x": "y".repeat(9_000)}).to_string();
     for wrong in [
-        &[][..],
-        &[("tool", "t"), ("arguments", "[]")],
+        &[("tool", "t"), ("arguments", "[]")][..],
         &[("tool", "t"), ("arguments", r#"{"a":1,"a":2}"#)],
         &[("tool", "t"), ("arguments", &long)],
         &[("tool", "t"), ("amount", "1")],
@@ -653,10 +666,13 @@ fn what_is_asked_at_approvals_is_bounded_and_says_what_is_to_be_done() {
         &[("tool", "t"), ("require", "approval:anybody")],
         &[("tool", "t"), ("expires_in", "59")],
         &[("tool", "t"), ("expires_in", "86401")],
-        &[("connection", "nowhere")],
         &[("tool", "\u{200b}")],
     ] {
         assert_eq!(ask(&hub, &agent, wrong).error(), "invalid_request", "{wrong:?}");
+    }
+    for nothing in [&[][..], &[("tool", "t")]] {
+        let reply = hub.call("POST", "/t/main/approvals").basic(&agent).form(nothing).send();
+        assert_eq!(reply.error(), "invalid_request", "{nothing:?}");
     }
     assert_eq!(ask(&hub, &server, &[("tool", "t")]).error(), "invalid_request", "a resource server presents a token");
     let other = hub.access_token(&hub.agent("other", "mcp:read"), "mcp:read");
@@ -764,10 +780,17 @@ pub fn provoke(reason: Reason) -> Reply {
             (0..20).for_each(|n| drop(asked(n)));
             asked(20)
         }
-        Reason::InvalidApprovalRequest => ask(&hub, &agent, &[]),
+        Reason::InvalidApprovalRequest => ask(&hub, &agent, &[("tool", "t"), ("require", "approval:x")]),
+        Reason::ApprovalForbidden => ask(&hub, &hub.create_client(json!({"allowed_resources": [RESOURCE]})), &[]),
+        Reason::DeciderNotNamed => ask(&hub, &agent, &[("tool", "t"), ("require", "approval:role=boss")]),
+        Reason::ApprovalQuietHours => {
+            super::approval_rules::set_rules(&hub, json!({"quiet": "11:00-13:00"}));
+            write(&hub, &agent)
+        }
         Reason::OwnApproval => {
             let admin = hub.admin_client("main");
-            let made = ask(&hub, &admin, &[("tool", "t")]).expect(201).json();
+            let api = hub.issuer("main") + "/admin";
+            let made = ask(&hub, &admin, &[("tool", "t"), ("resource", &api)]).expect(201).json();
             decide(&hub, made["approval_id"].as_str().unwrap(), json!({"decision": "approve"}))
         }
         other => panic!("{other:?} is not provoked here"),

@@ -330,6 +330,35 @@ fn a_resource_has_up_to_twenty_types_of_authorization_details_each_once_with_wor
 }
 
 #[test]
+fn who_approves_and_takes_off_the_details_that_a_permit_wants_takes_off_its_scope() {
+    let (hub, client) = scene();
+    let wants = |annotations: &str, scope: &str| {
+        format!(
+            r#"{annotations} permit(principal, action == Action::"issue", resource in Resource::"{RESOURCE}") when {{ resource.name == "{scope}" }};"#
+        )
+    };
+    hub.put_policy("all", &wants(r#"@details("payment") @require("approval")"#, "mcp:read"));
+    let browser = Browser::new(&hub);
+    let both = json!([payment("one"), {"type": "purge", "folder": "inbox"}]);
+    let approved = |left: Value| {
+        let back = allow(&browser, &page(&browser, &request(&client, &both)), &["detail 0", "detail 1"]);
+        let code = code(&back);
+        let waits = redeem(&hub, &client, &code).expect(400);
+        let id = text(&waits, "approval_id");
+        let body = json!({"decision": "approve", "authorization_details": left});
+        hub.admin("POST", &format!("approvals/{id}/decide")).json(&body).send().expect(200);
+        redeem(&hub, &client, &code)
+    };
+    let kept = approved(json!([payment("one")])).expect(200);
+    assert_eq!((text(&kept, "scope"), details(&kept)), ("mcp:read".to_owned(), json!([payment("one")])));
+    hub.clock.advance(1_000);
+    let gone = approved(json!([{"type": "purge", "folder": "inbox"}])).expect(400);
+    assert_eq!(gone.error(), "invalid_authorization_details", "{gone:?}");
+    let event = hub.events_of("token.refused").pop().unwrap();
+    assert_eq!(event["detail"], "all requires: details payment");
+}
+
+#[test]
 fn a_permit_may_want_authorization_details_of_a_type_and_is_asked_about_again_when_they_are_missing() {
     let (hub, client) = scene();
     let cedar = format!(
@@ -349,4 +378,41 @@ fn a_permit_may_want_authorization_details_of_a_type_and_is_asked_about_again_wh
         (&event["reason"], &event["detail"]),
         (&json!("DetailsRequired"), &json!("all requires: details payment"))
     );
+    assert_eq!(event["authorization_details"], json!(other.to_string()), "those that were asked for");
+    // What was refused then is refused again, and what was given is given.
+    let replayed = hub.admin("POST", "policies/replay").json(&json!({"changes": []})).send().expect(200).json();
+    assert_eq!(replayed["changed"], 0, "{replayed}");
+}
+
+#[test]
+fn a_lease_that_wants_authorization_details_has_them_of_the_agents_token_and_is_explained_so() {
+    let (hub, client) = scene();
+    let service = json!({"name": "S", "proxy": {"base_url": "https://s.example", "header": "x-key"}});
+    let config = json!({"may_be_leased": true, "service": service});
+    let body = json!({"kind": "api_key", "config": config, "secret": {"api_key": "k"}});
+    hub.admin("PUT", "connections/search").json(&body).send().expect(201);
+    let wants =
+        r#"@details("payment") permit(principal, action == Action::"lease", resource == Connection::"search");"#;
+    hub.put_policy("search", wants);
+    let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
+    let browser = Browser::new(&hub);
+    let lease = |detail: Value| {
+        let back = allow(&browser, &page(&browser, &request(&client, &json!([detail]))), &["detail 0"]);
+        let token = redeem(&hub, &client, &code(&back)).expect(200).access_token();
+        let form = [("subject_token", token.as_str())];
+        hub.call("POST", "/t/main/connections/search/token").basic(&server).form(&form).send()
+    };
+    lease(payment("one")).expect(200);
+    let event = hub.events_of("lease.granted").pop().unwrap();
+    assert_eq!(event["authorization_details"], json!(json!([payment("one")]).to_string()));
+    let explained = |event: &Value| {
+        let body = json!({"decision": event["decision"]});
+        let answer = hub.admin("POST", "policies/explain").json(&body).send().expect(200).json();
+        let one = answer["answers"][0].clone();
+        (one["was"].clone(), one["allow"].clone())
+    };
+    assert_eq!(explained(&event), (json!("allow"), json!(true)));
+    lease(json!({"type": "purge", "folder": "inbox"})).expect(400);
+    let event = hub.events_of("lease.refused").pop().unwrap();
+    assert_eq!(explained(&event), (json!("require"), json!(false)));
 }

@@ -168,6 +168,84 @@ fn a_user_is_not_asked_for_what_policy_forbids_to_consent_to() {
 }
 
 #[test]
+fn what_policy_forbids_to_consent_to_meanwhile_is_not_given() {
+    let hub = hub();
+    let ada = Someone::new(&hub, 1, json!({"name": "Ada"}));
+    let client = client(&hub, json!({}));
+    let forbid = |scope: &str| {
+        format!(r#"forbid(principal, action == Action::"consent", resource == Scope::"{RESOURCE} {scope}");"#)
+    };
+    let (first, second) = (start(&hub, &client, &ada.id, &[]).expect(200), approval(&hub));
+    ada.approve(&second).expect(303);
+    hub.put_policy("no-write", &forbid("mcp:write"));
+    assert_eq!(poll(&hub, &client, &id(&first)).expect(200).json()["scope"], "mcp:read openid");
+    hub.clock.advance(1);
+    let third = id(&start(&hub, &client, &ada.id, &[("scope", "openid mcp:read")]).expect(200));
+    ada.approve(&approval(&hub)).expect(303);
+    hub.put_policy("no-read", &forbid("mcp:read"));
+    assert_eq!(poll(&hub, &client, &third).error(), "invalid_scope");
+    assert_eq!(hub.events_of("approval.redeemed").len(), 1, "what is not given is not used");
+}
+
+#[test]
+fn a_user_is_not_asked_at_a_quiet_hour() {
+    let hub = hub();
+    let ada = Someone::new(&hub, 1, json!({"name": "Ada"}));
+    let client = client(&hub, json!({}));
+    super::approval_rules::set_rules(&hub, json!({"quiet": "11:00-13:00"}));
+    let quiet = start(&hub, &client, &ada.id, &[]);
+    assert_eq!((quiet.status, quiet.error()), (400, "access_denied".to_owned()));
+    super::approval_rules::set_rules(&hub, json!({}));
+    assert!(hub.db.query("SELECT id FROM approvals").is_empty());
+    start(&hub, &client, &ada.id, &[]).expect(200);
+}
+
+#[test]
+fn a_permit_that_wants_a_key_and_how_the_user_has_signed_in_holds_when_the_token_is_fetched() {
+    let hub = hub();
+    let (ada, kiosk) = (Someone::new(&hub, 1, json!({})), client(&hub, json!({})));
+    let permit = format!("permit(principal, action == Action::\"issue\", resource in Resource::\"{RESOURCE}\")");
+    hub.put_policy("all", &format!("{permit} when {{ context.dpop && context has acr && context.acr == \"phr\" }};"));
+    let id = id(&start(&hub, &kiosk, &ada.id, &[]).expect(200));
+    ada.approve(&approval(&hub)).expect(303);
+    assert_eq!(poll(&hub, &kiosk, &id).error(), "invalid_scope");
+    let key = Signer::new(Alg::Es256, 1);
+    let claims = json!({
+        "jti": "1", "htm": "POST", "htu": format!("{}/token", hub.issuer("main")), "iat": hub.clock.seconds(),
+    });
+    let call = hub.call("POST", "/t/main/token").basic(&kiosk).header("dpop", &key.proof(&claims));
+    call.form(&[("grant_type", GRANT), ("auth_req_id", &*id)]).send().expect(200);
+}
+
+#[test]
+fn where_policy_wants_it_the_user_signs_and_others_decide_as_well() {
+    let hub = hub();
+    let (ada, kiosk) = (Someone::new(&hub, 1, json!({})), client(&hub, json!({})));
+    let fred = Someone::new(&hub, 2, json!({"roles": ["finance"]}));
+    let require = |what: &str| {
+        let permit = format!("permit(principal, action == Action::\"issue\", resource in Resource::\"{RESOURCE}\");");
+        hub.put_policy("all", &format!("@require(\"{what}\") {permit}"));
+    };
+    require("approval:passkey");
+    start(&hub, &kiosk, &ada.id, &[]).expect(200);
+    assert!(ada.approve(&approval(&hub)).expect(200).text.contains("Your passkey signs"));
+    // Nothing of it can be had without the others, so they are asked; the ID token tells of the user.
+    require("approval:role=finance");
+    hub.clock.advance(1);
+    let id = id(&start(&hub, &kiosk, &ada.id, &[]).expect(200));
+    ada.approve(&approval(&hub)).expect(303);
+    assert_eq!(poll(&hub, &kiosk, &id).error(), "authorization_pending");
+    hub.clock.advance(60);
+    fred.approve(&approval(&hub)).expect(303);
+    let tokens = poll(&hub, &kiosk, &id).expect(200).json();
+    assert_eq!(tokens["scope"], "mcp:read mcp:write openid");
+    let (_, identity) = decode(tokens["id_token"].as_str().unwrap());
+    let votes = &super::approvals::shown(&hub, &approval(&hub))["votes"];
+    assert_eq!((&identity["sub"], &votes[0]["by"]), (&json!(ada.id), &json!(ada.id)));
+    assert_eq!(identity["auth_time"], votes[0]["auth_time"]);
+}
+
+#[test]
 fn an_administrator_may_refuse_a_request_of_the_backchannel_and_not_answer_it_for_its_user() {
     let hub = hub();
     let ada = Someone::new(&hub, 1, json!({"name": "Ada"}));

@@ -420,6 +420,47 @@ fn an_api_key_is_uploaded_and_handed_out_where_the_connection_says_so() {
 }
 
 #[test]
+fn what_is_managed_with_a_key_needs_room_in_a_limit_and_counts_nothing() {
+    let scene = scene();
+    let hub = &scene.hub;
+    let manager = manager(hub);
+    let admin = format!("{}/admin", hub.issuer("main"));
+    let limited = format!(
+        r#"@limit("1/hour client") permit(principal == Client::"{}", action == Action::"issue", resource in Resource::"{admin}");"#,
+        manager.client_id
+    );
+    hub.put_policy("manager", &limited);
+    let look = || hub.call("GET", "/v1/mgmt/outbound/apps").bearer(&format!("{PROJECT}:{}", key(&manager))).send();
+    for _ in 0..3 {
+        look().expect(200);
+    }
+    assert!(hub.db.query("SELECT taken FROM limit_counts WHERE tenant = 'main'").is_empty());
+    hub.token(&manager, &[("resource", &admin), ("scope", "admin:read")]).expect(200);
+    assert_eq!(look().status, 403, "the token has used it up");
+}
+
+#[test]
+fn whose_breach_suspends_and_who_never_had_a_token_is_suspended_as_well() {
+    let scene = scene();
+    let hub = &scene.hub;
+    let closed = json!({"may_be_leased": true, "service": {"name": "S", "proxy": {"base_url": "https://s.example", "header": "x-key"}}});
+    let body = json!({"kind": "api_key", "config": closed, "secret": {"api_key": "k"}});
+    hub.admin("PUT", "connections/search").json(&body).send().expect(201);
+    let permit = r#"@limit("1/hour") @on_breach("suspend") permit(principal, action == Action::"lease", resource == Connection::"search");"#;
+    hub.put_policy("search", permit);
+    let got = || fetch(hub, TENANT, &key(&scene.server), json!({"appId": "search", "tenantId": "main"}));
+    got().expect(200);
+    assert_eq!(got().status, 429);
+    assert_eq!(hub.events_of("identity.suspended").len(), 1);
+    hub.clock.advance(3_600);
+    assert_eq!(code(&got()).0, 403, "it is stopped");
+    let of = format!("SELECT id FROM identities WHERE client = '{}'", scene.server.client_id);
+    let id = hub.db.query(&of)[0]["id"].as_str().unwrap().to_owned();
+    hub.admin("POST", &format!("identities/{id}/resume")).send().expect(200);
+    got().expect(200);
+}
+
+#[test]
 fn no_key_passes_by_registration_and_policy() {
     let scene = scene();
     let hub = &scene.hub;

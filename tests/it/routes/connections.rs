@@ -269,7 +269,11 @@ fn a_kind_or_config_that_is_none_is_refused_by_field() {
         (json!({"config": {"scopes": ["openid"]}}), "InvalidField", "`config.scopes`"),
         (json!({"config": {"scopes": ["http://www.googleapis.com/auth/x"]}}), "InvalidField", "`config.scopes`"),
         (json!({"config": {"scopes": [format!("{READ} {WRITE}")]}}), "InvalidField", "`config.scopes`"),
-        (json!({"config": {"scopes": [READ], "subjects": "x"}}), "UnknownField", "`config.subjects`"),
+        (
+            json!({"config": {"scopes": [READ], "subjects": "x"}}),
+            "UnknownField",
+            "`config.subjects` is unknown, expected one of `scopes`",
+        ),
         (json!({"config": {"scopes": [READ], "subject": "x"}}), "InvalidField", "`config.subject`"),
         (
             json!({"config": {"scopes": [READ], "target_audience": "https://x.example"}}),

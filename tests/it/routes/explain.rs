@@ -3,8 +3,9 @@
 use super::chain::{Chain, TASKS};
 use super::connections::{self, READ};
 use crate::support::hub::{RESOURCE, decode};
-use crate::support::{Credentials, Setup};
+use crate::support::{Credentials, Scripted, Setup, Signer};
 use serde_json::{Value, json};
+use writ::ports::Alg;
 
 fn explain(hub: &Setup, body: Value) -> Value {
     hub.admin("POST", "policies/explain").json(&body).send().expect(200).json()
@@ -114,10 +115,11 @@ fn what_a_question_leaves_out_is_as_the_client_is_registered_and_what_it_has_wro
     for (body, named) in [
         (json!({}), "`client_id` is missing"),
         (json!({"client_id": "nobody", "resource": RESOURCE}), "`client_id` names no client"),
-        (json!({"client_id": id}), "name a `resource`"),
+        (json!({"client_id": id}), "about the `scopes` of a `resource`"),
         (json!({"client_id": id, "user": "user_x", "resource": RESOURCE}), "`user` names no user"),
         (json!({"client_id": id, "resource": "https://nowhere.example/"}), "`resource` names no resource"),
-        (json!({"client_id": id, "connection": "k", "action": "issue"}), "name a `resource`"),
+        (json!({"client_id": id, "connection": "k", "action": "issue"}), "goes with the action `lease`"),
+        (json!({"client_id": id, "resource": RESOURCE, "method": "GET"}), "go with a `connection`"),
         (json!({"client_id": id, "decision": "x"}), "`decision` alone"),
         (json!({"client_id": id, "resource": RESOURCE, "ip": "here"}), "`ip` must be an IP address"),
         (json!({"client_id": id, "resource": RESOURCE, "action": "fly"}), "`action` must be one of"),
@@ -213,6 +215,147 @@ fn a_refused_lease_is_explained_with_the_scopes_of_the_agents_token() {
 }
 
 #[test]
+fn a_lease_is_explained_with_what_the_agents_token_had() {
+    let hub = Setup::new();
+    let agent = hub.agent("reader", "mcp:read");
+    let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
+    hub.admin("PUT", "connections/warehouse").json(&connections::body(8, &[READ])).send().expect(201);
+    let answer = json!({"access_token": "ya29.token", "expires_in": 3_600, "token_type": "Bearer"});
+    hub.fetch.answer(move |_| Scripted::json(200, answer.clone()));
+    let lease = |annotations: &str| {
+        format!("{annotations} permit(principal, action == Action::\"lease\", resource == Connection::\"warehouse\");")
+    };
+    hub.put_policy("lease", &lease("@bind(\"dpop\")"));
+    let claims = json!({
+        "jti": "1", "htm": "POST", "htu": format!("{}/token", hub.issuer("main")), "iat": hub.clock.seconds(),
+    });
+    let proof = Signer::new(Alg::Es256, 1).proof(&claims);
+    let token = hub.token_call(&agent, &[]).header("dpop", &proof).send().access_token();
+    let form = [("subject_token", token.as_str())];
+    hub.call("POST", "/t/main/connections/warehouse/token").basic(&server).form(&form).send().expect(200);
+    let event = hub.events_of("lease.granted").pop().unwrap();
+    assert_eq!((&event["question"]["bound"], &event["question"]["dpop"]), (&json!(true), &Value::Null));
+    let one = explain(&hub, json!({"decision": event["decision"]}))["answers"][0].clone();
+    assert_eq!((&one["was"], &one["allow"], &one["require"]), (&json!("allow"), &json!(true), &Value::Null), "{one}");
+    let replayed = hub.admin("POST", "policies/replay").json(&json!({"changes": []})).send().expect(200).json();
+    assert_eq!(replayed["changed"], 0, "{replayed}");
+    // An administrator says so in the question, which the resource server's request cannot show.
+    let asked = |dpop: bool| {
+        let body = json!({
+            "client_id": agent.client_id, "connection": "warehouse", "resource_server": server.client_id, "dpop": dpop,
+        });
+        let answer = explain(&hub, body);
+        assert_eq!(answer["question"]["dpop"], false, "as policies see it");
+        answer["answers"][0]["allow"].clone()
+    };
+    assert_eq!((asked(true), asked(false)), (json!(true), json!(false)));
+    // So it is with details, and with a sign-in.
+    hub.put_policy("lease", &lease("@details(\"payment\") @require(\"step_up\")"));
+    let now = hub.clock.seconds();
+    for (details, at, allow) in
+        [(json!(["payment"]), now, true), (json!(["payment"]), now - 900, false), (json!([]), now, false)]
+    {
+        let body = json!({
+            "client_id": agent.client_id, "connection": "warehouse", "authorization_details": details, "auth_time": at,
+        });
+        assert_eq!(explain(&hub, body)["answers"][0]["allow"], allow, "{details} {at}");
+    }
+}
+
+#[test]
+fn what_needs_no_permit_is_explained_as_allowed_unless_a_forbid_holds() {
+    let (hub, agent) = scene();
+    let register = format!("{}/register", hub.issuer("main"));
+    let ask = |action: &str, resource: &str, scope: &str| {
+        let body = json!({"client_id": agent.client_id, "action": action, "resource": resource, "scopes": [scope]});
+        explain(&hub, body)["answers"][0].clone()
+    };
+    for (action, resource, scope) in [("consent", RESOURCE, "mcp:read"), ("register", &*register, "register")] {
+        hub.put_policy("no", "forbid(principal, action, resource) when { resource.name == \"nothing\" };");
+        let free = ask(action, resource, scope);
+        assert_eq!((&free["allow"], &free["policies"]), (&json!(true), &json!([])), "{free}");
+        assert!(free["said"].as_str().unwrap().contains("nothing has to permit this"), "{free}");
+        hub.put_policy("no", &format!("forbid(principal, action == Action::\"{action}\", resource);"));
+        let forbidden = ask(action, resource, scope);
+        assert_eq!((&forbidden["allow"], &forbidden["because"]), (&json!(false), &json!("forbidden")), "{forbidden}");
+    }
+}
+
+#[test]
+fn an_explanation_says_what_limits_have_left_and_counts_nothing() {
+    let hub = Setup::new();
+    let agent = hub.agent("agent", "mcp:read");
+    hub.put_policy(
+        "agent",
+        "@limit(\"2/hour\") @on_breach(\"suspend\") permit(principal, action, resource) when { resource.name == \"mcp:read\" };",
+    );
+    let ask = || {
+        let question = json!({"client_id": agent.client_id, "resource": RESOURCE, "scopes": ["mcp:read"]});
+        explain(&hub, question)["answers"][0].clone()
+    };
+    for left in [2, 1, 0] {
+        let one = ask();
+        let until = (hub.clock.seconds() / 3_600 + 1) * 3_600;
+        let room = json!([{
+            "policy": "agent", "statement": 1, "limit": "2/hour identity", "left": left, "until": until, "suspends": true,
+        }]);
+        assert_eq!((&one["room"], &one["allow"]), (&room, &json!(left > 0)), "{one}");
+        if left == 0 {
+            assert_eq!((&one["because"], &one["policy"]), (&json!("limit"), &json!("allow")));
+        } else {
+            hub.token(&agent, &[]).expect(200);
+        }
+    }
+    assert!(hub.events_of("identity.suspended").is_empty(), "nothing is acted on");
+    // Of a decision that was made, its own use is no reason.
+    let event = hub.events_of("token.issued").into_iter().find(|event| event["client"] == agent.client_id).unwrap();
+    let one = explain(&hub, json!({"decision": event["decision"]}))["answers"][0].clone();
+    assert_eq!((&one["allow"], &one["room"]), (&json!(true), &Value::Null));
+}
+
+#[test]
+fn an_explanation_says_who_is_stopped_and_what_the_quota_has_left() {
+    let hub = Setup::new();
+    let agent = hub.agent("agent", "mcp:read");
+    hub.access_token(&agent, "mcp:read");
+    let question = json!({"client_id": agent.client_id, "resource": RESOURCE, "scopes": ["mcp:read"]});
+    let of = format!("SELECT id FROM identities WHERE client = '{}'", agent.client_id);
+    let identity = hub.db.query(&of)[0]["id"].as_str().unwrap().to_owned();
+    for (path, word) in [
+        (format!("identities/{identity}"), "an agentic identity"),
+        (format!("clients/{}", agent.client_id), "a client"),
+    ] {
+        hub.admin("POST", &[&path, "/suspend"].concat()).send().expect(200);
+        let answer = explain(&hub, question.clone());
+        let one = &answer["answers"][0];
+        assert_eq!(
+            (&one["allow"], &one["because"], &one["policy"]),
+            (&json!(false), &json!("stopped"), &json!("allow"))
+        );
+        assert!(one["said"].as_str().unwrap().contains(word), "{one}");
+        assert!(answer["notes"][0].as_str().unwrap().contains(word), "{answer}");
+        hub.admin("POST", &[&path, "/resume"].concat()).send().expect(200);
+        assert_eq!(explain(&hub, question.clone())["answers"][0]["allow"], true);
+    }
+    let lease = json!({"client_id": agent.client_id, "connection": "nothing"});
+    hub.put_policy("all", "permit(principal, action, resource);");
+    assert!(explain(&hub, lease)["answers"][0]["said"].as_str().unwrap().contains("no such connection"));
+}
+
+#[test]
+fn a_question_may_suppose_another_client_or_user() {
+    let (hub, agent) = scene();
+    hub.put_policy(
+        "tagged",
+        "permit(principal, action, resource) when { principal.tags.contains(\"t\") && context.chain_tags.contains(\"t\") };",
+    );
+    let mut question = json!({"client_id": agent.client_id, "resource": RESOURCE, "scopes": ["mcp:read"]});
+    assert_eq!(explain(&hub, question.clone())["answers"][0]["allow"], false);
+    question["tags"] = json!(["t"]);
+    assert_eq!(explain(&hub, question)["answers"][0]["allow"], true);
+}
+
+#[test]
 fn reading_is_enough_for_explaining_and_it_leaves_no_event_of_a_decision() {
     let (hub, agent) = scene();
     let reader = hub.create_client(json!({
@@ -250,6 +393,22 @@ fn a_question_of_usual_size_adds_less_than_300_bytes_to_its_event() {
     let event = hub.events_of("token.issued").pop().unwrap();
     assert_eq!(event["question"], json!({"action": "issue", "scopes": "mcp:read mcp:write", "verdicts": "aa"}));
     assert!(event["question"].to_string().len() < 300);
+}
+
+#[test]
+fn a_policy_that_has_the_name_of_a_word_of_this_api_can_be_removed() {
+    let hub = Setup::new();
+    let agent = hub.agent("agent", "mcp:read");
+    for name in ["explain", "replay", "templates"] {
+        hub.put_policy("old", "permit(principal, action, resource) when { resource.name == \"mcp:write\" };");
+        hub.db.execute(&format!("UPDATE policies SET id = '{name}' WHERE id = 'old'"));
+        let delete = || hub.admin("DELETE", &format!("policies/{name}"));
+        delete().header("if-match", "\"99\"").send().expect(412);
+        delete().send().expect(204);
+        assert_eq!(delete().send().status, 404);
+        assert!(hub.db.query(&format!("SELECT id FROM policies WHERE id = '{name}'")).is_empty());
+    }
+    hub.token(&agent, &[]).expect(200);
 }
 
 #[test]

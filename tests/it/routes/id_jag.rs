@@ -71,6 +71,21 @@ mod issued {
     }
 
     #[test]
+    fn one_that_rests_on_an_approval_lives_a_minute() {
+        let chain = with_chat();
+        let id_token = chain.assertion(json!({"exp": chain.now() + 3600}));
+        let form = [("audience", CHAT), ("scope", "mcp:read")];
+        let forbid = format!(
+            "@require(\"approval\") permit(principal, action == Action::\"exchange\", resource in Resource::\"{CHAT_MCP}\");"
+        );
+        chain.hub.put_policy("asks", &forbid);
+        let waits = ask(&chain, &id_token, ID_TOKEN, &form).json();
+        let decide = format!("approvals/{}/decide", waits["approval_id"].as_str().unwrap());
+        chain.hub.admin("POST", &decide).json(&json!({"decision": "approve"})).send().expect(200);
+        assert_eq!(ask(&chain, &id_token, ID_TOKEN, &form).expect(200).json()["expires_in"], 60);
+    }
+
+    #[test]
     fn it_has_the_actor_and_the_key_if_there_are_any() {
         let chain = with_chat();
         let token = chain.user_token(&chain.planner, TASKS, "mcp:read");

@@ -3,7 +3,7 @@
 use super::chain::{Chain, TASKS};
 use crate::support::hub::{Call, ISSUER, RESOURCE, decode};
 use crate::support::signer::verifies;
-use crate::support::{Credentials, Reply, Setup, Signer};
+use crate::support::{Credentials, Port, Reply, Setup, Signer};
 use serde_json::{Value, json};
 use writ::crypto::unb64;
 use writ::ports::Alg;
@@ -126,6 +126,24 @@ fn what_is_malformed_truncated_changed_expired_or_of_another_type_is_inactive() 
     assert!(!server.is_active(&signed) && !server.is_active(&list));
     hub.clock.advance(311);
     assert!(!server.is_active(&token));
+}
+
+#[test]
+fn a_signature_is_verified_once_an_isolate_and_everything_else_each_time() {
+    let (hub, agent) = scene();
+    let server = Server::new(&hub, RESOURCE);
+    let token = hub.access_token(&agent, "mcp:read");
+    let verified = || hub.faults.texts(Port::Keys).iter().filter(|call| call.starts_with("verify")).count();
+    let before = verified();
+    assert!(server.is_active(&token) && server.is_active(&token));
+    assert_eq!(verified(), before + 1);
+    server.call(&token).on(&hub.isolate()).send().expect(200);
+    assert_eq!(verified(), before + 2, "another isolate knows nothing of it");
+    let forged = [&token[..token.len() - 8], "AAAAAAAA"].concat();
+    assert!(!server.is_active(&forged) && !server.is_active(&forged));
+    assert_eq!(verified(), before + 4, "a signature that is none is not remembered");
+    hub.clock.advance(311);
+    assert!(!server.is_active(&token), "its times are compared with this moment");
 }
 
 /// RFC 7662 §4; decision 35.

@@ -573,9 +573,9 @@ fn a_requirement_that_nobody_can_meet_denies_and_a_ttl_does_not() {
     let statement = |annotation: &str| {
         format!(r#"{annotation} permit(principal, action == Action::"lease", resource == Connection::"warehouse");"#)
     };
-    shop.hub.put_policy("lease-warehouse", &statement("@require(\"a ritual\")"));
+    shop.hub.put_policy("lease-warehouse", &statement("@require(\"step_up\")"));
     assert_eq!(refused(&shop.lease()), (403, "access_denied".to_owned()));
-    assert_eq!(shop.last_refusal()["detail"], "lease-warehouse requires: a ritual");
+    assert_eq!(shop.last_refusal()["detail"], "lease-warehouse requires: step_up");
     shop.hub.put_policy("lease-warehouse", &statement("@ttl(\"60\")"));
     assert_eq!(shop.lease().expect(200).json()["expires_in"], 3600);
 }

@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod admin;
+mod approval_rules;
 pub mod approvals;
 mod audit;
 mod authorization_details;

@@ -338,6 +338,20 @@ fn a_breach_at_a_lease_suspends_the_agent_and_not_its_resource_server() {
 }
 
 #[test]
+fn what_require_names_is_never_what_another_annotation_means() {
+    let hub = Setup::new();
+    for what in ["dpop", "limit", "details payment", "mfa", "Approval"] {
+        let cedar = when(&format!("@id(\"x\")\n  @require(\"{what}\")"), "mcp:read");
+        let problem = hub.admin("PUT", "policies/agent").json(&json!({"cedar": cedar})).send().expect(400).json();
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(detail.starts_with("line 2, column 3: @require takes `approval`"), "{detail}");
+    }
+    for what in ["approval", "approval:owner", "step_up"] {
+        hub.put_policy("agent", &when(&format!("@require(\"{what}\")"), "mcp:read"));
+    }
+}
+
+#[test]
 fn leases_at_once_never_pass_a_limit() {
     for seed in 0..5 {
         let scene = Scene::new("@limit(\"2/hour\")");

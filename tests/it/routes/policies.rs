@@ -43,12 +43,12 @@ fn a_policy_that_nests_too_deep_is_refused_with_its_place_and_the_rest_goes_on()
 // ── Obligations ──
 
 #[test]
-fn a_scope_whose_permit_requires_something_is_not_issued_as_nothing_can_meet_it() {
+fn a_scope_whose_permit_requires_something_is_not_issued_where_nothing_meets_it() {
     let hub = Setup::new();
-    let agent = agent(&hub, &(when("mcp:read", "") + &when("mcp:write", "@require(\"a ritual\")")));
+    let agent = agent(&hub, &(when("mcp:read", "") + &when("mcp:write", "@require(\"step_up\")")));
     assert_eq!(hub.token(&agent, &[]).expect(200).json()["scope"], "mcp:read");
     let refused = hub.token(&agent, &[("scope", "mcp:write")]).expect(400).json();
-    assert_eq!(refused["error"], "invalid_scope");
+    assert_eq!(refused["error"], "insufficient_user_authentication");
     // A second permit that requires nothing does not lift the requirement of the first.
     hub.put_policy("other", &when("mcp:write", ""));
     assert_eq!(hub.token(&agent, &[]).expect(200).json()["scope"], "mcp:read");

@@ -191,6 +191,29 @@ fn what_a_permit_requires_is_expected_by_name() {
 }
 
 #[test]
+fn a_test_answers_as_the_decision_does() {
+    let hub = Setup::new();
+    let put = |cedar: &str, action: &str, scope: &str, expect: &str| {
+        let question = json!({"client_id": "client_a", "action": action, "resource": RESOURCE, "scopes": [scope]});
+        put(&hub, "p", &json!({"cedar": cedar, "tests": [test("t", question, expect)]}))
+    };
+    // Impersonation is an exchange as well.
+    let impersonate = "permit(principal, action == Action::\"impersonate\", resource);";
+    let exchange = "permit(principal, action == Action::\"exchange\", resource);";
+    fails(&put(impersonate, "impersonate", "mcp:read", "allow"), "got deny");
+    put(&[impersonate, exchange].concat(), "impersonate", "mcp:read", "allow").expect(201);
+    // Nothing has to permit a consent or a registration.
+    for action in ["consent", "register"] {
+        put(ALL, action, "mcp:read", "allow").expect(200);
+        let forbid = format!(
+            "forbid(principal, action == Action::\"{action}\", resource) when {{ resource.name == \"mcp:read\" }};"
+        );
+        put(&forbid, action, "mcp:read", "deny").expect(200);
+        put(&forbid, action, "mcp:write", "allow").expect(200);
+    }
+}
+
+#[test]
 fn tests_are_bounded_and_what_is_wrong_with_them_is_said_by_name() {
     let hub = Setup::new();
     let many = vec![test("t", question(&["a"]), "allow"); 21];
@@ -216,7 +239,8 @@ fn what_one_change_runs_is_bounded_and_the_event_says_what_was_left_out() {
     let scopes: Vec<String> = (0..50).map(|n| format!("s{n}")).collect();
     let names: Vec<&str> = scopes.iter().map(String::as_str).collect();
     let tests: Vec<Value> = (0..5).map(|n| test(&format!("t{n}"), question(&names), "allow")).collect();
-    put(&hub, "p", &json!({"cedar": ALL, "tests": tests})).expect(201);
+    let made = put(&hub, "p", &json!({"cedar": ALL, "tests": tests})).expect(201).json();
+    assert_eq!(made["warnings"][0], "1 tests were not run", "who changes it is told");
     assert_eq!(hub.events_of("policy.put")[0]["detail"], "enforce; 1 tests were not run");
     // Agents in many shards: a policy about everything concerns all of them.
     for n in 0..40 {
@@ -229,6 +253,23 @@ fn what_one_change_runs_is_bounded_and_the_event_says_what_was_left_out() {
     put(&hub, "q", &json!({"cedar": NO_WRITES})).expect(201);
     let detail = hub.events_of("policy.put").pop().unwrap()["detail"].as_str().unwrap().to_owned();
     assert!(detail.ends_with("tests were not run"), "{detail}");
+}
+
+#[test]
+fn the_tests_of_others_are_run_however_many_there_are_and_however_many_the_policy_has_itself() {
+    let hub = Setup::new();
+    for n in 0..101 {
+        let id = format!("client_{n}");
+        let cedar = format!("permit(principal == Client::\"{id}\", action, resource);");
+        let question = json!({"client_id": id, "resource": RESOURCE, "scopes": ["a"]});
+        put(&hub, &format!("a{n:03}"), &json!({"cedar": cedar, "tests": [test("t", question, "allow")]})).expect(201);
+    }
+    let forbid = "forbid(principal == Client::\"client_100\", action, resource);";
+    fails(&put(&hub, "no", &json!({"cedar": forbid})), "a100: test `t`");
+    let scopes: Vec<String> = (0..50).map(|n| format!("s{n}")).collect();
+    let names: Vec<&str> = scopes.iter().map(String::as_str).collect();
+    let tests: Vec<Value> = (0..10).map(|n| test(&format!("t{n}"), question(&names), "deny")).collect();
+    fails(&put(&hub, "no", &json!({"cedar": forbid, "tests": tests})), "a100: test `t`");
 }
 
 #[test]

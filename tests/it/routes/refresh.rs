@@ -55,6 +55,23 @@ fn of_fifty_refreshes_with_one_token_at_once_all_get_the_same_successor_and_one_
 }
 
 #[test]
+fn a_refresh_that_loses_to_another_one_counts_as_one_use() {
+    for seed in 0..10 {
+        let (hub, client, token) = connected();
+        let limited = format!(
+            r#"@limit("4/hour") @on_breach("suspend") permit(principal, action == Action::"issue", resource in Resource::"{RESOURCE}");"#
+        );
+        hub.put_policy("limited", &limited);
+        let isolates: Vec<_> = (0..4).map(|_| hub.isolate()).collect();
+        let calls = isolates.iter().map(|one| call(&hub, &client, &token).on(one).future()).collect();
+        let replies = hub.together(seed, calls);
+        assert!(replies.iter().all(|reply| reply.status == 200), "seed {seed}: {replies:?}");
+        let taken = &hub.db.query("SELECT taken FROM limit_counts WHERE tenant = 'main'")[0]["taken"];
+        assert_eq!((taken, hub.events_of("identity.suspended").len()), (&json!(4), 0), "seed {seed}");
+    }
+}
+
+#[test]
 fn the_token_before_gives_the_same_successor_for_ten_seconds_and_extends_nothing() {
     let (hub, client, first) = connected();
     let ends = "SELECT expires_at FROM refresh_families WHERE tenant = 'main'";

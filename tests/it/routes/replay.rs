@@ -121,6 +121,34 @@ fn pages_add_up_to_the_whole_and_nothing_is_written() {
 }
 
 #[test]
+fn one_call_puts_a_bounded_number_of_questions_and_the_next_one_goes_on() {
+    let hub = Setup::new();
+    let names: Vec<String> = (0..60).map(|n| format!("s{n}")).collect();
+    let scopes: Vec<Value> = names.iter().map(|name| json!({"name": name, "description": name})).collect();
+    hub.create_resource(json!({"scopes": scopes}));
+    let agent = hub.create_client(json!({"allowed_resources": [RESOURCE]}));
+    // No two questions are equal: a policy reads the second.
+    let cedar =
+        format!("permit(principal == Client::\"{}\", action, resource) when {{ context.now > 0 }};", agent.client_id);
+    hub.put_policy("agent", &cedar);
+    for _ in 0..40 {
+        hub.clock.advance(1);
+        hub.token(&agent, &[]).expect(200);
+    }
+    hub.events();
+    let of = |cursor: Option<&Value>| {
+        let mut body = json!({"changes": [], "client_id": agent.client_id});
+        body.as_object_mut().unwrap().extend(cursor.map(|cursor| ("cursor".to_owned(), cursor.clone())));
+        replay(&hub, body)
+    };
+    let first = of(None);
+    let second = of(Some(&first["next_cursor"]));
+    let counts = [&first, &second].map(|answer| answer["decisions"].as_u64().unwrap());
+    assert!(counts[0] < 40 && counts[0] + counts[1] == 40, "{counts:?}");
+    assert_eq!(second["next_cursor"], Value::Null);
+}
+
+#[test]
 fn a_change_that_cannot_be_made_is_refused_by_what_is_wrong_with_it() {
     let (hub, _, _) = scene();
     let refused = |changes: Value| {

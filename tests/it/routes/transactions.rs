@@ -3,7 +3,7 @@
 use super::approvals::Someone;
 use crate::support::call::decode;
 use crate::support::hub::{ISSUER, RESOURCE};
-use crate::support::{Credentials, Reply, Setup, Signer};
+use crate::support::{Credentials, Effect, Port, Reply, Setup, Signer};
 use serde_json::{Value, json};
 use writ::error::Reason;
 use writ::ports::Alg;
@@ -163,6 +163,87 @@ fn the_token_that_a_client_presents_says_for_whom_it_acts_and_what_is_asked_of_t
     let (_, claims) = decode(&token);
     scene.hub.admin("POST", "kill").json(&json!({"chain": claims["jti"]})).send().expect(200);
     assert_eq!(scene.poll(&next).error(), "invalid_grant");
+}
+
+#[test]
+fn a_challenge_of_which_no_approval_came_can_be_sent_again() {
+    let (scene, group) = owned();
+    // Twenty wait for the owner.
+    for n in 0..2 {
+        let other = scene.hub.create_client(json!({"owner": group, "allowed_resources": [RESOURCE]}));
+        scene.hub.put_policy(&format!("o{n}"), &crate::support::hub::permit(&other.client_id, RESOURCE));
+        (0..10)
+            .for_each(|n| drop(super::approvals::ask(&scene.hub, &other, &[("tool", &*format!("t{n}"))]).expect(201)));
+    }
+    let full = scene.start(json!({}));
+    assert_eq!((full.status, full.header("retry-after")), (429, Some("60")));
+    scene.hub.clock.advance(900);
+    let challenge = scene.challenge(json!({}));
+    let send = || scene.send(&[("transaction_challenge", &challenge)]);
+    // Nor is it used up at a quiet hour.
+    super::approval_rules::set_rules(&scene.hub, json!({"quiet": "11:00-13:00"}));
+    let quiet = send();
+    assert_eq!((quiet.status, quiet.error()), (400, "access_denied".to_owned()));
+    super::approval_rules::set_rules(&scene.hub, json!({}));
+    let first = id(&send().expect(200));
+    assert_eq!(id(&send().expect(200)), first);
+}
+
+#[test]
+fn whichever_call_fails_or_loses_its_reply_a_challenge_is_worth_one_approval() {
+    for effect in [Effect::Fails, Effect::LosesReply] {
+        for n in 0..8 {
+            let (scene, _) = owned();
+            let challenge = scene.challenge(json!({}));
+            let send = || scene.send(&[("transaction_challenge", &challenge)]);
+            scene.hub.faults.fail_nth(Port::Db, n, effect);
+            let first = send();
+            scene.hub.faults.heal();
+            assert!([200, 503].contains(&first.status), "{n} {first:?}");
+            id(&send().expect(200));
+            assert_eq!(scene.hub.db.query("SELECT id FROM approvals").len(), 1, "{n}");
+            assert_eq!(scene.hub.db.query("SELECT 1 FROM spent WHERE kind = 'txn-challenge'").len(), 1, "{n}");
+        }
+    }
+}
+
+#[test]
+fn of_many_clients_with_one_challenge_one_asks() {
+    let (scene, group) = owned();
+    let other = scene.hub.create_client(json!({"owner": group, "allowed_resources": [RESOURCE]}));
+    scene.hub.put_policy("other", &crate::support::hub::permit(&other.client_id, RESOURCE));
+    for seed in 0..5 {
+        let challenge = scene.challenge(json!({"jti": seed.to_string()}));
+        let form = [("transaction_challenge", &*challenge)];
+        let call = |client| scene.hub.call("POST", PATH).basic(client).form(&form).future();
+        let calls = (0..4).map(|n| call([&scene.agent, &other][n % 2])).collect();
+        let replies = scene.hub.together(seed, calls);
+        let mut statuses: Vec<u16> = replies.iter().map(|reply| reply.status).collect();
+        statuses.sort_unstable();
+        assert_eq!(statuses, [200, 200, 400, 400], "{replies:?}");
+    }
+}
+
+#[test]
+fn a_policy_says_who_else_decides_about_a_transaction_and_who_signs() {
+    let (scene, group) = owned();
+    let hub = &scene.hub;
+    let (olga, fred) = (owner(&scene, &group), Someone::new(hub, 2, json!({"name": "Fred", "roles": ["finance"]})));
+    let permit = crate::support::hub::permit(&scene.agent.client_id, RESOURCE);
+    let permit = permit.trim_end().trim_end_matches(';');
+    let of_transactions = "when { context has grant_type && context.grant_type == \"transaction_authorization\" };";
+    let require = |what: &str| hub.put_policy("agent", &format!("@require(\"{what}\") {permit} {of_transactions}"));
+    require("approval:role=finance");
+    let first = id(&scene.start(json!({"jti": "1"})).expect(200));
+    olga.approve(&first).expect(303);
+    assert_eq!(scene.poll(&first).error(), "authorization_pending");
+    fred.approve(&first).expect(303);
+    hub.clock.advance(5);
+    assert_eq!(scene.poll(&first).expect(200).json()["scope"], "mcp:read mcp:write");
+    require("approval:owner,passkey");
+    let second = id(&scene.start(json!({"jti": "2"})).expect(200));
+    let page = olga.approve(&second).expect(200);
+    assert!(page.text.contains("Your passkey signs"), "{}", page.text);
 }
 
 #[test]

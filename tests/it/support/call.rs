@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::rc::Rc;
-use writ::app::{HEADERS, MAX_BODY, Passage, Pulled, Request, Response};
+use writ::app::{Direction, HEADERS, MAX_BODY, Passage, Pulled, Request, Response};
 use writ::crypto::{b64, unb64};
 use writ::ports::{Chunks, Message, Pending, Timer};
 
@@ -199,7 +199,8 @@ impl<'a> Call<'a> {
     pub fn future(self) -> Pending<'a, Reply> {
         Box::pin(async move {
             let Self { hub, isolate, mut request, headers, streamed, hangs_up, stalls, outbound, socket } = self;
-            if outbound.is_some() || isolate.app().passes_on(&request.path) {
+            if outbound.is_some() || isolate.app().direction(&request.path) == (Direction::Here { is_passed_on: true })
+            {
                 let body = std::rc::Rc::new(std::cell::RefCell::new(streamed));
                 request.passage = Some(Passage { headers, body, destination: None });
             }

@@ -273,7 +273,7 @@ impl Fetch for ScriptedFetch {
 
     fn open(&self, request: Forward) -> Pending<'_, Result<Opened, FetchError>> {
         Box::pin(async move {
-            let Forward { method, url, headers, payload, timeout_millis } = request;
+            let Forward { method, url, headers, payload } = request;
             let (body, length) = match payload {
                 Payload::Empty => (Vec::new(), None),
                 Payload::Bytes(bytes) => (bytes, None),
@@ -293,10 +293,7 @@ impl Fetch for ScriptedFetch {
             };
             let text = format!("{} {}", request.method, request.url);
             let flowing = self.faults.pass(Port::Fetch, text, act).await.map_err(|_| FetchError::Unreachable)?;
-            self.clock.sleep(flowing.after_millis.min(timeout_millis)).await;
-            if flowing.after_millis > timeout_millis {
-                return Err(FetchError::Timeout);
-            }
+            self.clock.sleep(flowing.after_millis).await;
             if let Some(failure) = flowing.failure {
                 return Err(failure);
             }

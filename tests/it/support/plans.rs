@@ -175,7 +175,7 @@ const WALKS: &[(&str, &str, &str)] = &[
 ];
 
 /// Tables with one row of each tenant.
-const ONE_ROW: &[&str] = &["logs", "log_keys"];
+const ONE_ROW: &[&str] = &["logs", "log_keys", "token_counts"];
 
 static LOOKED_AT: LazyLock<Mutex<HashSet<&'static str>>> = LazyLock::new(Mutex::default);
 

@@ -202,13 +202,14 @@ impl<T> Drop for InFlight<T> {
 }
 
 impl Timer for Clock {
-    fn sleep(&self, millis: u64) -> Pending<'_, ()> {
-        let deadline = self.0.millis.get() + millis;
+    fn sleep(&self, millis: u64) -> Pending<'static, ()> {
+        let clock = self.0.clone();
+        let deadline = clock.millis.get() + millis;
         Box::pin(poll_fn(move |cx| {
-            if self.0.millis.get() >= deadline {
+            if clock.millis.get() >= deadline {
                 return Poll::Ready(());
             }
-            let mut deadlines = self.0.deadlines.borrow_mut();
+            let mut deadlines = clock.deadlines.borrow_mut();
             if !deadlines.contains(&deadline) {
                 deadlines.push(deadline);
             }

@@ -232,3 +232,22 @@ fn a_changed_ceiling_bites_at_the_next_token_and_the_event_names_what_changed() 
     let listed = hub.admin("GET", "clients").send().json();
     assert!(ids(&listed, "client_id").contains(&agent.client_id));
 }
+
+#[test]
+fn a_put_that_leaves_a_bound_of_a_client_out_is_told_so() {
+    let hub = Setup::new();
+    hub.create_resource(json!({}));
+    let client = hub.create_client(json!({"client_name": "a", "scope": "mcp:read", "allowed_resources": [RESOURCE]}));
+    let path = format!("clients/{}", client.client_id);
+    let put = |body: Value| {
+        let etag = hub.admin("GET", &path).send().header("etag").unwrap().to_owned();
+        hub.admin("PUT", &path).header("if-match", &etag).json(&body).send().expect(200).json()["warnings"].clone()
+    };
+    let whole = json!({"client_name": "a", "scope": "mcp:read", "allowed_resources": [RESOURCE]});
+    assert_eq!(put(whole), Value::Null);
+    let warnings = put(json!({"client_name": "a", "allowed_resources": [RESOURCE]}));
+    assert!(warnings[0].as_str().unwrap().starts_with("`scope` was left out"), "{warnings}");
+    let warnings = put(json!({"client_name": "a"}));
+    assert!(warnings[0].as_str().unwrap().starts_with("`allowed_resources` was left out"), "{warnings}");
+    assert_eq!(put(json!({"client_name": "b"})), Value::Null, "there is none to lose");
+}

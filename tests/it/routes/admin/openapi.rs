@@ -192,7 +192,8 @@ fn every_answer_has_the_shape_that_the_document_says() {
     let make = with(&hub, &hub.admin_token(), "PUT", "connections/agent").json(&bodies().pop().unwrap().2);
     make.send().expect(201);
     hub.admin("POST", &things.fill("clients/{id}/secrets")).json(&json!({"expires_in": 60})).send().expect(201);
-    let asking = hub.create_client(json!({}));
+    let api = hub.issuer("main") + "/admin";
+    let asking = hub.create_client(json!({"allowed_resources": [api]}));
     hub.clock.advance(600);
     let mut done = BTreeSet::new();
     let mut check = |method: &str, path: &str, call: Call<'_>| {
@@ -299,6 +300,13 @@ fn every_answer_has_the_shape_that_the_document_says() {
     }
     let changes = json!({"changes": [{"id": "shade", "mode": "enforce"}], "limit": 3});
     check("POST", "policies/replay", call(&hub, &things, ("POST", "policies/replay")).json(&changes));
+    for word in ["explain", "replay", "templates"] {
+        let old = json!({"cedar": "forbid(principal, action, resource) when { !context.dpop };", "mode": "off"});
+        with(&hub, &hub.admin_token(), "PUT", "policies/old").json(&old).send().expect(201);
+        hub.db.execute(&format!("UPDATE policies SET id = '{word}' WHERE id = 'old'"));
+        let path = format!("policies/{word}");
+        check("DELETE", &path, call(&hub, &things, ("DELETE", &path)));
+    }
     check("GET", "policies/{id}/shadow", call(&hub, &things, ("GET", "policies/shade/shadow")));
     check("POST", "policies/{id}/enforce", call(&hub, &things, ("POST", "policies/{id}/enforce")));
     for thing in ["identities/{id}", "users/{id}", "connections/{name}", "clients/{id}"] {
@@ -315,7 +323,8 @@ fn every_answer_has_the_shape_that_the_document_says() {
     let of_token = format!("events/proof?jti={}", decode(&token).1["jti"].as_str().unwrap());
     check("GET", "events/proof", with(&hub, &hub.admin_token(), "GET", &of_token));
     let ask = || {
-        let made = hub.call("POST", "/t/main/approvals").basic(&asking).form(&[("tool", "t"), ("reason", "r")]).send();
+        let made =
+            hub.call("POST", "/t/main/approvals").basic(&asking).form(&[("resource", &*api), ("tool", "t")]).send();
         format!("approvals/{}", made.expect(201).json()["approval_id"].as_str().unwrap())
     };
     let approval = ask();
