@@ -2,7 +2,7 @@
 
 use super::http::{capped, read_headers};
 use super::sockets::End;
-use super::streams;
+use super::streams::{self, AbortOnDrop};
 use crate::app::MAX_BODY;
 use crate::ports::{Answer, Chunks, Fetch, FetchError, Forward, Opened, Outbound, Payload, Pending, Socket};
 use futures_util::future::{Either, select};
@@ -126,24 +126,6 @@ async fn whole(buffer: Promise, mut abort: AbortOnDrop) -> Result<Vec<u8>, Fetch
     let buffer = JsFuture::from(buffer).await.map_err(|_| FetchError::Unreachable)?;
     abort.disarm();
     Ok(Uint8Array::new(&buffer).to_vec())
-}
-
-/// Ends what goes on when its caller stops waiting; what is done is done.
-pub struct AbortOnDrop(Option<AbortController>);
-
-impl AbortOnDrop {
-    /// It has come to its end.
-    pub fn disarm(&mut self) {
-        drop(self.0.take());
-    }
-}
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        if let Some(abort) = self.0.take() {
-            abort.abort();
-        }
-    }
 }
 
 async fn exchange(request: &Outbound, signal: &worker::AbortSignal) -> Result<Answer, FetchError> {

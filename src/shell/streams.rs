@@ -1,6 +1,5 @@
 //! Bodies on their way: the platform's streams as pieces of bytes, and back. Whoever reads slowly slows the sender down: one piece is on its way.
 
-use super::fetch::AbortOnDrop;
 use crate::ports::{Chunks, FetchError};
 use futures_util::stream::{self, StreamExt};
 use js_sys::{Array, Reflect, Uint8Array};
@@ -49,6 +48,24 @@ impl Writer {
 pub fn pipe(length: Option<u64>) -> (JsValue, Writer) {
     let ends = make_pipe(length.map_or(-1.0, |length| length as f64));
     (ends.get(0), ends.get(1).unchecked_into())
+}
+
+/// Ends what goes on when its caller stops waiting; what is done is done.
+pub struct AbortOnDrop(Option<AbortController>);
+
+impl AbortOnDrop {
+    /// It has come to its end.
+    pub fn disarm(&mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        if let Some(abort) = self.0.take() {
+            abort.abort();
+        }
+    }
 }
 
 /// Releases a reader, and ends the transfer that is not over.
