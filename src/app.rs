@@ -237,9 +237,10 @@ impl App {
     pub async fn consume(&self, source: Source, messages: &[String], now: Now) -> Result<()> {
         match source {
             Source::Audit => {
-                let (tenants, kept) = audit::consume(&self.world, messages, now).await;
-                self.jobs().publish(tenants, now).await;
-                kept
+                let consumed = audit::consume(&self.world, messages, now).await;
+                self.jobs().tell_altered(consumed.altered, now).await;
+                self.jobs().publish(consumed.tenants, now).await;
+                consumed.outcome
             }
             Source::DeadLetters => audit::bury(&self.world, messages, now).await,
         }

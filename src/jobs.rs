@@ -2,41 +2,39 @@
 //!
 //! 1. Events in the outbox, signals and the messages of webhooks come first, whatever is wrong with a tenant.
 //! 2. Tenants are looked after by their last visit, the longest ago first, and a run visits a bounded number: with many tenants each has
-//!    its turn. A tenant that fails is logged and passed over.
+//!    its turn. A tenant that fails is logged and passed over; of what is done for a tenant, each piece is done whether or not another has failed.
 //! 3. Every clean-up is bounded per run; the next run goes on.
 //! 4. Of a suspended tenant nothing but old events goes. What is sealed is sealed anew there, too, and what was disconnected is revoked. What a deleted tenant had goes piece by piece, one tenant a run, by a Worker with
 //!    the role `audit`, which reaches both databases and KV. It is gone once a run finds nothing 15 minutes after the deletion.
 
+mod visit;
+
+use self::visit::{REMOVED, ROUNDS};
 use crate::audit;
 use crate::config::{Config, Role};
 use crate::context::database::Database;
 use crate::context::{Arrival, Change, Cx, Memory, Peer};
-use crate::directory::{issuers, sinks};
 use crate::error::{Error, Result};
-use crate::keys;
 use crate::model::EventType;
 use crate::model::event::Facts;
-use crate::model::tenant::{FIRST_TENANT, TenantStatus};
+use crate::model::tenant::FIRST_TENANT;
 use crate::outbound::retry;
 use crate::policy;
 use crate::ports::{Now, Pending, Sql, World};
-use crate::registration::dynamic;
-use crate::revocation::{consents, expiry, signals};
+use crate::revocation::signals;
 use crate::store;
 use crate::store::deletion::{self, Former};
 use crate::store::tenants::{Visited, Visitor};
 use crate::vault;
 use crate::webhooks;
 
-/// How many accounts of a tenant that have ended one run revokes at their services: a call each.
-const REVOKED: i64 = 5;
 /// How long it waits before checkpoints that failed are tried again, in milliseconds.
 const PAUSES: [u64; 3] = [1_000, 3_000, 0];
 /// How many tenants one run visits.
 const VISITED: i64 = 40;
-/// How many rows one statement of a clean-up removes, and how often it runs while there are more: 20,000 rows in a run.
-const REMOVED: i64 = 1_000;
-const ROUNDS: usize = 20;
+/// How many tiles of logs, of 256 events each, one run checks, and how many of one tenant.
+const CHECKED: u64 = 40;
+const CHECKED_OF_ONE: u64 = 4;
 /// How long the change log reaches back, in seconds: far longer than the freshness bound.
 const LOGGED_SECONDS: i64 = 900;
 /// How long a code is kept after it has expired, in seconds: a second redemption stops what came of the first.
@@ -108,6 +106,20 @@ impl Jobs<'_> {
             }
             left = failed;
             self.world.timer.sleep(pause).await;
+        }
+    }
+
+    /// Raises the alarm for tenants whose database changes events that it is to keep.
+    pub async fn tell_altered(self, tenants: Vec<String>, now: Now) {
+        for tenant in tenants {
+            let arrival = Arrival { now, peer: Peer::default() };
+            let told = match Cx::open_even_suspended(self.world, self.config, self.memory, &tenant, arrival).await {
+                Ok(cx) => audit::log::tell(&cx, Ok(Some(audit::log::Problem::Altered))).await,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = told {
+                self.log("the log", &tenant, &error);
+            }
         }
     }
 
@@ -228,8 +240,11 @@ impl Jobs<'_> {
             return Ok(());
         }
         let mut outcome = Ok(());
-        for tenant in Database(&*self.world.db).all(store::tenants::least_visited(self.visitor(), VISITED)).await? {
-            if let Err(error) = self.look_after(&tenant, now, witnessed).await {
+        let tenants = Database(&*self.world.db).all(store::tenants::least_visited(self.visitor(), VISITED)).await?;
+        // Fewer tenants have more of theirs checked.
+        let tiles = CHECKED.checked_div(u64::try_from(tenants.len()).unwrap_or(u64::MAX)).unwrap_or_default();
+        for tenant in tenants {
+            if let Err(error) = self.look_after(&tenant, tiles.clamp(1, CHECKED_OF_ONE), now, witnessed).await {
                 self.log("the cron", &tenant.id, &error);
                 outcome = outcome.and(Err(error));
             }
@@ -245,7 +260,7 @@ impl Jobs<'_> {
         }
     }
 
-    async fn look_after(self, tenant: &Visited, now: Now, witnessed: &mut Vec<String>) -> Result<()> {
+    async fn look_after(self, tenant: &Visited, tiles: u64, now: Now, witnessed: &mut Vec<String>) -> Result<()> {
         // Before anything can go wrong: a tenant that fails has had its turn.
         let visit = store::tenants::visit(self.visitor(), tenant, now.seconds());
         if Database(&*self.world.db).run(vec![visit]).await?.first() == Some(&0) {
@@ -258,46 +273,17 @@ impl Jobs<'_> {
             Err(Error::Refused(_)) => return Ok(()),
             Err(fault) => return Err(fault),
         };
-        if self.config.mounts(Role::Audit) {
-            if !cx.tenant.settings.log_witnesses.is_empty() {
-                witnessed.push(cx.tenant.id.clone());
+        if self.config.mounts(Role::Audit) && !cx.tenant.settings.log_witnesses.is_empty() {
+            witnessed.push(cx.tenant.id.clone());
+        }
+        let mut outcome = Ok(());
+        for (what, step) in visit::steps(&cx, tiles) {
+            if let Err(error) = step.await {
+                self.log(what, &tenant.id, &error);
+                outcome = outcome.and(Err(error));
             }
-            audit::forget(&cx).await?;
-            remove(cx.trail(), audit::forgetting(&cx, REMOVED)).await?;
-            audit::log::tick(&cx).await?;
-            audit::query::count(&cx).await?;
-            sinks::tick(&cx).await?;
         }
-        let kept = self.keep_secrets(&cx).await;
-        if cx.tenant.status == TenantStatus::Suspended {
-            return kept;
-        }
-        if self.config.mounts(Role::Token) {
-            keys::tick(&cx).await?;
-            signals::sweep(&cx).await?;
-            consents::tick(&cx).await?;
-        }
-        if self.config.mounts(Role::Admin) {
-            expiry::tick(&cx).await?;
-            dynamic::tick(&cx).await?;
-        }
-        kept
-    }
-
-    /// Seals anew what lies under older keys, so that these can be taken away, and has tokens revoked that nobody needs any more.
-    async fn keep_secrets(self, cx: &Cx<'_>) -> Result<()> {
-        if self.config.mounts(Role::Token) {
-            keys::reseal(cx).await?;
-            signals::rewrap(cx).await?;
-        }
-        if self.config.mounts(Role::Broker) && self.config.vault().is_some() {
-            vault::rewrap::tick(cx).await?;
-            vault::accounts::revoke_ended(cx, REVOKED).await?;
-        }
-        if self.config.mounts(Role::Admin) {
-            issuers::rewrap(cx).await?;
-        }
-        Ok(())
+        outcome
     }
 
     /// Removes a piece of what a deleted tenant had. Once all of it is gone, the first tenant has an event.

@@ -2,9 +2,10 @@
 //!
 //! 1. A message that the queue refuses goes to the end of the outbox: it stands in nobody's way. One that it refuses [`ATTEMPTS`] times
 //!    while it takes others goes to the dead letters. While the queue takes nothing at all, nothing counts against any message.
-//! 2. The events of a tenant are kept in one transaction, which gives each its index in the log. A tenant whose events cannot be kept stands
-//!    in nobody's way.
+//! 2. The events of a tenant are kept in one transaction, which gives each its index in the log, and is asked at its end whether the entry of each is there as it was
+//!    made. A tenant whose events cannot be kept stands in nobody's way.
 
+use super::log::columns;
 use super::log::entry::{self, Opening};
 use crate::context::database::Database;
 use crate::crypto::{b64, sha256};
@@ -26,9 +27,18 @@ const ATTEMPTS: i64 = 10;
 const KEPT_TOGETHER: usize = 100;
 const KEPT_BYTES: usize = 400_000;
 
-/// Keeps a batch of events; of which tenants some were kept, and the outcome. A fault means that the batch is delivered again, and keeping twice changes
-/// nothing. A message that is no event is buried at once, for no retry would mend it.
-pub async fn consume(world: &World, messages: &[String], now: Now) -> (Vec<String>, Result<()>) {
+/// What became of a batch.
+pub struct Consumed {
+    /// The tenants of its events.
+    pub tenants: Vec<String>,
+    /// Those whose database has changed an event that it was to keep.
+    pub altered: Vec<String>,
+    /// A fault means that the batch is delivered again.
+    pub outcome: Result<()>,
+}
+
+/// Keeps a batch of events; keeping twice changes nothing. A message that is no event is buried at once, for no retry would mend it.
+pub async fn consume(world: &World, messages: &[String], now: Now) -> Consumed {
     let mut of: BTreeMap<String, BTreeMap<String, (Event, &str)>> = BTreeMap::new();
     let mut buried: Vec<Sql> = Vec::new();
     for body in messages {
@@ -42,33 +52,35 @@ pub async fn consume(world: &World, messages: &[String], now: Now) -> (Vec<Strin
             }
         }
     }
-    let mut outcome = Ok(());
+    let (mut outcome, mut altered) = (Ok(()), Vec::new());
     for (tenant, events) in &of {
-        let kept = keep(world, tenant, events.values()).await;
-        outcome = outcome.and(kept);
+        match keep(world, tenant, events.values()).await {
+            Ok(true) => {}
+            Ok(false) => altered.push(tenant.clone()),
+            Err(error) => outcome = outcome.and(Err(error)),
+        }
     }
     let buried = Database(&*world.db).run(buried).await.map(drop);
-    (of.into_keys().collect(), outcome.and(buried))
+    Consumed { tenants: of.into_keys().collect(), altered, outcome: outcome.and(buried) }
 }
 
-/// Keeps events of a tenant, each with the next index of its log.
-async fn keep<'a>(world: &World, tenant: &str, events: impl Iterator<Item = &'a (Event, &'a str)>) -> Result<()> {
-    let trail = Database(&*world.trail);
+/// Keeps events of a tenant, each with the next index of its log; whether they are there as they were made.
+async fn keep<'a>(world: &World, tenant: &str, events: impl Iterator<Item = &'a (Event, &'a str)>) -> Result<bool> {
     let (mut rows, mut bytes, mut tokens): (Vec<Value>, usize, BTreeMap<&str, i64>) = Default::default();
-    let (mut actors, mut ids, mut inserted): (Vec<Sql>, Vec<&str>, u64) = Default::default();
-    // What the second statement of a batch has changed.
-    let inserts = |changes: Vec<u64>| changes.get(1).copied().unwrap_or_default();
+    let (mut actors, mut ids, mut inserted, mut is_as_made): (Vec<Value>, Vec<&str>, u64, bool) =
+        (vec![], vec![], 0, true);
     for (event, body) in events {
         ids.push(&event.id);
         if rows.len() >= KEPT_TOGETHER || bytes.saturating_add(body.len()) > KEPT_BYTES {
-            let changes = trail.run(kept(tenant, std::mem::take(&mut rows), std::mem::take(&mut tokens))).await?;
-            inserted = inserted.saturating_add(inserts(changes));
+            let chunk = Chunk { rows: std::mem::take(&mut rows), actors: std::mem::take(&mut actors), tokens };
+            let (new, as_made) = chunk.keep(world, tenant).await?;
+            (inserted, is_as_made, tokens) = (inserted.saturating_add(new), is_as_made && as_made, BTreeMap::new());
             bytes = 0;
         }
         bytes = bytes.saturating_add(body.len());
-        rows.push(row(world, event, body)?);
+        rows.push(row(world, body)?);
         if !event.facts.chain.is_empty() {
-            actors.push(store::events::keep_actors(tenant, &event.id, json!(event.facts.chain).to_string()));
+            actors.push(json!([event.id, event.facts.chain]));
         }
         if let (EventType::TokenIssued, Some(client)) = (event.kind, &event.client) {
             let at = i64::try_from(event.at).unwrap_or(i64::MAX);
@@ -76,14 +88,12 @@ async fn keep<'a>(world: &World, tenant: &str, events: impl Iterator<Item = &'a 
             *last = at.max(*last);
         }
     }
-    let last = kept(tenant, rows, tokens);
-    // After their events: a batch that comes again finds both.
-    let changes = trail.run(last.into_iter().chain(actors).collect()).await?;
-    match inserted.saturating_add(inserts(changes)) == ids.len() as u64 {
-        true => Ok(()),
+    let (new, as_made) = Chunk { rows, actors, tokens }.keep(world, tenant).await?;
+    if inserted.saturating_add(new) != ids.len() as u64 {
         // Some came before, or are not kept.
-        false => expect_kept(world, tenant, &ids).await,
+        expect_kept(world, tenant, &ids).await?;
     }
+    Ok(is_as_made && as_made)
 }
 
 /// Refuses to take events for kept that are not there, although no statement failed: somebody has changed the trail, unless the tenant is gone.
@@ -98,27 +108,52 @@ async fn expect_kept(world: &World, tenant: &str, ids: &[&str]) -> Result<()> {
     }
 }
 
-fn kept(tenant: &str, rows: Vec<Value>, tokens: BTreeMap<&str, i64>) -> Vec<Sql> {
-    let events =
-        [store::log::begin(tenant), store::log::keep(tenant, Value::Array(rows).to_string()), store::log::grow(tenant)];
-    let tokens = tokens.into_iter().map(|(client, at)| store::events::keep_last_token(tenant, client, at));
-    events.into_iter().chain(tokens).collect()
+/// Events that one transaction keeps, with all by which they are found.
+struct Chunk<'a> {
+    rows: Vec<Value>,
+    actors: Vec<Value>,
+    tokens: BTreeMap<&'a str, i64>,
 }
 
+impl Chunk<'_> {
+    /// How many of them are new, and whether each of those has the entry that was made of it.
+    async fn keep(self, world: &World, tenant: &str) -> Result<(u64, bool)> {
+        let made = |row: &Value| json!([row.get(ID), row.get(ENTRY)]);
+        let made = Value::from_iter(self.rows.iter().map(made)).to_string();
+        let rows = Value::Array(self.rows).to_string();
+        let mut statements = vec![store::log::begin(tenant), store::log::keep(tenant, rows), store::log::grow(tenant)];
+        if !self.actors.is_empty() {
+            statements.push(store::events::keep_actors(tenant, Value::Array(self.actors).to_string()));
+        }
+        let tokens = self.tokens.into_iter().map(|(client, at)| store::events::keep_last_token(tenant, client, at));
+        statements.extend(tokens);
+        let trail = Database(&*world.trail);
+        let (changes, as_made) = trail.run_then(statements, store::log::count_entries(tenant, made)).await?;
+        let new = changes.get(1).copied().unwrap_or_default();
+        Ok((new, as_made.first().copied().and_then(|count| u64::try_from(count).ok()) == Some(new)))
+    }
+}
+
+/// Where a row has the id of its event, and its entry.
+const ID: usize = 0;
+const ENTRY: usize = 9;
+
 /// An event as it is stored, with its salt and its entry.
-fn row(world: &World, event: &Event, body: &str) -> Result<Value> {
+fn row(world: &World, body: &str) -> Result<Value> {
     let salt = entry::salt(&*world.entropy);
-    let entry = Opening::of(body, &salt).and_then(|opening| opening.entry());
+    let members = entry::members(body).ok_or(Fault::Broken("an event has no members"))?;
+    let entry = Opening::of_members(&members, &salt).and_then(|opening| opening.entry());
     let entry = entry.ok_or(Fault::Broken("an event has no entry"))?;
+    let columns = columns::of(&members).ok_or(Fault::Broken("an event has no columns"))?;
     Ok(json!([
-        event.id,
-        i64::try_from(event.at).unwrap_or(i64::MAX),
-        event.kind.as_str(),
-        event.client,
-        event.facts.subject,
-        i64::from(event.facts.reason.is_some()),
+        columns.id,
+        columns.at,
+        columns.kind,
+        columns.client,
+        columns.subject,
+        i64::from(columns.refused),
         body,
-        event.facts.target,
+        columns.target,
         salt,
         b64(entry),
     ]))

@@ -13,6 +13,6 @@ mod record;
 mod retention;
 pub mod sinks;
 
-pub use deliver::{bury, consume, relay, tenants};
+pub use deliver::{Consumed, bury, consume, relay, tenants};
 pub use record::{event, keep, record, record_all};
-pub use retention::{forget, forgetting};
+pub use retention::{forget, forgetting, kept};

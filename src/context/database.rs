@@ -26,6 +26,15 @@ impl Database<'_> {
         Ok(self.outcomes(statements).await?.iter().map(|outcome| outcome.changes).collect())
     }
 
+    /// Runs statements that answer no rows and then a query, in one transaction: how many rows each has changed, and the rows of the query.
+    pub async fn run_then<T>(self, mut statements: Vec<Sql>, query: Query<T>) -> Result<(Vec<u64>, Vec<T>)> {
+        let (sql, read) = query.parts();
+        statements.push(sql);
+        let outcomes = self.outcomes(statements).await?;
+        let rows = outcomes.last().map_or_else(|| Ok(Vec::new()), |outcome| Query::output(read, outcome))?;
+        Ok((outcomes.iter().map(|outcome| outcome.changes).collect(), rows))
+    }
+
     /// Runs a tuple of statements in one transaction and reads each outcome as its statement says.
     pub async fn batch<B: Batch>(self, batch: B) -> Result<B::Output> {
         let (statements, readers) = batch.parts();

@@ -4,7 +4,8 @@
 //! 2. A tenant is made together with its first administrator, or not at all.
 //! 3. Administrators of the first tenant alone set quotas, also those of the first tenant.
 //! 4. The first tenant is never suspended: no administrator could resume it.
-//! 5. The name of a deleted tenant is never given again: its issuer stands for it with all who trust it. From the deletion on it is
+//! 5. A tenant that holds its trail (`event_hold`) is not deleted.
+//! 6. The name of a deleted tenant is never given again: its issuer stands for it with all who trust it. From the deletion on it is
 //!    unknown; the cron removes what it had (see [`crate::jobs`]).
 
 use super::{Creation, changes};
@@ -125,6 +126,11 @@ pub async fn delete(cx: &Cx<'_>, tenant: &Tenant, by: &str) -> Result<()> {
     if tenant.id == FIRST_TENANT || tenant.status != TenantStatus::Suspended {
         return Err(Reason::Conflict
             .because("suspend the tenant first: PUT it with `status`: `suspended`; `main` is never deleted"));
+    }
+    if tenant.settings.event_hold {
+        return Err(Reason::Conflict.because(
+            "the tenant holds its trail, which would go with it: PUT it without `settings.event_hold` first",
+        ));
     }
     let event = audit::event(cx, EventType::TenantDeleted, Some(by), facts(tenant, None));
     // Isolates that know the tenant as suspended refuse it, and find it gone with their next look: nothing need be named.

@@ -292,14 +292,25 @@ pub fn forget(tenant: &str, before: &str, limit: i64) -> Sql {
     )
 }
 
-/// Keeps who stands in the chain of an event, unless its tenant was deleted.
-pub fn keep_actors(tenant: &str, id: &str, chain: String) -> Sql {
+/// Keeps who stands in the chains of events, unless their tenant was deleted. `rows` is a JSON array of arrays: id, chain.
+pub fn keep_actors(tenant: &str, rows: String) -> Sql {
     sql!(
-        "INSERT INTO event_actors (tenant, actor, id) SELECT ?1, value, ?2 FROM json_each(?3) \
-         WHERE NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1) ON CONFLICT DO NOTHING",
+        "INSERT INTO event_actors (tenant, actor, id) SELECT ?1, c.value, r.value ->> 0 FROM json_each(?2) r, \
+         json_each(r.value, '$[1]') c WHERE NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1) ON CONFLICT DO NOTHING",
         tenant,
-        id,
-        chain
+        rows
+    )
+}
+
+/// Who stands in the chains of the events from one index on to before another: id and actor.
+pub fn actors(tenant: &str, from: i64, to: i64) -> Query<(String, String)> {
+    query!(
+        |row| Ok((row.text("id")?, row.text("actor")?)),
+        "SELECT a.id, a.actor FROM events e INDEXED BY events_by_seq CROSS JOIN event_actors a INDEXED BY event_actors_by_id \
+         ON a.tenant = ?1 AND a.id = e.id WHERE e.tenant = ?1 AND e.seq >= ?2 AND e.seq < ?3",
+        tenant,
+        from,
+        to
     )
 }
 
@@ -314,14 +325,14 @@ pub fn forget_actors(tenant: &str, before: &str, limit: i64) -> Sql {
     )
 }
 
-/// The same of one type.
-pub fn forget_type(tenant: &str, kind: &str, before: &str, limit: i64) -> Sql {
+/// Forgets events of these types, each before an id, `limit` of all at the most. `types` is a JSON array of arrays: type, id.
+pub fn forget_types(tenant: &str, types: String, limit: i64) -> Sql {
     sql!(
-        "DELETE FROM events WHERE tenant = ?1 AND id IN (SELECT id FROM events INDEXED BY events_by_type \
-         WHERE tenant = ?1 AND type = ?2 AND id < ?3 AND +seq < (SELECT signed FROM logs WHERE tenant = ?1) ORDER BY id LIMIT ?4)",
+        "DELETE FROM events WHERE tenant = ?1 AND id IN (SELECT e.id FROM json_each(?2) t CROSS JOIN events e INDEXED BY events_by_type \
+         ON e.tenant = ?1 AND e.type = t.value ->> 0 AND e.id < t.value ->> 1 \
+         WHERE +e.seq < (SELECT signed FROM logs WHERE tenant = ?1) LIMIT ?3)",
         tenant,
-        kind,
-        before,
+        types,
         limit
     )
 }

@@ -42,6 +42,17 @@ pub fn count_kept(tenant: &str, ids: String) -> Query<i64> {
     )
 }
 
+/// How many of these events have these entries, and an index: `entries` is a JSON array of arrays, id and entry.
+pub fn count_entries(tenant: &str, entries: String) -> Query<i64> {
+    query!(
+        |row| row.int("n"),
+        "SELECT count(*) AS n FROM json_each(?2) k CROSS JOIN events e ON e.tenant = ?1 AND e.id = k.value ->> 0 \
+         WHERE e.entry = k.value ->> 1 AND e.seq >= 0",
+        tenant,
+        entries
+    )
+}
+
 /// Gives kept events that have no index the next ones, if the log still has that size: nothing was given an index since they were read. `rows`
 /// is a JSON object: by id the place among them, salt and entry.
 pub fn place(tenant: &str, size: i64, rows: String) -> Sql {
@@ -75,6 +86,7 @@ pub fn unplaced(tenant: &str, limit: i64) -> Query<(String, String)> {
 }
 
 /// A log.
+#[derive(Clone)]
 pub struct Head {
     /// How many events have an index.
     pub size: i64,
@@ -110,6 +122,38 @@ pub fn unsigned(tenant: &str, limit: i64) -> Query<(i64, String)> {
          ORDER BY seq LIMIT ?2",
         tenant,
         limit
+    )
+}
+
+/// Entries from an index on, in their order: index and entry.
+pub fn entries(tenant: &str, from: i64, limit: i64) -> Query<(i64, String)> {
+    query!(
+        |row| Ok((row.int("seq")?, row.text("entry")?)),
+        "SELECT seq, entry FROM events WHERE tenant = ?1 AND seq >= ?2 ORDER BY seq LIMIT ?3",
+        tenant,
+        from,
+        limit
+    )
+}
+
+/// An index that an event has, and the log has not.
+pub fn outside(tenant: &str) -> Query<i64> {
+    query!(
+        |row| row.int("seq"),
+        "SELECT seq FROM (SELECT max(seq) AS seq FROM events WHERE tenant = ?1 AND seq < 0 UNION ALL \
+         SELECT max(seq) FROM events WHERE tenant = ?1 AND seq >= coalesce((SELECT size FROM logs WHERE tenant = ?1), 0)) \
+         WHERE seq IS NOT NULL LIMIT 1",
+        tenant
+    )
+}
+
+/// When the first event happened that no checkpoint covers, in milliseconds.
+pub fn waiting_since(tenant: &str) -> Query<i64> {
+    query!(
+        |row| row.int("at"),
+        "SELECT at FROM events WHERE tenant = ?1 AND seq >= coalesce((SELECT signed FROM logs WHERE tenant = ?1), 0) \
+         ORDER BY seq LIMIT 1",
+        tenant
     )
 }
 
@@ -193,18 +237,59 @@ pub fn event_of_token(tenant: &str, jti_hash: &str) -> Query<Placed> {
     )
 }
 
+/// The columns by which an event is found.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// The id.
+    pub id: String,
+    /// When it happened, in milliseconds.
+    pub at: i64,
+    /// The type.
+    pub kind: String,
+    /// The client that acted.
+    pub client: Option<String>,
+    /// The subject.
+    pub subject: Option<String>,
+    /// Whether something was refused.
+    pub refused: bool,
+    /// The record that it is about.
+    pub target: Option<String>,
+}
+
+/// An event as it is stored.
+pub struct Stored {
+    /// Its place in the log, and its JSON.
+    pub placed: Placed,
+    /// By what it is found.
+    pub columns: Columns,
+}
+
+fn read_stored(row: &Reader<'_>) -> Result<Stored> {
+    let columns = Columns {
+        id: row.text("id")?,
+        at: row.int("at")?,
+        kind: row.text("type")?,
+        client: row.optional_text("client"),
+        subject: row.optional_text("subject"),
+        refused: row.int("refused")? != 0,
+        target: row.optional_text("target"),
+    };
+    Ok(Stored { placed: read_placed(row)?, columns })
+}
+
 /// Events from one index on to before another.
-pub fn between(tenant: &str, from: i64, to: i64) -> Query<Placed> {
+pub fn between(tenant: &str, from: i64, to: i64) -> Query<Stored> {
     query!(
-        read_placed,
-        "SELECT seq, salt, body FROM events WHERE tenant = ?1 AND seq >= ?2 AND seq < ?3 ORDER BY seq",
+        read_stored,
+        "SELECT seq, salt, body, id, at, type, client, subject, refused, target FROM events \
+         WHERE tenant = ?1 AND seq >= ?2 AND seq < ?3 ORDER BY seq",
         tenant,
         from,
         to
     )
 }
 
-/// The key of a log, and what the cron has seen of the log.
+/// The key of a log.
 pub struct StoredKey {
     /// The public key.
     pub jwk: String,
@@ -238,20 +323,20 @@ pub fn reseal_key(tenant: &str, old: &str, new: &str) -> Sql {
     sql!("UPDATE log_keys SET sealed = ?3 WHERE tenant = ?1 AND sealed = ?2", tenant, old, new)
 }
 
-/// What the cron has seen of a log.
+/// What is noted of a log where its own database cannot change it.
 #[derive(Default)]
 pub struct Watch {
-    /// The size of the newest checkpoint that it has seen.
+    /// The size of the newest checkpoint that was signed.
     pub seen_size: i64,
     /// The root of that.
     pub seen_root: String,
-    /// Up to which index it has checked.
+    /// Up to which index the cron has checked.
     pub checked: i64,
     /// Up to which day events were forgotten, as days since 1970.
     pub forgotten: i64,
 }
 
-/// What the cron has seen of a tenant's log.
+/// What is noted of a tenant's log.
 pub fn watch(tenant: &str) -> Query<Watch> {
     query!(
         |row| {
@@ -267,24 +352,25 @@ pub fn watch(tenant: &str) -> Query<Watch> {
     )
 }
 
-/// Notes what the cron has seen now, unless another was further.
-pub fn see(tenant: &str, before: i64, watch: &Watch) -> Sql {
+/// Notes size and root of a checkpoint that this key has signed, unless another was noted since `before` was read.
+pub fn note(tenant: &str, before: &Watch, (size, root): (i64, &str), jwk: &str) -> Sql {
     sql!(
-        "UPDATE log_keys SET seen_size = ?3, seen_root = ?4, checked = ?5 WHERE tenant = ?1 AND seen_size = ?2",
+        "UPDATE log_keys SET seen_size = ?4, seen_root = ?5 WHERE tenant = ?1 AND seen_size = ?2 AND seen_root = ?3 AND jwk = ?6",
         tenant,
-        before,
-        watch.seen_size,
-        watch.seen_root.as_str(),
-        watch.checked
+        before.seen_size,
+        before.seen_root.as_str(),
+        size,
+        root,
+        jwk
     )
+}
+
+/// Notes up to which index the cron has checked, unless another has meanwhile.
+pub fn go_on(tenant: &str, from: i64, to: i64) -> Sql {
+    sql!("UPDATE log_keys SET checked = ?3 WHERE tenant = ?1 AND checked = ?2", tenant, from, to)
 }
 
 /// Notes that events up to that day may be gone. It is noted before they go.
 pub fn forget(tenant: &str, day: i64) -> Sql {
     sql!("UPDATE log_keys SET forgotten = ?2 WHERE tenant = ?1 AND forgotten < ?2", tenant, day)
-}
-
-/// Notes that something was found wrong on a day, once a day; the guard of a chain.
-pub fn alarm(tenant: &str, day: i64) -> Sql {
-    sql!("UPDATE log_keys SET alarmed = ?2 WHERE tenant = ?1 AND alarmed < ?2", tenant, day)
 }

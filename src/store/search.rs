@@ -38,12 +38,17 @@ pub struct Search {
     pub before: String,
 }
 
-macro_rules! rest {
+macro_rules! others {
     () => {
         "(?5 IS NULL OR client = ?5) AND (?6 IS NULL OR type = ?6) AND (?7 = 0 OR refused = 1) AND (?8 IS NULL OR target = ?8) \
          AND (?9 IS NULL OR subject = ?9) AND (?10 IS NULL OR body ->> '$.connection' = ?10) AND (?11 IS NULL OR body ->> '$.tool' = ?11) \
-         AND (?12 IS NULL OR body ->> '$.reason' = ?12) \
-         AND (?13 IS NULL OR EXISTS (SELECT 1 FROM json_each(body, '$.chain') WHERE value = ?13))"
+         AND (?12 IS NULL OR body ->> '$.reason' = ?12)"
+    };
+}
+
+macro_rules! rest {
+    () => {
+        concat!(others!(), " AND (?13 IS NULL OR EXISTS (SELECT 1 FROM json_each(body, '$.chain') WHERE value = ?13))")
     };
 }
 
@@ -78,11 +83,13 @@ const BY_REASON: (&str, &str) = led!("events_by_reason", "refused = 1 AND body -
 const BY_TOOL: (&str, &str) = led!("events_by_tool", "body ->> '$.tool' = ?11 AND body ->> '$.tool' IS NOT NULL");
 const BY_CONNECTION: (&str, &str) =
     led!("events_by_connection", "body ->> '$.connection' = ?10 AND body ->> '$.connection' IS NOT NULL");
+/// The rest is asked without the chain, which the walk has found already.
 const BY_ACTOR: (&str, &str) = (
     concat!(
-        "SELECT body FROM (SELECT e.type, e.client, e.subject, e.refused, e.target, e.body FROM event_actors a CROSS JOIN events e ON e.tenant = a.tenant AND e.id = a.id \
-         WHERE a.tenant = ?1 AND a.actor = ?13 AND a.id >= ?2 AND a.id < ?3 ORDER BY a.id DESC LIMIT ?14) WHERE ",
-        rest!(),
+        "SELECT body FROM (SELECT e.id, e.type, e.client, e.subject, e.refused, e.target, e.body FROM (SELECT id FROM event_actors \
+         WHERE tenant = ?1 AND actor = ?13 AND id >= ?2 AND id < ?3 ORDER BY id DESC LIMIT ?14) a \
+         CROSS JOIN events e ON e.tenant = ?1 AND e.id = a.id) WHERE ",
+        others!(),
         " LIMIT ?4"
     ),
     "SELECT id FROM event_actors WHERE tenant = ?1 AND actor = ?13 AND id >= ?2 AND id < ?3 \

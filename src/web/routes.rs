@@ -281,7 +281,7 @@ pub static ROUTES: &[Row] = routes! {
     Get "/t/{tenant}/admin/dead-letters" Audit Admin(events::dead_letters), Takes::Nothing => 200 One(&events::DEAD_LETTERS), [], "Count what could not be recorded; in `main` only";
     Get "/t/{tenant}/admin/metrics" Admin Admin(metrics::get), Takes::Nothing => 200 Text(metrics::MEDIA), [], "Counts in the text format of Prometheus";
 
-    Get "/t/{tenant}/admin/events/export" Audit Admin(trail::export), Query(trail::EXPORT, false) => 200 Gives::Texts(trail::EXPORTS), [], "Export the events that fit the query, newest first, as JSON lines or CSV";
+    Get "/t/{tenant}/admin/events/export" Audit Admin(trail::export), Query(events::EXPORT, false) => 200 Gives::Texts(trail::EXPORTS), [], "Export the events that fit the query, newest first, as JSON lines or CSV";
     Get "/t/{tenant}/admin/events/live" Audit Admin(trail::live), Query(trail::FOLLOW, false) => 200 Text(trail::LIVE), [], "Follow the trail as Server-Sent Events; `Last-Event-ID` goes on";
     Get "/t/{tenant}/admin/events/summary" Audit Admin(trail::summary), Query(trail::SUMMARY, false) => 200 One(&trail::SUMMARY_OF), [], "Count events by hour or day, and by type, client or outcome";
     Get "/t/{tenant}/admin/findings" Audit Admin(findings::list), Page(findings::PARAMETERS) => 200 Many(&findings::FINDING), [], "List what looks unused, unowned or strange, each with the one call that ends it";

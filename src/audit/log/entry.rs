@@ -38,6 +38,11 @@ pub fn salt(entropy: &dyn Entropy) -> String {
     b64(bytes)
 }
 
+/// The members of a stored event.
+pub fn members(body: &str) -> Option<Map<String, Value>> {
+    serde_json::from_slice(body.as_bytes()).ok()
+}
+
 /// The day of a moment in milliseconds since the epoch.
 pub fn day(millis: u64) -> u16 {
     u16::try_from(millis.checked_div(DAY_MILLIS).unwrap_or_default()).unwrap_or(u16::MAX)
@@ -47,12 +52,16 @@ impl Opening {
     /// What opens a stored event with its salt; nothing where they are not what was stored. Of an event with erased members, the salt is an
     /// object with the salts of those that are left, the digests of the others, and the day.
     pub fn of(body: &str, salt: &str) -> Option<Self> {
-        let members: Map<String, Value> = serde_json::from_slice(body.as_bytes()).ok()?;
+        Self::of_members(&members(body)?, salt)
+    }
+
+    /// The same of an event with these members.
+    pub fn of_members(members: &Map<String, Value>, salt: &str) -> Option<Self> {
         let is_whole = !salt.starts_with('{');
         let kept: Value = if is_whole { Value::Null } else { serde_json::from_slice(salt.as_bytes()).ok()? };
         let seed = if is_whole { unb64(salt).filter(|seed| seed.len() == SALT)? } else { Vec::new() };
         let mut opening = Self::default();
-        for (name, value) in &members {
+        for (name, value) in members {
             let salt = match is_whole {
                 true => salt_of(&seed, name)?,
                 false => kept.get("salts")?.get(name)?.as_str()?.to_owned(),
@@ -130,7 +139,7 @@ pub fn erase(body: &str, salt: &str, names: &[&str]) -> Option<(String, String)>
         .iter()
         .map(|one| parts(one).map(|(salt, name, _)| (name, salt.into())))
         .collect::<Option<_>>()?;
-    let mut members: Map<String, Value> = serde_json::from_slice(body.as_bytes()).ok()?;
+    let mut members = members(body)?;
     members.retain(|name, _| !names.contains(&&**name));
     let salt = json!({"salts": salts, "withheld": opening.withheld, "day": opening.day});
     Some((Value::Object(members).to_string(), salt.to_string()))

@@ -83,6 +83,11 @@ pub async fn reseal(cx: &Cx<'_>) -> Result<()> {
 }
 
 impl LogKey {
+    /// The public key, as it is stored.
+    pub fn jwk(&self) -> &str {
+        self.public.json()
+    }
+
     /// Signs the text of a checkpoint: the signed note.
     pub async fn sign(&self, cx: &Cx<'_>, text: &str) -> Result<String> {
         Ok(self.vkey.sign(text, &self.sign_text(cx, text).await?))

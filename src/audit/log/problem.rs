@@ -15,6 +15,14 @@ pub enum Problem {
     Missing(u64),
     /// The event with this index is not the one that was logged.
     Changed(u64),
+    /// The columns by which the event with this index is found are not what it says.
+    Columns(u64),
+    /// An event has an index that the log has not.
+    Outside(i64),
+    /// Events wait for a checkpoint, and none can be made.
+    Stalled,
+    /// An event was changed by the database that was to keep it.
+    Altered,
 }
 
 impl Problem {
@@ -27,15 +35,24 @@ impl Problem {
             Self::Tile(_) => "tile",
             Self::Missing(_) => "missing",
             Self::Changed(_) => "changed",
+            Self::Columns(_) => "columns",
+            Self::Outside(_) => "outside",
+            Self::Stalled => "stalled",
+            Self::Altered => "altered",
         }
     }
 
     /// The index that it is about.
     pub const fn seq(self) -> Option<u64> {
         match self {
-            Self::Edge | Self::Signature | Self::RolledBack => None,
-            Self::Tile(seq) | Self::Missing(seq) | Self::Changed(seq) => Some(seq),
+            Self::Edge | Self::Signature | Self::RolledBack | Self::Outside(_) | Self::Stalled | Self::Altered => None,
+            Self::Tile(seq) | Self::Missing(seq) | Self::Changed(seq) | Self::Columns(seq) => Some(seq),
         }
+    }
+
+    /// Whether the newest checkpoint itself cannot be relied on.
+    pub const fn is_of_head(self) -> bool {
+        matches!(self, Self::Edge | Self::Signature | Self::RolledBack)
     }
 
     /// For people.
@@ -47,6 +64,10 @@ impl Problem {
             Self::Tile(_) => "a tile is gone or changed, at index",
             Self::Missing(_) => "an event is gone before its time, at index",
             Self::Changed(_) => "an event was changed, at index",
+            Self::Columns(_) => "an event is not found by what it says, at index",
+            Self::Outside(seq) => return format!("an event has an index that the log has not: {seq}"),
+            Self::Stalled => "events wait for a checkpoint, and none can be made",
+            Self::Altered => "the database has changed an event that it was to keep",
         };
         self.seq().map_or_else(|| text.to_owned(), |seq| format!("{text} {seq}"))
     }

@@ -16,8 +16,9 @@ use crate::web::{AdminCall, Response};
 use chrono::DateTime;
 use serde_json::{Value, json};
 
-/// What a query may say besides `limit` and `cursor`.
-pub const PARAMETERS: &[&str] = &[
+/// What a query for an export may say.
+pub const EXPORT: &[&str] = &[
+    "format",
     "client_id",
     "user",
     "identity",
@@ -32,6 +33,12 @@ pub const PARAMETERS: &[&str] = &[
     "until",
     "refused",
 ];
+
+/// What a query may say besides `limit` and `cursor`: the same without a format.
+pub const PARAMETERS: &[&str] = match EXPORT.split_first() {
+    Some((_, filters)) => filters,
+    None => &[],
+};
 
 /// Those of them that a search has.
 const SEARCHED: [&str; 6] = ["user", "identity", "connection", "tool", "reason", "chain"];

@@ -29,6 +29,8 @@ object!(
         may "next" Kind::Count,
         must "forgotten" Kind::Count,
         may "forgotten_until" Kind::Time,
+        must "waiting" Kind::Count,
+        may "waiting_since" Kind::Time,
         must "problems" Kind::List(&Kind::Object(&PROBLEM), ANY),
     ]]
 );
@@ -172,11 +174,15 @@ pub async fn verify(call: AdminCall<'_>) -> Result<Response> {
         "from": report.from,
         "to": report.to,
         "forgotten": report.forgotten,
+        "waiting": report.waiting,
         "problems": problems,
     });
     if let Some(members) = body.as_object_mut() {
         if report.to < report.size && report.to > report.from {
             members.insert("next".to_owned(), report.to.into());
+        }
+        if let Some(since) = report.waiting_since {
+            members.insert("waiting_since".to_owned(), since.div_euclid(1_000).into());
         }
         if report.forgotten_until > 0 {
             // The first second of the day after.

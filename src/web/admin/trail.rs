@@ -1,6 +1,6 @@
 //! `admin/events/export`, `events/live` and `events/summary`: a part of the trail whole, the trail as it grows, and how much of what there was.
 
-use super::events::{PARAMETERS, expect_type, seconds, wanted};
+use super::events::{EXPORT, expect_type, seconds, wanted};
 use super::feed::{ExportForm, Feed, Source};
 use super::{page, parameters};
 use crate::audit::{self, query};
@@ -17,23 +17,6 @@ use serde_json::{Map, Value, json};
 pub const EXPORTS: &[&str] = &["application/x-ndjson", "text/csv; charset=utf-8"];
 /// The media type of a live answer.
 pub const LIVE: &str = "text/event-stream";
-/// What a query for an export may say.
-pub const EXPORT: &[&str] = &[
-    "format",
-    "client_id",
-    "user",
-    "identity",
-    "connection",
-    "tool",
-    "reason",
-    "chain",
-    "target",
-    "type",
-    "decision",
-    "since",
-    "until",
-    "refused",
-];
 /// What a query for a live answer may say.
 pub const FOLLOW: &[&str] = &["type", "after"];
 /// What a query for a summary may say.
@@ -71,10 +54,9 @@ object!(
 
 /// Answers all events that fit the query, newest first. That they left is an event.
 pub async fn export(call: AdminCall<'_>) -> Result<Response> {
-    let known: Vec<&str> = ["format"].into_iter().chain(PARAMETERS.iter().copied()).collect();
     // No pages here.
-    parameters(call, &known)?;
-    let page = page(call, &known)?;
+    parameters(call, EXPORT)?;
+    let page = page(call, EXPORT)?;
     let (form, media) = match (page.get("format"), EXPORTS) {
         (None | Some("jsonl"), [media, _]) => (ExportForm::Jsonl, *media),
         (Some("csv"), [_, media]) => (ExportForm::Csv, *media),

@@ -112,6 +112,26 @@ fn each_of_500_tenants_gets_its_turn_and_one_that_fails_is_passed_over() {
 }
 
 #[test]
+fn a_clean_up_of_the_trail_that_fails_keeps_neither_the_log_from_its_check_nor_the_tenant_from_its_keys() {
+    let hub = Setup::new();
+    let agent = hub.agent("agent", "mcp:read");
+    (0..600).for_each(|_| drop(hub.token(&agent, &[]).expect(200)));
+    hub.events();
+    hub.clock.advance(60);
+    hub.tick().unwrap();
+    hub.events();
+    hub.faults.fail_when(Port::Trail, |seen| seen.text.contains("DELETE FROM events"), Effect::Fails);
+    hub.trail.execute("UPDATE events SET client = 'another' WHERE tenant = 'main' AND seq = 550");
+    let keys = || hub.db.query("SELECT kid, state FROM signing_keys WHERE tenant = 'main' ORDER BY kid");
+    let before = keys();
+    hub.clock.advance(40 * 86_400);
+    assert!(hub.tick().is_err());
+    assert!(hub.log.lines().iter().any(|line| line.starts_with("the clean-up of the trail of main: ")));
+    assert_eq!(hub.events_of("log.broken")[0]["detail"], "an event is not found by what it says, at index 550");
+    assert_ne!(keys(), before);
+}
+
+#[test]
 fn an_event_that_the_queue_refuses_for_good_is_buried_and_stands_in_nobodys_way() {
     let hub = Setup::new();
     hub.events();

@@ -5,7 +5,7 @@ use crate::support::faults::Seen;
 use crate::support::hub::{RESOURCE, permit};
 use crate::support::sqlite::Sqlite;
 use crate::support::{Credentials, Effect, Port, Reply, Setup};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use writ::app::Source;
 use writ::ports::Pending;
@@ -168,6 +168,21 @@ fn only_a_suspended_tenant_is_deleted_by_an_administrator_of_the_first_and_as_it
     assert_eq!((&event["tenant"], &event["target"]), (&json!("main"), &json!("acme")));
     assert_eq!(event["client"], json!(hub.admin_client("main").client_id));
     assert_eq!(hub.events_of("tenant.deleted").len(), 1);
+}
+
+#[test]
+fn a_tenant_that_holds_its_trail_is_not_deleted() {
+    let hub = Setup::new();
+    tenant(&hub, "held");
+    let put = |settings: Value| {
+        let body = json!({"name": "Held", "zone": "UTC", "status": "suspended", "settings": settings});
+        hub.admin("PUT", "tenants/held").header("if-match", "*").json(&body).send().expect(200)
+    };
+    put(json!({"event_hold": true}));
+    let refused = delete(&hub, "held").expect(409);
+    assert!(refused.text.contains("event_hold"), "{}", refused.text);
+    put(json!({}));
+    delete(&hub, "held").expect(204);
 }
 
 #[test]

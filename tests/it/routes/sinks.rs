@@ -372,6 +372,13 @@ fn a_sink_is_sent_again_from_any_sequence_number() {
     scene.post(&made, "replay", json!({})).expect(400);
     scene.hub.admin("POST", "sinks/none/replay").json(&json!({"from": 1})).send().expect(404);
     assert_eq!(scene.hub.events_of("sink.replayed")[0]["detail"], "from 1");
+    // A number of a trail that was longer once, before its database was restored.
+    scene.post(&made, "replay", json!({"from": 1_000_000})).expect(204);
+    scene.send();
+    let before = scene.posts().len();
+    scene.happen(2);
+    scene.send();
+    assert!(scene.sequence(before).len() >= 2, "what is still to come is sent");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Searching, exporting, following and counting the trail; what is kept of it, and for how long.
 
 use super::admin::detail;
-use crate::support::{Credentials, Setup};
+use crate::support::{Credentials, Port, Setup};
 use serde_json::{Value, json};
 use writ::app::Source;
 
@@ -274,6 +274,29 @@ fn settings(hub: &Setup, settings: Value) -> crate::support::Reply {
 }
 
 #[test]
+fn a_walk_along_a_chain_whose_events_are_gone_is_bounded_and_shows_each_event_once() {
+    let (hub, agent) = filled();
+    let chained = query(&hub, "chain=first");
+    assert_eq!(chained.len(), 10);
+    hub.trail.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) \
+         INSERT INTO event_actors (tenant, actor, id) SELECT 'main', 'first', (SELECT min(id) FROM events WHERE type = 'tool.called') || printf('-%04d', i) FROM n",
+    );
+    assert_eq!(query(&hub, "chain=first"), chained);
+    assert_eq!(query(&hub, &format!("chain=first&client_id={}", agent.client_id)), chained);
+}
+
+#[test]
+fn who_stands_in_the_chain_of_an_event_is_compared_with_what_it_says() {
+    let (hub, _) = filled();
+    hub.events();
+    let problems = || hub.admin("GET", "events/verify").send().expect(200).json()["problems"].clone();
+    assert_eq!(problems(), json!([]));
+    hub.trail.execute("DELETE FROM event_actors WHERE actor = 'first' AND id = (SELECT max(id) FROM event_actors)");
+    assert_eq!((&problems()[0]["problem"], problems().as_array().unwrap().len()), (&json!("columns"), 1));
+}
+
+#[test]
 fn types_are_kept_longer_where_a_tenant_says_so_and_a_hold_keeps_everything() {
     let (hub, _) = filled();
     let count = |kind: &str| {
@@ -287,9 +310,21 @@ fn types_are_kept_longer_where_a_tenant_says_so_and_a_hold_keeps_everything() {
     hub.clock.advance(11 * 86_400);
     hub.tick().unwrap();
     assert_eq!((count("tool.called"), count("lease.refused")), (48, 12), "held");
-    settings(&hub, json!({"event_retention_days": 10, "event_retention_by_type": by_type})).expect(200);
+    let free = json!({"event_retention_days": 10, "event_retention_by_type": by_type});
+    settings(&hub, free.clone()).expect(200);
+    // An isolate that knows the tenant as it was before it held its trail asks the database.
+    let stale = hub.isolate();
+    hub.call("GET", "/t/main/jwks.json").on(&stale).send().expect(200);
+    settings(&hub, json!({"event_retention_days": 10, "event_hold": true})).expect(200);
+    hub.clock.advance(1);
+    hub.clock.block_on(stale.app().tick(hub.clock.now())).unwrap();
+    assert_eq!((count("tool.called"), count("lease.refused")), (48, 12), "held again");
+    settings(&hub, free).expect(200);
     hub.clock.advance(60);
+    let before = hub.faults.texts(Port::Trail).len();
     hub.tick().unwrap();
+    let texts = hub.faults.texts(Port::Trail)[before..].join("; ");
+    assert!(texts.matches("DELETE FROM events ").count() <= 2, "one statement a round, however many types there are");
     assert_eq!((count("tool.called"), count("lease.refused")), (0, 12));
     hub.clock.advance(90 * 86_400);
     hub.tick().unwrap();

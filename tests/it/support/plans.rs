@@ -19,6 +19,7 @@ const WALKS: &[(&str, &str, &str)] = &[
         "the first few in their order",
     ),
     ("SELECT id, body FROM events INDEXED BY events_without_seq", "SEARCH events", "the first few in their order"),
+    ("SELECT body FROM (SELECT e.id, e.type", "SCAN a", "a bounded number of those who stand in chains"),
     ("INSERT INTO events", "SEARCH events USING COVERING INDEX events_by_seq", "the most of an index is one step"),
     ("UPDATE logs SET size", "SEARCH events USING COVERING INDEX events_by_seq", "the most of an index is one step"),
     ("SELECT id, visited_by_token AS", "SCAN tenants USING COVERING INDEX", "the first few in their order"),
