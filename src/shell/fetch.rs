@@ -34,7 +34,7 @@ impl Fetch for GlobalFetch {
         Box::pin(async move {
             let abort = AbortController::default();
             let signal = abort.signal();
-            let _abort = AbortOnDrop(Some(abort));
+            let _abort = AbortOnDrop::new(abort);
             let exchange = Box::pin(exchange(&request, &signal));
             let limit = Box::pin(Delay::from(Duration::from_millis(request.timeout_millis)));
             match select(exchange, limit).await {
@@ -48,7 +48,7 @@ impl Fetch for GlobalFetch {
         Box::pin(async move {
             let abort = AbortController::default();
             let signal = abort.signal();
-            let abort = AbortOnDrop(Some(abort));
+            let abort = AbortOnDrop::new(abort);
             head(opened(request, &signal).await?, abort)
         })
     }

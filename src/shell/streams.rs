@@ -6,7 +6,7 @@ use js_sys::{Array, Reflect, Uint8Array};
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use worker::wasm_bindgen_futures::JsFuture;
-use worker::web_sys;
+use worker::{AbortController, web_sys};
 
 #[wasm_bindgen(module = "/src/shell/http.js")]
 extern "C" {
@@ -54,6 +54,11 @@ pub fn pipe(length: Option<u64>) -> (JsValue, Writer) {
 pub struct AbortOnDrop(Option<AbortController>);
 
 impl AbortOnDrop {
+    /// Aborts by this controller.
+    pub const fn new(abort: AbortController) -> Self {
+        Self(Some(abort))
+    }
+
     /// It has come to its end.
     pub fn disarm(&mut self) {
         drop(self.0.take());
