@@ -50,12 +50,14 @@ fn both(one: Verdict, other: Verdict) -> Verdict {
     let require = merged(&one.require, &other.require);
     let shadow = merged(&one.shadow, &other.shadow);
     let limits = merged(&one.limits, &other.limits);
-    let decisive: Vec<&Verdict> = [&one, &other].into_iter().filter(|verdict| verdict.allow == allow).collect();
+    let mut decisive: Vec<&Verdict> = [&one, &other].into_iter().filter(|verdict| verdict.allow == allow).collect();
+    let is_quiet = !allow && decisive.iter().all(|verdict| verdict.is_quiet);
+    // Where another hour would not help, the permit that is quiet decides nothing.
+    decisive.retain(|verdict| is_quiet || !verdict.is_quiet);
     let gather = |pick: fn(&Verdict) -> &Vec<String>| {
         decisive.iter().fold(Vec::new(), |all: Vec<String>, verdict| merged(&all, pick(verdict)))
     };
     let (policies, errors) = (gather(|verdict| &verdict.policies), gather(|verdict| &verdict.errors));
-    let is_quiet = !allow && decisive.iter().all(|verdict| verdict.is_quiet);
     Verdict { allow, policies, errors, shadow, ttl, require, limits, is_quiet }
 }
 
@@ -94,6 +96,9 @@ mod tests {
             assert!(!ask(Action::Impersonate, &permit(one, "")).allow, "{one} alone");
         }
         assert!(ask(Action::Exchange, &permit("exchange", "")).allow);
+        // A permit that is quiet forbids nothing.
+        let quiet = ask(Action::Impersonate, &permit("exchange", "@quiet(\"00:00-23:59\")"));
+        assert_eq!((refusal(&quiet), quiet.policies), (Some(Because::NoPermit), vec![]));
     }
 
     #[test]
