@@ -112,6 +112,8 @@ pub async fn start(cx: &Cx<'_>, form: &Form, client: &Rc<Client>) -> Result<Star
     // What permits require of people is known now; whether they hold is asked when the token is fetched, with its key and the user's `acr`.
     let fetched = Consenting { is_bound: true, ..who };
     let verdicts = lines::verdicts(cx, client, &asked.target, fetched, Action::Issue).await?;
+    let verdicts = verdicts.into_iter().zip(&forbidden).filter(|(_, why)| why.is_none());
+    let verdicts: Vec<_> = verdicts.map(|(verdict, _)| verdict).collect();
     let what = json!({
         "action": "backchannel", "resource": asked.target.resource.body.resource.to_string(), "scope": scope,
         "authorization_details": asked.authorization_details, "request": handle,

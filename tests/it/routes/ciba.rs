@@ -311,6 +311,23 @@ fn what_policy_requires_of_the_same_user_is_met_by_the_backchannel_and_nothing_e
     assert_eq!(scope_for("approval:role=finance"), "mcp:read openid");
 }
 
+#[test]
+fn whom_policy_asks_about_a_scope_that_is_forbidden_is_not_asked() {
+    let hub = hub();
+    let (ada, kiosk) = (Someone::new(&hub, 1, json!({})), client(&hub, json!({})));
+    let permit = |scope: &str, require: &str| {
+        let head = format!("@require(\"{require}\") permit(principal, action == Action::\"issue\", resource)");
+        format!("{head} when {{ resource.name == \"{scope}\" }};\n")
+    };
+    hub.put_policy("all", &(permit("mcp:read", "approval") + &permit("mcp:write", "approval:passkey")));
+    let forbid =
+        format!(r#"forbid(principal, action == Action::"consent", resource == Scope::"{RESOURCE} mcp:write");"#);
+    hub.put_policy("no-write", &forbid);
+    let id = id(&start(&hub, &kiosk, &ada.id, &[]).expect(200));
+    ada.approve(&approval(&hub)).expect(303);
+    assert_eq!(poll(&hub, &kiosk, &id).expect(200).json()["scope"], "mcp:read openid");
+}
+
 /// A request that is refused for that reason.
 pub fn provoke(reason: Reason) -> Reply {
     let hub = hub();
