@@ -59,7 +59,13 @@ impl Asked<'_> {
             Some(requirement) => requirement.rule(self.subject, owner),
             None => Rule { who: vec![], n: 1, passkey: true },
         };
-        self.require.iter().map(rule).collect()
+        let mut rules = Vec::new();
+        for rule in self.require.iter().map(rule) {
+            if !rules.contains(&rule) {
+                rules.push(rule);
+            }
+        }
+        rules
     }
 
     fn statement(&self, cx: &Cx<'_>, id: &str, expires_at: i64) -> String {

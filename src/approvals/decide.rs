@@ -194,7 +194,7 @@ pub async fn revoke(cx: &Cx<'_>, id: &str, admin: &str) -> Result<Approval> {
     let change = Change::guard(store::approvals::revoke(tenant, id))
         .invalidates(&StoppedChainsKey)
         .event(event)
-        .always(store::stops::stop_chain(tenant, &found.digest(), tokens_end(cx)))
+        .always(store::stops::stop_chain(tenant, &found.digest(), &tokens_end(cx)))
         .always(store::approvals::close(tenant, id));
     cx.commit(change).await?;
     find(cx, id).await

@@ -105,7 +105,7 @@ pub async fn redeem(cx: &Cx<'_>, id: &str) -> Result<()> {
 pub fn required(client: &Client, subject: &str, verdicts: &[Verdict]) -> Vec<String> {
     let owner = client.metadata.owner.as_deref();
     let asked = Requirement::default().rule(subject, owner).who;
-    let permits = || verdicts.iter().filter(|verdict| verdict.allow && verdict.errors.is_empty());
+    let permits = || verdicts.iter().filter(|verdict| verdict.can_be_met());
     let requires = |verdict: &Verdict| -> Vec<(String, bool)> {
         let read = |text: &str| Some((text.to_owned(), Requirement::parse(text)?.rule(subject, owner)));
         let all = verdict.require.iter().filter_map(Required::approval).filter_map(read);

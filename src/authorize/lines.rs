@@ -109,7 +109,7 @@ pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Co
 fn possible(verdict: &Verdict) -> Possible {
     match policy::refusal(verdict) {
         None => Possible::Yes,
-        Some(Because::Requirement) => Possible::AsksAgain,
+        Some(Because::Requirement) if verdict.can_be_met() => Possible::AsksAgain,
         Some(because) => Possible::No(because),
     }
 }

@@ -36,6 +36,12 @@ impl Verdict {
     pub(super) fn unanswerable(reason: String) -> Self {
         Self { errors: vec![reason], ..Self::default() }
     }
+
+    /// Whether it permits once all that it requires is there: what is unknown never is.
+    pub fn can_be_met(&self) -> bool {
+        let is_known = |required: &Required| !matches!(required, Required::Unknown(_));
+        self.allow && self.errors.is_empty() && self.require.iter().all(is_known)
+    }
 }
 
 /// Statements by the time zone in which they see the clock; nothing is the tenant's.

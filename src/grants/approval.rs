@@ -5,19 +5,23 @@
 //!    of the scope of the token that it presents it is asked whether anything forbids it.
 //! 2. The accountable people are asked: the user for whom the client acts, or the client's owner. A role or a group is asked where the permits name it,
 //!    or an administrator does (`settings.approvals.deciders`).
-//! 3. The same is asked again when the approval is redeemed, about the parties of the token as they are then.
-//! 4. A connection that is not there looks like one that policy forbids (docs/requirements.md R54).
+//!    Whom the client names comes in addition to whom the permits name.
+//! 3. The same is asked again when the approval is redeemed, about the parties of the token as they are then: what the permits require by then has
+//!    to be among what was asked.
+//! 4. Nobody is asked while the limits of the permits have no room, as at the use itself. A token that a resource server presents was counted.
+//! 5. A connection that is not there looks like one that policy forbids (docs/requirements.md R54).
 
 use crate::authn::client::Authenticated;
 use crate::cedar::{Action, Circumstance, Required, Target as PolicyTarget, Verdict};
 use crate::context::Cx;
 use crate::directory::{connections, identities};
 use crate::error::{Error, Reason, Refusal, Result};
-use crate::model::approval::{Requirement, member};
+use crate::model::approval::{Requirement, Rule, member};
 use crate::model::event::{Because, Facts};
-use crate::model::{Approval, Client, ClientKind, Status, User};
+use crate::model::{Approval, AuthMethod, Client, ClientKind, Status, User};
 use crate::oauth::{AuthorizationDetail, ResourceUri, Scope};
-use crate::policy::{self, Inquiry};
+use crate::policy::{self, Inquiry, obligations};
+use crate::revocation::breach::{self, Using};
 use crate::revocation::check::{self, Parties, Standing};
 use crate::tokens::decide::as_policy_targets;
 use crate::tokens::{Requested, target};
@@ -73,24 +77,9 @@ pub async fn required(
     wanted: &Wanted<'_>,
     facts: &mut Facts,
 ) -> Result<Vec<String>> {
-    facts.subject = Some(party.subject.clone());
-    facts.chain.clone_from(&party.chain);
-    facts.tool = wanted.tool.map(str::to_owned);
-    let mut verdicts = match wanted.connection {
-        Some(name) => vec![of_connection(cx, caller, party, (name, wanted.tool), facts).await?],
-        None => vec![],
-    };
-    if wanted.connection.is_none() || wanted.resource.is_some() || !wanted.authorization_details.is_empty() {
-        verdicts.extend(of_resource(cx, caller, party, wanted, facts).await?);
-    }
-    let mut named: Vec<String> = verdicts
-        .iter()
-        .flat_map(|verdict| &verdict.require)
-        .filter_map(Required::approval)
-        .map(str::to_owned)
-        .collect();
-    named.sort_unstable();
-    named.dedup();
+    let all = verdicts(cx, caller, party, wanted, facts).await?;
+    expect_room(cx, caller, party, (wanted, &all), facts).await?;
+    let mut named = all.named();
     let Some(text) = wanted.require else {
         return Ok(if named.is_empty() { vec!["approval".to_owned()] } else { named });
     };
@@ -104,9 +93,73 @@ pub async fn required(
             || by_administrator.iter().any(|text| text.replacen('=', ":", 1) == *one)
     };
     match asked.named().iter().find(|one| !may_be_asked(one)) {
-        None => Ok(vec![text.to_owned()]),
+        None => {
+            named.push(text.to_owned());
+            named.sort_unstable();
+            named.dedup();
+            Ok(named)
+        }
         Some(one) => Err(Reason::DeciderNotNamed.because(one.clone())),
     }
+}
+
+/// What policy says of a connection and of scopes, where it permits.
+struct Verdicts {
+    connection: Option<Verdict>,
+    scopes: Vec<Verdict>,
+}
+
+impl Verdicts {
+    /// The approvals that the permits require, each once.
+    fn named(&self) -> Vec<String> {
+        let all = self.connection.iter().chain(&self.scopes).flat_map(|verdict| &verdict.require);
+        let mut named: Vec<String> = all.filter_map(Required::approval).map(str::to_owned).collect();
+        named.sort_unstable();
+        named.dedup();
+        named
+    }
+}
+
+async fn verdicts(
+    cx: &Cx<'_>,
+    caller: &Authenticated,
+    party: &Party,
+    wanted: &Wanted<'_>,
+    facts: &mut Facts,
+) -> Result<Verdicts> {
+    facts.subject = Some(party.subject.clone());
+    facts.chain.clone_from(&party.chain);
+    facts.tool = wanted.tool.map(str::to_owned);
+    let connection = match wanted.connection {
+        Some(name) => Some(of_connection(cx, caller, party, (name, wanted.tool), facts).await?),
+        None => None,
+    };
+    let scopes = match connection.is_none() || wanted.resource.is_some() || !wanted.authorization_details.is_empty() {
+        true => of_resource(cx, caller, party, wanted, facts).await?,
+        false => vec![],
+    };
+    Ok(Verdicts { connection, scopes })
+}
+
+/// Refuses where the limits of the permits have no room for what is asked about.
+async fn expect_room(
+    cx: &Cx<'_>,
+    caller: &Authenticated,
+    party: &Party,
+    (wanted, all): (&Wanted<'_>, &Verdicts),
+    facts: &Facts,
+) -> Result<()> {
+    let using = Using { client: &party.client.id, subject: &party.subject, grant_type: "client_credentials" };
+    let own: &[Verdict] = if caller.client.id == party.client.id { &all.scopes } else { &[] };
+    // Of scopes that are named, each is needed.
+    let scopes = if wanted.scope.is_some() { own.chunks(1) } else { own.chunks(own.len().max(1)) };
+    for some in all.connection.as_slice().chunks(1).chain(scopes) {
+        let full = breach::all_full(cx, using, some.iter()).await?;
+        if !full.is_empty() {
+            return Err(obligations::refusal(cx, &full, facts.decision.clone()));
+        }
+    }
+    Ok(())
 }
 
 impl Party {
@@ -162,11 +215,21 @@ pub async fn expect_permitted(
         tool: tool.as_deref(),
         require: None,
     };
-    required(cx, caller, &party, &wanted, facts).await.map(drop)
+    let by_now = verdicts(cx, caller, &party, &wanted, facts).await?.named();
+    let owner = party.client.metadata.owner.as_deref();
+    let was_asked = |text: &String| {
+        let rule = Requirement::parse(text).map(|one| one.rule(&approval.subject, owner));
+        rule.is_some_and(|rule| approval.body.rules.iter().any(|asked| covers(asked, &rule)))
+    };
+    match by_now.iter().all(was_asked) {
+        true => Ok(()),
+        false => Err(forbidden(facts, "policy asks others by now")),
+    }
 }
 
-fn permits(verdict: &Verdict) -> bool {
-    verdict.allow && verdict.errors.is_empty()
+/// Whether who meets the one rule meets the other one.
+fn covers(one: &Rule, other: &Rule) -> bool {
+    one.who == other.who && one.n >= other.n && one.passkey >= other.passkey
 }
 
 fn forbidden(facts: &Facts, why: &str) -> Error {
@@ -174,6 +237,10 @@ fn forbidden(facts: &Facts, why: &str) -> Error {
         Error::Refused(refusal) => Error::Refused(Refusal { decision: facts.decision.clone(), ..refusal }),
         fault @ Error::Fault(_) => fault,
     }
+}
+
+const fn registered(client: &Client) -> AuthMethod {
+    client.metadata.token_endpoint_auth_method
 }
 
 /// What every question about it shares.
@@ -206,16 +273,22 @@ async fn of_connection(
         facts.connection = Some(name.to_owned());
     }
     let is_server = caller.client.metadata.kind == ClientKind::ResourceServer;
+    // As `vault::permit` asks about the use.
+    let circumstance = circumstance(cx, caller, party).await?;
     let circumstance = Circumstance {
+        auth_method: Some(if is_server { caller.method } else { registered(&party.client) }.as_str().to_owned()),
+        acr: None,
+        dpop: circumstance.dpop && !is_server,
+        workload_claims: vec![],
         tool: tool.map(str::to_owned),
         resource_server: is_server.then(|| caller.client.id.clone()),
-        ..circumstance(cx, caller, party).await?
+        ..circumstance
     };
     let kind = found.as_ref().map(|found| found.kind.clone()).unwrap_or_default();
     let targets = [PolicyTarget::Connection { name: name.to_owned(), kind }];
     let inquiry = Inquiry { action: Action::Lease, targets: &targets, circumstance: &circumstance };
     let verdict = policy::ask(cx, &party.client, inquiry, facts).await?.into_iter().next();
-    let permitted = verdict.filter(|verdict| found.is_some() && permits(verdict));
+    let permitted = verdict.filter(|verdict| found.is_some() && verdict.can_be_met());
     permitted.ok_or_else(|| forbidden(facts, "the connection is not there, or policy does not let the client use it"))
 }
 
@@ -255,11 +328,19 @@ async fn of_resource(
         target.scope = target.scope.narrowed(of_tool);
     }
     let identity = identities::load(cx, &client.id, &party.subject).await?;
+    let circumstance = circumstance(cx, caller, party).await?;
+    // An agent that has no token yet gets one for itself.
+    let own = || party.lineage.is_empty().then(|| "client_credentials".to_owned());
     let circumstance = Circumstance {
-        grant_type: identity.map(|identity| identity.registered_by.clone()),
+        grant_type: identity.map(|identity| identity.registered_by.clone()).or_else(own),
+        auth_method: match caller.client.id == client.id {
+            true => circumstance.auth_method,
+            false => Some(registered(client).as_str().to_owned()),
+        },
         scopes: target.scope.to_vec(),
-        ..circumstance(cx, caller, party).await?
+        ..circumstance
     };
+    facts.grant_type.clone_from(&circumstance.grant_type);
     // As an API of the tenant asks about a token that is presented: see `web::guard`.
     let action = if party.chain.is_empty() { Action::Issue } else { Action::Exchange };
     let targets = as_policy_targets(&target);
@@ -269,7 +350,7 @@ async fn of_resource(
     let token = of_token.filter(|_| caller.client.id != client.id).and_then(Scope::parse).unwrap_or_default();
     let is_open = |scope: &str, verdict: &Verdict| {
         let is_forbidden = matches!(policy::refusal(verdict), Some(Because::Forbidden | Because::Error));
-        permits(verdict) || token.contains(scope) && !is_forbidden
+        verdict.can_be_met() || token.contains(scope) && !is_forbidden
     };
     let all = verdicts.len();
     let open = target.scope.iter().zip(verdicts).filter(|(scope, verdict)| is_open(scope, verdict));

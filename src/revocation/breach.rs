@@ -7,7 +7,7 @@
 //! 3. The answer is refused in any case. A suspension that fails refuses as a fault, and the next breach tries again.
 
 use super::kill::{self, Command};
-use crate::cedar::{By, Limit};
+use crate::cedar::{By, Limit, Verdict};
 use crate::context::Cx;
 use crate::directory::identities;
 use crate::error::{Error, Reason, Result};
@@ -38,6 +38,23 @@ pub async fn full(cx: &Cx<'_>, using: Using<'_>, limits: &[Limit]) -> Result<Vec
     let reached = obligations::full(cx, (using.client, using.subject), limits).await?;
     act(cx, using, &reached).await?;
     Ok(reached)
+}
+
+/// The limits that have no room, if each of the verdicts rests on one of them: then nothing of it can be used, and nobody is asked to approve it.
+pub async fn all_full<'v>(
+    cx: &Cx<'_>,
+    using: Using<'_>,
+    verdicts: impl Iterator<Item = &'v Verdict>,
+) -> Result<Vec<Reached>> {
+    let mut all = Vec::new();
+    for verdict in verdicts {
+        let reached = full(cx, using, &verdict.limits).await?;
+        if reached.is_empty() {
+            return Ok(reached);
+        }
+        all.extend(reached);
+    }
+    Ok(all)
 }
 
 async fn act(cx: &Cx<'_>, using: Using<'_>, reached: &[Reached]) -> Result<()> {

@@ -13,6 +13,7 @@
 //! is. Out of scope: who may call; the check itself ([`crate::revocation::check`]).
 
 use super::check::StoppedChainsKey;
+use super::families::tokens_end;
 use crate::audit;
 use crate::context::{Change, Cx, TenantKey};
 use crate::crypto::{Digest, is_nonce, sha256};
@@ -28,7 +29,7 @@ use crate::model::stop::{OUTSIDE_SECONDS, Receipt, StopTarget, Stopped, outside_
 use crate::model::{Connection, EventType, Status, Stoppable, id};
 use crate::ports::{Now, Sql};
 use crate::revocation::signals::{self, Subjects};
-use crate::store::stops::{Census, Ends};
+use crate::store::stops::{Census, Ends, Until};
 use crate::store::{self, stops};
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -256,8 +257,10 @@ pub async fn revoke(cx: &Cx<'_>, token: &AccessToken, exp: i64) -> Result<()> {
         ..Facts::default()
     };
     let event = audit::event(cx, EventType::TokenRevoked, Some(&token.client_id), facts);
-    // No token that is made from it lives longer.
-    let guard = stops::stop_chain(&cx.tenant.id, &jti, exp.saturating_add(2 * LEEWAY_SECONDS));
+    // What it was exchanged for lives no longer; what was approved with it may (docs/decisions.md 224).
+    let end = tokens_end(cx);
+    let until = Until { tokens: end.tokens.max(exp.saturating_add(2 * LEEWAY_SECONDS)), ..end };
+    let guard = stops::stop_chain(&cx.tenant.id, &jti, &until);
     let signals = signals::session_revoked(cx, &Subjects { chain: Some(&token.jti), ..Subjects::default() });
     let change = Change::guard(guard).invalidates(&StoppedChainsKey).event(event).signals(signals);
     cx.commit(change).await.map(drop)

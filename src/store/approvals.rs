@@ -18,7 +18,7 @@ const MOST_OF_A_CLIENT: i64 = 10;
 /// How long a day is, in seconds.
 const DAY: i64 = 86_400;
 /// How long an approval waits or can be redeemed at most, in seconds.
-const LONGEST: i64 = DAY.saturating_add(600);
+pub const LONGEST: i64 = DAY.saturating_add(600);
 /// The longest interval between two polls, in seconds.
 const LONGEST_INTERVAL: i64 = 60;
 /// How many of them end with their client at once; what is left ends by itself.

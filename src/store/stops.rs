@@ -274,13 +274,26 @@ pub fn retire(tenant: &str, StopTarget { kind, id }: StopTarget<'_>, now: i64, e
 }
 
 /// Stops a token and whatever is made from it, by the digest of its `jti`; the guard of a chain.
-pub fn stop_chain(tenant: &str, jti: &str, until: i64) -> Sql {
+pub fn stop_chain(tenant: &str, jti: &str, Until { tokens, approvals, asked_since }: &Until) -> Sql {
     sql!(
-        "INSERT INTO stopped_chains (tenant, jti, until) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING",
+        "INSERT INTO stopped_chains (tenant, jti, until) VALUES (?1, ?2, CASE WHEN EXISTS (SELECT 1 FROM approvals INDEXED BY approvals_by_status \
+         WHERE tenant = ?1 AND status IN ('pending', 'approved') AND id > ?5 AND instr(statement, ?2) > 0) THEN ?4 ELSE ?3 END) ON CONFLICT DO NOTHING",
         tenant,
         jti,
-        until
+        *tokens,
+        *approvals,
+        asked_since.as_str()
     )
+}
+
+/// Until when the stop of a chain is kept, in seconds.
+pub struct Until {
+    /// Where no approval that waits or can be redeemed was asked for with a token of it: until all that was made from it has expired.
+    pub tokens: i64,
+    /// Where there is such an approval: until what comes of that has expired too.
+    pub approvals: i64,
+    /// The id that approvals have which were asked for so long ago that they are over.
+    pub asked_since: String,
 }
 
 /// Keeps a receipt if the statement before changed something.

@@ -3,6 +3,7 @@
 //! 1. A person is asked only where nothing of the requested scope is left without it: who asks for more gets what needs no approval, and asks again
 //!    for the rest alone (docs/decisions.md 165).
 //! 2. What was approved is looked for under what is asked: client, subject, chain, resource, scope, details and key. So it serves no other request.
+//!    A token that has nothing of what was approved leaves the approval as it is.
 //! 3. An approval that the grant itself has obtained meets a requirement that asks the same person.
 
 use super::target::Target;
@@ -13,7 +14,7 @@ use crate::error::{Error, Reason, Result};
 use crate::model::Client;
 use crate::model::approval::{Approval, Door, Requirement, member};
 use crate::model::event::Facts;
-use crate::oauth::AuthorizationDetail;
+use crate::oauth::{AuthorizationDetail, Scope};
 use crate::policy;
 use serde_json::{Map, Value, json};
 
@@ -39,19 +40,30 @@ pub struct Sought<'a> {
 #[derive(Default)]
 pub struct Met<'a> {
     asked: Option<Asked<'a>>,
-    approvals: Vec<String>,
-    authorization_details: Option<Vec<AuthorizationDetail>>,
+    given: Vec<Given>,
+}
+
+/// An approval that gives something.
+struct Given {
+    id: String,
+    /// The scopes without which it is not needed; nothing: it is needed in any case.
+    scope: Option<Vec<String>>,
+    /// The authorization details, where it leaves less of them.
+    details: Option<Vec<AuthorizationDetail>>,
 }
 
 impl Met<'_> {
     /// The authorization details, where an approval leaves less of them.
     pub fn authorization_details(&self) -> Option<&[AuthorizationDetail]> {
-        self.authorization_details.as_deref()
+        self.given.iter().rev().find_map(|one| one.details.as_deref())
     }
 
-    /// The ids of the approvals, and the authorization details that they leave.
-    pub fn given(self) -> (Vec<String>, Option<Vec<AuthorizationDetail>>) {
-        (self.approvals, self.authorization_details)
+    /// The ids of the approvals that a token of this scope rests on, and the authorization details that they leave.
+    pub fn given(mut self, scope: &Scope) -> (Vec<String>, Option<Vec<AuthorizationDetail>>) {
+        let is_used = |approved: &Vec<String>| approved.iter().any(|one| scope.contains(one));
+        self.given.retain(|one| one.scope.as_ref().is_none_or(is_used));
+        let details = self.authorization_details().map(<[_]>::to_vec);
+        (self.given.into_iter().map(|one| one.id).collect(), details)
     }
 
     /// The refusal where nothing is left: a person is asked, or for want of that the reason.
@@ -68,7 +80,7 @@ pub async fn meet<'a>(cx: &Cx<'_>, sought: Sought<'a>, verdicts: &mut [Verdict],
     let Sought { client, subject, action, target, jkt, authorization_details, own } = sought;
     let mut met = Met::default();
     if let Some(own) = own {
-        met.add(own);
+        met.add(own, None);
         let meets = |required: &Required| required.approval().is_some_and(|text| covers(own, client, text));
         for verdict in verdicts.iter_mut().filter(|verdict| policy::lacks_approval(verdict)) {
             verdict.require.retain(|required| !meets(required));
@@ -106,19 +118,17 @@ pub async fn meet<'a>(cx: &Cx<'_>, sought: Sought<'a>, verdicts: &mut [Verdict],
                 verdict.require.clear();
             }
         }
-        met.add(&found);
+        met.add(&found, Some(granted));
     }
     met.asked = Some(asked);
     Ok(met)
 }
 
 impl Met<'_> {
-    fn add(&mut self, approval: &Approval) {
-        self.approvals.push(approval.id.clone());
-        if approval.body.narrowed.is_some() {
-            let details = member(approval.granted(), "authorization_details");
-            self.authorization_details = Some(serde_json::from_value(details).unwrap_or_default());
-        }
+    fn add(&mut self, approval: &Approval, scope: Option<Vec<String>>) {
+        let left = || serde_json::from_value(member(approval.granted(), "authorization_details")).unwrap_or_default();
+        let details = approval.body.narrowed.is_some().then(left);
+        self.given.push(Given { id: approval.id.clone(), scope, details });
     }
 }
 

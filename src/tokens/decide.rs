@@ -199,14 +199,23 @@ async fn permitted(
         }
         let lacking = obligations::lacking(&verdicts);
         return Err(match denied(issuance.action, &verdicts) {
-            reason @ (Reason::PolicyDenied | Reason::ImpersonationDenied) => approval.refuse(cx, reason, facts).await,
+            reason @ (Reason::PolicyDenied | Reason::ImpersonationDenied) => {
+                let all = target.scope.iter().zip(&verdicts);
+                let lacking = all.filter(|(scope, verdict)| client.may_have(scope) && policy::lacks_approval(verdict));
+                let using = Using { client: &client.id, subject: issuance.subject, grant_type: issuance.grant_type };
+                let full = breach::all_full(cx, using, lacking.map(|(_, verdict)| verdict)).await?;
+                match full.is_empty() {
+                    true => approval.refuse(cx, reason, facts).await,
+                    false => obligations::refusal(cx, &full, facts.decision.clone()),
+                }
+            }
             reason => match reason.decided(facts.decision.clone().unwrap_or_default()) {
                 Error::Refused(refusal) => Error::Refused(Refusal { detail: lacking, ..refusal }),
                 fault @ Error::Fault(_) => fault,
             },
         });
     };
-    let (approvals, authorization_details) = approval.given();
+    let (approvals, authorization_details) = approval.given(&granted.scope);
     let lifetime = ends_in.map_or(granted.lifetime, |left| left.min(granted.lifetime));
     Ok(Decision { lifetime, approvals, authorization_details, ..granted })
 }

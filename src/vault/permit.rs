@@ -8,7 +8,7 @@
 //! 3. What permits ask for in return is met by the agent's token (its key, its authorization details, when its user signed in) or by an approval: of a
 //!    use that lasts one approval is enough, while it is not taken back. What is not met denies.
 //! 4. A use that lasts is decided again while it does: that its token has expired meanwhile does not end it, that a party was stopped does.
-//! 5. Limits count a use once, when nothing is left to do but it: what is decided again is not counted again.
+//! 5. Limits count a use once, when nothing is left to do but it: what is decided again is not counted again. Without room nobody is asked to approve it.
 
 use super::provider;
 use crate::approvals::{self, Asked, Held, SECONDS};
@@ -236,6 +236,12 @@ impl Use {
             (Some(verdict), Some(connection)) => return Ok((connection, verdict.limits.clone())),
             (None, Some(connection)) => match verdicts.first().filter(|verdict| policy::lacks_approval(verdict)) {
                 Some(verdict) => {
+                    if self.held.get().is_none() {
+                        let full = breach::full(cx, party.using(), &verdict.limits).await?;
+                        if !full.is_empty() {
+                            return Err(obligations::refusal(cx, &full, facts.decision.clone()));
+                        }
+                    }
                     let asked = self.asked(party, verdict, facts);
                     approvals::permit(cx, &asked, &self.held, facts).await?;
                     return Ok((connection, verdict.limits.clone()));

@@ -276,6 +276,8 @@ async fn party(cx: &Cx<'_>, form: &Form, caller: &Authenticated) -> Result<Party
             issued_at: None,
         });
     };
+    // As fresh as at redemption: a revocation looks for what was asked before it (docs/decisions.md 224).
+    let cx = &cx.refreshed().await?;
     let verified = tokens::verify(cx, token, |aud| !is_server || tokens::serves(cx, own, aud)).await;
     let Accepted { claims, client, user, iat, .. } =
         verified.map_err(|rejection| rejection.refuse(Reason::InvalidSubjectToken))?;

@@ -19,7 +19,7 @@ use writ::store::answers::AnswerKey;
 use writ::store::consents::{Answered, Written};
 use writ::store::leases::{Claim, LeaseKey};
 use writ::store::spent::Redeemable;
-use writ::store::stops::Ends;
+use writ::store::stops::{Ends, Until};
 use writ::store::tenants::{Visited, Visitor};
 use writ::store::{
     Query, answers, changes, clients, codes, connections, consents, events, identities, invitations, issuers, keys,
@@ -30,6 +30,7 @@ use writ::webauthn::{CredentialRecord, VerifiedAssertion};
 
 const NOW: i64 = 1_000;
 const ENDS: Ends = Ends { bound: NOW, tokens: NOW };
+const UNTIL: Until = Until { tokens: NOW, approvals: NOW, asked_since: String::new() };
 const T: &str = "main";
 const ANSWER: AnswerKey<'_> = AnswerKey { tenant: T, client: "c", key: "k" };
 
@@ -606,7 +607,7 @@ fn stops_are_refused_by_the_status_and_hold_for_what_is_stopped_alone() {
     let mut cases = vec![
         case(
             "stop_chain: stopped",
-            stops::stop_chain(T, "j", 1),
+            stops::stop_chain(T, "j", &UNTIL),
             "",
             "INSERT INTO stopped_chains VALUES ('main', 'j', 1)",
         ),
@@ -707,7 +708,7 @@ fn what_people_have_allowed_is_changed_only_from_what_was_read_and_goes_only_wit
         ),
         case("delete: version", consents::delete(T, ("n", 1), lines()), ALLOWED, "UPDATE consents SET version = 2"),
         case("delete: lines", consents::delete(T, ("n", 1), lines()), ALLOWED, "UPDATE consents SET lines = '[2]'"),
-        case("stop_past: there", consents::stop_past(T, known(1), NOW), "", CONSENT),
+        case("stop_past: there", consents::stop_past(T, known(1), &UNTIL), "", CONSENT),
         case("end_families: there", consents::end_families(T, "n"), TAKEN_BACK, CONSENT),
         case(
             "end_families: revoked",

@@ -115,9 +115,10 @@ fn a_role_is_asked_where_policy_or_an_administrator_names_it() {
         shown(&hub, &id(&made))["rules"].clone()
     };
     let rule = |who: &str, n: i64| json!([{"who": [who], "n": n, "passkey": false}]);
-    // What policy requires of it, where nothing is said; else whom the client names of those.
+    // What policy requires of it; whom the client names of those comes in addition.
     assert_eq!(asked(&[("tool", "write")]), rule("role:release", 2));
-    assert_eq!(asked(&[("tool", "write"), ("require", "approval:role=release")]), rule("role:release", 1));
+    let both = json!([rule("role:release", 1)[0], rule("role:release", 2)[0]]);
+    assert_eq!(asked(&[("tool", "write"), ("require", "approval:role=release")]), both);
     assert_eq!(asked(&[("tool", "read")]), rule("group:team", 1));
     assert_eq!(asked(&[("tool", "read"), ("require", "approval:owner")]), rule("group:team", 1));
     for require in ["approval:role=release", "approval:role=boss", "approval:group=release", "approval:owner,role=x"] {
@@ -323,4 +324,123 @@ fn a_tool_is_asked_about_by_the_scopes_that_stand_for_it() {
     asked("read").send().expect(201);
     asked("write").send().expect(403);
     asked("something else").send().expect(201);
+}
+
+// ── What changes between a question and its use ──
+
+fn redeem(hub: &Setup, client: &Credentials, id: &str) -> Reply {
+    hub.call("POST", &format!("/t/main/approvals/{id}/redeem")).basic(client).form(&[]).send()
+}
+
+#[test]
+fn what_policy_asks_of_others_by_now_is_not_redeemed() {
+    let hub = Setup::new();
+    let agent = agent(&hub, "team", "approval:n=2");
+    let approved = |form: &[(&str, &str)]| {
+        hub.clock.advance(1);
+        let id = id(&ask(&hub, &agent, form).expect(201));
+        hub.db.execute(&format!("UPDATE approvals SET status = 'approved' WHERE id = '{id}'"));
+        id
+    };
+    let require = |what: &str| hub.put_policy("agent", &policy(&agent, "mcp:write", &format!("@require(\"{what}\")")));
+    for (stricter, status) in [("approval", 200), ("approval:role=finance", 403), ("approval:n=2,passkey", 403)] {
+        require("approval:n=2");
+        let id = approved(&[("scope", "mcp:write")]);
+        require(stricter);
+        let reply = redeem(&hub, &agent, &id);
+        assert_eq!(reply.status, status, "{stricter}: {reply:?}");
+        assert!(status == 200 || reason(&hub, "approval.refused") == "ApprovalForbidden");
+    }
+    // Whom the client has named itself does not matter to policy.
+    set_rules(&hub, json!({"deciders": ["role=boss"]}));
+    hub.put_policy("agent", &policy(&agent, "mcp:read", ""));
+    redeem(&hub, &agent, &approved(&[("scope", "mcp:read"), ("require", "approval:role=boss")])).expect(200);
+}
+
+#[test]
+fn a_token_that_was_revoked_after_the_yes_is_so_for_as_long_as_its_approval_can_be_redeemed() {
+    let hub = Setup::new();
+    let agent = hub.agent("reader", "mcp:read");
+    let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
+    let token = hub.access_token(&agent, "mcp:read");
+    let form = [("subject_token", &*token), ("tool", "deploy"), ("expires_in", "86400")];
+    let id = id(&ask(&hub, &server, &form).expect(201));
+    hub.call("POST", "/t/main/revoke").basic(&agent).form(&[("token", &token)]).send().expect(200);
+    // The longest that a token lives, and longer.
+    for seconds in [700, 3_600, 70_000] {
+        hub.clock.advance(seconds);
+        hub.tick().unwrap();
+    }
+    decide(&hub, &id, json!({"decision": "approve"})).expect(200);
+    assert_eq!((redeem(&hub, &server, &id).status, reason(&hub, "approval.refused")), (400, "Stopped".to_owned()));
+    hub.clock.advance(86_400);
+    hub.tick().unwrap();
+    assert!(hub.db.query("SELECT * FROM stopped_chains").is_empty());
+}
+
+// ── Limits ──
+
+#[test]
+fn nobody_is_asked_for_what_a_limit_has_no_room_for() {
+    let hub = Setup::new();
+    let config =
+        json!({"service": {"name": "S", "proxy": {"base_url": "https://api.s.example"}}, "may_be_leased": true});
+    let body = json!({"kind": "api_key", "config": config, "secret": {"api_key": "k"}});
+    hub.admin("PUT", "connections/search").json(&body).send().expect(201);
+    let agent = agent(&hub, "team", "approval");
+    let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
+    let limited = "@limit(\"1/hour\") @require(\"approval\")";
+    let lease = format!("{limited} permit(principal, action == Action::\"lease\", resource);");
+    hub.put_policy("lease", &lease);
+    hub.put_policy("agent", &(policy(&agent, "mcp:read", "") + &policy(&agent, "mcp:write", limited)));
+    let token = hub.access_token(&agent, "mcp:read");
+    let leased = || {
+        let call = hub.call("POST", "/t/main/connections/search/token").basic(&server);
+        call.form(&[("subject_token", &token)]).send()
+    };
+    let yes = |refused: &Reply| decide(&hub, &waits(refused), json!({"decision": "approve"})).expect(200);
+    yes(&write(&hub, &agent));
+    write(&hub, &agent).expect(200);
+    yes(&leased());
+    leased().expect(200);
+    let asked = hub.events_of("approval.requested").len();
+    for full in [
+        write(&hub, &agent),
+        leased(),
+        ask(&hub, &agent, &[("scope", "mcp:write")]),
+        ask(&hub, &agent, &[("connection", "search")]),
+    ] {
+        assert_eq!((full.status, full.error()), (429, "too_many_requests".to_owned()), "{full:?}");
+        assert!(full.header("retry-after").is_some());
+    }
+    assert_eq!(hub.events_of("approval.requested").len(), asked);
+    assert_eq!(reason(&hub, "approval.refused"), "LimitReached");
+    // A token that was given is asked about by its resource all the same.
+    ask(&hub, &server, &[("subject_token", &token), ("tool", "deploy")]).expect(201);
+}
+
+#[test]
+fn a_token_without_what_was_approved_leaves_the_approval_for_later() {
+    let hub = Setup::new();
+    let agent = agent(&hub, "team", "approval");
+    let limited = policy(&agent, "mcp:write", "@limit(\"1/hour\") @require(\"approval\")");
+    hub.put_policy("agent", &(policy(&agent, "mcp:read", "") + &limited));
+    hub.clock.advance(3_600 - 300);
+    let id = waits(&write(&hub, &agent));
+    decide(&hub, &id, json!({"decision": "approve"})).expect(200);
+    fill(&hub, &agent);
+    let token = hub.token(&agent, &[]).expect(200).json();
+    assert_eq!(token["scope"], "mcp:read", "its limit has no room");
+    assert_eq!(shown(&hub, &id)["status"], "approved");
+    hub.clock.advance(300);
+    write(&hub, &agent).expect(200);
+}
+
+/// Uses the limit of `mcp:write` up.
+fn fill(hub: &Setup, agent: &Credentials) {
+    let limited = policy(agent, "mcp:write", "@limit(\"1/hour\")");
+    hub.put_policy("agent", &(policy(agent, "mcp:read", "") + &limited));
+    write(hub, agent).expect(200);
+    let limited = policy(agent, "mcp:write", "@limit(\"1/hour\") @require(\"approval\")");
+    hub.put_policy("agent", &(policy(agent, "mcp:read", "") + &limited));
 }
