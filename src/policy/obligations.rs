@@ -287,6 +287,9 @@ mod tests {
         }
         for text in ["dpop", "limit", "details payment", "a ritual"] {
             assert_eq!(left(&format!("@require(\"{text}\")")), [Required::Unknown(text.to_owned())]);
+            // Nor is anybody asked for the rest.
+            let require = vec![Required::Approval("approval".to_owned()), Required::Unknown(text.to_owned())];
+            assert!(!Verdict { allow: true, require, ..Verdict::default() }.can_be_met());
         }
     }
 }

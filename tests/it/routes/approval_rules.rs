@@ -444,3 +444,15 @@ fn fill(hub: &Setup, agent: &Credentials) {
     let limited = policy(agent, "mcp:write", "@limit(\"1/hour\") @require(\"approval\")");
     hub.put_policy("agent", &(policy(agent, "mcp:read", "") + &limited));
 }
+
+#[test]
+fn an_agent_without_a_token_is_asked_about_as_one_that_gets_its_first() {
+    let hub = Setup::new();
+    let agent = agent(&hub, "team", "approval");
+    let own = "when { context has grant_type && context.grant_type == \"client_credentials\" };";
+    hub.put_policy("agent", &policy(&agent, "mcp:read", "").replace(";", &format!(" {own}")));
+    ask(&hub, &agent, &[("scope", "mcp:read")]).expect(201);
+    ask(&hub, &agent, &[("scope", "mcp:write")]).expect(403);
+    assert_eq!(hub.events_of("approval.refused").pop().unwrap()["grant_type"], "client_credentials");
+    hub.token(&agent, &[("scope", "mcp:read")]).expect(200);
+}
