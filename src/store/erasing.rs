@@ -23,7 +23,7 @@ pub fn event(tenant: &str, id: &str) -> Query<Erasable> {
     query!(read, "SELECT id, salt, body FROM events WHERE tenant = ?1 AND id = ?2 AND salt IS NOT NULL", tenant, id)
 }
 
-/// Events that are about a user, that the user took part in, or that changed the user, after an id: their ids in order, each with the event if that is
+/// Events that are about a user, that the user took part in, or that changed the user, after an id: the next ids, in any order, each with the event if that is
 /// still there.
 pub fn of_user(tenant: &str, user: &str, after: &str, limit: i64) -> Query<(String, Option<Erasable>)> {
     query!(
@@ -36,7 +36,7 @@ pub fn of_user(tenant: &str, user: &str, after: &str, limit: i64) -> Query<(Stri
          SELECT * FROM (SELECT id FROM events INDEXED BY events_by_subject WHERE tenant = ?1 AND subject = ?2 AND id > ?3 ORDER BY id LIMIT ?4) \
          UNION SELECT * FROM (SELECT id FROM events INDEXED BY events_by_target WHERE tenant = ?1 AND target = ?2 AND id > ?3 ORDER BY id LIMIT ?4) \
          UNION SELECT * FROM (SELECT id FROM event_actors WHERE tenant = ?1 AND actor = ?2 AND id > ?3 ORDER BY id LIMIT ?4)\
-         ) ORDER BY id LIMIT ?4) i LEFT JOIN events e ON e.tenant = ?1 AND e.id = i.id ORDER BY i.id",
+         ) ORDER BY id LIMIT ?4) i LEFT JOIN events e ON e.tenant = ?1 AND e.id = i.id",
         tenant,
         user,
         after,

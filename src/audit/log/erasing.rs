@@ -78,7 +78,7 @@ pub async fn erase(cx: &Cx<'_>, whose: Whose<'_>, names: Option<&[&str]>, by: &s
         Whose::User(user, after) => {
             let limit = i64::try_from(EVENTS).unwrap_or(i64::MAX);
             let found = cx.trail().all(store::erasing::of_user(tenant, user, after, limit)).await?;
-            let next = found.last().filter(|_| found.len() >= EVENTS).map(|(id, _)| id.clone());
+            let next = found.iter().map(|(id, _)| id.clone()).max().filter(|_| found.len() >= EVENTS);
             (user, found.into_iter().filter_map(|(_, event)| event).collect(), next)
         }
     };
