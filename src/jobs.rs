@@ -27,6 +27,7 @@ use crate::store::deletion::{self, Former};
 use crate::store::tenants::{Visited, Visitor};
 use crate::vault;
 use crate::webhooks;
+use futures_util::future::select;
 
 /// How long it waits before checkpoints that failed are tried again, in milliseconds.
 const PAUSES: [u64; 3] = [1_000, 3_000, 0];
@@ -44,6 +45,8 @@ const APPROVALS_KEPT_SECONDS: i64 = 7_776_000;
 /// How long a request that began before the deletion of its tenant may still write, in seconds: far longer than any runs, and than the
 /// freshness bound.
 const SETTLED_SECONDS: i64 = 900;
+/// How long a run asks witnesses, in milliseconds: shorter than a claim on a witness holds.
+const WITNESS_MILLIS: u64 = 40_000;
 /// How many keys of each kind one run takes out of KV.
 const KEYS: u64 = 20;
 
@@ -73,10 +76,11 @@ impl Jobs<'_> {
         relayed.and(published).and(visited).and(cleaned).and(deleted).and(delivered)
     }
 
-    /// Has the witnesses of these tenants cosign, all at once.
+    /// Has the witnesses of these tenants cosign, one tenant after another, for [`WITNESS_MILLIS`] at the most: whoever is asked late has not been waiting
+    /// behind open calls while its time ran.
     async fn ask_witnesses(self, tenants: &[String], now: Now) {
-        let asked = tenants.iter().map(|tenant| -> Pending<'_, ()> {
-            Box::pin(async move {
+        let asking = Box::pin(async {
+            for tenant in tenants {
                 let arrival = Arrival { now, peer: Peer::default() };
                 let asked = match Cx::open_even_suspended(self.world, self.config, self.memory, tenant, arrival).await {
                     Ok(cx) => audit::log::witness::tick(&cx).await,
@@ -85,9 +89,9 @@ impl Jobs<'_> {
                 if let Err(error) = asked {
                     self.log("witnesses", tenant, &error);
                 }
-            })
+            }
         });
-        retry::all(asked.collect()).await;
+        select(asking, self.world.timer.sleep(WITNESS_MILLIS)).await;
     }
 
     /// Signs checkpoints for these tenants. Those that fail are tried again after a pause, and then left to the next run.

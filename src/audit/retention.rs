@@ -41,9 +41,12 @@ pub fn forgetting(cx: &Cx<'_>, settings: &Settings, limit: i64) -> Vec<Sql> {
         true => store::events::forget(tenant, &first_at(millis(usual)), limit),
         false => {
             let types = EventType::ALL.iter().map(|kind| json!([kind.as_str(), first_at(millis(days(kind)))]));
-            store::events::forget_types(tenant, Value::from_iter(types).to_string(), limit)
+            store::events::forget_types(tenant, &Value::from_iter(types).to_string(), limit)
         }
     };
-    let actors = store::events::forget_actors(tenant, &first_at(millis(longest)), limit);
-    vec![events, actors, store::counts::forget(tenant, millis(usual).div_euclid(1_000), limit)]
+    let rest = [
+        store::events::forget_actors(tenant, &first_at(millis(longest)), limit),
+        store::counts::forget(tenant, millis(usual).div_euclid(1_000), limit),
+    ];
+    events.into_iter().chain(rest).collect()
 }

@@ -16,8 +16,9 @@ use crate::error::{Fault, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::stop::StopTarget;
 use crate::model::{
-    Client, ClientMetadata, Counted, Event, EventType, Registration, Status, Stoppable, StoredSecret, id,
+    AuthMethod, Client, ClientMetadata, Counted, Event, EventType, Registration, Status, Stoppable, StoredSecret, id,
 };
+use crate::oauth::Scope;
 use crate::ports::Sql;
 use crate::store;
 use std::rc::Rc;
@@ -62,19 +63,21 @@ pub async fn find(cx: &Cx<'_>, id: &str) -> Result<Client> {
 
 /// A client that is about to be registered, and its first secret if it authenticates with one.
 pub fn create(cx: &Cx<'_>, metadata: ClientMetadata, by: &str) -> Result<(Creation<Client>, Option<Secret<String>>)> {
-    register(cx, Client::new(metadata, cx.now, &*cx.world.entropy), Some(by))
+    let scope = metadata.scope.as_ref().map(Scope::to_string);
+    register(cx, Client::new(metadata, cx.now, &*cx.world.entropy), Some(by), scope)
 }
 
-/// The same of a client that may have come otherwise.
+/// The same of a client that may have come otherwise. `wanted` is the scope that it wants, which may be no ceiling of it.
 pub fn register(
     cx: &Cx<'_>,
     mut client: Client,
     by: Option<&str>,
+    wanted: Option<String>,
 ) -> Result<(Creation<Client>, Option<Secret<String>>)> {
     let json = json(&client.metadata)?;
     let uses_secret = client.metadata.token_endpoint_auth_method.uses_secret();
     let (stored, secret) = uses_secret.then(|| StoredSecret::mint(cx.now, None, &*cx.world.entropy)).unzip();
-    let facts = facts(&client, client.metadata.client_name.clone());
+    let facts = Facts { scope_asked: wanted, ..created(&client) };
     let event = audit::event(cx, EventType::ClientCreated, by, facts);
     let change = Change::guard(store::clients::insert(&cx.tenant.id, &client, json, quota(cx, Counted::Clients)));
     let with_secret = stored.iter().map(|stored| store::clients::insert_secret(&cx.tenant.id, &client.id, stored));
@@ -91,8 +94,7 @@ pub fn with_document(cx: &Cx<'_>, change: Change, client: &Client, user: &str) -
     if client.is_stored() {
         return Ok(change);
     }
-    let facts =
-        Facts { subject: Some(user.to_owned()), ..facts(client, Registration::MetadataDocument.as_str().to_owned()) };
+    let facts = Facts { subject: Some(user.to_owned()), ..created(client) };
     let event = audit::event(cx, EventType::ClientCreated, None, facts);
     let (json, quota) = (json(&client.metadata)?, quota(cx, Counted::Clients));
     change.before(store::clients::insert_document(&cx.tenant.id, client, json, quota, user)).event_before(&event)
@@ -203,6 +205,13 @@ fn json(metadata: &ClientMetadata) -> Result<String> {
 fn facts(client: &Client, detail: String) -> Facts {
     let (target, target_name) = (Some(client.id.clone()), Some(client.metadata.client_name.clone()));
     Facts { target, target_name, detail: Some(detail), ..Facts::default() }
+}
+
+/// What the event of a registration tells: how the client came, whether it keeps something secret, and how it proves itself.
+fn created(client: &Client) -> Facts {
+    let method = client.metadata.token_endpoint_auth_method;
+    let class = if method == AuthMethod::None { "public" } else { "confidential" };
+    facts(client, [client.registration.as_str(), class, method.as_str()].join(" "))
 }
 
 fn not_retired(client: &Client) -> Result<()> {

@@ -89,15 +89,22 @@ pub async fn bursts(cx: &Cx<'_>) -> Result<Vec<Finding>> {
     query::count(cx).await?;
     let since = cx.now.seconds().saturating_sub(DAY);
     let found = cx.trail().all(store::counts::bursts(&cx.tenant.id, (since, BURST), BURSTS)).await?;
-    let finding = |(client, hour, refused): (String, i64, i64)| Finding {
-        kind: "denied_burst",
-        remedy: Remedy::suspend(&client),
-        target: client,
-        target_name: None,
-        since: Some(hour),
-        detail: format!("{refused} requests were refused within an hour"),
+    let ids = Value::from(found.iter().map(|(client, ..)| client.as_str()).collect::<Vec<_>>()).to_string();
+    let mut clients = cx.all(store::clients::some(&cx.tenant.id, ids)).await?;
+    // Of one that is stopped or gone nothing is left to do.
+    clients.retain(|client| client.status == Status::Active);
+    let finding = |(id, hour, refused): (String, i64, i64)| {
+        let client = clients.iter().find(|client| client.id == id)?;
+        Some(Finding {
+            kind: "denied_burst",
+            remedy: Remedy::suspend(&id),
+            target: id,
+            target_name: Some(client.metadata.client_name.clone()),
+            since: Some(hour),
+            detail: format!("{refused} requests were refused within an hour"),
+        })
     };
-    Ok(found.into_iter().map(finding).collect())
+    Ok(found.into_iter().filter_map(finding).collect())
 }
 
 /// What is found of these clients. `days` says how long something has to be unused.

@@ -57,6 +57,7 @@ pub async fn run(
     let Granted { token, expires_in, scope, .. } = leased?;
     let mut members = token.members();
     members.remove("scope");
+    members.extend(facts.approval.clone().map(|id| ("approval".to_owned(), id.into())));
     Ok(TokenResponse {
         access_token: token.access_token.expose().clone(),
         issued_token_type: Some(ACCESS_TOKEN),

@@ -31,6 +31,7 @@ pub fn steps<'a>(cx: &'a Cx<'_>, tiles: u64) -> Vec<Step<'a>> {
     if config.mounts(Role::Audit) {
         steps.push(("the clean-up of the trail", Box::pin(forget_events(cx))));
         steps.push(("the check of the log", Box::pin(audit::log::tick(cx, tiles))));
+        steps.push(("witnesses that are no longer set", Box::pin(audit::log::witness::forget(cx))));
         steps.push(("counting events", Box::pin(async move { audit::query::count(cx).await.map(drop) })));
         steps.push(("sinks", Box::pin(sinks::tick(cx))));
     }

@@ -55,7 +55,8 @@ pub async fn register(cx: &Cx<'_>, members: &Map<String, Value>, bearer: Option<
     let token = crypto::mint(Kind::RegistrationAccess, &*cx.world.entropy);
     let until = cx.now.seconds().saturating_add(UNUSED_SECONDS);
     let keep = store::clients::keep_registration(&cx.tenant.id, &client, &sha256(token.expose()), until);
-    let (creation, secret) = clients::register(cx, client, None)?;
+    let wanted = members.get("scope").and_then(Value::as_str).filter(|scope| !scope.is_empty()).map(str::to_owned);
+    let (creation, secret) = clients::register(cx, client, None, wanted)?;
     let client = creation.then(keep).commit(cx).await?;
     Ok(Registered { client, secret, token })
 }

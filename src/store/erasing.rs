@@ -23,15 +23,20 @@ pub fn event(tenant: &str, id: &str) -> Query<Erasable> {
     query!(read, "SELECT id, salt, body FROM events WHERE tenant = ?1 AND id = ?2 AND salt IS NOT NULL", tenant, id)
 }
 
-/// Events that are about a user, that the user took part in, or that changed the user, after an id.
-pub fn of_user(tenant: &str, user: &str, after: &str, limit: i64) -> Query<Erasable> {
+/// Events that are about a user, that the user took part in, or that changed the user, after an id: the next ids, in any order, each with the event if that is
+/// still there.
+pub fn of_user(tenant: &str, user: &str, after: &str, limit: i64) -> Query<(String, Option<Erasable>)> {
     query!(
-        read,
-        "SELECT e.id, e.salt, e.body FROM (SELECT id FROM (\
+        |row| {
+            let id = row.text("id")?;
+            let found = row.optional_text("salt").zip(row.optional_text("body"));
+            Ok((id.clone(), found.map(|(salt, body)| Erasable { id, salt, body })))
+        },
+        "SELECT i.id AS id, e.salt AS salt, e.body AS body FROM (SELECT id FROM (\
          SELECT * FROM (SELECT id FROM events INDEXED BY events_by_subject WHERE tenant = ?1 AND subject = ?2 AND id > ?3 ORDER BY id LIMIT ?4) \
          UNION SELECT * FROM (SELECT id FROM events INDEXED BY events_by_target WHERE tenant = ?1 AND target = ?2 AND id > ?3 ORDER BY id LIMIT ?4) \
          UNION SELECT * FROM (SELECT id FROM event_actors WHERE tenant = ?1 AND actor = ?2 AND id > ?3 ORDER BY id LIMIT ?4)\
-         ) ORDER BY id LIMIT ?4) i CROSS JOIN events e ON e.tenant = ?1 AND e.id = i.id WHERE e.salt IS NOT NULL",
+         ) ORDER BY id LIMIT ?4) i LEFT JOIN events e ON e.tenant = ?1 AND e.id = i.id",
         tenant,
         user,
         after,

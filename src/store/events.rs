@@ -280,16 +280,26 @@ pub fn tokens_of(tenant: &str, user: &str, clients: String, since: &str, limit: 
     )
 }
 
-/// Forgets events of a tenant before that id, `limit` at the most. One that no checkpoint covers yet stays until then.
-pub fn forget(tenant: &str, before: &str, limit: i64) -> Sql {
-    sql!(
-        "DELETE FROM events WHERE tenant = ?1 AND id IN \
-         (SELECT id FROM events WHERE tenant = ?1 AND id < ?2 AND +seq < (SELECT signed FROM logs WHERE tenant = ?1) \
-         ORDER BY id LIMIT ?3)",
-        tenant,
-        before,
-        limit
-    )
+/// Forgets events of a tenant before that id, `limit` at the most, and who stood in their chains. One that no checkpoint covers yet stays until then.
+pub fn forget(tenant: &str, before: &str, limit: i64) -> [Sql; 2] {
+    [
+        sql!(
+            "DELETE FROM event_actors WHERE tenant = ?1 AND id IN \
+             (SELECT id FROM events WHERE tenant = ?1 AND id < ?2 AND +seq < (SELECT signed FROM logs WHERE tenant = ?1) \
+             ORDER BY id LIMIT ?3)",
+            tenant,
+            before,
+            limit
+        ),
+        sql!(
+            "DELETE FROM events WHERE tenant = ?1 AND id IN \
+             (SELECT id FROM events WHERE tenant = ?1 AND id < ?2 AND +seq < (SELECT signed FROM logs WHERE tenant = ?1) \
+             ORDER BY id LIMIT ?3)",
+            tenant,
+            before,
+            limit
+        ),
+    ]
 }
 
 /// Keeps who stands in the chains of events, unless their tenant was deleted. `rows` is a JSON array of arrays: id, chain.
@@ -314,27 +324,38 @@ pub fn actors(tenant: &str, from: i64, to: i64) -> Query<(String, String)> {
     )
 }
 
-/// Forgets who stood in the chains of events before that id, `limit` at the most.
+/// Forgets who stood in the chains of events before an id that are gone, `limit` of them at the most.
 pub fn forget_actors(tenant: &str, before: &str, limit: i64) -> Sql {
     sql!(
         "DELETE FROM event_actors WHERE tenant = ?1 AND (actor, id) IN \
-         (SELECT actor, id FROM event_actors INDEXED BY event_actors_by_id WHERE tenant = ?1 AND id < ?2 LIMIT ?3)",
+         (SELECT actor, id FROM event_actors a INDEXED BY event_actors_by_id WHERE tenant = ?1 AND id < ?2 \
+         AND NOT EXISTS (SELECT 1 FROM events e WHERE e.tenant = ?1 AND e.id = a.id) LIMIT ?3)",
         tenant,
         before,
         limit
     )
 }
 
-/// Forgets events of these types, each before an id, `limit` of all at the most. `types` is a JSON array of arrays: type, id.
-pub fn forget_types(tenant: &str, types: String, limit: i64) -> Sql {
-    sql!(
-        "DELETE FROM events WHERE tenant = ?1 AND id IN (SELECT e.id FROM json_each(?2) t CROSS JOIN events e INDEXED BY events_by_type \
-         ON e.tenant = ?1 AND e.type = t.value ->> 0 AND e.id < t.value ->> 1 \
-         WHERE +e.seq < (SELECT signed FROM logs WHERE tenant = ?1) LIMIT ?3)",
-        tenant,
-        types,
-        limit
-    )
+/// Forgets events of these types, each before an id, `limit` of all at the most, and who stood in their chains. `types` is a JSON array of arrays: type, id.
+pub fn forget_types(tenant: &str, types: &str, limit: i64) -> [Sql; 2] {
+    [
+        sql!(
+            "DELETE FROM event_actors WHERE tenant = ?1 AND id IN (SELECT e.id FROM json_each(?2) t CROSS JOIN events e INDEXED BY \
+             events_by_type ON e.tenant = ?1 AND e.type = t.value ->> 0 AND e.id < t.value ->> 1 \
+             WHERE +e.seq < (SELECT signed FROM logs WHERE tenant = ?1) LIMIT ?3)",
+            tenant,
+            types,
+            limit
+        ),
+        sql!(
+            "DELETE FROM events WHERE tenant = ?1 AND id IN (SELECT e.id FROM json_each(?2) t CROSS JOIN events e INDEXED BY events_by_type \
+             ON e.tenant = ?1 AND e.type = t.value ->> 0 AND e.id < t.value ->> 1 \
+             WHERE +e.seq < (SELECT signed FROM logs WHERE tenant = ?1) LIMIT ?3)",
+            tenant,
+            types,
+            limit
+        ),
+    ]
 }
 
 /// Reads the body of an event as it is shown: times are seconds, while the record has milliseconds.

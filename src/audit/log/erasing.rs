@@ -64,11 +64,7 @@ pub struct Erased {
 /// Erases members of events: those with these names, or those that tell of the user.
 pub async fn erase(cx: &Cx<'_>, whose: Whose<'_>, names: Option<&[&str]>, by: &str) -> Result<Erased> {
     let tenant = &cx.tenant.id;
-    let present = cx.one(store::tenants::get(tenant)).await?.ok_or(Reason::NotFound)?;
-    if present.settings.event_hold {
-        return Err(Reason::Conflict
-            .because("the tenant holds its trail (`settings.event_hold`): nothing is erased until the hold ends"));
-    }
+    expect_no_hold(cx).await?;
     if cx.config.logs().is_none() {
         return Err(Reason::Conflict.because("this Worker has no key of the log to sign with what was erased"));
     }
@@ -77,16 +73,18 @@ pub async fn erase(cx: &Cx<'_>, whose: Whose<'_>, names: Option<&[&str]>, by: &s
         return Err(Reason::Conflict
             .because("events of an earlier version have no place in the log yet: call again in some minutes"));
     }
-    let limit = i64::try_from(EVENTS).unwrap_or(i64::MAX);
-    let (about, events) = match whose {
-        Whose::Event(id) => (id, cx.trail().all(store::erasing::event(tenant, id)).await?),
-        Whose::User(user, after) => (user, cx.trail().all(store::erasing::of_user(tenant, user, after, limit)).await?),
+    let (about, events, next) = match whose {
+        Whose::Event(id) => (id, cx.trail().all(store::erasing::event(tenant, id)).await?, None),
+        Whose::User(user, after) => {
+            let limit = i64::try_from(EVENTS).unwrap_or(i64::MAX);
+            let found = cx.trail().all(store::erasing::of_user(tenant, user, after, limit)).await?;
+            let next = found.iter().map(|(id, _)| id.clone()).max().filter(|_| found.len() >= EVENTS);
+            (user, found.into_iter().filter_map(|(_, event)| event).collect(), next)
+        }
     };
     if events.is_empty() && matches!(whose, Whose::Event(_)) {
         return Err(Reason::NotFound.into());
     }
-    let next = events.last().filter(|_| events.len() >= EVENTS && matches!(whose, Whose::User(..)));
-    let next = next.map(|event| event.id.clone());
     let (mut statements, mut gone, mut count) = (Vec::new(), BTreeSet::new(), 0_usize);
     for event in &events {
         let members: Map<String, Value> = serde_json::from_slice(event.body.as_bytes()).map_err(|_| broken())?;
@@ -123,11 +121,22 @@ pub async fn erase(cx: &Cx<'_>, whose: Whose<'_>, names: Option<&[&str]>, by: &s
     let detail = Some(format!("{count} events: {}", gone.join(", ")));
     let facts = Facts { target: Some(about.to_owned()), detail, ..Facts::default() };
     audit::record(cx, &audit::event(cx, EventType::EventsErased, Some(by), facts)).await?;
+    // It may have begun meanwhile.
+    expect_no_hold(cx).await?;
     let updates: Vec<bool> = statements.iter().map(|sql| sql.text.starts_with("UPDATE")).collect();
     let changes = cx.trail().run(statements).await?;
     match changes.iter().zip(updates).all(|(rows, is_update)| *rows == 1 || !is_update) {
         true => Ok(Erased { events: count, next }),
         false => Err(Reason::Conflict.because("events were changed meanwhile: call again")),
+    }
+}
+
+async fn expect_no_hold(cx: &Cx<'_>) -> Result<()> {
+    let present = cx.one(store::tenants::get(&cx.tenant.id)).await?.ok_or(Reason::NotFound)?;
+    match present.settings.event_hold {
+        true => Err(Reason::Conflict
+            .because("the tenant holds its trail (`settings.event_hold`): nothing is erased until the hold ends")),
+        false => Ok(()),
     }
 }
 

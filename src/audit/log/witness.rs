@@ -68,11 +68,6 @@ pub async fn tick(cx: &Cx<'_>) -> Result<()> {
     }
     let (Some(key), Some(tiles)) = (keys::get(cx).await?, Tiles::open(cx).await?) else { return Ok(()) };
     let states = cx.all(witnesses::list(&cx.tenant.id)).await?;
-    let is_known = |state: &WitnessState| witnesses.iter().any(|witness| witness.key == state.witness);
-    if !states.iter().all(is_known) {
-        let known: Vec<&str> = witnesses.iter().map(|witness| &*witness.key).collect();
-        cx.run(vec![witnesses::forget_others(&cx.tenant.id, json!(known).to_string())]).await?;
-    }
     let now = cx.now.seconds();
     let is_due = |state: &WitnessState| {
         let is_stale = state.cosigned_at.is_none_or(|at| at.saturating_add(FRESH_SECONDS) <= now);
@@ -94,6 +89,12 @@ pub async fn tick(cx: &Cx<'_>) -> Result<()> {
     });
     retry::all(asked.collect()).await;
     Ok(())
+}
+
+/// Forgets the witnesses that are no longer set.
+pub async fn forget(cx: &Cx<'_>) -> Result<()> {
+    let known: Vec<&str> = cx.tenant.settings.log_witnesses.iter().map(|witness| &*witness.key).collect();
+    cx.run(vec![witnesses::forget_others(&cx.tenant.id, json!(known).to_string())]).await.map(drop)
 }
 
 fn state_of(states: &[WitnessState], witness: &LogWitness) -> WitnessState {
@@ -174,12 +175,17 @@ async fn ask(cx: &Cx<'_>, witness: &LogWitness, tiles: &mut Tiles, seen: i64) ->
             200 => return read(cx, witness, &tiles.checkpoint, &text).await,
             409 => match number(text.trim_end_matches('\n')) {
                 Some(seen) if seen > size => {
-                    let why = format!("it has seen {seen} events of this log, which has {size}");
-                    return Ok(Outcome::Contradicts(why, Some(seen)));
+                    // Somebody may have shown it a newer checkpoint of this log meanwhile: each of them is public.
+                    let newest = Tiles::open(cx).await?.map_or(0, |tiles| tiles.size);
+                    let why = format!("it has seen {seen} events of this log, which has {newest}");
+                    return Ok(match seen > newest {
+                        true => Outcome::Contradicts(why, Some(seen)),
+                        false => Outcome::Failed(why, Some(seen)),
+                    });
                 }
                 Some(seen) if seen != old && !is_last => old = seen,
                 // Its record has the same size, and another root.
-                told if old == size && told.is_none_or(|told| told == size) => {
+                told if old == size && (told == Some(size) || text.trim().is_empty()) => {
                     let why = format!("it has seen other events among the first {size} of this log");
                     return Ok(Outcome::Contradicts(why, None));
                 }

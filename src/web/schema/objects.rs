@@ -344,6 +344,7 @@ object!(
         may "expires_in" Kind::Count,
         may "expires_at" Kind::Time,
         may "scope" Kind::Word,
+        may "approval" Kind::Word,
     ]]
 );
 

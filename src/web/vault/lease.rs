@@ -1,7 +1,7 @@
 //! `POST /t/{tenant}/connections/{name}/token`: a lease.
 //!
 //! 1. Form, client, token, policy, provider, in this order; each refusal is an OAuth error and one `lease.refused` event.
-//! 2. No answer is cached, and nothing in one is a provider's but the token.
+//! 2. No answer is cached, and nothing in one is a provider's but the token. Where it rests on an approval, `approval` is its id.
 
 use crate::authn::client::Callers;
 use crate::error::{Error, Result};
@@ -43,6 +43,7 @@ pub async fn lease(call: Call<'_>) -> Result<Response> {
             let token_type = if access_token.is_empty() { "N_A" } else { "Bearer" };
             let (expires_at, mut members) = (token.expiry(), token.members());
             members.remove("scope");
+            members.extend(trail.facts.approval.map(|id| ("approval".to_owned(), id.into())));
             let expires_in = expires_at.map(|_| expires_in);
             let lease = Lease { access_token, token_type, expires_in, expires_at, scope: &scope, members };
             Ok(Response::json(200, &lease).with("pragma", "no-cache"))

@@ -1,5 +1,6 @@
 //! A person is asked: by policy, by a client at `approvals`, on the pages of `me/approvals`, and by administrators.
 
+use super::chain::{Chain, TASKS};
 use super::introspection::Server;
 use super::passkeys::{accept, assertion, device, invite};
 use super::proxy;
@@ -7,11 +8,11 @@ use crate::support::authenticator::Passkey;
 use crate::support::browser::{Browser, action, field, location};
 use crate::support::call::decode;
 use crate::support::hub::{Call, RESOURCE, permit};
-use crate::support::{Credentials, Effect, Port, Reply, Scripted, Setup};
+use crate::support::{Credentials, Effect, Port, Reply, Scripted, Setup, Signer};
 use serde_json::{Value, json};
 use writ::crypto::{b64, sha256};
 use writ::error::Reason;
-use writ::ports::Pending;
+use writ::ports::{Alg, Pending};
 
 /// A person with a passkey who is signed in.
 pub struct Someone<'a> {
@@ -209,6 +210,44 @@ fn whichever_call_fails_or_loses_its_reply_an_approval_is_worth_one_token_at_mos
 }
 
 #[test]
+fn an_approval_is_not_redeemed_with_another_key_or_chain() {
+    let chain = Chain::new();
+    let hub = &chain.hub;
+    let agent = agent(hub, "team", "approval");
+    let (key, other) = (Signer::new(Alg::Es256, 1), Signer::new(Alg::Es256, 2));
+    let with = |key: &Signer| {
+        let proof = chain.proof(key);
+        hub.token_call(&agent, &[("scope", "mcp:write")]).header("dpop", &proof).send()
+    };
+    let told = |id: &str| serde_json::from_str::<Value>(shown(hub, id)["statement"].as_str().unwrap()).unwrap();
+    let id = waits(&with(&key));
+    assert_eq!((&told(&id)["jkt"], &told(&id)["chain"]), (&json!(key.thumbprint()), &json!([])));
+    decide(hub, &id, json!({"decision": "approve"})).expect(200);
+    let without = waits(&write(hub, &agent));
+    let others = waits(&with(&other));
+    assert!(without != id && others != id && others != without);
+    assert_eq!((&told(&without)["jkt"], &told(&others)["jkt"]), (&Value::Null, &json!(other.thumbprint())));
+    let token = with(&key).expect(200).access_token();
+    assert_eq!(decode(&token).1["cnf"]["jkt"], key.thumbprint());
+    assert_eq!(shown(hub, &id)["status"], "redeemed");
+
+    // The same agent, for the same user, at the end of another chain.
+    let ask = format!(r#"permit(principal, action == Action::"exchange", resource in Resource::"{RESOURCE}");"#);
+    hub.put_policy("ask", &format!("@require(\"approval\") {ask}"));
+    let (third, _) = chain.agent("third", &["verified"]);
+    let at = |first: &Credentials| {
+        let subject = chain.user_token(first, TASKS, "mcp:read");
+        chain.delegate(&chain.worker, &subject, &[("resource", RESOURCE)]).send()
+    };
+    let id = waits(&at(&chain.planner));
+    assert_eq!(told(&id)["chain"], json!([chain.worker.client_id, chain.planner.client_id]));
+    decide(hub, &id, json!({"decision": "approve"})).expect(200);
+    assert_ne!(waits(&at(&third)), id);
+    at(&chain.planner).expect(200);
+    assert_eq!(shown(hub, &id)["status"], "redeemed");
+}
+
+#[test]
 fn a_no_is_told_with_its_note_until_its_end_and_nobody_is_asked_again_meanwhile() {
     let hub = Setup::new();
     let owner = Someone::new(&hub, 1, json!({"name": "Olga"}));
@@ -347,6 +386,32 @@ fn a_client_that_asks_or_acts_decides_nothing() {
     let refused = decide(&hub, id, json!({"decision": "approve"}));
     assert_eq!((refused.status, refused.json()["reason"].clone()), (403, json!("OwnApproval")));
     assert_eq!(shown(&hub, id)["status"], "pending");
+}
+
+#[test]
+fn an_actor_of_the_chain_decides_nothing() {
+    let chain = Chain::new();
+    let hub = &chain.hub;
+    let api = hub.issuer("main") + "/admin";
+    let ask = format!(r#"permit(principal, action == Action::"exchange", resource in Resource::"{RESOURCE}");"#);
+    hub.put_policy("ask", &format!("@require(\"approval\") {ask}"));
+    let subject = chain.user_token(&chain.planner, TASKS, "mcp:read");
+    let id = waits(&chain.delegate(&chain.worker, &subject, &[("resource", RESOURCE)]).send());
+    // It may administer, and an administrator who is none of them may decide.
+    let (planner, all) = (&chain.planner.client_id, json!([RESOURCE, TASKS, api]));
+    hub.db.execute(&format!(
+        "UPDATE clients SET metadata = json_set(metadata, '$.allowed_resources', json('{all}')) WHERE id = '{planner}'"
+    ));
+    hub.restart();
+    let token = hub.token(&chain.planner, &[("resource", &api), ("scope", "admin")]).access_token();
+    hub.call("GET", "/t/main/admin/clients").bearer(&token).send().expect(200);
+    let path = format!("/t/main/admin/approvals/{id}/decide");
+    for decision in ["approve", "deny"] {
+        let refused = hub.call("POST", &path).bearer(&token).json(&json!({"decision": decision})).send();
+        assert_eq!((refused.status, &refused.json()["reason"]), (403, &json!("OwnApproval")), "{refused:?}");
+    }
+    assert_eq!(shown(hub, &id)["status"], "pending");
+    decide(hub, &id, json!({"decision": "approve"})).expect(200);
 }
 
 #[test]
@@ -549,7 +614,8 @@ fn a_lease_waits_for_its_approval_and_has_it_once_for_the_tool_that_was_approved
     let other = [("subject_token", &*token), ("tool", "pay"), ("account", "private")];
     let at = "/t/main/connections/search/token";
     assert_ne!(waits(&shop.hub.call("POST", at).basic(&shop.server).form(&other).send()), id);
-    shop.lease("pay").send().expect(200);
+    let lease = shop.lease("pay").send().expect(200).json();
+    assert_eq!((&lease["api_key"], &lease["approval"]), (&json!("sk-canary"), &json!(id)), "{lease}");
     assert_eq!(shop.hub.events_of("lease.granted").pop().unwrap()["approval"], json!(id));
     waits(&shop.lease("pay").send());
 }

@@ -426,6 +426,33 @@ fn rows(hub: &Setup, table: &str) -> usize {
 }
 
 #[test]
+fn what_was_asked_for_and_what_was_allowed_or_refused_is_in_the_event() {
+    let hub = hub();
+    let (client, browser) = (client(&hub), Browser::new(&hub));
+    let asked = [("scope", "mcp:read mcp:write"), ("resource", RESOURCE)];
+    let shown = browser.sign_in(&page(&browser, &client, &asked)).expect(200);
+    browser.decide(&shown, &["mcp:read"]).expect(303);
+    let consent = hub.db.query("SELECT id, user FROM consents WHERE tenant = 'main'").pop().unwrap();
+    let granted = hub.events_of("consent.granted").pop().unwrap();
+    let expected = json!({
+        "client": client, "client_name": "Notes app", "subject": consent["user"], "resource": RESOURCE,
+        "scope_asked": "mcp:read mcp:write", "scope_given": "mcp:read", "target": consent["id"], "detail": "client.example",
+    });
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&granted[name], value, "{name}");
+    }
+    browser.decide(&page(&browser, &client, &asked), &[]).expect(303);
+    let refused = hub.events_of("consent.refused").pop().unwrap();
+    let expected = json!({
+        "client": client, "subject": consent["user"], "resource": RESOURCE, "scope_asked": "mcp:read mcp:write",
+        "scope_given": null,
+    });
+    for (name, value) in expected.as_object().unwrap() {
+        assert_eq!(&refused[name], value, "{name}");
+    }
+}
+
+#[test]
 fn who_refuses_in_one_window_what_was_allowed_in_another_meanwhile_is_believed() {
     let hub = hub();
     let (client, browser) = (client(&hub), Browser::new(&hub));

@@ -59,6 +59,10 @@ fn a_client_polls_until_its_user_has_approved_elsewhere_and_then_gets_one_token(
     let id = id(&started);
     assert_eq!(poll(&hub, &client, &id).error(), "authorization_pending");
     assert_eq!(poll(&hub, &client, &id).error(), "slow_down");
+    for (seconds, error) in [(6, "slow_down"), (11, "slow_down"), (20, "authorization_pending"), (19, "slow_down")] {
+        hub.clock.advance(seconds);
+        assert_eq!(poll(&hub, &client, &id).error(), error, "the interval has grown by five with each: {seconds}");
+    }
     let approval = approval(&hub);
     let page = ada.page(&approval).expect(200);
     for shown in ["Kiosk", "W4SCT", "mcp:write", "Know who you are here"] {

@@ -126,7 +126,8 @@ fn a_client_that_nobody_registered_connects_by_its_document_and_is_stored_once_i
     assert_eq!(hub.fetch.requests().len(), 1);
     let created = hub.events_of("client.created");
     let created = created.iter().find(|event| event["target"] == CLIENT).unwrap();
-    assert_eq!((&created["detail"], &created["subject"]), (&json!("metadata_document"), &claims["sub"]));
+    let said = json!("metadata_document public none");
+    assert_eq!((&created["detail"], &created["subject"]), (&said, &claims["sub"]));
 
     assert_eq!(hub.events_of("consent.granted")[0]["client_name"], "Some app");
 

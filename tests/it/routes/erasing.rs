@@ -1,7 +1,7 @@
 //! Erasing members of events: what tells of a person goes, the log and what is proved by it stay, and nobody else can take anything out.
 
 use crate::support::signer::{Verifier, at_once};
-use crate::support::{Effect, Port, Reply, Setup};
+use crate::support::{Effect, Port, Reply, Seen, Setup};
 use serde_json::{Value, json};
 use writ::app::Source;
 use writ::audit::log::entry::erase;
@@ -170,6 +170,30 @@ fn nothing_is_erased_under_a_legal_hold_not_even_by_an_isolate_that_has_not_hear
     assert!(hub.events_of("events.erased").is_empty());
     hold(false);
     assert_eq!(all_of(&hub, ADA).0, 4);
+}
+
+#[test]
+fn a_hold_that_begins_while_an_erasure_is_recorded_keeps_the_members() {
+    let hub = filled(2);
+    let db = hub.db.clone();
+    let holds = move |_: &Seen| {
+        db.execute("UPDATE tenants SET settings = json_set(settings, '$.event_hold', json('true')) WHERE id = 'main'");
+        false
+    };
+    hub.faults.fail_when(Port::Queue, holds, Effect::Fails);
+    call(&hub, json!({"user": ADA})).expect(409);
+    assert_eq!(shown(&hub, 0)["subject"], ADA);
+}
+
+#[test]
+fn what_is_left_of_chains_whose_events_are_gone_ends_no_erasure() {
+    let hub = filled(3);
+    hub.trail.execute(&format!(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 60) \
+         INSERT INTO event_actors (tenant, actor, id) SELECT 'main', '{ADA}', '01ke9jx32' || printf('%017d', i) FROM n"
+    ));
+    assert_eq!(all_of(&hub, ADA).0, 5);
+    assert!(!shown(&hub, 0).to_string().contains(ADA));
 }
 
 #[test]

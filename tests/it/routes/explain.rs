@@ -1,7 +1,9 @@
 //! `admin/policies/explain`, and what an event keeps of a question so that it can be explained later.
 
+use super::accounts::{self, Scene as Accounts};
 use super::chain::{Chain, TASKS};
 use super::connections::{self, READ};
+use crate::support::browser::Browser;
 use crate::support::hub::{RESOURCE, decode};
 use crate::support::{Credentials, Scripted, Setup, Signer};
 use serde_json::{Value, json};
@@ -141,9 +143,16 @@ fn beyond_policy_the_ceiling_of_the_client_and_what_is_registered_are_named() {
         (one["allow"].clone(), one["because"].clone(), one["said"].as_str().unwrap_or_default().to_owned())
     };
     assert_eq!(ask(RESOURCE, "mcp:read"), (json!(true), Value::Null, String::new()));
-    assert!(ask(RESOURCE, "mcp:write").2.contains("beyond the `scope`"));
-    assert!(ask(RESOURCE, "mcp:fly").2.contains("no such scope"));
-    assert!(ask("https://other.example/", "mcp:read").2.contains("`allowed_resources`"));
+    for (resource, scope, because, said) in [
+        (RESOURCE, "mcp:write", "ceiling", "beyond the `scope`"),
+        (RESOURCE, "mcp:fly", "not_registered", "no such scope"),
+        ("https://nowhere.example/", "mcp:read", "not_registered", "no resource of this name"),
+        ("https://other.example/", "mcp:read", "ceiling", "`allowed_resources`"),
+    ] {
+        let (allow, why, told) = ask(resource, scope);
+        assert_eq!((allow, why), (json!(false), json!(because)), "{resource} {scope}");
+        assert!(told.contains(said), "{told}");
+    }
     // Without any statement about it, the answer says to write one.
     let other = hub.create_client(json!({"client_name": "other", "allowed_resources": [RESOURCE]}));
     let answer = explain(&hub, json!({"client_id": other.client_id, "resource": RESOURCE, "scopes": ["mcp:read"]}));
@@ -263,6 +272,59 @@ fn a_lease_is_explained_with_what_the_agents_token_had() {
 }
 
 #[test]
+fn a_lease_that_wants_a_recent_sign_in_is_explained_and_replayed_with_that_of_the_agents_token() {
+    let accounts = Accounts::new(true, 0);
+    let (hub, browser) = (&accounts.hub, Browser::new(&accounts.hub));
+    let link = accounts::url(&accounts.lease(&accounts.agents_token(&browser)));
+    accounts.connect(&browser, &link, "ada@chat").expect(200);
+    let permit = "permit(principal, action == Action::\"lease\", resource == Connection::\"chat\");";
+    hub.put_policy("lease", &format!("@require(\"step_up\") {permit}"));
+    let check = |kind: &str, was: &str| {
+        let event = hub.events_of(kind).pop().unwrap();
+        let signed_in = event["question"]["auth_time"].as_i64();
+        assert!(signed_in.is_some_and(|at| at <= hub.clock.seconds() as i64), "{event}");
+        hub.clock.advance(3_600);
+        let one = explain(hub, json!({"decision": event["decision"]}))["answers"][0].clone();
+        assert_eq!((&one["was"], &one["allow"]), (&json!(was), &json!(was == "allow")), "{one}");
+        let replay = |changes: Value| {
+            let body = json!({"changes": changes, "client_id": event["client"], "action": "lease"});
+            hub.admin("POST", "policies/replay").json(&body).send().expect(200).json()
+        };
+        assert_eq!(replay(json!([]))["changed"], 0);
+        let free = replay(json!([{"id": "lease", "cedar": permit}]));
+        (one, free)
+    };
+    let token = accounts.agents_token(&browser);
+    accounts.lease(&token).expect(200);
+    let (_, free) = check("lease.granted", "allow");
+    assert_eq!(free["would_deny"], 0, "{free}");
+    // The person is signed in still, and was so long ago.
+    let token = accounts.agents_token(&browser);
+    accounts.lease(&token).expect(403);
+    let (one, free) = check("lease.refused", "require");
+    assert_eq!((&one["because"], &one["require"]), (&json!("requirement"), &json!(["step_up"])));
+    assert_eq!(free["would_allow"], 1, "{free}");
+}
+
+#[test]
+fn a_decision_without_its_question_is_not_explained_and_says_why() {
+    let (hub, agent) = scene();
+    let ask = || hub.token(&agent, &[("scope", "mcp:read")]).expect(400).json()["decision"].clone();
+    let spoil = |decision: &Value, change: &str| {
+        hub.events();
+        let id = decision.as_str().unwrap();
+        hub.trail.execute(&format!("UPDATE events SET body = {change} WHERE id = '{id}'"));
+        detail(&hub, json!({"decision": id}))
+    };
+    let without = spoil(&ask(), "json_remove(body, '$.question')");
+    assert!(without.contains("cannot be explained") && without.contains("earlier version"), "{without}");
+    let cut = spoil(&ask(), "json_set(body, '$.question.scopes', 'mcp:rea…')");
+    assert!(cut.contains("did not fit into the event whole"), "{cut}");
+    let nameless = spoil(&ask(), "json_remove(body, '$.resource')");
+    assert!(nameless.contains("does not name what was asked for"), "{nameless}");
+}
+
+#[test]
 fn what_needs_no_permit_is_explained_as_allowed_unless_a_forbid_holds() {
     let (hub, agent) = scene();
     let register = format!("{}/register", hub.issuer("main"));
@@ -337,9 +399,38 @@ fn an_explanation_says_who_is_stopped_and_what_the_quota_has_left() {
         hub.admin("POST", &[&path, "/resume"].concat()).send().expect(200);
         assert_eq!(explain(&hub, question.clone())["answers"][0]["allow"], true);
     }
-    let lease = json!({"client_id": agent.client_id, "connection": "nothing"});
     hub.put_policy("all", "permit(principal, action, resource);");
-    assert!(explain(&hub, lease)["answers"][0]["said"].as_str().unwrap().contains("no such connection"));
+    hub.admin("PUT", "connections/warehouse").json(&connections::body(8, &[READ])).send().expect(201);
+    let user = hub.admin("POST", "users").json(&json!({"name": "Ada"})).send().expect(201).json()["id"].clone();
+    let mut of_user = question.clone();
+    of_user["user"] = user.clone();
+    let lease = |connection: &str| json!({"client_id": agent.client_id, "connection": connection});
+    assert!(explain(&hub, lease("nothing"))["answers"][0]["said"].as_str().unwrap().contains("no such connection"));
+    for (path, asked, word) in [
+        (format!("users/{}", user.as_str().unwrap()), of_user, "its user"),
+        ("connections/warehouse".to_owned(), lease("warehouse"), "such connection, or it is stopped"),
+    ] {
+        let ask = || explain(&hub, asked.clone())["answers"][0].clone();
+        assert_eq!(ask()["allow"], true);
+        hub.admin("POST", &[&path, "/suspend"].concat()).send().expect(200);
+        let one = ask();
+        assert_eq!((&one["allow"], &one["because"]), (&json!(false), &json!("stopped")));
+        assert!(one["said"].as_str().unwrap().contains(word), "{one}");
+        hub.admin("POST", &[&path, "/resume"].concat()).send().expect(200);
+        assert_eq!(ask()["allow"], true);
+    }
+
+    super::quotas::set(&hub, "main", json!({"tokens_per_minute": 20}));
+    hub.clock.advance(60);
+    let left = || {
+        let note = explain(&hub, question.clone())["notes"].as_array().unwrap().last().unwrap().clone();
+        let (_, rest) = note.as_str().unwrap().split_once("quota of 20 tokens a minute has ").unwrap();
+        rest.split(' ').next().unwrap().parse::<i64>().unwrap()
+    };
+    assert_eq!(left(), 20);
+    (0..2).for_each(|_| drop(hub.token(&agent, &[]).expect(200)));
+    // Isolates claim the tokens of a minute in blocks.
+    assert_eq!(left(), 18);
 }
 
 #[test]
@@ -414,7 +505,7 @@ fn a_policy_that_has_the_name_of_a_word_of_this_api_can_be_removed() {
 #[test]
 fn the_words_of_this_api_are_no_names_of_policies() {
     let hub = Setup::new();
-    for name in ["explain", "replay"] {
+    for name in ["explain", "replay", "templates"] {
         let body = json!({"cedar": "permit(principal, action, resource);"});
         let reply = hub.admin("PUT", &format!("policies/{name}")).json(&body).send();
         assert!(matches!(reply.status, 400 | 405), "{reply:?}");

@@ -155,6 +155,13 @@ fn a_burst_of_refusals_is_found_once() {
     let found = findings(&hub, "&kind=denied_burst");
     assert_eq!((found.len(), &found[0]["target"]), (1, &json!(agent.client_id)));
     assert!(found[0]["detail"].as_str().unwrap().starts_with("25 requests"));
+    assert_eq!(found[0]["target_name"], "agent");
+    // Of a client that is stopped nothing is left to do.
+    let path = format!("clients/{}", agent.client_id);
+    hub.admin("POST", &[&path, "/suspend"].concat()).send().expect(200);
+    assert!(findings(&hub, "&kind=denied_burst").is_empty());
+    hub.admin("POST", &[&path, "/resume"].concat()).send().expect(200);
+    assert_eq!(findings(&hub, "&kind=denied_burst").len(), 1);
     hub.clock.advance(2 * DAY);
     assert!(findings(&hub, "&kind=denied_burst").is_empty());
 }
@@ -172,5 +179,55 @@ fn a_consent_of_which_nothing_is_used_is_found() {
     assert!(findings(&hub, "&kind=consent_unused").is_empty());
     for bad in ["kind=none", "unused_days=0", "unused_days=x", "colour=red"] {
         hub.admin("GET", &format!("findings?{bad}")).send().expect(400);
+    }
+}
+
+#[test]
+fn every_kind_of_finding_has_a_remedy_that_answers() {
+    let hub = Setup::new();
+    hub.create_resource(json!({}));
+    let user = hub.admin("POST", "users").json(&json!({"name": "Ada"})).send().expect(201).json();
+    let user = user["id"].as_str().unwrap();
+    let (alone, left) = (client(&hub, "alone", None), client(&hub, "left", Some(user)));
+    let (idle, narrow) = (client(&hub, "idle", Some("o")), client(&hub, "narrow", Some("o")));
+    let (moved, refused) = (client(&hub, "moved", Some("o")), client(&hub, "refused", Some("o")));
+    let service = json!({"name": "Search", "proxy": {"base_url": "https://api.search.example"}});
+    let body = json!({"kind": "api_key", "config": {"service": service}, "secret": {"api_key": "k"}});
+    hub.admin("PUT", "connections/unused").json(&body).send().expect(201);
+    hub.db.execute(
+        "INSERT INTO consents (tenant, id, user, client, redirect_host, resource, document, lines, created_at, updated_at) VALUES \
+         ('main', 'one', 'u', 'c', 'h', 'r', 'd', '[{\"scope\":\"a\",\"until\":99999999999}]', 1, 1)",
+    );
+    hub.admin("POST", "kill").json(&json!({"user": user})).send().expect(200);
+    hub.clock.advance(200 * DAY);
+    let now = hub.clock.seconds();
+    for one in [&narrow, &moved] {
+        issue(&hub, one, "mcp:read", "192.0.2.7", &[now - 3 * DAY, now - 2 * DAY]);
+    }
+    issue(&hub, &moved, "mcp:read mcp:write", "198.51.100.9", &[now - 600]);
+    (0..25).for_each(|_| drop(hub.token(&refused, &[("scope", "mcp:write")]).expect(400)));
+    hub.events();
+
+    let all = findings(&hub, "");
+    let targets = [
+        ("client_without_owner", &*alone.client_id),
+        ("client_owner_gone", &*left.client_id),
+        ("client_unused", &*idle.client_id),
+        ("client_scope_unused", &*narrow.client_id),
+        ("secret_old", &*narrow.client_id),
+        ("client_new_network", &*moved.client_id),
+        ("denied_burst", &*refused.client_id),
+        ("connection_unused", "unused"),
+        ("consent_unused", "one"),
+    ];
+    let kinds = targets.map(|(kind, _)| kind);
+    assert_eq!(kinds, writ::directory::findings::KINDS.map(|(kind, _)| kind), "every kind there is");
+    for (kind, target) in targets {
+        let found = of(&all, kind).into_iter().find(|finding| finding["target"] == target);
+        let found = found.unwrap_or_else(|| panic!("{kind}: {all:#?}"));
+        assert!(matches!(remedy(&hub, found), 200 | 201 | 204), "{found}");
+        // An old secret stays until it is removed; whatever else was found is so no more.
+        let stays = findings(&hub, &format!("&kind={kind}")).iter().any(|finding| finding["target"] == target);
+        assert_eq!(stays, kind == "secret_old", "{kind}");
     }
 }

@@ -283,6 +283,24 @@ fn a_token_exchange_for_a_connection_is_a_lease() {
 }
 
 #[test]
+fn a_lease_by_token_exchange_that_rests_on_an_approval_has_its_id() {
+    let shop = shop();
+    assert!(shop.exchange("warehouse", &[]).expect(200).json().get("approval").is_none());
+    let permit = r#"permit(principal, action == Action::"lease", resource == Connection::"warehouse");"#;
+    shop.hub.put_policy("lease-warehouse", &format!("@require(\"approval\") {permit}"));
+    // The same resource server for the same token: approved once, for one lease.
+    let token = shop.subject_token();
+    let again = || shop.exchange("warehouse", &[("subject_token", &token)]);
+    let waiting = again().expect(400).json();
+    assert_eq!(waiting["error"], "authorization_pending", "{waiting}");
+    let path = format!("approvals/{}/decide", waiting["approval_id"].as_str().unwrap());
+    shop.hub.admin("POST", &path).json(&json!({"decision": "approve"})).send().expect(200);
+    let leased = again().expect(200).json();
+    assert_eq!((&leased["approval"], &leased["scope"]), (&waiting["approval_id"], &json!(READ)), "{leased}");
+    assert_eq!(shop.hub.events_of("lease.granted").pop().unwrap()["approval"], waiting["approval_id"]);
+}
+
+#[test]
 fn an_exchange_for_a_connection_is_refused_as_a_lease_is() {
     let shop = shop();
     shop.connect("secret-plans", 8, &[READ]);

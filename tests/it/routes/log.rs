@@ -910,6 +910,26 @@ fn a_worker_with_the_role_audit_signs_with_a_key_of_its_own_and_others_never() {
 }
 
 #[test]
+fn no_other_role_on_its_own_ever_signs_a_checkpoint() {
+    let (hub, client) = ready();
+    tokens(&hub, &client, 3);
+    let messages = hub.queue.take();
+    for role in ["authorize", "broker", "admin", "token", "discovery"] {
+        // It has every secret: what keeps it from signing is its role.
+        let all = [("ROLES", role), ("ADMIN_KEK", ADMIN_KEK), ("AUDIT_KEK", ADMIN_KEK), ("PEOPLE_KEK", ADMIN_KEK)];
+        let alone = hub.isolate_with(&all);
+        hub.clock.block_on(alone.app().consume(Source::Audit, &messages, hub.clock.now())).unwrap();
+        hub.clock.advance(60);
+        hub.clock.block_on(alone.app().tick(hub.clock.now())).unwrap();
+        let signed = rows(&hub, "events WHERE seq < (SELECT signed FROM logs WHERE logs.tenant = events.tenant)");
+        assert_eq!(signed, 0, "{role}");
+        assert!(hub.db.query("SELECT tenant FROM log_keys").is_empty(), "{role}");
+    }
+    hub.consume(Source::Audit, &messages).unwrap();
+    assert!(checkpoint(&hub).size > 2);
+}
+
+#[test]
 fn a_batch_of_events_takes_a_bounded_number_of_statements_however_many_there_are() {
     let (hub, client) = ready();
     publish(&hub);

@@ -157,7 +157,9 @@ fn a_call_reaches_the_service_with_the_credential_and_neither_caller_sees_it() {
         assert!(!all.contains(&scene.accounts.server.client_secret));
     }
     let [started, called] = ["proxy.started", "proxy.called"].map(|kind| scene.event(kind));
+    let user = scene.hub().db.query("SELECT id FROM users WHERE tenant = 'main'").pop().unwrap()["id"].clone();
     for event in [&started, &called] {
+        assert_eq!((&event["subject"], &event["subject_name"]), (&user, &json!("Ada Demo")), "for whom the agent acts");
         assert_eq!((&event["client"], &event["connection"]), (&json!(scene.agent), &json!("chat")));
         assert_eq!(
             (&event["method"], &event["host"], &event["path"]),

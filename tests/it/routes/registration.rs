@@ -470,6 +470,37 @@ fn a_client_that_nobody_lets_in_goes_after_a_day_and_one_that_is_used_stays() {
 }
 
 #[test]
+fn the_event_of_a_registration_says_how_it_came_how_it_proves_itself_and_what_it_wants() {
+    let hub = hub("open");
+    let admin = hub.admin_client("main").client_id;
+    let made = |body: Value| hub.admin("POST", "clients").json(&body).send().expect(201).json();
+    let jwks = Signer::new(Alg::Es256, 1).jwks("k");
+    let keys = json!({"client_name": "b", "token_endpoint_auth_method": "private_key_jwt", "jwks": jwks});
+    let secret = json!({"token_endpoint_auth_method": "client_secret_basic"});
+    hub.fetch.answer(|_| Scripted::json(200, document()));
+    let query = authorization(CLIENT, &[("scope", "mcp:read"), ("redirect_uri", "https://app.example/callback")]);
+    let admins = json!({"client_name": "a", "token_endpoint_auth_method": "client_secret_post", "scope": "mcp:read"});
+    let came = [
+        (made(admins), "admin confidential client_secret_post", json!("mcp:read"), json!(admin)),
+        (made(keys), "admin confidential private_key_jwt", Value::Null, json!(admin)),
+        (
+            register(&hub, &with(json!({"scope": "mcp:read"}))).json(),
+            "dynamic public none",
+            json!("mcp:read"),
+            Value::Null,
+        ),
+        (register(&hub, &with(secret)).json(), "dynamic confidential client_secret_basic", Value::Null, Value::Null),
+        (json!({"client_id": CLIENT}), "metadata_document public none", Value::Null, Value::Null),
+    ];
+    Browser::new(&hub).code(&query, &["mcp:read"]);
+    let created = hub.events_of("client.created");
+    for (client, how, scope, by) in came {
+        let event = created.iter().find(|event| event["target"] == client["client_id"]).unwrap();
+        assert_eq!((&event["detail"], &event["scope_asked"], &event["client"]), (&json!(how), &scope, &by), "{event}");
+    }
+}
+
+#[test]
 fn a_client_that_registered_itself_is_shown_as_unverified_and_as_how_it_came() {
     let hub = hub("open");
     let one = register(&hub, &request()).json();

@@ -1,5 +1,6 @@
 //! `admin/policies/replay`, `{id}/shadow` and `{id}/enforce`: what other policies would have decided.
 
+use super::chain::{Chain, TASKS};
 use crate::support::hub::RESOURCE;
 use crate::support::run::Random;
 use crate::support::{Credentials, Setup};
@@ -226,6 +227,29 @@ fn a_decision_whose_question_is_not_there_is_skipped_and_says_why() {
     assert_eq!((&answer["decisions"], &answer["changed"]), (&json!(4), &json!(0)));
     assert_eq!(answer["skipped"][0]["count"], 4);
     assert!(answer["skipped"][0]["why"].as_str().unwrap().contains("earlier version"), "{answer}");
+}
+
+#[test]
+fn a_decision_whose_client_or_user_is_gone_is_skipped_and_says_why() {
+    let chain = Chain::new();
+    let hub = &chain.hub;
+    chain.user_token(&chain.planner, TASKS, "mcp:read");
+    chain.own_token(&chain.worker, RESOURCE);
+    chain.own_token(&chain.planner, RESOURCE);
+    hub.events();
+    let ask = |client: &Credentials| {
+        let none = [json!({"id": "none", "cedar": "forbid(principal, action, resource);"})];
+        replay(hub, json!({"changes": none, "client_id": client.client_id}))
+    };
+    assert_eq!((&ask(&chain.planner)["changed"], &ask(&chain.worker)["changed"]), (&json!(2), &json!(1)));
+    hub.db.execute(&format!("DELETE FROM users WHERE id = '{}'", chain.user));
+    hub.db.execute(&format!("DELETE FROM clients WHERE id = '{}'", chain.worker.client_id));
+    hub.restart();
+    let (user, client) = (ask(&chain.planner), ask(&chain.worker));
+    assert_eq!(user["skipped"], json!([{"why": "its user is gone", "count": 1}]));
+    assert_eq!((&user["decisions"], &user["changed"]), (&json!(2), &json!(1)), "{user}");
+    assert_eq!(client["skipped"], json!([{"why": "its client is gone", "count": 1}]));
+    assert_eq!((&client["decisions"], &client["changed"]), (&json!(1), &json!(0)), "{client}");
 }
 
 #[test]

@@ -682,6 +682,50 @@ fn each_token_and_each_refusal_is_one_event_that_tells_who_what_where_and_why() 
     assert_eq!(refused.len(), 1);
     assert_eq!(refused[0]["reason"], "ScopeBeyondCeiling");
     assert_eq!(refused[0]["client"], client.client_id.as_str());
+
+    // What policy has denied says under which policies.
+    hub.put_policy("reader", "forbid(principal, action, resource) when { resource.name == \"mcp:read\" };");
+    hub.token(&client, &[]).expect(400);
+    let denied = hub.events_of("token.refused").pop().unwrap();
+    assert_eq!((&denied["reason"], &denied["policies"]), (&json!("PolicyDenied"), &json!(["reader"])));
+    assert!(denied["policy_version"].as_str().is_some_and(|version| !version.is_empty()), "{denied}");
+    assert_ne!(denied["policy_version"], issued["policy_version"]);
+}
+
+#[test]
+fn a_policy_that_cannot_be_evaluated_denies_and_its_event_names_it() {
+    let hub = Setup::new();
+    let agent = reader(&hub);
+    let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
+    let service = json!({"name": "Search", "proxy": {"base_url": "https://api.search.example"}});
+    let config = json!({"service": service, "may_be_leased": true});
+    let body = json!({"kind": "api_key", "config": config, "secret": {"api_key": "sk-canary"}});
+    hub.admin("PUT", "connections/search").json(&body).send().expect(201);
+    hub.put_policy("lease", r#"permit(principal, action == Action::"lease", resource);"#);
+    let token = hub.access_token(&agent, "mcp:read");
+    let lease = || {
+        let call = hub.call("POST", "/t/main/connections/search/token").basic(&server);
+        call.form(&[("subject_token", &token)]).send()
+    };
+    lease().expect(200);
+    let head = |action: &str| format!(r#"principal == Client::"{}", action == Action::"{action}""#, agent.client_id);
+    let bad = |action: &str| {
+        let overflow = "context.now * 9223372036854775807 > 0";
+        hub.put_policy("bad", &format!("forbid({}, resource) when {{ {overflow} }};", head(action)));
+    };
+    let told = |kind: &str, reason: &str| {
+        let event = hub.events_of(kind).pop().unwrap();
+        assert_eq!((&event["reason"], &event["policy_errors"]), (&json!(reason), &json!(["bad"])), "{event}");
+        assert!(event["policy_version"].as_str().is_some_and(|version| !version.is_empty()), "{event}");
+        assert_eq!(event["decision"], event["id"]);
+    };
+    bad("lease");
+    hub.clock.advance(60);
+    lease().expect(403);
+    told("lease.refused", "LeaseDenied");
+    bad("issue");
+    hub.token(&agent, &[]).expect(400);
+    told("token.refused", "PolicyDenied");
 }
 
 #[test]

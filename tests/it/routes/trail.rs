@@ -326,6 +326,8 @@ fn types_are_kept_longer_where_a_tenant_says_so_and_a_hold_keeps_everything() {
     let texts = hub.faults.texts(Port::Trail)[before..].join("; ");
     assert!(texts.matches("DELETE FROM events ").count() <= 2, "one statement a round, however many types there are");
     assert_eq!((count("tool.called"), count("lease.refused")), (0, 12));
+    let orphans = "SELECT * FROM event_actors a WHERE NOT EXISTS (SELECT 1 FROM events e WHERE e.tenant = a.tenant AND e.id = a.id)";
+    assert!(hub.trail.query(orphans).is_empty(), "who stood in a chain goes with the event");
     hub.clock.advance(90 * 86_400);
     hub.tick().unwrap();
     assert_eq!(count("lease.refused"), 0);

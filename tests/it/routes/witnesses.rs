@@ -2,7 +2,7 @@
 
 use crate::support::signer::{Verifier, at_once};
 use crate::support::witness::Witness;
-use crate::support::{Credentials, Effect, Port, Reply, Scripted, Setup};
+use crate::support::{Credentials, Effect, Port, Reply, Scripted, Seen, Setup};
 use serde_json::{Value, json};
 use std::rc::Rc;
 use writ::audit::log::note::{Checkpoint, Vkey};
@@ -446,6 +446,44 @@ fn a_witness_that_is_no_longer_set_is_forgotten_and_its_cosignatures_are_not_ser
     assert_eq!(scene.hub.db.query("SELECT witness FROM log_witnesses").len(), 1);
     scene.set(json!([])).expect(200);
     scene.log("cosigned").expect(404);
+    scene.minute();
+    assert!(scene.hub.db.query("SELECT witness FROM log_witnesses").is_empty());
+}
+
+#[test]
+fn a_witness_that_somebody_has_shown_a_newer_checkpoint_meanwhile_contradicts_nothing() {
+    let scene = Scene::new(&["witness.example/w1"]);
+    scene.grow(4);
+    scene.minute();
+    let saved = Saved::of(&scene);
+    scene.grow(5);
+    let newest = scene.newest().size;
+    scene.hub.trail.execute("CREATE TABLE newer AS SELECT * FROM logs");
+    saved.restore(&scene);
+    let told = Scripted::answer(409, "text/x.tlog.size", format!("{newest}\n"));
+    *scene.witnesses[0].instead.borrow_mut() = Some(told);
+    let trail = scene.hub.trail.clone();
+    let grows = move |_: &Seen| {
+        trail.execute("DELETE FROM logs; INSERT INTO logs SELECT * FROM newer");
+        false
+    };
+    scene.hub.faults.fail_when(Port::Fetch, grows, Effect::Fails);
+    scene.hub.clock.advance(3_600);
+    scene.hub.tick().unwrap();
+    assert!(scene.alarms().is_empty(), "{:?}", scene.alarms());
+    assert_eq!(scene.states()[0]["outcome"], format!("it has seen {newest} events of this log, which has {newest}"));
+}
+
+#[test]
+fn a_409_of_something_that_is_no_witness_is_no_other_history() {
+    let scene = Scene::new(&["witness.example/w1"]);
+    scene.grow(4);
+    scene.minute();
+    *scene.witnesses[0].instead.borrow_mut() = Some(Scripted::answer(409, "text/html", "<html>busy</html>"));
+    scene.hub.clock.advance(3_600);
+    scene.hub.tick().unwrap();
+    assert!(scene.alarms().is_empty(), "{:?}", scene.alarms());
+    assert_eq!(scene.states()[0]["outcome"], "it does not say how many events it has seen");
 }
 
 #[test]

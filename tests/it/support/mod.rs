@@ -49,7 +49,7 @@ pub mod witness;
 #[allow(unused_imports, reason = "each test target uses a part of the support")]
 pub use {
     doubles::Scripted,
-    faults::{Effect, Port},
+    faults::{Effect, Port, Seen},
     hub::{Credentials, Reply, Setup},
     signer::Signer,
 };
