@@ -73,7 +73,11 @@ const WALKS: &[(&str, &str, &str)] = &[
         "USE TEMP B-TREE FOR ORDER BY",
         "three pages, of who an event is about, whom it changed and who acted, are put in order",
     ),
-    ("SELECT i.id AS id, e.salt AS salt, e.body AS body FROM", "UNION USING TEMP B-TREE", "three pages of ids at the most"),
+    (
+        "SELECT i.id AS id, e.salt AS salt, e.body AS body FROM",
+        "UNION USING TEMP B-TREE",
+        "three pages of ids at the most",
+    ),
     ("SELECT i.id AS id, e.salt AS salt, e.body AS body FROM", "SCAN i", "a page of ids"),
     ("SELECT witness, size, checkpoint", "SEARCH log_witnesses", "four at the most"),
     ("DELETE FROM log_witnesses", "SEARCH log_witnesses", "four at the most"),
