@@ -100,3 +100,13 @@ pub struct Stopped {
     /// A resource server that does not ask Writ may honour a token until it expires: then at the latest.
     pub tokens_expire_by: i64,
 }
+
+/// Until when the stop of a chain is kept, in seconds.
+pub struct Until {
+    /// Where no approval that waits or can be redeemed was asked for with a token of it: until all that was made from it has expired.
+    pub tokens: i64,
+    /// Where there is such an approval: until what comes of that has expired too.
+    pub approvals: i64,
+    /// The id that approvals have which were asked for so long ago that they are over.
+    pub asked_since: String,
+}

@@ -8,10 +8,10 @@ use crate::jose::LEEWAY_SECONDS;
 use crate::model::consent::family_digest;
 use crate::model::event::Facts;
 use crate::model::resource::MAX_LIFETIME;
+use crate::model::stop::Until;
 use crate::model::{Code, EventType, RefreshFamily, id};
 use crate::store;
 use crate::store::approvals::LONGEST;
-use crate::store::stops::Until;
 
 /// Stops all that came of a code which was redeemed a second time (RFC 6749 §4.1.2).
 pub async fn stop_replayed(cx: &Cx<'_>, code: &Code) -> Result<()> {

@@ -1,10 +1,9 @@
 //! Consents of people.
 
 use super::spent::Redeemable;
-use super::stops::Until;
 use super::{Query, Reader, query, sql};
 use crate::error::Result;
-use crate::model::stop::StopTarget;
+use crate::model::stop::{StopTarget, Until};
 use crate::model::{Consent, Stoppable};
 use crate::ports::Sql;
 

@@ -6,7 +6,7 @@ use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::model::Status;
 use crate::model::Stoppable::{Chain, Client, Connection, Identity, Tenant, User};
-use crate::model::stop::{Receipt, StopTarget};
+use crate::model::stop::{Receipt, StopTarget, Until};
 use crate::ports::Sql;
 
 /// The connections that the client, identity or user `?2` has leased from and whose tokens could still live.
@@ -284,16 +284,6 @@ pub fn stop_chain(tenant: &str, jti: &str, Until { tokens, approvals, asked_sinc
         *approvals,
         asked_since.as_str()
     )
-}
-
-/// Until when the stop of a chain is kept, in seconds.
-pub struct Until {
-    /// Where no approval that waits or can be redeemed was asked for with a token of it: until all that was made from it has expired.
-    pub tokens: i64,
-    /// Where there is such an approval: until what comes of that has expired too.
-    pub approvals: i64,
-    /// The id that approvals have which were asked for so long ago that they are over.
-    pub asked_since: String,
 }
 
 /// Keeps a receipt if the statement before changed something.

@@ -132,7 +132,7 @@ def test_a_refusal_says_which_condition_failed(shell, names):
 
 
 def test_a_policy_is_tried_on_what_was_decided(shell, names):
-    names = plainly(names, "orders", "no-cancel")
+    names = plainly(names, "orders", "no-cancel") | {"scripts/writ": str(ROOT / "scripts" / "writ")}
     as_administrator(shell, names)
     follow(shell, guide("try-a-policy-on-last-week"), names)
 

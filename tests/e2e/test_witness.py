@@ -54,5 +54,5 @@ def test_the_log_is_cosigned_within_minutes_and_a_proof_without_its_witness_is_r
     assert (state["name"], state["attempts"]) == (witness.name, 0)
 
     # Another witness was not there.
-    other = Witness("http://127.0.0.1:0", "other.example").vkey
-    assert "other.example has not cosigned" in verify(other).stderr
+    with Witness("http://127.0.0.1:0", "other.example") as other:
+        assert "other.example has not cosigned" in verify(other.vkey).stderr

@@ -11,6 +11,7 @@ use writ::jose::PublicJwk;
 use writ::model::connection::CredentialPointer;
 use writ::model::identity::Held;
 use writ::model::registration::InitialToken;
+use writ::model::stop::Until;
 use writ::model::stop::{Receipt, StopTarget, Stopped};
 use writ::model::stream::{Delivery, Stream, StreamBody, StreamStatus};
 use writ::model::{Client, Consent, Invitation, Passkey, Status, Stoppable, StoredSecret, Tenant, User};
@@ -19,7 +20,7 @@ use writ::store::answers::AnswerKey;
 use writ::store::consents::{Answered, Written};
 use writ::store::leases::{Claim, LeaseKey};
 use writ::store::spent::Redeemable;
-use writ::store::stops::{Ends, Until};
+use writ::store::stops::Ends;
 use writ::store::tenants::{Visited, Visitor};
 use writ::store::{
     Query, answers, changes, clients, codes, connections, consents, events, identities, invitations, issuers, keys,
