@@ -111,8 +111,8 @@ const ULID_TIME = Array.from({ length: 10 }, (_, digit) => `substr('0123456789ab
 /** Events of a thousand clients, of four types, until there are so many: a second between two, one in ten refused. The first is at `start`, in milliseconds. */
 async function addEvents(database, events, start) {
   for (let from = 0; from < events; from += TOGETHER) {
-    await database.prepare(`WITH RECURSIVE n(i) AS (SELECT ?1 + 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2),
-        moments AS (SELECT i, ?3 + i * 1000 AS at FROM n),
+    await database.prepare(`WITH RECURSIVE n(i) AS (SELECT CAST(?1 AS INTEGER) + 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?2),
+        moments AS (SELECT i, CAST(?3 AS INTEGER) + i * 1000 AS at FROM n),
         made AS (SELECT i, at, ${ULID_TIME} || printf('%016d', i) AS id, 'client-' || (i % 1000) AS client, i % 10 = 0 AS refused,
           CASE i % 4 WHEN 0 THEN 'token.refused' WHEN 1 THEN 'token.issued' WHEN 2 THEN 'lease.issued' ELSE 'tool.called' END AS type FROM moments)
       INSERT INTO events (tenant, id, at, type, client, subject, refused, body) SELECT 'main', id, at, type, client, client, refused,
@@ -129,8 +129,8 @@ export async function pages({ admin }, running, { events, times }) {
   await addEvents(await running.database("AUDIT_DB"), events, start);
   const [since, until] = [0.4, 0.6].map((share) => Math.round(start / 1_000 + events * share));
   const questions = [
-    "", "client_id=client-7", "type=tool.called", "tool=tool-3", "connection=connection-4", "reason=PolicyDenied", "refused=true",
-    "client_id=client-7&type=token.issued", `since=${since}&until=${until}`, `client_id=client-7&tool=tool-7&since=${since}&until=${until}`,
+    "", "client_id=client-7", "type=tool.called", "tool=tool-3", "connection=connection-6", "reason=PolicyDenied", "refused=true",
+    "client_id=client-5&type=token.issued", `since=${since}&until=${until}`, `client_id=client-7&tool=tool-7&since=${since}&until=${until}`,
   ];
   let longest = 0;
   for (const question of questions) {
