@@ -280,25 +280,23 @@ pub fn tokens_of(tenant: &str, user: &str, clients: String, since: &str, limit: 
     )
 }
 
+/// The events of a tenant before an id that a checkpoint covers: their ids.
+macro_rules! covered {
+    () => {
+        "(SELECT id FROM events WHERE tenant = ?1 AND id < ?2 AND +seq < (SELECT signed FROM logs WHERE tenant = ?1) ORDER BY id LIMIT ?3)"
+    };
+    (of types) => {
+        "(SELECT e.id FROM json_each(?2) t CROSS JOIN events e INDEXED BY events_by_type \
+         ON e.tenant = ?1 AND e.type = t.value ->> 0 AND e.id < t.value ->> 1 \
+         WHERE +e.seq < (SELECT signed FROM logs WHERE tenant = ?1) LIMIT ?3)"
+    };
+}
+
 /// Forgets events of a tenant before that id, `limit` at the most, and who stood in their chains. One that no checkpoint covers yet stays until then.
 pub fn forget(tenant: &str, before: &str, limit: i64) -> [Sql; 2] {
     [
-        sql!(
-            "DELETE FROM event_actors WHERE tenant = ?1 AND id IN \
-             (SELECT id FROM events WHERE tenant = ?1 AND id < ?2 AND +seq < (SELECT signed FROM logs WHERE tenant = ?1) \
-             ORDER BY id LIMIT ?3)",
-            tenant,
-            before,
-            limit
-        ),
-        sql!(
-            "DELETE FROM events WHERE tenant = ?1 AND id IN \
-             (SELECT id FROM events WHERE tenant = ?1 AND id < ?2 AND +seq < (SELECT signed FROM logs WHERE tenant = ?1) \
-             ORDER BY id LIMIT ?3)",
-            tenant,
-            before,
-            limit
-        ),
+        sql!(concat!("DELETE FROM event_actors WHERE tenant = ?1 AND id IN ", covered!()), tenant, before, limit),
+        sql!(concat!("DELETE FROM events WHERE tenant = ?1 AND id IN ", covered!()), tenant, before, limit),
     ]
 }
 
@@ -340,21 +338,12 @@ pub fn forget_actors(tenant: &str, before: &str, limit: i64) -> Sql {
 pub fn forget_types(tenant: &str, types: &str, limit: i64) -> [Sql; 2] {
     [
         sql!(
-            "DELETE FROM event_actors WHERE tenant = ?1 AND id IN (SELECT e.id FROM json_each(?2) t CROSS JOIN events e INDEXED BY \
-             events_by_type ON e.tenant = ?1 AND e.type = t.value ->> 0 AND e.id < t.value ->> 1 \
-             WHERE +e.seq < (SELECT signed FROM logs WHERE tenant = ?1) LIMIT ?3)",
+            concat!("DELETE FROM event_actors WHERE tenant = ?1 AND id IN ", covered!(of types)),
             tenant,
             types,
             limit
         ),
-        sql!(
-            "DELETE FROM events WHERE tenant = ?1 AND id IN (SELECT e.id FROM json_each(?2) t CROSS JOIN events e INDEXED BY events_by_type \
-             ON e.tenant = ?1 AND e.type = t.value ->> 0 AND e.id < t.value ->> 1 \
-             WHERE +e.seq < (SELECT signed FROM logs WHERE tenant = ?1) LIMIT ?3)",
-            tenant,
-            types,
-            limit
-        ),
+        sql!(concat!("DELETE FROM events WHERE tenant = ?1 AND id IN ", covered!(of types)), tenant, types, limit),
     ]
 }
 
