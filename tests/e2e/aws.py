@@ -4,7 +4,6 @@ AWS's own library. A body in chunks is decoded as S3 decodes it."""
 import hashlib
 import json
 import secrets
-import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -15,6 +14,7 @@ import jwt
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from serving import Serving
 
 ROLE, REGION = "arn:aws:iam::123456789012:role/reports", "eu-central-1"
 TRAILER = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
@@ -32,7 +32,7 @@ class Seen:
 
 
 @dataclass
-class Aws:
+class Aws(Serving):
     """The services, at one port: `/sts`, and whatever a signature is for everywhere else."""
 
     origin: str
@@ -81,14 +81,6 @@ class Aws:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", urlsplit(self.origin).port), Handler)
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
 
     def sts(self, form: dict) -> tuple[int, str, bytes]:
         """AssumeRoleWithWebIdentity, for a token by the tenant's keys."""

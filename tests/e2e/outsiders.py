@@ -3,7 +3,6 @@
 import base64
 import json
 import subprocess
-import threading
 import time
 import uuid
 import zlib
@@ -15,6 +14,7 @@ import jwt
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hub import ROOT
 from joserfc.jwk import generate_key
+from serving import Serving
 
 CLIENTS = ROOT / "tests" / "e2e" / "clients"
 KEYS = {"ES256": ("EC", "P-256"), "RS256": ("RSA", 2048), "PS256": ("RSA", 2048), "EdDSA": ("OKP", "Ed25519")}
@@ -55,7 +55,7 @@ class Key:
         return jwt.encode(sound, self.pem, self.alg, {"kid": self.kid, **header})
 
 
-class Service:
+class Service(Serving):
     """An HTTP server on this machine that `answer`s. A `keeping` server keeps a connection after its answer, and closes the
     connection without an answer when the next request comes, as a server does whose idle time has just passed."""
 
@@ -94,14 +94,6 @@ class Service:
 
     def answer(self, method: str, path: str, body: bytes) -> tuple[int, str]:
         raise NotImplementedError
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 class IdentityProvider(Service):

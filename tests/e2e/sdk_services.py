@@ -1,11 +1,12 @@
 """Stand-ins for GitHub, Slack and OpenAI on this machine, as strict as the services where their SDKs depend on it. They keep every request."""
 
 import json
-import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlencode, urlsplit
+
+from serving import Serving
 
 GITHUB_TOKEN, SLACK_TOKEN, OPENAI_KEY = "gho_of_the_stand_in_0123456789", "xoxp-of-the-stand-in-0123456789", "sk-proj-of-the-stand-in-0123456789"
 TITLES = ["The door squeaks", "No tea left", "The lamp flickers", "A draught", "The key sticks"]
@@ -40,7 +41,7 @@ class Answer:
     pieces: list[str] | None = None
 
 
-class Services:
+class Services(Serving):
     """All three at one port: `/github`, `/slack/api` and `/openai/v1`."""
 
     def __init__(self, origin: str):
@@ -82,14 +83,6 @@ class Services:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", urlsplit(origin).port), Handler)
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
 
     def github(self, request: Seen, line: str) -> Answer:
         """docs.github.com/rest: the credential, the agent, the version; pages by `Link`, under the repository's number; moved repositories."""

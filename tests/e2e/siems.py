@@ -3,7 +3,6 @@ Elasticsearch, S3 with botocore's own signatures, and an endpoint that verifies 
 
 import hashlib
 import json
-import threading
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,6 +12,7 @@ from urllib.parse import parse_qs, urlsplit
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from serving import Serving
 from standardwebhooks import Webhook
 
 TOKEN, API_KEY, ACCESS_KEY, SECRET_KEY = "hec-" + "7" * 32, "dd" * 16, "AKIAEXAMPLE", "example/secret+key"
@@ -20,7 +20,7 @@ REGION, BUCKET, INDEX = "eu-central-1", "trail", "writ-audit"
 
 
 @dataclass
-class Siems:
+class Siems(Serving):
     """What each has taken, in its order."""
 
     origin: str
@@ -55,14 +55,6 @@ class Siems:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", urlsplit(self.origin).port), Handler)
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
 
     def answer(self, method: str, path: str, headers: dict, body: bytes) -> tuple[int, dict]:
         url = urlsplit(path)

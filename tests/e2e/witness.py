@@ -3,13 +3,13 @@ what continues what it has seen, and keeps that."""
 
 import base64
 import hashlib
-import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from serving import Serving
 
 EMPTY = hashlib.sha256(b"").digest()
 
@@ -49,7 +49,7 @@ def continues(old: tuple[int, bytes], new: tuple[int, bytes], proof: list[bytes]
     return sn == 0 and (before, after) == (old_root, new_root)
 
 
-class Witness:
+class Witness(Serving):
     """A witness at an origin."""
 
     def __init__(self, origin: str, name: str = "witness.example/e2e"):
@@ -77,14 +77,6 @@ class Witness:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", urlsplit(origin).port), Handler)
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
 
     @property
     def vkey(self) -> str:
