@@ -8,14 +8,17 @@ use std::fmt;
 use crate::model::approval::Requirement;
 
 const STEP_UP: &str = "step_up";
+/// How many values of `acr` a requirement names at most, and how many bytes one has.
+const MAX_ACRS: usize = 5;
+const MAX_ACR: usize = 100;
 
 /// One requirement.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Required {
     /// The approval of a person: `@require("approval…")`, as it is written.
     Approval(String),
-    /// A sign-in of the user at that moment: `@require("step_up")`.
-    StepUp,
+    /// A sign-in of the user at that moment, `@require("step_up")`; with one of these `acr` where there are any, `@require("step_up:acr=A,acr=B")`.
+    StepUp(Vec<String>),
     /// That the token is bound to a key: `@bind("dpop")`.
     Key,
     /// Authorization details of this type: `@details("…")`.
@@ -29,10 +32,10 @@ pub enum Required {
 impl Required {
     /// What `@require` names.
     pub(super) fn of(text: &str) -> Self {
-        match text {
-            STEP_UP => Self::StepUp,
-            text if Requirement::is_one(text) => Self::Approval(text.to_owned()),
-            text => Self::Unknown(text.to_owned()),
+        match step_up(text) {
+            Some(acrs) => Self::StepUp(acrs),
+            None if Requirement::is_one(text) => Self::Approval(text.to_owned()),
+            None => Self::Unknown(text.to_owned()),
         }
     }
 
@@ -44,6 +47,18 @@ impl Required {
         }
     }
 
+    /// The `acr_values` of a sign-in that is required (RFC 9470 §3), each once, and no more than one requirement may have; nothing if any would do.
+    pub fn acr_values<'r>(all: impl Iterator<Item = &'r Self>) -> Option<String> {
+        let mut values: Vec<&str> = Vec::new();
+        for one in all {
+            let Self::StepUp(acrs) = one else { continue };
+            let new: Vec<&str> = acrs.iter().map(String::as_str).filter(|acr| !values.contains(acr)).collect();
+            values.extend(new);
+        }
+        values.truncate(MAX_ACRS);
+        (!values.is_empty()).then(|| values.join(" "))
+    }
+
     /// All of them in words, in order.
     pub fn texts(all: &[Self]) -> Vec<String> {
         let mut texts: Vec<String> = all.iter().map(ToString::to_string).collect();
@@ -52,12 +67,27 @@ impl Required {
     }
 }
 
+/// The values of `acr` that a sign-in shall have one of. They go into `acr_values` and between the quotes of a challenge (RFC 9470 §3).
+fn step_up(text: &str) -> Option<Vec<String>> {
+    let rest = text.strip_prefix(STEP_UP)?;
+    if rest.is_empty() {
+        return Some(vec![]);
+    }
+    let is_value = |acr: &&str| {
+        (1..=MAX_ACR).contains(&acr.len()) && acr.bytes().all(|b| b.is_ascii_graphic() && !b"\"\\,".contains(&b))
+    };
+    let value = |part: &str| part.trim().strip_prefix("acr=").filter(is_value).map(str::to_owned);
+    let acrs: Vec<String> = rest.strip_prefix(':')?.split(',').map(value).collect::<Option<_>>()?;
+    (acrs.len() <= MAX_ACRS).then_some(acrs)
+}
+
 /// The words of answers, events and tests of policies.
 impl fmt::Display for Required {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Approval(text) => f.write_str(text),
-            Self::StepUp => f.write_str(STEP_UP),
+            Self::StepUp(acrs) if acrs.is_empty() => f.write_str(STEP_UP),
+            Self::StepUp(acrs) => write!(f, "{STEP_UP}:acr={}", acrs.join(",acr=")),
             Self::Key => f.write_str("dpop"),
             Self::Details(kind) => write!(f, "details {kind}"),
             Self::Room => f.write_str("limit"),

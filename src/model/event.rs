@@ -170,7 +170,7 @@ pub struct Facts {
     /// The scope asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope_asked: Option<String>,
-    /// The scope given.
+    /// The scope given; of a call of a tool, what it used of the token's, as the resource server says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope_given: Option<String>,
     /// The authorization details (RFC 9396) as JSON: given with a token, asked for in a refusal, those of the agent's token at a use of a connection.

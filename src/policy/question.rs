@@ -238,7 +238,12 @@ pub async fn of(cx: &Cx<'_>, known: &mut Known, event: &Event) -> Result<std::re
     let ip = facts.ip.as_ref().and_then(|ip| ip.parse().ok());
     let peer = Peer { ip, location: Location::new(move || place) };
     let now = Now::from_millis(event.at);
-    let means = Means { auth_time: kept.auth_time, is_bound: kept.dpop || kept.bound, details: details(facts) };
+    let means = Means {
+        auth_time: kept.auth_time,
+        acr: kept.acr.clone(),
+        is_bound: kept.dpop || kept.bound,
+        details: details(facts),
+    };
     let principal = policy::principal(cx, &client);
     Ok(Ok(Question { client, principal, action, targets, now, peer, circumstance, means }))
 }

@@ -166,7 +166,8 @@ async fn permitted(
     }
     let detailed = obligations::details(&verdicts);
     let details = kinds(&origin.authorization_details);
-    let means = Means { auth_time: origin.auth_time, is_bound: issuance.jkt.is_some(), details };
+    let (auth_time, acr) = (origin.auth_time, origin.acr.clone());
+    let means = Means { auth_time, acr, is_bound: issuance.jkt.is_some(), details };
     obligations::meet(cx.now, &mut verdicts, &means);
     let ends_in = origin.expires_at.map(|exp| u32::try_from(exp.saturating_sub(cx.now.seconds())).unwrap_or_default());
     if ends_in == Some(0) {
@@ -210,7 +211,10 @@ async fn permitted(
                 }
             }
             reason => match reason.decided(facts.decision.clone().unwrap_or_default()) {
-                Error::Refused(refusal) => Error::Refused(Refusal { detail: lacking, ..refusal }),
+                Error::Refused(refusal) => {
+                    let remedy = obligations::sign_in(reason, &verdicts);
+                    Error::Refused(Refusal { detail: lacking, remedy, ..refusal })
+                }
                 fault @ Error::Fault(_) => fault,
             },
         });

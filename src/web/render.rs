@@ -8,7 +8,7 @@ use super::Response;
 use super::descope;
 use super::pages::{self, Language, Next};
 use crate::context::Cx;
-use crate::error::{Error, Reason, Refusal, Waiting, Wire};
+use crate::error::{Error, Reason, Refusal, Remedy, Waiting, Wire};
 use crate::policy::STEP_UP_SECONDS;
 use crate::ports::Alg;
 use crate::store::failures::PERIOD_SECONDS;
@@ -72,26 +72,24 @@ pub fn error(error: &Error, style: Style, issuer: Option<&str>) -> Response {
 }
 
 fn oauth(wire: &Wire, refusal: Option<&Refusal>) -> Value {
-    let mut body = json!({"error": wire.code, "error_description": wire.description});
-    if let (Some(decision), Some(members)) =
-        (refusal.and_then(|refusal| refusal.decision.as_ref()), body.as_object_mut())
-    {
-        members.insert("decision".to_owned(), decision.as_str().into());
+    let mut members = Map::new();
+    let mut add = |name: &str, value: Value| drop(members.insert(name.to_owned(), value));
+    add("error", wire.code.into());
+    add("error_description", wire.description.into());
+    let Some(Refusal { reason, decision, remedy, .. }) = refusal else { return members.into() };
+    if let Some(decision) = decision {
+        add("decision", decision.as_str().into());
     }
-    if let (Some(url), Some(members)) = (refusal.and_then(|refusal| refusal.connect_url.as_ref()), body.as_object_mut())
-    {
-        members.insert("connect_url".to_owned(), url.as_str().into());
+    if *reason == Reason::StepUpRequired {
+        add("max_age", STEP_UP_SECONDS.into());
     }
-    if let (Some(approval), Some(members)) =
-        (refusal.and_then(|refusal| refusal.approval.as_ref()), body.as_object_mut())
-    {
-        members.extend(awaited(approval));
+    match remedy.as_deref() {
+        Some(Remedy::Connect(url)) => add("connect_url", url.as_str().into()),
+        Some(Remedy::SignIn(acr_values)) => add("acr_values", acr_values.as_str().into()),
+        Some(Remedy::Approve(approval)) => members.extend(awaited(approval)),
+        None => {}
     }
-    if let (Some(Reason::StepUpRequired), Some(members)) = (refusal.map(|refusal| refusal.reason), body.as_object_mut())
-    {
-        members.insert("max_age".to_owned(), STEP_UP_SECONDS.into());
-    }
-    body
+    members.into()
 }
 
 /// What a client is told of an approval that it needs.

@@ -1,6 +1,6 @@
 //! `/t/{tenant}/sign-in`: people sign in with an identity provider, which can end their sessions.
 
-use super::authorize::{client, permitting, redeem};
+use super::authorize::{client, permitting, redeem, refresh, text};
 use crate::reasons::on_a_page;
 use crate::support::browser::{Browser, authorization, field, location, parameter};
 use crate::support::hub::{ISSUER, RESOURCE};
@@ -403,6 +403,74 @@ fn what_a_request_wants_of_the_sign_in_is_passed_on_and_held_to() {
         let to = goes_on(&browser.post("/t/main/sign-in", &form).expect(200));
         assert_eq!(parameters(to.split_once('?').unwrap().1)["prompt"], prompt);
     }
+}
+
+/// RFC 9470 §3, §4.
+#[test]
+fn a_second_factor_that_policy_wants_is_asked_of_the_provider_once_and_the_client_is_told() {
+    let hub = hub();
+    let (client, idp) = (client(&hub), Idp::new(&hub));
+    idp.register(json!({})).expect(201);
+    let permit = |scope: &str| {
+        format!(r#"permit(principal, action == Action::"issue", resource == Scope::"{RESOURCE} {scope}");"#)
+    };
+    hub.put_policy("all", &permit("mcp:read"));
+    hub.put_policy("write", &format!("@require(\"step_up:acr=urn:mfa, acr=phr\") {}", permit("mcp:write")));
+    let (scopes, wanted) = (["mcp:read", "mcp:write"], Some("urn:mfa phr"));
+    let ask = |browser: &Browser<'_>, more: &[(&str, &str)]| {
+        let more: Vec<_> =
+            [("scope", "mcp:read mcp:write"), ("resource", RESOURCE)].iter().chain(more).copied().collect();
+        browser.get(&format!("/t/main/authorize?{}", authorization(&client, &more)))
+    };
+    let at_provider = |to: &str| parameters(to.split_once('?').unwrap().1);
+    let returning = |browser: &Browser<'_>, to: &str, acr: &str| {
+        let claims = json!({"acr": acr, "auth_time": hub.clock.seconds()});
+        browser.get(&location(&browser.get(&idp.authorize(to, claims)).expect(303)))
+    };
+    let again = |browser: &Browser<'_>, page: &Reply| {
+        let form = [("provider", "idp"), ("request", &field(page, "request"))];
+        goes_on(&browser.post("/t/main/sign-in", &form).expect(200))
+    };
+    // Nobody knows the person yet, so the first sign-in is an ordinary one.
+    let browser = Browser::new(&hub);
+    let to = location(&ask(&browser, &[]).expect(303));
+    assert!(!at_provider(&to).contains_key("acr_values"), "{to}");
+    let page = returning(&browser, &to, "urn:password").expect(200);
+    assert!(page.text.contains("a stronger sign-in"), "{}", page.text);
+    let to = again(&browser, &page);
+    let sent = at_provider(&to);
+    assert_eq!((sent.get("acr_values").map(|sent| &**sent), &*sent["prompt"]), (wanted, "login"));
+    let page = returning(&browser, &to, "urn:mfa").expect(200);
+    let back = browser.decide(&page, &scopes).expect(303);
+    let tokens = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+    assert_eq!(tokens.json()["scope"], "mcp:read mcp:write");
+    assert!(parameter(&ask(&browser, &[]), "code").is_some(), "it is recent and strong");
+    // Later it is known at once.
+    hub.clock.advance(301);
+    let told = refresh(&hub, &client, &text(&tokens, "refresh_token"), &[("scope", "mcp:write")]).expect(400).json();
+    assert_eq!(
+        (&told["error"], &told["max_age"], told["acr_values"].as_str()),
+        (&json!("insufficient_user_authentication"), &json!(300), wanted)
+    );
+    let to = location(&ask(&browser, &[]).expect(303));
+    assert_eq!(at_provider(&to).get("acr_values").map(|sent| &**sent), wanted);
+    assert!(parameter(&returning(&browser, &to, "phr"), "code").is_some());
+    // Whom the provider does not sign in so is not sent round in circles, and the client does not get it.
+    let weak = Browser::new(&hub);
+    let page = returning(&weak, &location(&ask(&weak, &[]).expect(303)), "urn:password").expect(200);
+    // Opened anew it asks again.
+    let anew = weak.get(&format!("/t/main/authorize/{}", field(&page, "request"))).expect(200);
+    assert!(anew.text.contains("a stronger sign-in"), "{}", anew.text);
+    let back = returning(&weak, &again(&weak, &anew), "urn:password").expect(303);
+    let tokens = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+    assert_eq!(tokens.json()["scope"], "mcp:read");
+    // A client that says how itself is held to that, and not sent for more.
+    let own = Browser::new(&hub);
+    let to = location(&ask(&own, &[("acr_values", "urn:password")]).expect(303));
+    assert_eq!(at_provider(&to)["acr_values"], "urn:password");
+    let back = returning(&own, &to, "urn:password").expect(303);
+    let tokens = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+    assert_eq!(tokens.json()["scope"], "mcp:read");
 }
 
 #[test]
