@@ -131,15 +131,15 @@ pub struct StepUp {
     pub acr_values: Option<String>,
 }
 
-/// The sign-in that was not made yet for what is asked for (RFC 9470 §4). Who has signed in before it was known how is asked once more, unless
-/// the client has said how.
+/// The sign-in that was not made yet for what is asked for (RFC 9470 §4). Who has signed in before it was known how is asked once more.
 pub fn step_up(request: &Request, ask: &Ask, person: &Person) -> Option<StepUp> {
     let mut lacking = ask.lines.iter().filter_map(|line| line.lacks_sign_in.as_ref()).peekable();
     if !ask.asked.names_scope || lacking.peek().is_none() {
         return None;
     }
-    let acr_values = Required::acr_values(lacking.flatten());
-    let is_told = acr_values.is_none() || request.acr_values.is_some() || request.get("acr_values").is_some();
+    // A client that says how is held to that alone: one sign-in cannot be both.
+    let acr_values = Required::acr_values(lacking.map(Vec::as_slice)).filter(|_| request.get("acr_values").is_none());
+    let is_told = acr_values.is_none() || request.acr_values.is_some();
     (!is_told || !has_signed_in(request, person)).then_some(StepUp { acr_values })
 }
 

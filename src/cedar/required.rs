@@ -47,13 +47,21 @@ impl Required {
         }
     }
 
-    /// The `acr_values` of a sign-in that is required (RFC 9470 §3), each once, and no more than one requirement may have; nothing if any would do.
-    pub fn acr_values<'r>(all: impl Iterator<Item = &'r Self>) -> Option<String> {
+    /// The `acr_values` of the sign-in (RFC 9470 §3) by which most of these verdicts' requirements would be met, as far as that is up to it: of
+    /// each those that all of its permits take, each once, and no more than one permit may name. Nothing if any would do, or none.
+    pub fn acr_values<'r>(verdicts: impl Iterator<Item = &'r [Self]>) -> Option<String> {
         let mut values: Vec<&str> = Vec::new();
-        for one in all {
-            let Self::StepUp(acrs) = one else { continue };
-            let new: Vec<&str> = acrs.iter().map(String::as_str).filter(|acr| !values.contains(acr)).collect();
-            values.extend(new);
+        for require in verdicts {
+            let named = |one: &'r Self| match one {
+                Self::StepUp(acrs) if !acrs.is_empty() => Some(acrs),
+                _ => None,
+            };
+            let lists: Vec<&Vec<String>> = require.iter().filter_map(named).collect();
+            for acr in lists.first().into_iter().copied().flatten() {
+                if lists.iter().all(|list| list.contains(acr)) && !values.contains(&acr.as_str()) {
+                    values.push(acr);
+                }
+            }
         }
         values.truncate(MAX_ACRS);
         (!values.is_empty()).then(|| values.join(" "))
@@ -67,7 +75,7 @@ impl Required {
     }
 }
 
-/// The values of `acr` that a sign-in shall have one of. They go into `acr_values` and between the quotes of a challenge (RFC 9470 §3).
+/// The values of `acr` that a sign-in shall have one of. They go into `acr_values`, and between the quotes of a challenge (RFC 9470 §3).
 fn step_up(text: &str) -> Option<Vec<String>> {
     let rest = text.strip_prefix(STEP_UP)?;
     if rest.is_empty() {
@@ -76,7 +84,7 @@ fn step_up(text: &str) -> Option<Vec<String>> {
     let is_value = |acr: &&str| {
         (1..=MAX_ACR).contains(&acr.len()) && acr.bytes().all(|b| b.is_ascii_graphic() && !b"\"\\,".contains(&b))
     };
-    let value = |part: &str| part.trim().strip_prefix("acr=").filter(is_value).map(str::to_owned);
+    let value = |part: &str| part.strip_prefix("acr=").filter(is_value).map(str::to_owned);
     let acrs: Vec<String> = rest.strip_prefix(':')?.split(',').map(value).collect::<Option<_>>()?;
     (acrs.len() <= MAX_ACRS).then_some(acrs)
 }

@@ -124,6 +124,11 @@ impl Reason {
         Error::Refused(Refusal { remedy: Some(Box::new(Remedy::Approve(approval))), ..self.alone() })
     }
 
+    /// This reason, which a sign-in of the user ends.
+    pub fn signing_in(self, remedy: Option<Box<Remedy>>) -> Error {
+        Error::Refused(Refusal { remedy, ..self.alone() })
+    }
+
     /// This reason, which a person ends by connecting an account; why is for the log and the event.
     pub fn connecting(self, connect_url: String, detail: impl Into<String>) -> Error {
         let remedy = Some(Box::new(Remedy::Connect(connect_url)));

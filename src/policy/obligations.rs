@@ -13,6 +13,7 @@ use super::{STEP_UP_SECONDS, offset};
 use crate::cedar::{By, Limit, Period, Required, Verdict};
 use crate::context::Cx;
 use crate::error::{Error, Reason, Refusal, Remedy, Result};
+use crate::jose::LEEWAY_SECONDS;
 use crate::ports::Now;
 use crate::store;
 use crate::store::limits::Use;
@@ -42,7 +43,8 @@ pub struct Means {
 
 /// Takes off what the verdicts require and the request brings.
 pub fn meet(now: Now, verdicts: &mut [Verdict], means: &Means) {
-    let is_recent = |at: i64| now.seconds().saturating_sub(at) <= STEP_UP_SECONDS;
+    // Who says when may have a clock that is a little ahead.
+    let is_recent = |at: i64| (-LEEWAY_SECONDS..=STEP_UP_SECONDS).contains(&now.seconds().saturating_sub(at));
     let is_met = |required: &Required| match required {
         Required::StepUp(acrs) => {
             let is_strong = acrs.is_empty() || means.acr.as_ref().is_some_and(|acr| acrs.contains(acr));
@@ -101,7 +103,7 @@ pub fn sign_in(reason: Reason, verdicts: &[Verdict]) -> Option<Box<Remedy>> {
         return None;
     }
     let wanting = verdicts.iter().filter(|verdict| super::lacks_sign_in(verdict));
-    let acr_values = Required::acr_values(wanting.flat_map(|verdict| &verdict.require))?;
+    let acr_values = Required::acr_values(wanting.map(|verdict| verdict.require.as_slice()))?;
     Some(Box::new(Remedy::SignIn(acr_values)))
 }
 

@@ -199,7 +199,7 @@ async fn permitted(
             return Err(obligations::refusal(cx, &reached, facts.decision.clone()));
         }
         let lacking = obligations::lacking(&verdicts);
-        return Err(match denied(issuance.action, &verdicts) {
+        return Err(match denied(issuance.action, user.is_some(), &verdicts) {
             reason @ (Reason::PolicyDenied | Reason::ImpersonationDenied) => {
                 let all = target.scope.iter().zip(&verdicts);
                 let lacking = all.filter(|(scope, verdict)| client.may_have(scope) && policy::lacks_approval(verdict));
@@ -265,11 +265,12 @@ async fn within_limits(
 }
 
 /// Why nothing is given, with what the client can do about it.
-fn denied(action: Action, verdicts: &[Verdict]) -> Reason {
+fn denied(action: Action, is_for_user: bool, verdicts: &[Verdict]) -> Reason {
     match (action, obligations::reason(verdicts)) {
         (_, Some(reason)) => reason,
         (Action::Impersonate, None) => Reason::ImpersonationDenied,
-        _ if verdicts.iter().any(policy::lacks_sign_in) => Reason::StepUpRequired,
+        // A client on its own has nobody to send.
+        _ if is_for_user && verdicts.iter().any(policy::lacks_sign_in) => Reason::StepUpRequired,
         _ => Reason::PolicyDenied,
     }
 }

@@ -271,6 +271,10 @@ async fn expect(cx: &Cx<'_>, accepted: &Accepted, enough: &[&'static str]) -> Re
     });
     match client.may_ask_for(&resource) && permits {
         true => Ok(()),
+        false if user.is_some() && verdicts.iter().any(policy::lacks_sign_in) => {
+            let reason = Reason::StepUpRequired;
+            Err(reason.signing_in(obligations::sign_in(reason, &verdicts)))
+        }
         false => Err(Reason::NoLongerPermitted.into()),
     }
 }

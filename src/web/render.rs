@@ -60,14 +60,12 @@ pub fn error(error: &Error, style: Style, issuer: Option<&str>) -> Response {
             let after = refusal.and_then(|refusal| refusal.retry_after).unwrap_or(PERIOD_SECONDS);
             response.with("retry-after", after.to_string())
         }
-        401 | 403 => match challenge(&wire, refusal, issuer) {
-            Some(challenge) => response.with("www-authenticate", challenge),
-            None => response,
-        },
-        _ => match refusal.and_then(|refusal| refusal.retry_after) {
-            Some(after) => response.with("retry-after", after.to_string()),
-            None => response,
-        },
+        _ => {
+            let challenge = challenge(&wire, refusal, issuer).map(|challenge| ("www-authenticate", challenge));
+            let after = refusal.and_then(|refusal| refusal.retry_after);
+            let after = after.map(|after| ("retry-after", after.to_string()));
+            challenge.into_iter().chain(after).fold(response, |response, (name, value)| response.with(name, value))
+        }
     }
 }
 
@@ -129,6 +127,13 @@ fn challenge(wire: &Wire, refusal: Option<&Refusal>, issuer: Option<&str>) -> Op
         (401, code) if matches!(reason, Some(Reason::InvalidBoundToken | Reason::InvalidTokenProof)) => {
             let algs = Alg::NAMES.join(" ");
             Some(format!("DPoP realm=\"{realm}\", error=\"{code}\", algs=\"{algs}\"{scope}"))
+        }
+        (400, code) if reason == Some(Reason::StepUpRequired) => {
+            let acr_values = match refusal.and_then(|refusal| refusal.remedy.as_deref()) {
+                Some(Remedy::SignIn(acr_values)) => [", acr_values=\"", acr_values, "\""].concat(),
+                _ => String::new(),
+            };
+            Some(format!("Bearer realm=\"{realm}\", error=\"{code}\", max_age=\"{STEP_UP_SECONDS}\"{acr_values}"))
         }
         (401, code) | (403, code @ "insufficient_scope") => {
             Some(format!("Bearer realm=\"{realm}\", error=\"{code}\"{scope}"))

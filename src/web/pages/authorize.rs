@@ -49,10 +49,12 @@ pub async fn take(call: Call<'_>, request: authorize::Request, problem: Option<R
     keeping(call, response, &id, &request)
 }
 
-/// The browser keeps a request.
+/// The browser keeps a request until it is decided.
 fn keeping(call: Call<'_>, response: Response, id: &str, request: &authorize::Request) -> Result<Response> {
-    let sealed = browser::seal(call.cx, KIND, request, SECONDS)?;
-    Ok(keep(call.cx, call.request, response, (KIND, id), &sealed, SECONDS))
+    // No longer than since it came.
+    let seconds = request.since.saturating_add(SECONDS).saturating_sub(call.cx.now.seconds());
+    let sealed = browser::seal(call.cx, KIND, request, seconds)?;
+    Ok(keep(call.cx, call.request, response, (KIND, id), &sealed, seconds))
 }
 
 /// The request with what policy wants of the sign-in for it, where the outcome says so.
@@ -81,8 +83,18 @@ pub async fn resume(call: Call<'_>) -> Result<Response> {
     let request = kept_request(call, id)?;
     let person = person(call).await?;
     let outcome = authorize::answer(call.cx, &request, None, person.as_ref()).await?;
-    let wanting = wanting(&request, &outcome, person.as_ref());
-    let response = show(call, id, outcome, person.as_ref()).await?;
+    go_on(call, (id, &request), outcome, person.as_ref()).await
+}
+
+/// Shows the outcome of a request that the browser keeps, which it forgets where that is the end.
+async fn go_on(
+    call: Call<'_>,
+    (id, request): (&str, &authorize::Request),
+    outcome: Outcome,
+    person: Option<&Person>,
+) -> Result<Response> {
+    let wanting = wanting(request, &outcome, person);
+    let response = show(call, id, outcome, person).await?;
     match wanting {
         Some(request) => keeping(call, response, id, &request),
         None if response.status == 200 => Ok(response),
@@ -103,7 +115,7 @@ pub async fn decide(call: Call<'_>) -> Result<Response> {
     // The person decides about what is asked now, also where another window has allowed it meanwhile.
     let ask = match authorize::run(call.cx, &request, None, Some(&person)).await? {
         Outcome::Ask(ask) | Outcome::Covered(ask) => *ask,
-        other => return show(call, id, other, Some(&person)).await,
+        other => return go_on(call, (id, &request), other, Some(&person)).await,
     };
     let to = match form.get("decision") {
         Some("allow") => match authorize::approve(call.cx, &request, &ask, &person, &decision(&form, &ask)).await {
@@ -158,7 +170,7 @@ async fn show(call: Call<'_>, id: &str, outcome: Outcome, person: Option<&Person
         (Outcome::Response(to), _) => Ok(Response::redirect(to)),
         (Outcome::SignIn { asked, acr_values }, _) => {
             let again = call.request.query == sign_in::AGAIN;
-            let why = sign_in::For { id, asked: asked.as_deref(), is_stronger: acr_values.is_some() };
+            let why = sign_in::For { id, asked: asked.as_deref(), acr_values: acr_values.as_deref() };
             Ok(sign_in::page(call, language, Some(why), again).await?.respond(200))
         }
         (Outcome::Ask(ask) | Outcome::Covered(ask), Some(person)) => {

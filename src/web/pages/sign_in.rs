@@ -23,14 +23,14 @@ pub struct For<'a> {
     pub id: &'a str,
     /// Who asks.
     pub asked: Option<&'a Asked>,
-    /// Whether the present sign-in is not strong enough.
-    pub is_stronger: bool,
+    /// How policy wants the sign-in, if it does.
+    pub acr_values: Option<&'a str>,
 }
 
 impl<'a> For<'a> {
     /// What asks for nothing but that somebody is signed in.
     pub const fn any(id: &'a str) -> Self {
-        Self { id, asked: None, is_stronger: false }
+        Self { id, asked: None, acr_values: None }
     }
 }
 
@@ -38,13 +38,15 @@ impl<'a> For<'a> {
 pub async fn page(call: Call<'_>, language: Language, request: Option<For<'_>>, again: bool) -> Result<Page> {
     let (cx, texts) = (call.cx, language.texts());
     let providers = issuers::providers(cx).await?;
-    let has_passkeys = passkeys::is_there(cx).await?;
+    let acr_values = request.and_then(|request| request.acr_values);
+    let would_do = |acr: &str| acr_values.is_none_or(|values| values.split(' ').any(|one| one == acr));
+    let has_passkeys = passkeys::is_there(cx).await? && would_do(passkeys::ACR);
     let is_development = cx.config.is_development();
     let content = html! {
         h1 { (texts.sign_in) }
         p.quiet { (cx.tenant.name) }
         @if let Some(For { asked: Some(asked), .. }) = request { p { (texts.sign_in_to) " " strong { (asked.client.metadata.client_name) } } }
-        @if request.is_some_and(|request| request.is_stronger) { p { (texts.sign_in_stronger) } }
+        @if acr_values.is_some() { p { (texts.sign_in_stronger) } }
         form method="post" action=(paths::sign_in(cx)) {
             @if let Some(For { id, .. }) = request { input type="hidden" name="request" value=(id); }
             @if again { input type="hidden" name="again" value="1"; }

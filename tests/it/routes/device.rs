@@ -380,7 +380,7 @@ fn a_device_too_sends_its_person_once_to_the_second_factor_that_policy_wants() {
     hub.put_policy("all", &super::pushed::after_a_sign_in("mcp:read").replace("step_up", "step_up:acr=phr"));
     let browser = Browser::new(&hub);
     let page = enter(&browser, &text(&started, "user_code")).expect(200);
-    assert!(page.text.contains("a stronger sign-in"), "{page:?}");
+    assert!(page.text.contains("with a second factor"), "{page:?}");
     let page = browser.sign_in(&page).expect(200);
     assert!(page.text.contains("name=\"decision\""), "the same way to sign in again: {page:?}");
     hub.db.execute("UPDATE sessions SET acr = 'phr'");
