@@ -80,7 +80,7 @@ async fn keep<'a>(world: &World, tenant: &str, events: impl Iterator<Item = &'a 
         bytes = bytes.saturating_add(body.len());
         rows.push(row(world, body)?);
         if !event.facts.chain.is_empty() {
-            actors.push(json!([event.id, event.facts.chain]));
+            actors.push(json!(event.id));
         }
         if let (EventType::TokenIssued, Some(client)) = (event.kind, &event.client) {
             let at = i64::try_from(event.at).unwrap_or(i64::MAX);

@@ -3,7 +3,7 @@
 //! 1. An event keeps what cannot be looked up later: the circumstances of the request, and what was said of each scope. Names, tags, kinds
 //!    and owners of clients, roles, groups and claims of users, tools of scopes and kinds of connections are taken as they are now
 //!    (docs/decisions.md 153).
-//! 2. A question that did not fit into its event whole is not asked again.
+//! 2. A question that did not fit into its event whole is not asked again, nor one of an event that members were erased of.
 
 use super::{Inquiry, answer};
 use crate::cedar::{self, Action, Bundle, Circumstance, Principal, Target, Verdict};
@@ -191,6 +191,10 @@ pub type Unasked = &'static str;
 /// The question that an event tells of.
 pub async fn of(cx: &Cx<'_>, known: &mut Known, event: &Event) -> Result<std::result::Result<Question, Unasked>> {
     let facts = &event.facts;
+    // Which ones nobody can tell any more: what is left would be another question.
+    if event.is_erased {
+        return Ok(Err("members of its event were erased"));
+    }
     let Some(kept) = &facts.question else {
         return Ok(Err("its event does not have the question: it was recorded by an earlier version"));
     };
