@@ -187,25 +187,26 @@ fn an_agent_is_not_held_to_the_limit_in_which_the_token_that_it_presents_was_cou
 #[test]
 fn nobody_is_suspended_by_a_limit_while_another_scope_has_room_and_a_person_is_asked() {
     const SCOPES: [&str; 2] = ["mcp:read", "mcp:write"];
-    for full in SCOPES {
-        for asked in ["mcp:read mcp:write", "mcp:write mcp:read"] {
-            let hub = Setup::new();
-            let agent = agent(&hub, "team", "approval");
-            let written = |require: &str| {
-                let limited = format!("@limit(\"1/hour\") @on_breach(\"suspend\") {require}");
-                let of = |scope| policy(&agent, scope, if scope == full { &limited } else { "@require(\"approval\")" });
-                hub.put_policy("agent", &SCOPES.map(of).concat());
-            };
-            written("");
-            hub.token(&agent, &[("scope", full)]).expect(200);
-            written("@require(\"approval\")");
-            waits(&hub.token(&agent, &[("scope", asked)]));
-            assert!(hub.events_of("identity.suspended").is_empty(), "{full}: {asked}");
-            ask(&hub, &agent, &[("tool", "t")]).expect(201);
-            assert!(hub.events_of("identity.suspended").is_empty(), "{full}: {asked}");
-            assert_eq!(hub.token(&agent, &[("scope", full)]).status, 429);
-            assert_eq!(hub.events_of("identity.suspended").len(), 1);
-        }
+    let cases = SCOPES.iter().flat_map(|full| ["mcp:read mcp:write", "mcp:write mcp:read"].map(|asked| (*full, asked)));
+    for ((full, asked), room) in cases.flat_map(|case| ["", "@limit(\"9/hour\")"].map(|room| (case, room))) {
+        let hub = Setup::new();
+        let agent = agent(&hub, "team", "approval");
+        let written = |require: &str| {
+            let limited = format!("@limit(\"1/hour\") @on_breach(\"suspend\") {require}");
+            let other = format!("{room} @require(\"approval\")");
+            hub.put_policy(
+                "agent",
+                &SCOPES.map(|scope| policy(&agent, scope, if scope == full { &limited } else { &other })).concat(),
+            );
+        };
+        written("");
+        hub.token(&agent, &[("scope", full)]).expect(200);
+        written("@require(\"approval\")");
+        waits(&hub.token(&agent, &[("scope", asked)]));
+        ask(&hub, &agent, &[("tool", "t")]).expect(201);
+        assert!(hub.events_of("identity.suspended").is_empty(), "{full}: {asked} {room}");
+        assert_eq!(hub.token(&agent, &[("scope", full)]).status, 429);
+        assert_eq!(hub.events_of("identity.suspended").len(), 1);
     }
 }
 
