@@ -1,7 +1,7 @@
 //! What a client asks a person for at `approvals`: whether policy would give it, and whom it may ask.
 //!
 //! 1. What is asked about is at a resource or a connection. Policy is asked whether the client could have it (`issue`, `exchange`, `lease`): nobody is
-//!    asked to approve what the client never gets. What permits require besides is no matter here. A resource server asks from an address of its own:
+//!    asked to approve what the client never gets. A sign-in that permits require comes first; what else they require besides is no matter here. A resource server asks from an address of its own:
 //!    of the scope of the token that it presents it is asked whether anything forbids it.
 //! 2. The accountable people are asked: the user for whom the client acts, or the client's owner. A role or a group is asked where the permits name it,
 //!    or an administrator does (`settings.approvals.deciders`).
@@ -22,7 +22,8 @@ use crate::model::event::{Because, Facts};
 use crate::model::requirement::Requirement;
 use crate::model::{Approval, AuthMethod, Client, ClientKind, Status, User};
 use crate::oauth::{AuthorizationDetail, ResourceUri, Scope};
-use crate::policy::{self, Inquiry, obligations};
+use crate::policy::obligations::{self, Means};
+use crate::policy::{self, Inquiry};
 use crate::revocation::breach::{self, Using};
 use crate::revocation::check::{self, Parties, Standing};
 use crate::tokens::decide::as_policy_targets;
@@ -82,6 +83,7 @@ pub async fn required(
     facts: &mut Facts,
 ) -> Result<Vec<String>> {
     let all = verdicts(cx, caller, party, wanted, facts).await?;
+    expect_sign_in(cx, party, (wanted, &all), facts)?;
     expect_room(cx, party, (wanted, &all), facts).await?;
     let mut named = all.named();
     let Some(text) = wanted.require else {
@@ -151,6 +153,29 @@ async fn verdicts(
         false => vec![],
     };
     Ok(Verdicts { connection, scopes })
+}
+
+/// Refuses where what is asked about needs a sign-in that the presented token does not tell of: that comes first, as it does where a token or a lease is asked for.
+fn expect_sign_in(cx: &Cx<'_>, party: &Party, (wanted, all): (&Wanted<'_>, &Verdicts), facts: &Facts) -> Result<()> {
+    let means = Means { auth_time: party.auth_time, acr: party.acr.clone(), ..Means::default() };
+    let lacking = |verdict: &Verdict| {
+        let mut left = vec![verdict.clone()];
+        obligations::meet(cx.now, &mut left, &means);
+        left.pop().filter(|left| left.require.iter().any(|one| matches!(one, Required::StepUp(_))))
+    };
+    let of_connection = all.connection.iter().filter_map(lacking);
+    // What the token has was given after the sign-in that it needs.
+    let of_scopes: Vec<Verdict> =
+        all.scopes.iter().filter(|one| !one.is_held).filter_map(|one| lacking(&one.verdict)).collect();
+    // Of scopes that are named, each is needed; else one is enough.
+    let are_needed = wanted.scope.is_some() || of_scopes.len() == all.scopes.len();
+    let lacking: Vec<Verdict> = of_connection.chain(of_scopes.into_iter().filter(|_| are_needed)).collect();
+    let reason = Reason::StepUpRequired;
+    match (lacking.is_empty(), &party.user) {
+        (true, _) => Ok(()),
+        (false, Some(_)) => Err(reason.signing_in(obligations::sign_in(reason, &lacking))),
+        (false, None) => Err(forbidden(facts, "policy wants a sign-in of a user")),
+    }
 }
 
 /// Refuses where the limits of the permits have no room for what is asked about.

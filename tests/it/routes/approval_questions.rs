@@ -210,6 +210,45 @@ fn nobody_is_suspended_by_a_limit_while_another_scope_has_room_and_a_person_is_a
     }
 }
 
+// ── The sign-in ──
+
+#[test]
+fn a_sign_in_that_policy_wants_comes_before_a_person_is_asked() {
+    let hub = authorize::hub();
+    let (server, client, browser) = (server(&hub, &[RESOURCE]), authorize::client(&hub), Browser::new(&hub));
+    let token = || {
+        let code = browser.code(&authorization(&client, &[("scope", "mcp:read")]), &["mcp:read"]);
+        authorize::redeem(&hub, &client, &code).expect(200).access_token()
+    };
+    let on = |scope: &str| {
+        format!(r#"permit(principal, action == Action::"issue", resource == Scope::"{RESOURCE} {scope}");"#)
+    };
+    hub.put_policy("all", &on("mcp:read"));
+    let both = ["step_up:acr=phr", "approval"].map(|one| format!("@require(\"{one}\") {}", on("mcp:write")));
+    hub.put_policy("write", &both.concat());
+    let weak = token();
+    hub.db.execute("UPDATE sessions SET acr = 'phr'");
+    let strong = token();
+    for form in [[("tool", "x"), ("scope", "mcp:write")], [("tool", "x"), ("scope", "mcp:read mcp:write")]] {
+        let ask = |token: &str| ask(&hub, &server, &[&form[..], &[("subject_token", token)]].concat());
+        let told = ask(&weak).expect(400).json();
+        assert_eq!((&told["error"], &told["acr_values"]), (&json!("insufficient_user_authentication"), &json!("phr")));
+        ask(&strong).expect(201);
+    }
+    // What the token has was given after its sign-in.
+    for form in [[("tool", "x"), ("scope", "mcp:read")], [("tool", "read"), ("reason", "r")]] {
+        ask(&hub, &server, &[&form[..], &[("subject_token", &*weak)]].concat()).expect(201);
+    }
+    // Nobody can sign in for a client on its own.
+    let agent = agent(&hub, "team", "step_up");
+    assert_eq!(
+        ask(&hub, &agent, &[("resource", RESOURCE), ("scope", "mcp:write")]).expect(403).error(),
+        "access_denied"
+    );
+    assert_eq!(reason(&hub), "ApprovalForbidden");
+    assert_eq!(count(&hub), 4);
+}
+
 // ── The connection ──
 
 #[test]
