@@ -46,7 +46,21 @@ pub fn sha256(bytes: impl AsRef<[u8]>) -> Digest {
 
 /// HMAC-SHA256 (RFC 2104); nothing where the key cannot be one, and every key can.
 pub fn hmac_sha256(key: &[u8], message: impl AsRef<[u8]>) -> Option<Secret<[u8; 32]>> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
-    mac.update(message.as_ref());
-    Some(Secret::new(mac.finalize().into_bytes().into()))
+    HmacKey::new(key).map(|key| key.mac(message))
+}
+
+/// A key of HMAC-SHA256 for several messages: what follows from the key alone is computed once.
+pub struct HmacKey(Hmac<Sha256>);
+
+impl HmacKey {
+    /// The key; nothing where it cannot be one, and every key can.
+    pub fn new(key: &[u8]) -> Option<Self> {
+        Hmac::new_from_slice(key).ok().map(Self)
+    }
+
+    /// HMAC-SHA256 of a message.
+    pub fn mac(&self, message: impl AsRef<[u8]>) -> Secret<[u8; 32]> {
+        let mac = self.0.clone().chain_update(message.as_ref());
+        Secret::new(mac.finalize().into_bytes().into())
+    }
 }
