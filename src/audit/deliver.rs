@@ -15,9 +15,8 @@ use crate::ports::{Now, Sql, World};
 use crate::store;
 use crate::store::events::Staged;
 use crate::store::log::Columns;
-use serde::{Deserialize, Serialize};
-use serde_json::json;
-use std::borrow::Cow;
+use serde::Serialize;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many events one relay run moves at most: stays below a free plan's 50 subrequests.
@@ -80,7 +79,7 @@ async fn keep<'a>(world: &World, tenant: &str, events: impl Iterator<Item = &'a 
         bytes = bytes.saturating_add(body.len());
         chunk.rows.push(Row::of(world, body)?);
         if !event.facts.chain.is_empty() {
-            chunk.actors.push((&event.id, &event.facts.chain));
+            chunk.actors.push(json!([event.id, event.facts.chain]));
         }
         if let (EventType::TokenIssued, Some(client)) = (event.kind, &event.client) {
             let at = i64::try_from(event.at).unwrap_or(i64::MAX);
@@ -112,22 +111,25 @@ async fn expect_kept(world: &World, tenant: &str, ids: &[&str]) -> Result<()> {
 #[derive(Default)]
 struct Chunk<'a> {
     rows: Vec<Row<'a>>,
-    actors: Vec<(&'a str, &'a [String])>,
+    actors: Vec<Value>,
     tokens: BTreeMap<&'a str, i64>,
 }
 
 impl Chunk<'_> {
     /// How many of them are new, and whether each of those has the entry that was made of it.
     async fn keep(self, world: &World, tenant: &str) -> Result<(u64, bool)> {
-        let made = text(&self.rows.iter().map(|row| (&row.columns.id, &row.entry)).collect::<Vec<_>>())?;
-        let rows = text(&self.rows.iter().map(Row::values).collect::<Vec<_>>())?;
+        let made = |row: &Row<'_>| json!([row.columns.id, row.entry]);
+        let made = Value::from_iter(self.rows.iter().map(made)).to_string();
+        // Straight into a text: values of JSON in between cost as much again.
+        let rows = serde_json::to_string(&self.rows.iter().map(Row::values).collect::<Vec<_>>());
+        let rows = rows.map_err(|_| Fault::Broken("events have no JSON"))?;
         let mut statements = vec![store::log::begin(tenant), store::log::keep(tenant, rows), store::log::grow(tenant)];
         if !self.actors.is_empty() {
-            statements.push(store::events::keep_actors(tenant, text(&self.actors)?));
+            statements.push(store::events::keep_actors(tenant, Value::from(self.actors).to_string()));
         }
         if !self.tokens.is_empty() {
-            let tokens = text(&self.tokens.iter().collect::<Vec<_>>())?;
-            statements.push(store::events::keep_last_tokens(tenant, tokens));
+            let tokens = self.tokens.into_iter().map(|(client, at)| json!([client, at]));
+            statements.push(store::events::keep_last_tokens(tenant, Value::from_iter(tokens).to_string()));
         }
         let trail = Database(&*world.trail);
         let (changes, as_made) = trail.run_then(statements, store::log::count_entries(tenant, made)).await?;
@@ -159,11 +161,6 @@ impl<'a> Row<'a> {
         let Columns { id, at, kind, client, subject, refused, target } = &self.columns;
         (id, at, kind, client, subject, i64::from(*refused), self.body, target, &self.salt, &self.entry)
     }
-}
-
-/// JSON. Straight into a text: what prints a `Value` costs twice as much.
-fn text(value: &impl Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|_| Fault::Broken("an event has no JSON").into())
 }
 
 /// Keeps messages that the queue gave up on.
@@ -205,15 +202,8 @@ pub async fn relay(world: &World, now: Now) -> Result<()> {
     Database(&*world.db).run(sent).await.map(drop)
 }
 
-/// The tenants of these messages. Whether each is an event as a whole, [`consume`] has asked.
+/// The tenants of these messages. Whether each is an event, [`consume`] has asked.
 pub fn tenants(messages: &[String]) -> BTreeSet<String> {
-    #[derive(Deserialize)]
-    struct Of<'a> {
-        #[serde(borrow)]
-        tenant: Cow<'a, str>,
-    }
-    messages
-        .iter()
-        .filter_map(|body| Some(serde_json::from_slice::<Of<'_>>(body.as_bytes()).ok()?.tenant.into_owned()))
-        .collect()
+    let tenant = |body: &String| Some(entry::members(body)?.get("tenant")?.as_str()?.to_owned());
+    messages.iter().filter_map(tenant).collect()
 }
