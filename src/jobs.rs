@@ -8,6 +8,7 @@
 //!    the role `audit`, which reaches both databases and KV. It is gone once a run finds nothing 15 minutes after the deletion.
 
 mod visit;
+mod witnesses;
 
 use self::visit::{REMOVED, ROUNDS};
 use crate::audit;
@@ -27,7 +28,6 @@ use crate::store::deletion::{self, Former};
 use crate::store::tenants::{Visited, Visitor};
 use crate::vault;
 use crate::webhooks;
-use futures_util::future::select;
 
 /// How long it waits before checkpoints that failed are tried again, in milliseconds.
 const PAUSES: [u64; 3] = [1_000, 3_000, 0];
@@ -45,8 +45,6 @@ const APPROVALS_KEPT_SECONDS: i64 = 7_776_000;
 /// How long a request that began before the deletion of its tenant may still write, in seconds: far longer than any runs, and than the
 /// freshness bound.
 const SETTLED_SECONDS: i64 = 900;
-/// How long a run asks witnesses, in milliseconds: shorter than a claim on a witness holds.
-const WITNESS_MILLIS: u64 = 40_000;
 /// How many keys of each kind one run takes out of KV.
 const KEYS: u64 = 20;
 
@@ -62,8 +60,9 @@ pub struct Jobs<'a> {
 }
 
 impl Jobs<'_> {
-    /// One run of the cron. Each part runs whether or not another has failed; the first error is the answer.
-    pub async fn tick(self, now: Now) -> Result<()> {
+    /// One run of the cron. Each part runs whether or not another has failed; the first error is the answer. With it come the tenants that have witnesses: they
+    /// are asked last of all ([`Self::ask_witnesses`]), for the services of others may be slow.
+    pub async fn tick(self, now: Now) -> (Result<()>, Vec<String>) {
         let relayed = self.relay(now).await;
         let published = self.publish_all(now).await;
         let mut witnessed = Vec::new();
@@ -71,27 +70,7 @@ impl Jobs<'_> {
         let cleaned = self.clean(now).await;
         let deleted = self.delete(now).await;
         let delivered = self.deliver(Vec::new(), now).await;
-        // Last of all: the services of others may be slow.
-        self.ask_witnesses(&witnessed, now).await;
-        relayed.and(published).and(visited).and(cleaned).and(deleted).and(delivered)
-    }
-
-    /// Has the witnesses of these tenants cosign, one tenant after another, for [`WITNESS_MILLIS`] at the most: whoever is asked late has not been waiting
-    /// behind open calls while its time ran.
-    async fn ask_witnesses(self, tenants: &[String], now: Now) {
-        let asking = Box::pin(async {
-            for tenant in tenants {
-                let arrival = Arrival { now, peer: Peer::default() };
-                let asked = match Cx::open_even_suspended(self.world, self.config, self.memory, tenant, arrival).await {
-                    Ok(cx) => audit::log::witness::tick(&cx).await,
-                    Err(error) => Err(error),
-                };
-                if let Err(error) = asked {
-                    self.log("witnesses", tenant, &error);
-                }
-            }
-        });
-        select(asking, self.world.timer.sleep(WITNESS_MILLIS)).await;
+        (relayed.and(published).and(visited).and(cleaned).and(deleted).and(delivered), witnessed)
     }
 
     /// Signs checkpoints for these tenants. Those that fail are tried again after a pause, and then left to the next run.

@@ -26,8 +26,9 @@ log = logging.getLogger(__name__)
 class Reports(Middleware):
     """The calls of one resource server, whose client may ask for `{issuer}/events`."""
 
-    def __init__(self, issuer: str, client_id: str, client_secret: str):
-        self.issuer, self.client = issuer, (client_id, client_secret)
+    def __init__(self, issuer: str, client_id: str, client_secret: str, scopes: dict[str, list[str]]):
+        """`scopes` are those that each tool uses."""
+        self.issuer, self.client, self.scopes = issuer, (client_id, client_secret), scopes
         self.http = httpx.AsyncClient(timeout=30)
         self.waiting: deque[dict] = deque(maxlen=MOST_WAITING)
         self.bearer, self.good_until = {}, 0.0
@@ -56,6 +57,8 @@ class Reports(Middleware):
             "millis": int(seconds * 1000),
             "arguments_sha256": urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).decode().rstrip("="),
         }
+        if used := [scope for scope in self.scopes.get(tool, []) if scope in token.scopes]:
+            call["scope"] = " ".join(used)
         self.waiting.append(call)
         if not self.sending or self.sending.done():
             self.sending = asyncio.create_task(self.send())

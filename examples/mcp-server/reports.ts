@@ -33,8 +33,8 @@ export class Reports {
     this.#client = `Basic ${Buffer.from(`${encodeURIComponent(clientId)}:${encodeURIComponent(clientSecret)}`).toString("base64")}`;
   }
 
-  /** The handler of a tool, whose calls with `token` are reported. */
-  reported<F extends (...given: any[]) => any>(token: string, tool: string, handler: F) {
+  /** The handler of a tool, whose calls with `token`, of which they use this scope, are reported. */
+  reported<F extends (...given: any[]) => any>(token: string, tool: string, scope: string, handler: F) {
     return async (...given: Parameters<F>): Promise<Awaited<ReturnType<F>>> => {
       const [at, begun] = [Date.now(), performance.now()];
       let outcome = "failed";
@@ -44,15 +44,15 @@ export class Reports {
         return result;
       } finally {
         // A tool without arguments is called with the context of the request alone.
-        this.#note({ token, tool, at, outcome, millis: performance.now() - begun }, given.length > 1 ? given[0] : {});
+        this.#note({ token, tool, scope, at, outcome, millis: performance.now() - begun }, given.length > 1 ? given[0] : {});
       }
     };
   }
 
-  #note({ token, tool, at, outcome, millis }: Record<string, any>, given: unknown) {
+  #note({ token, tool, scope, at, outcome, millis }: Record<string, any>, given: unknown) {
     const digest = createHash("sha256").update(JSON.stringify(canonical(given))).digest("base64url");
     this.#waiting.push({
-      id: randomUUID(), subject_token: token, tool, at_millis: at, outcome, millis: Math.trunc(millis), arguments_sha256: digest,
+      id: randomUUID(), subject_token: token, tool, scope, at_millis: at, outcome, millis: Math.trunc(millis), arguments_sha256: digest,
     });
     if (this.#waiting.length > mostWaiting) this.#waiting.shift();
     this.#sending ??= this.#send().finally(() => (this.#sending = undefined));

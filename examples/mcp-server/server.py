@@ -55,7 +55,7 @@ auth = RemoteAuthProvider(
 )
 reports = None
 if "WRIT_CLIENT_ID" in os.environ:
-    reports = Reports(ISSUER, os.environ["WRIT_CLIENT_ID"], os.environ["WRIT_CLIENT_SECRET"])
+    reports = Reports(ISSUER, os.environ["WRIT_CLIENT_ID"], os.environ["WRIT_CLIENT_SECRET"], SCOPES)
 
 
 @asynccontextmanager

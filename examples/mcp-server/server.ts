@@ -69,7 +69,7 @@ function tools(token: string, user: string): McpServer {
   const answer = (value: unknown) => ({ content: [{ type: "text" as const, text: JSON.stringify(value) }] });
   const server = new McpServer({ name: "notes", version: "1.0.0" });
   const tool = (name: string, description: string, inputSchema: Record<string, z.ZodType> | undefined, handler: (given: any) => any) =>
-    server.registerTool(name, { description, inputSchema }, (reports ? reports.reported(token, name, handler) : handler) as any);
+    server.registerTool(name, { description, inputSchema }, (reports ? reports.reported(token, name, scopes.get(name)!.join(" "), handler) : handler) as any);
   tool("list_notes", "All notes, by their numbers.", undefined, () => answer(Object.fromEntries(mine)));
   tool("add_note", "Adds a note, and answers its number.", { text: z.string() }, ({ text }) => {
     mine.set(++last, text);

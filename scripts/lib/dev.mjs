@@ -44,6 +44,7 @@ async function main() {
     vars: { DEV_OUTBOUND: outbound(process.env.WRIT_DEV_OUTBOUND) },
   });
   note(workerd, port);
+  process.on("SIGUSR2", () => writ.tick());
   // Miniflare's own handlers would end the process before anything is tidied up.
   const stopped = new Promise((done) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.removeAllListeners(signal).on(signal, done);

@@ -86,6 +86,8 @@ export async function start({ port, state, split = false, vars = {}, consume = t
         }
       }
     },
+    /** Runs the cron now, beside that of each minute. */
+    tick: () => tick(mf, configs),
     stop() {
       clearInterval(cron);
       stopped ??= mf.dispose();

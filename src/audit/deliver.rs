@@ -79,7 +79,7 @@ async fn keep<'a>(world: &World, tenant: &str, events: impl Iterator<Item = &'a 
         bytes = bytes.saturating_add(body.len());
         chunk.rows.push(Row::of(world, body)?);
         if !event.facts.chain.is_empty() {
-            chunk.actors.push(json!([event.id, event.facts.chain]));
+            chunk.actors.push(json!(event.id));
         }
         if let (EventType::TokenIssued, Some(client)) = (event.kind, &event.client) {
             let at = i64::try_from(event.at).unwrap_or(i64::MAX);

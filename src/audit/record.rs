@@ -27,6 +27,7 @@ pub fn event(cx: &Cx<'_>, kind: EventType, client: Option<&str>, mut facts: Fact
         request_id: cx.request_id.clone(),
         client: client.map(str::to_owned),
         facts,
+        is_erased: false,
     }
 }
 
@@ -331,6 +332,7 @@ mod tests {
             request_id,
             client: Some("c".repeat(64)),
             facts,
+            is_erased: false,
         }
     }
 

@@ -28,7 +28,8 @@ pub async fn forget(cx: &Cx<'_>, settings: &Settings) -> Result<()> {
     cx.run(vec![store::log::forget(&cx.tenant.id, day.saturating_sub(kept))]).await.map(drop)
 }
 
-/// The statements that remove what is not kept any more, `limit` rows each at the most.
+/// The statements that remove what is not kept any more: `limit` events and counts at the most, and who stood in the chains of these events. Who stood in a chain
+/// goes with its event alone, so nothing is left to be looked for.
 pub fn forgetting(cx: &Cx<'_>, settings: &Settings, limit: i64) -> Vec<Sql> {
     let tenant = cx.tenant.id.as_str();
     let millis =
@@ -36,7 +37,6 @@ pub fn forgetting(cx: &Cx<'_>, settings: &Settings, limit: i64) -> Vec<Sql> {
     let usual = settings.event_retention_days;
     let longer = &settings.event_retention_by_type;
     let days = |kind: &EventType| longer.get(kind.as_str()).copied().unwrap_or(usual).max(usual);
-    let longest = longer.values().copied().max().unwrap_or(usual).max(usual);
     let events = match longer.is_empty() {
         true => store::events::forget(tenant, &first_at(millis(usual)), limit),
         false => {
@@ -44,9 +44,5 @@ pub fn forgetting(cx: &Cx<'_>, settings: &Settings, limit: i64) -> Vec<Sql> {
             store::events::forget_types(tenant, &Value::from_iter(types).to_string(), limit)
         }
     };
-    let rest = [
-        store::events::forget_actors(tenant, &first_at(millis(longest)), limit),
-        store::counts::forget(tenant, millis(usual).div_euclid(1_000), limit),
-    ];
-    events.into_iter().chain(rest).collect()
+    events.into_iter().chain([store::counts::forget(tenant, millis(usual).div_euclid(1_000), limit)]).collect()
 }

@@ -8,7 +8,7 @@
 
 use super::asked::{self, Device};
 use super::request::Request;
-use super::steps::{self, Outcome};
+use super::steps::{self, Outcome, StepUp};
 use crate::authn::client::{address, limit_attempts};
 use crate::authn::people::Person;
 use crate::context::{Change, Cx};
@@ -83,7 +83,7 @@ pub async fn start(cx: &Cx<'_>, form: &Form, client: &Rc<Client>, method: AuthMe
 
 /// Takes the steps of the device that shows a user code.
 pub async fn run(cx: &Cx<'_>, request: &Request, user_code: &str, person: Option<&Person>) -> Result<Outcome> {
-    let Some(person) = person else { return Ok(Outcome::SignIn(None)) };
+    let Some(person) = person else { return Ok(Outcome::SignIn { asked: None, acr_values: None }) };
     for (who, most) in [(&person.user.id, A_MINUTE), (&address(cx.peer.ip), A_MINUTE_FROM_ADDRESS)] {
         limit_attempts(cx, &["user_code/", who].concat(), most, Reason::TooManyUserCodes).await?;
     }
@@ -102,9 +102,9 @@ async fn ask(cx: &Cx<'_>, of_person: &Request, user_code: &str, person: &Person)
     let device = Device { id, user_code: user_code.to_owned(), expires_at };
     let asked = asked::of_device(cx, &request, client, device).await?;
     let ask = steps::ask(cx, asked, person).await?;
-    Ok(match steps::needs_sign_in(of_person, &ask, person) {
-        true => Outcome::SignIn(None),
-        false => Outcome::Ask(Box::new(ask)),
+    Ok(match steps::step_up(of_person, &ask, person) {
+        Some(StepUp { acr_values }) => Outcome::SignIn { asked: None, acr_values },
+        None => Outcome::Ask(Box::new(ask)),
     })
 }
 

@@ -8,7 +8,7 @@
 
 use super::asked::Asked;
 use crate::authn::people::Person;
-use crate::cedar::{Action, Circumstance, Verdict};
+use crate::cedar::{Action, Circumstance, Required, Verdict};
 use crate::context::Cx;
 use crate::error::Result;
 use crate::model::event::Because;
@@ -44,8 +44,8 @@ pub struct Line {
     pub tool: Option<String>,
     /// What policy says.
     pub possible: Possible,
-    /// Whether a new sign-in is all that is missing.
-    pub lacks_sign_in: bool,
+    /// What is missing, where the user has to sign in anew for it.
+    pub lacks_sign_in: Option<Vec<Required>>,
     /// Whether the person has allowed it before.
     pub is_held: bool,
     /// When that ends, in seconds since the epoch; nothing: when it is taken back.
@@ -60,7 +60,8 @@ pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Co
     let mut verdicts = verdicts(cx, client, target, who, Action::Issue).await?;
     let details = asked.authorization_details.iter().map(|one| one.kind().to_owned()).collect();
     // The key is proved at the token endpoint.
-    let means = Means { auth_time: Some(person.session.auth_time), is_bound: true, details };
+    let (auth_time, acr) = (Some(person.session.auth_time), person.session.acr.clone());
+    let means = Means { auth_time, acr, is_bound: true, details };
     obligations::meet(cx.now, &mut verdicts, &means);
     let forbids = forbidden(cx, client, target, who).await?;
     let held = consent.map(|consent| consent.scope(cx.now.seconds())).unwrap_or_default();
@@ -77,7 +78,7 @@ pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Co
             effect: Effect::Reads,
             tool: None,
             possible: Possible::Yes,
-            lacks_sign_in: false,
+            lacks_sign_in: None,
             is_held: held.contains(scope),
             until: until(scope),
             is_ticked: true,
@@ -97,7 +98,8 @@ pub async fn of(cx: &Cx<'_>, asked: &Asked, person: &Person, consent: Option<&Co
             effect,
             tool: body.and_then(|body| body.tool.clone()),
             possible,
-            lacks_sign_in: possible == Possible::AsksAgain && policy::lacks_sign_in(verdict),
+            lacks_sign_in: (possible == Possible::AsksAgain && policy::lacks_sign_in(verdict))
+                .then(|| verdict.require.clone()),
             is_held: held.contains(scope),
             until: until(scope),
             is_ticked: possible == Possible::Yes && is_least,

@@ -40,7 +40,7 @@ pub const PUSHED_SECONDS: i64 = 90;
 pub const DECIDED_SECONDS: i64 = 3_600;
 
 /// The most bytes that a browser keeps of it, before they are sealed: they fit the cookies of one request.
-const MAX_KEPT: usize = 10_500;
+const MAX_KEPT: usize = 10_000;
 
 /// How many bytes the parameters have as JSON, where a control character takes six.
 fn kept_bytes(form: &Form) -> usize {
@@ -53,9 +53,12 @@ pub struct Request {
     form: Form,
     /// When it came, in seconds: who signs in for it does so later.
     pub since: i64,
-    /// The session in which it came: who signs in for it has another one.
+    /// The session in which it came, or in which policy wanted another sign-in: who signs in for it has another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<String>,
+    /// What policy wants of the sign-in for it, once that is known (RFC 9470 §3).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acr_values: Option<String>,
     /// The issuer of the compatible route that it came by.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub issuer: Option<String>,
@@ -81,12 +84,17 @@ impl Request {
             too_long("state") || too_long("nonce") || form.bytes() > MAX_BYTES || kept_bytes(&form) > MAX_KEPT;
         let problem = problem.or(is_too_large.then_some(Reason::RequestTooLarge));
         let since = cx.now.seconds();
-        (Self { form, since, session: None, issuer: None, pushed: None, user_code: None }, problem)
+        (Self { form, since, session: None, acr_values: None, issuer: None, pushed: None, user_code: None }, problem)
     }
 
     /// The same request, which came in that session.
     pub fn in_session(self, session: Option<String>) -> Self {
         Self { session, ..self }
+    }
+
+    /// The same request, for which somebody with that session has to sign in so.
+    pub fn wanting(self, session: Option<String>, acr_values: String) -> Self {
+        Self { session, acr_values: Some(acr_values), ..self }
     }
 
     /// The same request, which came by the compatible route of this one, if that is one.

@@ -4,6 +4,7 @@ use super::asked::{self, Asked, document, parties};
 use super::lines::{self, Line, Possible};
 use super::request::{Request, refusal_response};
 use crate::authn::people::Person;
+use crate::cedar::Required;
 use crate::context::Cx;
 use crate::directory::identities;
 use crate::error::{Error, Reason, Refusal, Result};
@@ -32,8 +33,13 @@ pub enum Outcome {
     Refused(Refusal),
     /// The response, as a URL.
     Response(String),
-    /// The person has to sign in first, and then comes back; where the response would go, if that is known.
-    SignIn(Option<Box<Asked>>),
+    /// The person has to sign in first, and then comes back.
+    SignIn {
+        /// Where the response would go, if that is known.
+        asked: Option<Box<Asked>>,
+        /// What policy wants of the sign-in.
+        acr_values: Option<String>,
+    },
     /// The person has allowed all of it before.
     Covered(Box<Ask>),
     /// The person is asked.
@@ -76,14 +82,14 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
         Freshness::SignIn if request.prompts("none") => {
             return refused(cx, request, to, Reason::LoginRequired.into()).await;
         }
-        Freshness::SignIn => return Ok(Outcome::SignIn(Some(Box::new(asked)))),
+        Freshness::SignIn => return Ok(Outcome::SignIn { asked: Some(Box::new(asked)), acr_values: None }),
         Freshness::Unmet => return refused(cx, request, to, Reason::UnmetAuthentication.into()).await,
     };
     let ask = ask(cx, asked, person).await?;
-    if needs_sign_in(request, &ask, person) {
+    if let Some(StepUp { acr_values }) = step_up(request, &ask, person) {
         return match request.prompts("none") {
             true => refused(cx, request, to, Reason::LoginRequired.into()).await,
-            false => Ok(Outcome::SignIn(Some(Box::new(ask.asked)))),
+            false => Ok(Outcome::SignIn { asked: Some(Box::new(ask.asked)), acr_values }),
         };
     }
     // A person who has paused or stopped an agent is asked before it goes on.
@@ -119,10 +125,22 @@ pub async fn ask(cx: &Cx<'_>, asked: Asked, person: &Person) -> Result<Ask> {
     Ok(Ask { asked, lines, consent, stored, held })
 }
 
-/// Whether what is asked for needs a sign-in that was made for it (RFC 9470 §4).
-pub fn needs_sign_in(request: &Request, ask: &Ask, person: &Person) -> bool {
-    let is_needed = ask.asked.names_scope && ask.lines.iter().any(|line| line.lacks_sign_in);
-    is_needed && !has_signed_in(request, person)
+/// A sign-in that policy wants.
+pub struct StepUp {
+    /// How strong it shall be.
+    pub acr_values: Option<String>,
+}
+
+/// The sign-in that was not made yet for what is asked for (RFC 9470 §4). Who has signed in before it was known how is asked once more.
+pub fn step_up(request: &Request, ask: &Ask, person: &Person) -> Option<StepUp> {
+    let mut lacking = ask.lines.iter().filter_map(|line| line.lacks_sign_in.as_ref()).peekable();
+    if !ask.asked.names_scope || lacking.peek().is_none() {
+        return None;
+    }
+    // A client that says how is held to that alone: one sign-in cannot be both.
+    let acr_values = Required::acr_values(lacking.map(Vec::as_slice)).filter(|_| request.get("acr_values").is_none());
+    let is_told = acr_values.is_none() || request.acr_values.is_some();
+    (!is_told || !has_signed_in(request, person)).then_some(StepUp { acr_values })
 }
 
 /// Whether nothing is to be asked: every line that is possible was allowed before. Where the request names no scope of the resource, one line of

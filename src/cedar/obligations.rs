@@ -213,7 +213,8 @@ impl Obligations {
         let is_unknown = |required: &Required| matches!(required, Required::Unknown(_));
         self.require.iter().any(is_unknown).then(|| BadAnnotation {
             name: "require".to_owned(),
-            message: "@require takes `approval`, `approval:` with who decides, or `step_up`; a key is required by @bind(\"dpop\"), \
+            message: "@require takes `approval`, `approval:` with who decides, `step_up`, or `step_up:acr=VALUE` with one to five values of `acr` \
+                      and commas between; a key is required by @bind(\"dpop\"), \
                       authorization details by @details(\"TYPE\"), and how often is said by @limit(\"5/hour\")"
                 .to_owned(),
         })

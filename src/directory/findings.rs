@@ -84,7 +84,7 @@ fn encoded(id: &str) -> String {
         .replace("%2D", "-")
 }
 
-/// Bursts of refusals in the last day.
+/// Bursts of refusals in the last day. Those that merely name a client do not count: anybody can make them.
 pub async fn bursts(cx: &Cx<'_>) -> Result<Vec<Finding>> {
     query::count(cx).await?;
     let since = cx.now.seconds().saturating_sub(DAY);
@@ -101,7 +101,7 @@ pub async fn bursts(cx: &Cx<'_>) -> Result<Vec<Finding>> {
             target: id,
             target_name: Some(client.metadata.client_name.clone()),
             since: Some(hour),
-            detail: format!("{refused} requests were refused within an hour"),
+            detail: format!("{refused} requests that it has proved to be its own were refused within an hour"),
         })
     };
     Ok(found.into_iter().filter_map(finding).collect())

@@ -35,10 +35,19 @@ pub struct Refusal {
     pub scope: Option<&'static str>,
     /// After how many seconds it is worth to try again, where the reason alone does not say.
     pub retry_after: Option<i64>,
-    /// Where a person connects the account that is missing.
-    pub connect_url: Option<String>,
-    /// The approval that is missing.
-    pub approval: Option<Box<Waiting>>,
+    /// What a person can do about it.
+    pub remedy: Option<Box<Remedy>>,
+}
+
+/// What a person can do about a refusal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Remedy {
+    /// Connect the account that is missing, here.
+    Connect(String),
+    /// Decide about this approval.
+    Approve(Waiting),
+    /// Sign in with one of these `acr_values` (RFC 9470 §3).
+    SignIn(String),
 }
 
 /// An approval that a request needs and does not have: what its client is told.
@@ -72,7 +81,8 @@ pub enum Error {
 impl Refusal {
     /// Whether it says no more than that nobody has decided yet, as before.
     pub fn is_poll(&self) -> bool {
-        self.reason == Reason::ApprovalPending && self.approval.as_ref().is_some_and(|approval| !approval.is_new)
+        let is_new = !matches!(self.remedy.as_deref(), Some(Remedy::Approve(Waiting { is_new: false, .. })));
+        self.reason == Reason::ApprovalPending && !is_new
     }
 
     /// The same with the event that tells of it, where its description speaks of a `decision` and none was made.
@@ -86,15 +96,7 @@ impl Refusal {
 
 impl Reason {
     const fn alone(self) -> Refusal {
-        Refusal {
-            reason: self,
-            detail: None,
-            decision: None,
-            scope: None,
-            retry_after: None,
-            connect_url: None,
-            approval: None,
-        }
+        Refusal { reason: self, detail: None, decision: None, scope: None, retry_after: None, remedy: None }
     }
 
     /// This reason with detail for the log, the event, or an administrator.
@@ -119,12 +121,18 @@ impl Reason {
 
     /// This reason, which an approval ends.
     pub fn awaiting(self, approval: Waiting) -> Error {
-        Error::Refused(Refusal { approval: Some(Box::new(approval)), ..self.alone() })
+        Error::Refused(Refusal { remedy: Some(Box::new(Remedy::Approve(approval))), ..self.alone() })
+    }
+
+    /// This reason, which a sign-in of the user ends.
+    pub fn signing_in(self, remedy: Option<Box<Remedy>>) -> Error {
+        Error::Refused(Refusal { remedy, ..self.alone() })
     }
 
     /// This reason, which a person ends by connecting an account; why is for the log and the event.
     pub fn connecting(self, connect_url: String, detail: impl Into<String>) -> Error {
-        Error::Refused(Refusal { connect_url: Some(connect_url), detail: Some(detail.into()), ..self.alone() })
+        let remedy = Some(Box::new(Remedy::Connect(connect_url)));
+        Error::Refused(Refusal { remedy, detail: Some(detail.into()), ..self.alone() })
     }
 }
 

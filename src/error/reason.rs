@@ -126,7 +126,7 @@ reasons! {
     /// The user has signed in for the request, and not as it wants it.
     UnmetAuthentication => 400 "unmet_authentication_requirements" "signing in here does not meet `acr_values`, `max_age` or `prompt`" ["RFC 9470 §5"];
     /// Policy permits the scope to a user who has just signed in, and this one has not.
-    StepUpRequired => 400 "insufficient_user_authentication" "policy permits this scope only soon after a sign-in: send the user anew, with this `scope`" ["RFC 9470 §3"];
+    StepUpRequired => 400 "insufficient_user_authentication" "policy permits this only soon after a sign-in: send the user anew, with this `scope`, and with `acr_values` if they are here" ["RFC 9470 §3"];
     /// Policy permits this for a token that is bound to a key (`@bind("dpop")`), and this one is not.
     BoundTokenRequired => 400 "invalid_dpop_proof" "policy permits this for a sender-constrained token alone: send a DPoP proof when you get the token, and with it" ["RFC 9449 §5"];
     /// Policy permits this with authorization details of a type (`@details`), and there are none.

@@ -277,7 +277,6 @@ async fn of_connection(
     let circumstance = circumstance(cx, caller, party).await?;
     let circumstance = Circumstance {
         auth_method: Some(if is_server { caller.method } else { registered(&party.client) }.as_str().to_owned()),
-        acr: None,
         dpop: circumstance.dpop && !is_server,
         workload_claims: vec![],
         tool: tool.map(str::to_owned),

@@ -262,7 +262,8 @@ pub async fn workload(
         action: Action::Issue,
         target,
         jkt: request.jkt(),
-        origin: Origin { issued_token_type, ..origin },
+        // A workload is no user who has signed in, whatever its issuer says.
+        origin: Origin { issued_token_type, acr: None, auth_time: None, ..origin },
         workload_claims: &workload_claims,
     };
     issue(cx, issuance, facts).await

@@ -254,13 +254,15 @@ async fn issue(
     // The newest actor is outermost, and stands first in the list.
     let act = approval.texts("chain").into_iter().rev();
     let act = act.fold(None, |act, sub| Some(Actor { sub, act: act.map(Box::new) }));
-    let acr = approval.word_of_subject().and_then(|vote| vote.acr.clone());
+    let vote = approval.word_of_subject();
+    let (acr, auth_time) = (vote.and_then(|vote| vote.acr.clone()), vote.and_then(|vote| vote.auth_time));
     let subject = approval.subject.clone();
     let origin = Origin {
         act,
         lineage: approval.texts("lineage"),
         issued_at: Some(granted("issued_at").as_i64().unwrap_or(approval.created_at)),
         acr,
+        auth_time,
         authorization_details: serde_json::from_value(granted("authorization_details")).unwrap_or_default(),
         txn: Some(txn),
         approval: Some(approval),

@@ -17,7 +17,7 @@ use crate::vault;
 
 /// How many accounts of a tenant that have ended one run revokes at their services: a call each.
 const REVOKED: i64 = 5;
-/// How many rows one statement of a clean-up removes, and how often it runs while there are more: 20,000 rows in a run.
+/// How many rows one statement of a clean-up removes, and how often it runs while there are more: 20,000 rows in a run, and with events those who stood in their chains.
 pub const REMOVED: i64 = 1_000;
 pub const ROUNDS: usize = 20;
 

@@ -23,6 +23,9 @@ pub struct Event {
     /// Everything else.
     #[serde(flatten)]
     pub facts: Facts,
+    /// Whether some of its members were erased since. It is no member itself: the trail knows it.
+    #[serde(skip)]
+    pub is_erased: bool,
 }
 
 /// Why a scope that was asked for is not in the token.
@@ -136,6 +139,9 @@ pub struct QuestionRecord {
     pub shadow: Vec<String>,
 }
 
+/// The method of authentication in the event of a refusal whose sender has proved nothing: the client is the one that the request names, and anybody may have sent it.
+pub const UNPROVED: &str = "unproved";
+
 /// What an event tells besides who and when.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
@@ -158,7 +164,7 @@ pub struct Facts {
     /// The grant.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub grant_type: Option<String>,
-    /// How the client authenticated.
+    /// How the client authenticated; [`UNPROVED`] where nobody did.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub auth_method: Option<String>,
     /// The resource.
@@ -170,7 +176,7 @@ pub struct Facts {
     /// The scope asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope_asked: Option<String>,
-    /// The scope given.
+    /// The scope given; of a call of a tool, what it used of the token's, as the resource server says.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scope_given: Option<String>,
     /// The authorization details (RFC 9396) as JSON: given with a token, asked for in a refusal, those of the agent's token at a use of a connection.

@@ -224,9 +224,9 @@ pub const STEP_UP_SECONDS: i64 = 300;
 
 /// Whether the next that a verdict wants is that the user signs in: approvals are asked for afterwards.
 pub fn lacks_sign_in(verdict: &Verdict) -> bool {
-    let is_met_by_people = |required: &Required| matches!(required, Required::StepUp | Required::Approval(_));
+    let is_met_by_people = |required: &Required| matches!(required, Required::StepUp(_) | Required::Approval(_));
     refusal(verdict) == Some(Because::Requirement)
-        && verdict.require.contains(&Required::StepUp)
+        && verdict.require.iter().any(|required| matches!(required, Required::StepUp(_)))
         && verdict.require.iter().all(is_met_by_people)
 }
 

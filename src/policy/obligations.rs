@@ -12,7 +12,8 @@
 use super::{STEP_UP_SECONDS, offset};
 use crate::cedar::{By, Limit, Period, Required, Verdict};
 use crate::context::Cx;
-use crate::error::{Error, Reason, Refusal, Result};
+use crate::error::{Error, Reason, Refusal, Remedy, Result};
+use crate::jose::LEEWAY_SECONDS;
 use crate::ports::Now;
 use crate::store;
 use crate::store::limits::Use;
@@ -32,6 +33,8 @@ const WEIGHT: usize = 64 * 1_024;
 pub struct Means {
     /// When the user signed in, in seconds.
     pub auth_time: Option<i64>,
+    /// How the user did.
+    pub acr: Option<String>,
     /// Whether the token is bound to a key.
     pub is_bound: bool,
     /// The types of its authorization details.
@@ -40,9 +43,13 @@ pub struct Means {
 
 /// Takes off what the verdicts require and the request brings.
 pub fn meet(now: Now, verdicts: &mut [Verdict], means: &Means) {
-    let is_recent = |at: i64| now.seconds().saturating_sub(at) <= STEP_UP_SECONDS;
+    // Who says when may have a clock that is a little ahead.
+    let is_recent = |at: i64| (-LEEWAY_SECONDS..=STEP_UP_SECONDS).contains(&now.seconds().saturating_sub(at));
     let is_met = |required: &Required| match required {
-        Required::StepUp => means.auth_time.is_some_and(is_recent),
+        Required::StepUp(acrs) => {
+            let is_strong = acrs.is_empty() || means.acr.as_ref().is_some_and(|acr| acrs.contains(acr));
+            is_strong && means.auth_time.is_some_and(is_recent)
+        }
         Required::Key => means.is_bound,
         Required::Details(kind) => means.details.contains(kind),
         Required::Approval(_) | Required::Room | Required::Unknown(_) => false,
@@ -88,6 +95,16 @@ pub fn reason(verdicts: &[Verdict]) -> Option<Reason> {
         () if verdicts.iter().any(|verdict| verdict.is_quiet) => Some(Reason::QuietHours),
         () => None,
     }
+}
+
+/// How the user has to sign in where verdicts are refused for that reason; nothing if that does not help, or any way would do.
+pub fn sign_in(reason: Reason, verdicts: &[Verdict]) -> Option<Box<Remedy>> {
+    if reason != Reason::StepUpRequired {
+        return None;
+    }
+    let wanting = verdicts.iter().filter(|verdict| super::lacks_sign_in(verdict));
+    let acr_values = Required::acr_values(wanting.map(|verdict| verdict.require.as_slice()))?;
+    Some(Box::new(Remedy::SignIn(acr_values)))
 }
 
 /// What the verdicts lack and which policies ask for it, for the event.
@@ -136,8 +153,7 @@ pub fn refusal(cx: &Cx<'_>, reached: &[Reached], decision: Option<String>) -> Er
         decision,
         scope: None,
         retry_after: Some(until.saturating_sub(cx.now.seconds()).max(1)),
-        connect_url: None,
-        approval: None,
+        remedy: None,
     })
 }
 
@@ -275,17 +291,23 @@ mod tests {
             Question { action: Action::Issue, principal: &principal, targets: &targets, circumstance: &circumstance };
         let mut verdicts = bundle.decide_in(&question, &|_| Some(0));
         assert!(verdicts[0].allow, "{verdicts:?}");
-        let means = Means { auth_time: Some(0), is_bound: true, details: vec!["payment".to_owned()] };
+        let (acr, details) = (Some("phr".to_owned()), vec!["payment".to_owned()]);
+        let means = Means { auth_time: Some(0), acr, is_bound: true, details };
         meet(Now::from_millis(0), &mut verdicts, &means);
         verdicts.remove(0).require
     }
 
     #[test]
     fn a_stored_requirement_that_is_unknown_is_met_by_nothing_whatever_it_is_called() {
-        for met in ["@require(\"step_up\")", "@bind(\"dpop\")", "@details(\"payment\")"] {
+        for met in [
+            "@require(\"step_up\")",
+            "@require(\"step_up:acr=phrh,acr=phr\")",
+            "@bind(\"dpop\")",
+            "@details(\"payment\")",
+        ] {
             assert_eq!(left(met), [], "{met}");
         }
-        for text in ["dpop", "limit", "details payment", "a ritual"] {
+        for text in ["dpop", "limit", "details payment", "a ritual", "step_up:", "step_up:phr", "step_up:acr=a b"] {
             assert_eq!(left(&format!("@require(\"{text}\")")), [Required::Unknown(text.to_owned())]);
             // Nor is anybody asked for the rest.
             let require = vec![Required::Approval("approval".to_owned()), Required::Unknown(text.to_owned())];

@@ -3,7 +3,7 @@
 //! 1. An event keeps what cannot be looked up later: the circumstances of the request, and what was said of each scope. Names, tags, kinds
 //!    and owners of clients, roles, groups and claims of users, tools of scopes and kinds of connections are taken as they are now
 //!    (docs/decisions.md 153).
-//! 2. A question that did not fit into its event whole is not asked again.
+//! 2. A question that did not fit into its event whole is not asked again, nor one of an event that members were erased of.
 
 use super::{Inquiry, answer};
 use crate::cedar::{self, Action, Bundle, Circumstance, Principal, Target, Verdict};
@@ -191,6 +191,10 @@ pub type Unasked = &'static str;
 /// The question that an event tells of.
 pub async fn of(cx: &Cx<'_>, known: &mut Known, event: &Event) -> Result<std::result::Result<Question, Unasked>> {
     let facts = &event.facts;
+    // Which ones nobody can tell any more: what is left would be another question.
+    if event.is_erased {
+        return Ok(Err("members of its event were erased"));
+    }
     let Some(kept) = &facts.question else {
         return Ok(Err("its event does not have the question: it was recorded by an earlier version"));
     };
@@ -238,7 +242,12 @@ pub async fn of(cx: &Cx<'_>, known: &mut Known, event: &Event) -> Result<std::re
     let ip = facts.ip.as_ref().and_then(|ip| ip.parse().ok());
     let peer = Peer { ip, location: Location::new(move || place) };
     let now = Now::from_millis(event.at);
-    let means = Means { auth_time: kept.auth_time, is_bound: kept.dpop || kept.bound, details: details(facts) };
+    let means = Means {
+        auth_time: kept.auth_time,
+        acr: kept.acr.clone(),
+        is_bound: kept.dpop || kept.bound,
+        details: details(facts),
+    };
     let principal = policy::principal(cx, &client);
     Ok(Ok(Question { client, principal, action, targets, now, peer, circumstance, means }))
 }

@@ -323,7 +323,7 @@ impl Run<'_> {
 /// What tells a question from others, as far as policies that read these facts can tell.
 fn key(event: &Event, reads: Attributes, is_quiet: bool) -> String {
     let facts = &event.facts;
-    let Some(kept) = &facts.question else { return event.id.clone() };
+    let Some(kept) = facts.question.as_ref().filter(|_| !event.is_erased) else { return event.id.clone() };
     let seconds = event.at.checked_div(1_000).unwrap_or_default();
     // Zones differ from UTC by whole quarters of an hour.
     let every = match () {

@@ -203,8 +203,12 @@ impl WrittenQuestion {
     /// What the request brings of what permits require. `found` says whether the token is bound where the question does not.
     pub fn means(&self, found: bool) -> Means {
         let details = self.texts("authorization_details");
-        let auth_time = self.0.get("auth_time").and_then(moment);
-        Means { auth_time, is_bound: self.boolean("dpop").unwrap_or(found), details }
+        Means {
+            auth_time: self.0.get("auth_time").and_then(moment),
+            acr: self.text("acr").map(str::to_owned),
+            is_bound: self.boolean("dpop").unwrap_or(found),
+            details,
+        }
     }
 
     /// The client: as it was found, but for what the question says.

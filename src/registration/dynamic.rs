@@ -18,6 +18,7 @@ use crate::error::{Error, Reason, Result};
 use crate::model::event::Facts;
 use crate::model::registration::{Dynamic, InitialToken};
 use crate::model::{Client, ClientMetadata, EventType, Registration};
+use crate::oauth::Scope;
 use crate::store;
 use serde_json::{Map, Value};
 
@@ -55,7 +56,9 @@ pub async fn register(cx: &Cx<'_>, members: &Map<String, Value>, bearer: Option<
     let token = crypto::mint(Kind::RegistrationAccess, &*cx.world.entropy);
     let until = cx.now.seconds().saturating_add(UNUSED_SECONDS);
     let keep = store::clients::keep_registration(&cx.tenant.id, &client, &sha256(token.expose()), until);
-    let wanted = members.get("scope").and_then(Value::as_str).filter(|scope| !scope.is_empty()).map(str::to_owned);
+    // What is no scope is nobody's wish: it would stand in the trail as a stranger has sent it.
+    let wanted = members.get("scope").and_then(Value::as_str).and_then(Scope::parse);
+    let wanted = wanted.map(|scope| scope.to_string()).filter(|scope| !scope.is_empty());
     let (creation, secret) = clients::register(cx, client, None, wanted)?;
     let client = creation.then(keep).commit(cx).await?;
     Ok(Registered { client, secret, token })

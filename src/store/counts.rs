@@ -1,9 +1,11 @@
 //! How many events there were in each hour: kept beside the trail, so that a chart of a year does not read a year of events.
 //!
 //! 1. Events are counted by their sequence numbers, once: the statements of [`count`] hold while the count has come as far as its caller knows, and move it on.
-//! 2. An hour has a row for each type, and one for each client.
+//! 2. An hour has a row for each type, and one for each client. Refusals of what a client has proved to be its own have one of their own (`denied`): whoever knows the id of a client can have
+//!    others recorded.
 
 use super::{Query, query, sql};
+use crate::model::event::UNPROVED;
 use crate::ports::Sql;
 
 /// What counts are grouped by.
@@ -51,8 +53,16 @@ macro_rules! count_by {
     };
 }
 
+/// Refusals of a client whose sender has proved something.
+const COUNT_DENIED: &str = "INSERT INTO event_counts (tenant, dimension, hour, key, count, refused) SELECT ?1, 'denied', at / 3600000, client, \
+     count(*), count(*) FROM events INDEXED BY events_by_seq WHERE tenant = ?1 AND seq > ?2 AND seq <= ?3 AND refused = 1 AND client IS NOT NULL \
+     AND body ->> '$.auth_method' IS NOT 'unproved' \
+     AND EXISTS (SELECT 1 FROM counted_events WHERE tenant = ?1 AND counted = ?2) GROUP BY 3, 4 \
+     ON CONFLICT (tenant, dimension, hour, key) DO UPDATE SET count = count + excluded.count, refused = refused + excluded.refused";
+
 /// Counts the events after `from` up to `to`, if nobody has: one transaction.
 pub fn count(tenant: &str, from: i64, to: i64) -> Vec<Sql> {
+    debug_assert_eq!(UNPROVED, "unproved", "a statement names it");
     vec![
         sql!(
             "INSERT INTO counted_events (tenant, counted) SELECT ?1, -1 WHERE NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1) \
@@ -61,6 +71,7 @@ pub fn count(tenant: &str, from: i64, to: i64) -> Vec<Sql> {
         ),
         sql!(count_by!("type", "type"), tenant, from, to),
         sql!(count_by!("client", "coalesce(client, '')"), tenant, from, to),
+        sql!(COUNT_DENIED, tenant, from, to),
         sql!("UPDATE counted_events SET counted = ?3 WHERE tenant = ?1 AND counted = ?2", tenant, from, to),
     ]
 }
@@ -103,12 +114,12 @@ pub fn of(tenant: &str, Period { since, until, length }: &Period, by: By) -> Que
     )
 }
 
-/// Clients that were refused at least so often in an hour since a moment, in seconds: client, hour and count, the most first.
+/// Clients that were refused at least so often in an hour since a moment, in seconds, with what they have proved to be theirs: client, hour and count, the most first.
 pub fn bursts(tenant: &str, (since, least): (i64, i64), limit: i64) -> Query<(String, i64, i64)> {
     query!(
         |row| Ok((row.text("key")?, row.int("at")?, row.int("refused")?)),
-        "SELECT key, hour * 3600 AS at, refused FROM event_counts WHERE tenant = ?1 AND dimension = 'client' \
-         AND hour >= ?2 / 3600 AND refused >= ?3 AND key <> '' ORDER BY refused DESC, key LIMIT ?4",
+        "SELECT key, hour * 3600 AS at, refused FROM event_counts WHERE tenant = ?1 AND dimension = 'denied' \
+         AND hour >= ?2 / 3600 AND refused >= ?3 ORDER BY refused DESC, key LIMIT ?4",
         tenant,
         since,
         least,
@@ -120,7 +131,7 @@ pub fn bursts(tenant: &str, (since, least): (i64, i64), limit: i64) -> Query<(St
 pub fn forget(tenant: &str, before: i64, limit: i64) -> Sql {
     sql!(
         "DELETE FROM event_counts WHERE tenant = ?1 AND (dimension, hour, key) IN (SELECT dimension, hour, key FROM event_counts \
-         WHERE tenant = ?1 AND dimension IN ('type', 'client') AND hour < ?2 / 3600 LIMIT ?3)",
+         WHERE tenant = ?1 AND dimension IN ('type', 'client', 'denied') AND hour < ?2 / 3600 LIMIT ?3)",
         tenant,
         before,
         limit

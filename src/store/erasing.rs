@@ -70,7 +70,12 @@ pub fn replace(tenant: &str, before: &Erasable, rest: &Rest<'_>) -> Sql {
     )
 }
 
-/// Forgets who was in the chain of an event.
+/// Forgets who was in the chain of an event whose chain is gone: where another call has changed the event meanwhile, the chain is there, and stays found.
 pub fn forget_actors(tenant: &str, id: &str) -> Sql {
-    sql!("DELETE FROM event_actors WHERE tenant = ?1 AND id = ?2", tenant, id)
+    sql!(
+        "DELETE FROM event_actors WHERE tenant = ?1 AND id = ?2 \
+         AND NOT EXISTS (SELECT 1 FROM events WHERE tenant = ?1 AND id = ?2 AND body ->> '$.chain' IS NOT NULL)",
+        tenant,
+        id
+    )
 }

@@ -299,13 +299,15 @@ pub fn forget(tenant: &str, before: &str, limit: i64) -> [Sql; 2] {
     ]
 }
 
-/// Keeps who stands in the chains of events, unless their tenant was deleted. `rows` is a JSON array of arrays: id, chain.
-pub fn keep_actors(tenant: &str, rows: String) -> Sql {
+/// Keeps who stands in the chains of these events, a JSON array of ids, as the events are stored: of one that is not there, or whose chain was erased, nobody;
+/// nor of a tenant that was deleted.
+pub fn keep_actors(tenant: &str, ids: String) -> Sql {
     sql!(
-        "INSERT INTO event_actors (tenant, actor, id) SELECT ?1, c.value, r.value ->> 0 FROM json_each(?2) r, \
-         json_each(r.value, '$[1]') c WHERE NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1) ON CONFLICT DO NOTHING",
+        "INSERT INTO event_actors (tenant, actor, id) SELECT ?1, c.value, e.id FROM json_each(?2) i \
+         CROSS JOIN events e ON e.tenant = ?1 AND e.id = i.value CROSS JOIN json_each(e.body, '$.chain') c \
+         WHERE NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1) ON CONFLICT DO NOTHING",
         tenant,
-        rows
+        ids
     )
 }
 
@@ -318,18 +320,6 @@ pub fn actors(tenant: &str, from: i64, to: i64) -> Query<(String, String)> {
         tenant,
         from,
         to
-    )
-}
-
-/// Forgets who stood in the chains of events before an id that are gone, `limit` of them at the most.
-pub fn forget_actors(tenant: &str, before: &str, limit: i64) -> Sql {
-    sql!(
-        "DELETE FROM event_actors WHERE tenant = ?1 AND (actor, id) IN \
-         (SELECT actor, id FROM event_actors a INDEXED BY event_actors_by_id WHERE tenant = ?1 AND id < ?2 \
-         AND NOT EXISTS (SELECT 1 FROM events e WHERE e.tenant = ?1 AND e.id = a.id) LIMIT ?3)",
-        tenant,
-        before,
-        limit
     )
 }
 

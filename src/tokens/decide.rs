@@ -166,7 +166,8 @@ async fn permitted(
     }
     let detailed = obligations::details(&verdicts);
     let details = kinds(&origin.authorization_details);
-    let means = Means { auth_time: origin.auth_time, is_bound: issuance.jkt.is_some(), details };
+    let (auth_time, acr) = (origin.auth_time, origin.acr.clone());
+    let means = Means { auth_time, acr, is_bound: issuance.jkt.is_some(), details };
     obligations::meet(cx.now, &mut verdicts, &means);
     let ends_in = origin.expires_at.map(|exp| u32::try_from(exp.saturating_sub(cx.now.seconds())).unwrap_or_default());
     if ends_in == Some(0) {
@@ -198,7 +199,7 @@ async fn permitted(
             return Err(obligations::refusal(cx, &reached, facts.decision.clone()));
         }
         let lacking = obligations::lacking(&verdicts);
-        return Err(match denied(issuance.action, &verdicts) {
+        return Err(match denied(issuance.action, user.is_some(), &verdicts) {
             reason @ (Reason::PolicyDenied | Reason::ImpersonationDenied) => {
                 let all = target.scope.iter().zip(&verdicts);
                 let lacking = all.filter(|(scope, verdict)| client.may_have(scope) && policy::lacks_approval(verdict));
@@ -210,7 +211,10 @@ async fn permitted(
                 }
             }
             reason => match reason.decided(facts.decision.clone().unwrap_or_default()) {
-                Error::Refused(refusal) => Error::Refused(Refusal { detail: lacking, ..refusal }),
+                Error::Refused(refusal) => {
+                    let remedy = obligations::sign_in(reason, &verdicts);
+                    Error::Refused(Refusal { detail: lacking, remedy, ..refusal })
+                }
                 fault @ Error::Fault(_) => fault,
             },
         });
@@ -261,11 +265,12 @@ async fn within_limits(
 }
 
 /// Why nothing is given, with what the client can do about it.
-fn denied(action: Action, verdicts: &[Verdict]) -> Reason {
+fn denied(action: Action, is_for_user: bool, verdicts: &[Verdict]) -> Reason {
     match (action, obligations::reason(verdicts)) {
         (_, Some(reason)) => reason,
         (Action::Impersonate, None) => Reason::ImpersonationDenied,
-        _ if verdicts.iter().any(policy::lacks_sign_in) => Reason::StepUpRequired,
+        // A client on its own has nobody to send.
+        _ if is_for_user && verdicts.iter().any(policy::lacks_sign_in) => Reason::StepUpRequired,
         _ => Reason::PolicyDenied,
     }
 }

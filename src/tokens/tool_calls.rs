@@ -6,7 +6,7 @@
 //!    whose hands; the reporter cannot name an agent that has never called it. No token is kept.
 //! 2. The token was issued for a resource that the reporter serves, and held at the moment of the call. It may have expired since, and a party of it may
 //!    be stopped by now: then the event says so, for that is what an investigator looks for.
-//! 3. What the reporter alone knows (tool, outcome, duration, arguments) is in the event beside its own id (`resource_server`): nobody has verified it.
+//! 3. What the reporter alone knows (tool, outcome, duration, arguments, and which of the token's scope was used) is in the event beside its own id (`resource_server`): nobody has verified it.
 //! 4. The id of the event comes of the reporter, of its id for the call and of the moment: a report that comes again makes no second event.
 //! 5. A report is taken whole or not at all, and the refusal names each call that is wrong.
 
@@ -21,6 +21,7 @@ use crate::jose::LEEWAY_SECONDS;
 use crate::model::event::Facts;
 use crate::model::id::ulid_of;
 use crate::model::{Client, Event, EventType};
+use crate::oauth::Scope;
 use crate::ports::Now;
 
 /// How many calls a report has at most.
@@ -48,6 +49,8 @@ pub struct ToolCall {
     pub millis: Option<u64>,
     /// SHA-256 over its arguments, as base64url.
     pub arguments_sha256: Option<String>,
+    /// The scope that it used.
+    pub scope: Option<Scope>,
 }
 
 /// Counts a report, before anything of it is read.
@@ -89,8 +92,11 @@ pub async fn report(cx: &Cx<'_>, server: &Client, calls: &[ToolCall]) -> Result<
                 }
             }
         }
-        if let Some((_, used)) = known.iter().find(is_it) {
-            events.push(event(cx, server, call, used));
+        let Some((_, used)) = known.iter().find(is_it) else { continue };
+        let held = Scope::parse(&used.claims.scope).unwrap_or_default();
+        match call.scope.iter().flat_map(Scope::iter).all(|one| held.contains(one)) {
+            true => events.push(event(cx, server, call, used)),
+            false => fault("scope", "must be scope of `subject_token`"),
         }
     }
     if !faults.is_empty() {
@@ -110,6 +116,7 @@ fn event(cx: &Cx<'_>, server: &Client, call: &ToolCall, Used { claims, stopped, 
         outcome: Some(call.outcome.clone()),
         millis: call.millis,
         arguments_sha256: call.arguments_sha256.clone(),
+        scope_given: call.scope.as_ref().map(Scope::to_string),
         resource_server: Some(server.id.clone()),
         detail: stopped.map(|why| ["when this was reported, ", why].concat()),
         ..Facts::default()

@@ -210,6 +210,7 @@ impl Use {
         }
         let circumstance = Circumstance {
             auth_method: Some(auth_method.as_str().to_owned()),
+            acr: claims.and_then(|claims| claims.acr.clone()),
             dpop,
             scopes: claims.and_then(|claims| Scope::parse(&claims.scope)).unwrap_or_default().to_vec(),
             tool: self.tool.clone(),
@@ -252,14 +253,16 @@ impl Use {
         };
         // That it is not there must look like that it is forbidden, at every hour.
         let reason = obligations::reason(&verdicts).filter(|reason| *reason != Reason::QuietHours);
+        // A client on its own has nobody to send.
+        let lacks_sign_in = party.user.is_some() && verdicts.iter().any(policy::lacks_sign_in);
+        let reason = reason.or(lacks_sign_in.then_some(Reason::StepUpRequired)).unwrap_or(Reason::LeaseDenied);
         Err(Error::Refused(Refusal {
-            reason: reason.unwrap_or(Reason::LeaseDenied),
+            reason,
             detail,
             decision: facts.decision.clone(),
             scope: None,
             retry_after: None,
-            connect_url: None,
-            approval: None,
+            remedy: obligations::sign_in(reason, &verdicts),
         }))
     }
 }
@@ -269,6 +272,7 @@ fn means(claims: &AccessToken) -> Means {
     let kind = |detail: &Map<String, Value>| detail.get("type").and_then(Value::as_str).map(str::to_owned);
     Means {
         auth_time: claims.auth_time,
+        acr: claims.acr.clone(),
         is_bound: claims.cnf.is_some(),
         details: claims.authorization_details.iter().filter_map(kind).collect(),
     }

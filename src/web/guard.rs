@@ -257,7 +257,8 @@ async fn expect(cx: &Cx<'_>, accepted: &Accepted, enough: &[&'static str]) -> Re
         allowed.map(|name| Target::Scope { resource: uri.to_string(), name: name.to_owned(), tool: None }).collect();
     let inquiry = Inquiry { action, targets: &targets, circumstance: &about };
     let mut verdicts = policy::decide(cx, client, inquiry).await?;
-    let means = Means { auth_time: claims.auth_time, is_bound: claims.cnf.is_some(), details: vec![] };
+    let means =
+        Means { auth_time: claims.auth_time, acr: claims.acr.clone(), is_bound: claims.cnf.is_some(), details: vec![] };
     obligations::meet(cx.now, &mut verdicts, &means);
     // What was approved when the token was issued is not asked about at each call.
     let approved = match &claims.approval {
@@ -270,6 +271,10 @@ async fn expect(cx: &Cx<'_>, accepted: &Accepted, enough: &[&'static str]) -> Re
     });
     match client.may_ask_for(&resource) && permits {
         true => Ok(()),
+        false if user.is_some() && verdicts.iter().any(policy::lacks_sign_in) => {
+            let reason = Reason::StepUpRequired;
+            Err(reason.signing_in(obligations::sign_in(reason, &verdicts)))
+        }
         false => Err(Reason::NoLongerPermitted.into()),
     }
 }

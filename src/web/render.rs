@@ -8,7 +8,7 @@ use super::Response;
 use super::descope;
 use super::pages::{self, Language, Next};
 use crate::context::Cx;
-use crate::error::{Error, Reason, Refusal, Waiting, Wire};
+use crate::error::{Error, Reason, Refusal, Remedy, Waiting, Wire};
 use crate::policy::STEP_UP_SECONDS;
 use crate::ports::Alg;
 use crate::store::failures::PERIOD_SECONDS;
@@ -60,38 +60,34 @@ pub fn error(error: &Error, style: Style, issuer: Option<&str>) -> Response {
             let after = refusal.and_then(|refusal| refusal.retry_after).unwrap_or(PERIOD_SECONDS);
             response.with("retry-after", after.to_string())
         }
-        401 | 403 => match challenge(&wire, refusal, issuer) {
-            Some(challenge) => response.with("www-authenticate", challenge),
-            None => response,
-        },
-        _ => match refusal.and_then(|refusal| refusal.retry_after) {
-            Some(after) => response.with("retry-after", after.to_string()),
-            None => response,
-        },
+        _ => {
+            let challenge = challenge(&wire, refusal, issuer).map(|challenge| ("www-authenticate", challenge));
+            let after = refusal.and_then(|refusal| refusal.retry_after);
+            let after = after.map(|after| ("retry-after", after.to_string()));
+            challenge.into_iter().chain(after).fold(response, |response, (name, value)| response.with(name, value))
+        }
     }
 }
 
 fn oauth(wire: &Wire, refusal: Option<&Refusal>) -> Value {
-    let mut body = json!({"error": wire.code, "error_description": wire.description});
-    if let (Some(decision), Some(members)) =
-        (refusal.and_then(|refusal| refusal.decision.as_ref()), body.as_object_mut())
-    {
-        members.insert("decision".to_owned(), decision.as_str().into());
+    let mut members = Map::new();
+    let mut add = |name: &str, value: Value| drop(members.insert(name.to_owned(), value));
+    add("error", wire.code.into());
+    add("error_description", wire.description.into());
+    let Some(Refusal { reason, decision, remedy, .. }) = refusal else { return members.into() };
+    if let Some(decision) = decision {
+        add("decision", decision.as_str().into());
     }
-    if let (Some(url), Some(members)) = (refusal.and_then(|refusal| refusal.connect_url.as_ref()), body.as_object_mut())
-    {
-        members.insert("connect_url".to_owned(), url.as_str().into());
+    if *reason == Reason::StepUpRequired {
+        add("max_age", STEP_UP_SECONDS.into());
     }
-    if let (Some(approval), Some(members)) =
-        (refusal.and_then(|refusal| refusal.approval.as_ref()), body.as_object_mut())
-    {
-        members.extend(awaited(approval));
+    match remedy.as_deref() {
+        Some(Remedy::Connect(url)) => add("connect_url", url.as_str().into()),
+        Some(Remedy::SignIn(acr_values)) => add("acr_values", acr_values.as_str().into()),
+        Some(Remedy::Approve(approval)) => members.extend(awaited(approval)),
+        None => {}
     }
-    if let (Some(Reason::StepUpRequired), Some(members)) = (refusal.map(|refusal| refusal.reason), body.as_object_mut())
-    {
-        members.insert("max_age".to_owned(), STEP_UP_SECONDS.into());
-    }
-    body
+    members.into()
 }
 
 /// What a client is told of an approval that it needs.
@@ -131,6 +127,13 @@ fn challenge(wire: &Wire, refusal: Option<&Refusal>, issuer: Option<&str>) -> Op
         (401, code) if matches!(reason, Some(Reason::InvalidBoundToken | Reason::InvalidTokenProof)) => {
             let algs = Alg::NAMES.join(" ");
             Some(format!("DPoP realm=\"{realm}\", error=\"{code}\", algs=\"{algs}\"{scope}"))
+        }
+        (400, code) if reason == Some(Reason::StepUpRequired) => {
+            let acr_values = match refusal.and_then(|refusal| refusal.remedy.as_deref()) {
+                Some(Remedy::SignIn(acr_values)) => [", acr_values=\"", acr_values, "\""].concat(),
+                _ => String::new(),
+            };
+            Some(format!("Bearer realm=\"{realm}\", error=\"{code}\", max_age=\"{STEP_UP_SECONDS}\"{acr_values}"))
         }
         (401, code) | (403, code @ "insufficient_scope") => {
             Some(format!("Bearer realm=\"{realm}\", error=\"{code}\"{scope}"))

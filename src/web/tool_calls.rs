@@ -6,12 +6,13 @@
 //! 3. A refusal is a problem document (RFC 9457) that names the member, never its value: a retry of the rest is the caller's to make.
 
 use super::guard::Access;
-use super::schema::{Form, Kind, members, object, sent};
+use super::schema::{Form, Kind, SCOPE, members, object, sent};
 use super::{ReceiverCall, Response};
 use crate::crypto::Digest;
 use crate::error::{Reason, Result};
 use crate::jose::MAX_TOKEN;
 use crate::model::EventType;
+use crate::oauth::Scope;
 use crate::ports::Now;
 use crate::tokens::tool_calls::{self, MAX_CALLS, ToolCall};
 use crate::vault::is_tool;
@@ -63,6 +64,7 @@ object!(
         must "outcome" Kind::Words("ToolOutcome", || OUTCOMES.to_vec()),
         may "millis" Kind::Whole(0, MAX_MILLIS),
         may "arguments_sha256" DIGEST,
+        may "scope" SCOPE,
     ]]
 );
 
@@ -87,11 +89,14 @@ struct Call {
     millis: Option<u64>,
     #[serde(default)]
     arguments_sha256: Option<String>,
+    #[serde(default)]
+    scope: Option<String>,
 }
 
 impl From<Call> for ToolCall {
-    fn from(Call { id, subject_token, tool, at_millis, outcome, millis, arguments_sha256 }: Call) -> Self {
-        Self { id, subject_token, tool, at: Now::from_millis(at_millis), outcome, millis, arguments_sha256 }
+    fn from(Call { id, subject_token, tool, at_millis, outcome, millis, arguments_sha256, scope }: Call) -> Self {
+        let scope = scope.and_then(|scope| Scope::parse(&scope));
+        Self { id, subject_token, tool, at: Now::from_millis(at_millis), outcome, millis, arguments_sha256, scope }
     }
 }
 

@@ -1,5 +1,6 @@
 """How the tests speak to Writ, to the stand-in for Google and to the programs of the example."""
 
+import json
 import os
 import re
 import signal
@@ -164,6 +165,10 @@ class Writ:
         if expect is not None:
             assert answer.status_code == expect, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer
+
+    def cron(self):
+        """Has scripts/dev run the cron now, beside that of each minute."""
+        os.kill(json.loads((self.state / "workerd.json").read_text())["parent"], signal.SIGUSR2)
 
     def put(self, path: str, body: dict):
         """Creates or replaces."""

@@ -19,7 +19,8 @@ const provider = new Provider(origin, {
   }],
   jwks: { keys: [{ ...key, alg: "RS256", use: "sig", kid: "idp" }] },
   cookies: { keys: ["a key of tests"] },
-  claims: { openid: ["sub"], profile: ["name"], email: ["email"], groups: ["groups"] },
+  acrValues: ["urn:mfa"],
+  claims: { acr: null, openid: ["sub"], profile: ["name"], email: ["email"], groups: ["groups"] },
   scopes: ["openid", "profile", "email", "groups"],
   // Writ is on this machine here, where the provider's own dispatcher would not call it.
   fetch: (url, { dispatcher: _, ...options }) => fetch(url, options),
@@ -32,6 +33,8 @@ const provider = new Provider(origin, {
   }),
   // Its own question about the client is not of interest.
   async loadExistingGrant(ctx) {
+    // Who is asked for a second factor has one: there is no field for it.
+    ctx.oidc.session.acr = ctx.oidc.params.acr_values?.split(" ")[0] ?? ctx.oidc.session.acr;
     const grant = new ctx.oidc.provider.Grant({ clientId: ctx.oidc.client.clientId, accountId: ctx.oidc.session.accountId });
     grant.addOIDCScope("openid profile email groups");
     await grant.save();

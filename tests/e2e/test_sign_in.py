@@ -3,11 +3,13 @@
 import os
 
 import httpx2 as httpx
+import jwt
 import pytest
 from hub import Process, eventually
 from person import FOLDER, NODE, answered
 from test_pages import CHALLENGE, registered
 
+VERIFIER = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 CLIENT, SECRET = "writ at the idp", "a secret / with + signs"
 
 
@@ -39,7 +41,10 @@ def idp(writ, outbound, folder):
 def resource(writ) -> str:
     """A resource of which policy permits the staff of the organisation everything."""
     resource = f"https://e2e-{os.urandom(4).hex()}.example/mcp"
-    scopes = [{"name": "report:read", "description": "Read reports", "effect": "reads"}]
+    scopes = [
+        {"name": "report:read", "description": "Read reports", "effect": "reads"},
+        {"name": "report:publish", "description": "Publish reports", "effect": "changes"},
+    ]
     writ.admin("POST", "resources", 201, json={"resource": resource, "name": "Reports", "scopes": scopes})
     writ.policy(
         f"e2e-{resource.split('.')[0].removeprefix('https://')}",
@@ -49,17 +54,17 @@ def resource(writ) -> str:
     return resource
 
 
-def request(writ, resource: str) -> str:
-    """An authorization request of a new client."""
+def request(writ, resource: str, client: str | None = None, scope: str = "report:read") -> str:
+    """An authorization request, of a new client if none is named."""
     parameters = {
         "response_type": "code",
-        "client_id": registered(writ, client_name="Report reader"),
+        "client_id": client or registered(writ, client_name="Report reader"),
         "redirect_uri": "http://localhost:9/callback",
         "code_challenge": CHALLENGE,
         "code_challenge_method": "S256",
         "state": "some state",
         "resource": resource,
-        "scope": "report:read",
+        "scope": scope,
     }
     return str(httpx.URL(f"{writ.issuer}/authorize", params=parameters))
 
@@ -69,13 +74,45 @@ def shows(person, field: str):
     eventually(lambda: any(one["name"] == field for one in person.look()["fields"]), within=15)
 
 
+def sign_in_there(person, name: str) -> None:
+    """Signs in at the provider, to which the person has been sent."""
+    shows(person, "password")
+    person.submit(fill={"login": name, "password": "any"}, press="button[type=submit]")
+
+
+def test_a_person_is_sent_to_the_provider_for_a_second_factor_that_policy_wants(writ, person, idp, resource):
+    on = f'principal, action == Action::"issue", resource == Scope::"{resource} report:publish"'
+    name = f"e2e-second-factor-{os.urandom(4).hex()}"
+    writ.policy(name, f'@require("step_up:acr=urn:mfa") permit({on});')
+    client, who = registered(writ, client_name="Publisher"), f"grace-{os.urandom(4).hex()}"
+    ask = request(writ, resource, client, "report:read report:publish")
+    person.open(url=ask)
+    person.signin(provider="e2e-idp")
+    sign_in_there(person, who)
+    shows(person, "provider")
+    assert "with a second factor" in person.look()["text"]
+    person.signin(provider="e2e-idp")
+    sign_in_there(person, who)
+    shows(person, "decision")
+    code = answered(person.consent(scopes=["report:read", "report:publish"])["url"])["code"]
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "client_id": client,
+        "redirect_uri": "http://localhost:9/callback",
+        "code_verifier": VERIFIER,
+    }
+    answer = httpx.post(f"{writ.issuer}/token", data=form).json()
+    assert answer.get("scope", "").split() == ["report:read", "report:publish"], answer
+    assert jwt.decode(answer["access_token"], options={"verify_signature": False})["acr"] == "urn:mfa"
+
+
 def test_a_person_signs_in_at_the_provider_decides_and_is_signed_out_by_it(writ, person, idp, resource):
     seen = person.open(url=request(writ, resource))
     assert seen["page"] == "signin" and "Continue with Example & Sons" in [field.get("text") for field in seen["fields"]]
     person.signin(provider="e2e-idp")
-    shows(person, "password")
     name = f"ada-{os.urandom(4).hex()}"
-    person.submit(fill={"login": name, "password": "any"}, press="button[type=submit]")
+    sign_in_there(person, name)
     shows(person, "decision")
     seen = person.look()
     assert f"Dr {name}" in seen["text"] and not any(field.get("disabled") for field in seen["fields"])

@@ -57,6 +57,7 @@ def test_what_an_agent_did_is_in_the_trail_with_its_token_its_tool_and_what_came
     events = eventually(reported)
     done = next(e for e in events if e["tool"] == "add_note" and e["outcome"] == "succeeded")
     assert done["arguments_sha256"] == digest({"text": "milk"})
+    assert done["scope_given"].split() == [READ, WRITE]
     assert (done["resource"], done["resource_server"], done["subject"]) == (url, server.client_id, agent.client_id)
     assert int(begun) <= done["at"] <= time.time() and done["millis"] < 30_000
     jti = jwt.decode(token, options={"verify_signature": False})["jti"]

@@ -44,7 +44,7 @@ This page is made from `src/cedar/schema.cedarschema` and from `docs/policies/`,
 | `@bind("dpop")` | the token has to be bound to a key (RFC 9449): `invalid_dpop_proof` where it is not. At a lease, the agent's token |
 | `@details("payment")` | the request has to have `authorization_details` of that type (RFC 9396), which its user has allowed: `invalid_authorization_details`. At a lease, the agent's token |
 | `@require("approval")` | a person has to approve first: the refusal is `authorization_pending` with `approval_id`, `approval_uri` and `approval_number`, and the same request is answered once it is approved, once. The user decides for whom the agent acts, or the owner of the client. After `approval:` stand, with commas between, who decides (`subject`, `owner`, `role=NAME`, `group=NAME`), how many of them (`n=2`), and `passkey`, with which each signs |
-| `@require("step_up")` | the user has signed in within five minutes. The authorization endpoint asks for a sign-in where a request names the scope; the token endpoint leaves the scope out, or answers `insufficient_user_authentication` with `max_age` (RFC 9470) where nothing else is left |
+| `@require("step_up")` | the user has signed in within five minutes. The authorization endpoint asks for a sign-in where a request names the scope; the token endpoint leaves the scope out, or answers `insufficient_user_authentication` with `max_age` (RFC 9470) where nothing else is left, and so does a lease. `@require("step_up:acr=phr,acr=VALUE")` wants one of these `acr` besides, as a second factor has one: identity providers are asked for it with `acr_values`, which the answer has as well, and a passkey gives `phr`. It counts whichever registered issuer says it of the user |
 | `@id("…")`, `@description("…")`, `@advice("…")` | for people |
 
 Any other annotation is refused, because a misspelt one would do nothing, and so is another word in `@require`. An approver who takes off
@@ -71,7 +71,7 @@ would be then, and again before any other policy is written or removed that thei
 ```
 
 - `expect` is `allow` or `deny`. With `allow`, `scopes` names those of the question that are allowed and no others, `require` what is left to be
-  given (`approval`, `step_up`, `dpop`, `details TYPE`), and `ttl` the seconds. `deny` is also what lacks something.
+  given (`approval`, `step_up`, each as it is written, `dpop`, `details TYPE`), and `ttl` the seconds. `deny` is also what lacks something.
 - A question has `client_id`, `client_name`, `kind`, `owner`, `tags`, `allowed_resources`, `registration`, `verified`; `user`, `roles`, `groups`,
   `claims`; `action`; `resource` with `scopes`, or `connection` with `connection_kind`; `tool`, `resource_server`, `method`, `host`, `path`; `ip`,
   `country`, `asn`, `at`; `grant_type`, `auth_method`, `acr`, `dpop`, `auth_time`, `authorization_details` (types), `chain`,

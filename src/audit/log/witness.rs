@@ -26,7 +26,8 @@ use crate::ports::{Alg, Pending};
 use crate::store::witnesses::{self, Cosigned, Unsigned, WitnessState};
 use serde_json::{Value, json};
 
-/// How long a claim holds, in seconds: longer than an attempt takes, and less than a minute.
+/// How long a claim holds, in seconds: longer than a run asks from the moment of its `Cx` on (`jobs::witnesses`), so that no attempt outlives its claim, and less than
+/// a minute.
 const CLAIM_SECONDS: i64 = 50;
 /// After how many seconds a witness is asked for the same checkpoint again.
 const FRESH_SECONDS: i64 = 3_600;
@@ -192,7 +193,8 @@ async fn ask(cx: &Cx<'_>, witness: &LogWitness, tiles: &mut Tiles, seen: i64) ->
                 Some(seen) => return Ok(Outcome::Failed(format!("it has seen {seen} events now"), Some(seen))),
                 None => return Ok(Outcome::Failed("it does not say how many events it has seen".to_owned(), None)),
             },
-            422 => {
+            // Of a log that it has not seen before there is nothing to contradict: whoever answers so is no witness.
+            422 if old > 0 => {
                 let why =
                     format!("it does not take this log for the successor of the first {old} events that it has seen");
                 return Ok(Outcome::Contradicts(why, Some(old)));

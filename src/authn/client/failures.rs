@@ -5,14 +5,14 @@
 //! 2. Until then a refusal is counted in D1, so that the count holds across locations: under the address that it came from (of IPv6
 //!    the network, /64; requests without an address count as one), and under the client that it names, if there is such a client.
 //! 3. The refusal with which a count reaches [`crate::store::failures::LIMIT`] is one event `authentication.limited`. Before it, a
-//!    refusal that names a client of the tenant is an event of its own. A refusal that belongs to no client is none.
+//!    refusal that names a client of the tenant is an event of its own. A refusal that belongs to no client is none. Either has `auth_method: unproved`: it says nothing of the client that it names.
 //! 4. A request for a nonce (RFC 9449 §8) is no failure, nor is a poll of a device (RFC 8628 §3.5), whose interval grows instead: neither is
 //!    counted or limited. Nor is a malformed form with the right secret, or a 503 because of the service that has the keys.
 
 use crate::audit;
 use crate::context::{Counts, Cx};
 use crate::error::{Error, Reason, Refusal, Result};
-use crate::model::event::Facts;
+use crate::model::event::{Facts, UNPROVED};
 use crate::model::{EventType, id};
 use crate::store::failures::Failures;
 use std::net::IpAddr;
@@ -47,6 +47,10 @@ impl Unproved<'_> {
             cx.world.log.line(&format!("{}: {}: {why}", cx.request_id, refusal.reason.as_str()));
         }
         if reached || is_client {
+            // Whom policy was asked about had shown something.
+            if facts.question.is_none() {
+                facts.auth_method = Some(UNPROVED.to_owned());
+            }
             facts.reason = Some(refusal.reason.as_str().to_owned());
             facts.detail.clone_from(&refusal.detail);
             let kind = if reached { EventType::AuthenticationLimited } else { kind };

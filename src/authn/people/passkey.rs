@@ -26,7 +26,7 @@ pub const NAME: &str = "passkey";
 /// For how long a challenge counts, in seconds.
 pub const SECONDS: i64 = 300;
 /// How the authentication is called: resistant to phishing (OpenID Connect Extended Authentication Profile ACR Values §2).
-const ACR: &str = "phr";
+pub const ACR: &str = "phr";
 
 /// A ceremony that begins: what the page gives the authenticator, and what the browser keeps meanwhile.
 pub struct Begun {

@@ -39,7 +39,7 @@ pub async fn list(call: Call<'_>) -> Result<Response> {
     let (cx, language) = (call.cx, language(call.request));
     let texts = language.texts();
     let Some(person) = person(call).await? else {
-        let page = sign_in::page(call, language, Some((paths::APPROVALS, None)), false).await?;
+        let page = sign_in::page(call, language, Some(sign_in::For::any(paths::APPROVALS)), false).await?;
         return Ok(page.respond(200));
     };
     let waiting = approvals::waiting(cx, &person).await?;
@@ -75,7 +75,7 @@ pub async fn get(call: Call<'_>) -> Result<Response> {
     let Some(person) = person(call).await? else {
         let id = call.id(0)?;
         let back = [paths::APPROVALS, "/", id].concat();
-        let back = id::is_plausible(id).then_some((back.as_str(), None));
+        let back = id::is_plausible(id).then_some(sign_in::For::any(&back));
         return Ok(sign_in::page(call, language, back, false).await?.respond(200));
     };
     let approval = asked(call, &person).await?;

@@ -37,6 +37,7 @@ pub async fn take(call: Call<'_>, request: authorize::Request, problem: Option<R
     let session = person.as_ref().map(|person| person.session.id.to_text());
     let request = request.in_session(session);
     let outcome = authorize::answer(call.cx, &request, problem, person.as_ref()).await?;
+    let request = wanting(&request, &outcome, person.as_ref()).unwrap_or(request);
     let id = call.cx.new_id();
     let response = match at_once(call, (&id, &request), &outcome, person.as_ref()).await? {
         Some(response) => response,
@@ -45,8 +46,22 @@ pub async fn take(call: Call<'_>, request: authorize::Request, problem: Option<R
             response => return Ok(response),
         },
     };
-    let sealed = browser::seal(call.cx, KIND, &request, SECONDS)?;
-    Ok(keep(call.cx, call.request, response, (KIND, &id), &sealed, SECONDS))
+    keeping(call, response, &id, &request)
+}
+
+/// The browser keeps a request until it is decided.
+fn keeping(call: Call<'_>, response: Response, id: &str, request: &authorize::Request) -> Result<Response> {
+    // No longer than since it came.
+    let seconds = request.since.saturating_add(SECONDS).saturating_sub(call.cx.now.seconds());
+    let sealed = browser::seal(call.cx, KIND, request, seconds)?;
+    Ok(keep(call.cx, call.request, response, (KIND, id), &sealed, seconds))
+}
+
+/// The request with what policy wants of the sign-in for it, where the outcome says so.
+fn wanting(request: &authorize::Request, outcome: &Outcome, person: Option<&Person>) -> Option<authorize::Request> {
+    let Outcome::SignIn { acr_values: Some(acr_values), .. } = outcome else { return None };
+    let session = person.map(|person| person.session.id.to_text());
+    Some(request.clone().wanting(session, acr_values.clone()))
 }
 
 /// The way to the only identity provider. Where it is in trouble, the page says what there is.
@@ -56,7 +71,7 @@ async fn at_once(
     outcome: &Outcome,
     person: Option<&Person>,
 ) -> Result<Option<Response>> {
-    let Outcome::SignIn(Some(asked)) = outcome else { return Ok(None) };
+    let Outcome::SignIn { asked: Some(asked), .. } = outcome else { return Ok(None) };
     let Some(issuer) = sign_in::only(call, asked).await? else { return Ok(None) };
     let begun = callback::begin(call, &issuer, Some(id), &sign_in::wishes(request, person, false)).await;
     Ok(begun.ok().map(|(to, keeping)| keeping(Response::redirect(to))))
@@ -68,8 +83,23 @@ pub async fn resume(call: Call<'_>) -> Result<Response> {
     let request = kept_request(call, id)?;
     let person = person(call).await?;
     let outcome = authorize::answer(call.cx, &request, None, person.as_ref()).await?;
-    let response = show(call, id, outcome, person.as_ref()).await?;
-    Ok(if response.status == 200 { response } else { forget(call.cx, call.request, response, (KIND, id)) })
+    go_on(call, (id, &request), outcome, person.as_ref()).await
+}
+
+/// Shows the outcome of a request that the browser keeps, which it forgets where that is the end.
+async fn go_on(
+    call: Call<'_>,
+    (id, request): (&str, &authorize::Request),
+    outcome: Outcome,
+    person: Option<&Person>,
+) -> Result<Response> {
+    let wanting = wanting(request, &outcome, person);
+    let response = show(call, id, outcome, person).await?;
+    match wanting {
+        Some(request) => keeping(call, response, id, &request),
+        None if response.status == 200 => Ok(response),
+        None => Ok(forget(call.cx, call.request, response, (KIND, id))),
+    }
 }
 
 /// The person decides.
@@ -85,7 +115,7 @@ pub async fn decide(call: Call<'_>) -> Result<Response> {
     // The person decides about what is asked now, also where another window has allowed it meanwhile.
     let ask = match authorize::run(call.cx, &request, None, Some(&person)).await? {
         Outcome::Ask(ask) | Outcome::Covered(ask) => *ask,
-        other => return show(call, id, other, Some(&person)).await,
+        other => return go_on(call, (id, &request), other, Some(&person)).await,
     };
     let to = match form.get("decision") {
         Some("allow") => match authorize::approve(call.cx, &request, &ask, &person, &decision(&form, &ask)).await {
@@ -114,7 +144,7 @@ pub fn kept_request(call: Call<'_>, id: &str) -> Result<authorize::Request> {
 pub async fn target(call: Call<'_>, id: &str) -> Result<Option<String>> {
     let request = kept_request(call, id)?;
     match authorize::run(call.cx, &request, None, None).await? {
-        Outcome::SignIn(asked) => Ok(asked.map(|asked| paths::target(&asked.redirect_uri))),
+        Outcome::SignIn { asked, .. } => Ok(asked.map(|asked| paths::target(&asked.redirect_uri))),
         _ => Ok(None),
     }
 }
@@ -138,9 +168,10 @@ async fn show(call: Call<'_>, id: &str, outcome: Outcome, person: Option<&Person
     let language = language(call.request);
     match (outcome, person) {
         (Outcome::Response(to), _) => Ok(Response::redirect(to)),
-        (Outcome::SignIn(asked), _) => {
+        (Outcome::SignIn { asked, acr_values }, _) => {
             let again = call.request.query == sign_in::AGAIN;
-            Ok(sign_in::page(call, language, Some((id, asked.as_deref())), again).await?.respond(200))
+            let why = sign_in::For { id, asked: asked.as_deref(), acr_values: acr_values.as_deref() };
+            Ok(sign_in::page(call, language, Some(why), again).await?.respond(200))
         }
         (Outcome::Ask(ask) | Outcome::Covered(ask), Some(person)) => {
             let tag = tag(call, person, id)?;

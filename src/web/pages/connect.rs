@@ -28,7 +28,9 @@ pub async fn get(call: Call<'_>) -> Result<Response> {
     let Some(person) = person(call).await? else {
         let query = request.map(|request| ["?request=", request].concat()).unwrap_or_default();
         let back = ["connect/", name, &query].concat();
-        return Ok(sign_in::page(call, language(call.request), Some((&back, None)), false).await?.respond(200));
+        return Ok(sign_in::page(call, language(call.request), Some(sign_in::For::any(&back)), false)
+            .await?
+            .respond(200));
     };
     let found = connect::find(cx, name).await?;
     let wanted = connect::wanted(cx, name, request, &person)?;

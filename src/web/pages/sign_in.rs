@@ -16,23 +16,39 @@ use maud::html;
 /// The query of a page to which somebody comes who has signed out.
 pub const AGAIN: &str = "again";
 
+/// What a person signs in for.
+#[derive(Clone, Copy)]
+pub struct For<'a> {
+    /// What is under way.
+    pub id: &'a str,
+    /// Who asks.
+    pub asked: Option<&'a Asked>,
+    /// How policy wants the sign-in, if it does.
+    pub acr_values: Option<&'a str>,
+}
+
+impl<'a> For<'a> {
+    /// What asks for nothing but that somebody is signed in.
+    pub const fn any(id: &'a str) -> Self {
+        Self { id, asked: None, acr_values: None }
+    }
+}
+
 /// The page on which a person chooses how to sign in; for a request under way, or for the person's own page. `again`: as somebody else.
-pub async fn page(
-    call: Call<'_>,
-    language: Language,
-    request: Option<(&str, Option<&Asked>)>,
-    again: bool,
-) -> Result<Page> {
+pub async fn page(call: Call<'_>, language: Language, request: Option<For<'_>>, again: bool) -> Result<Page> {
     let (cx, texts) = (call.cx, language.texts());
     let providers = issuers::providers(cx).await?;
-    let has_passkeys = passkeys::is_there(cx).await?;
+    let acr_values = request.and_then(|request| request.acr_values);
+    let would_do = |acr: &str| acr_values.is_none_or(|values| values.split(' ').any(|one| one == acr));
+    let has_passkeys = passkeys::is_there(cx).await? && would_do(passkeys::ACR);
     let is_development = cx.config.is_development();
     let content = html! {
         h1 { (texts.sign_in) }
         p.quiet { (cx.tenant.name) }
-        @if let Some((_, Some(asked))) = request { p { (texts.sign_in_to) " " strong { (asked.client.metadata.client_name) } } }
+        @if let Some(For { asked: Some(asked), .. }) = request { p { (texts.sign_in_to) " " strong { (asked.client.metadata.client_name) } } }
+        @if acr_values.is_some() { p { (texts.sign_in_stronger) } }
         form method="post" action=(paths::sign_in(cx)) {
-            @if let Some((id, _)) = request { input type="hidden" name="request" value=(id); }
+            @if let Some(For { id, .. }) = request { input type="hidden" name="request" value=(id); }
             @if again { input type="hidden" name="again" value="1"; }
             @for provider in providers.iter() {
                 button.main.wide name="provider" value=(provider.id) { (texts.sign_in_with) " " (label(provider)) }
@@ -46,8 +62,7 @@ pub async fn page(
             }
         }
     };
-    let form_targets =
-        request.iter().filter_map(|(_, asked)| Some(paths::target(&asked.as_ref()?.redirect_uri))).collect();
+    let form_targets = request.iter().filter_map(|request| Some(paths::target(&request.asked?.redirect_uri))).collect();
     Ok(Page { language, title: texts.sign_in.to_owned(), content, form_targets })
 }
 
@@ -70,11 +85,12 @@ pub async fn only(call: Call<'_>, asked: &Asked) -> Result<Option<Issuer>> {
 /// How a request wants its person to sign in. Somebody who is signed in and has to sign in all the same shall authenticate, not pass by a session
 /// at the provider.
 pub fn wishes<'a>(request: &'a authorize::Request, person: Option<&Person>, again: bool) -> Wishes<'a> {
-    let others = ["max_age", "acr_values", "login_hint"].into_iter();
+    let of_request = ["max_age", "login_hint"].into_iter().filter_map(|name| Some((name, request.get(name)?)));
+    let acr_values = request.acr_values.as_deref().or_else(|| request.get("acr_values"));
     Wishes {
         login: person.is_some() || request.prompts("login"),
         select_account: again || request.prompts("select_account"),
-        others: others.filter_map(|name| Some((name, request.get(name)?))).collect(),
+        others: of_request.chain(acr_values.map(|acr_values| ("acr_values", acr_values))).collect(),
     }
 }
 

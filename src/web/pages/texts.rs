@@ -52,6 +52,7 @@ macro_rules! texts {
 texts! {
     sign_in: "Sign in", "Anmelden";
     sign_in_to: "Sign in to go on with", "Anmelden und fortfahren mit";
+    sign_in_stronger: "This needs a sign-in just now, with a second factor.", "Dafür ist jetzt eine Anmeldung mit einem zweiten Faktor nötig.";
     sign_in_with: "Continue with", "Weiter mit";
     sign_out: "Sign out", "Abmelden";
     demo: "Demonstration person", "Demonstrationsperson";

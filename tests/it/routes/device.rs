@@ -375,6 +375,21 @@ fn a_line_that_needs_a_recent_sign_in_sends_the_person_to_one_before_the_page_of
 }
 
 #[test]
+fn a_device_too_sends_its_person_once_to_the_second_factor_that_policy_wants() {
+    let (hub, client, started) = waiting();
+    hub.put_policy("all", &super::pushed::after_a_sign_in("mcp:read").replace("step_up", "step_up:acr=phr"));
+    let browser = Browser::new(&hub);
+    let page = enter(&browser, &text(&started, "user_code")).expect(200);
+    assert!(page.text.contains("with a second factor"), "{page:?}");
+    let page = browser.sign_in(&page).expect(200);
+    assert!(page.text.contains("name=\"decision\""), "the same way to sign in again: {page:?}");
+    hub.db.execute("UPDATE sessions SET acr = 'phr'");
+    browser.decide(&page, &["mcp:read"]).expect(303);
+    let token = poll(&hub, &client, &text(&started, "device_code")).expect(200).access_token();
+    assert_eq!(crate::support::call::decode(&token).1["acr"], "phr");
+}
+
+#[test]
 fn the_limit_of_user_codes_for_an_address_is_one_event_when_it_is_reached() {
     let (hub, _, started) = waiting();
     // Four people at one address, none of whom reaches a limit of their own.

@@ -279,7 +279,7 @@ fn a_lease_that_wants_a_recent_sign_in_is_explained_and_replayed_with_that_of_th
     accounts.connect(&browser, &link, "ada@chat").expect(200);
     let permit = "permit(principal, action == Action::\"lease\", resource == Connection::\"chat\");";
     hub.put_policy("lease", &format!("@require(\"step_up\") {permit}"));
-    let check = |kind: &str, was: &str| {
+    let check = |kind: &str, was: &str, changed: u64| {
         let event = hub.events_of(kind).pop().unwrap();
         let signed_in = event["question"]["auth_time"].as_i64();
         assert!(signed_in.is_some_and(|at| at <= hub.clock.seconds() as i64), "{event}");
@@ -290,20 +290,35 @@ fn a_lease_that_wants_a_recent_sign_in_is_explained_and_replayed_with_that_of_th
             let body = json!({"changes": changes, "client_id": event["client"], "action": "lease"});
             hub.admin("POST", "policies/replay").json(&body).send().expect(200).json()
         };
-        assert_eq!(replay(json!([]))["changed"], 0);
+        assert_eq!(replay(json!([]))["changed"], changed);
         let free = replay(json!([{"id": "lease", "cedar": permit}]));
         (one, free)
     };
     let token = accounts.agents_token(&browser);
     accounts.lease(&token).expect(200);
-    let (_, free) = check("lease.granted", "allow");
+    let (_, free) = check("lease.granted", "allow", 0);
     assert_eq!(free["would_deny"], 0, "{free}");
     // The person is signed in still, and was so long ago.
     let token = accounts.agents_token(&browser);
-    accounts.lease(&token).expect(403);
-    let (one, free) = check("lease.refused", "require");
+    let told = accounts.lease(&token).expect(400).json();
+    assert_eq!((&told["error"], &told["max_age"]), (&json!("insufficient_user_authentication"), &json!(300)));
+    let (one, free) = check("lease.refused", "require", 0);
     assert_eq!((&one["because"], &one["require"]), (&json!("requirement"), &json!(["step_up"])));
     assert_eq!(free["would_allow"], 1, "{free}");
+    // So it is with how the person signed in; the first lease would not be granted any more.
+    let recent = |acr: &str| {
+        let (now, acr) = (hub.clock.seconds(), ["'", acr, "'"].concat());
+        hub.db.execute(&format!("UPDATE sessions SET acr = {acr}, auth_time = {now}"));
+        accounts.lease(&accounts.agents_token(&browser))
+    };
+    hub.put_policy("lease", &format!("@require(\"step_up:acr=phr\") {permit}"));
+    let told = recent("pwd").expect(400).json();
+    assert_eq!((&told["max_age"], &told["acr_values"]), (&json!(300), &json!("phr")));
+    let (one, free) = check("lease.refused", "require", 1);
+    assert_eq!((&one["require"], &free["would_allow"]), (&json!(["step_up:acr=phr"]), &json!(2)), "{free}");
+    recent("phr").expect(200);
+    let (_, free) = check("lease.granted", "allow", 1);
+    assert_eq!(free["would_deny"], 0, "{free}");
 }
 
 #[test]

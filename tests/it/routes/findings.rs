@@ -167,6 +167,37 @@ fn a_burst_of_refusals_is_found_once() {
 }
 
 #[test]
+fn refusals_that_merely_name_a_client_are_no_burst_of_it() {
+    let hub = Setup::new();
+    let agent = hub.agent("agent", "mcp:read");
+    let body = json!({"client_name": "public", "token_endpoint_auth_method": "none",
+        "redirect_uris": ["https://app.example/callback"], "grant_types": ["authorization_code", "refresh_token"]});
+    let public = hub.admin("POST", "clients").json(&body).send().expect(201).json()["client_id"].clone();
+    let public = public.as_str().unwrap();
+    for n in 0..60 {
+        let wrong = Credentials { client_secret: format!("{}x", agent.client_secret), ..agent.clone() };
+        hub.token_call(&wrong, &[]).ip(&format!("192.0.2.{n}")).send();
+        let form = [("grant_type", "refresh_token"), ("refresh_token", "nothing"), ("client_id", public)];
+        hub.call("POST", "/t/main/token").form(&form).ip(&format!("192.0.2.{n}")).send();
+        hub.clock.advance(5);
+    }
+    let named = |id: &str| {
+        let told = hub.events();
+        let of = told.into_iter().filter(|event| event["client"] == id && event.get("reason").is_some());
+        of.map(|event| event["auth_method"].clone()).collect::<Vec<_>>()
+    };
+    for id in [&*agent.client_id, public] {
+        assert!(named(id).len() >= 30 && named(id).iter().all(|how| how == "unproved"), "{:?}", named(id));
+    }
+    assert_eq!(findings(&hub, "&kind=denied_burst"), Vec::<Value>::new());
+    (0..25).for_each(|_| drop(hub.token(&agent, &[("scope", "mcp:write")]).expect(400)));
+    hub.events();
+    let found = findings(&hub, "&kind=denied_burst");
+    assert_eq!((found.len(), &found[0]["target"]), (1, &json!(agent.client_id)));
+    assert!(found[0]["detail"].as_str().unwrap().starts_with("25 requests"), "{found:?}");
+}
+
+#[test]
 fn a_consent_of_which_nothing_is_used_is_found() {
     let hub = Setup::new();
     hub.db.execute(

@@ -210,6 +210,30 @@ fn what_an_assertion_says_about_its_user_is_taken_over_within_bounds_or_not_at_a
 }
 
 #[test]
+fn a_sign_in_of_tomorrow_is_none_of_just_now() {
+    let chain = Chain::new();
+    chain.hub.put_policy("everything", "@require(\"step_up:acr=urn:mfa\") permit(principal, action, resource);");
+    let signed_in = |seconds: i64, acr: &str| {
+        let at = chain.hub.clock.seconds().cast_signed() + seconds;
+        ask(&chain, &chain.assertion(json!({"acr": acr, "auth_time": at})))
+    };
+    for good in [-300, 0, 5] {
+        signed_in(good, "urn:mfa").expect(200);
+    }
+    for (seconds, acr) in [(-301, "urn:mfa"), (86_400, "urn:mfa"), (0, "urn:password")] {
+        let told = signed_in(seconds, acr).expect(400);
+        assert_eq!(
+            (told.error().as_str(), &told.json()["acr_values"]),
+            ("insufficient_user_authentication", &json!("urn:mfa"))
+        );
+        let challenge = format!(
+            "Bearer realm=\"{ISSUER}\", error=\"insufficient_user_authentication\", max_age=\"300\", acr_values=\"urn:mfa\""
+        );
+        assert_eq!(told.header("www-authenticate"), Some(&*challenge));
+    }
+}
+
+#[test]
 fn a_wrong_target_does_not_use_the_assertion_up() {
     let chain = Chain::new();
     let assertion = chain.assertion(json!({}));
@@ -454,6 +478,17 @@ mod workload {
         }
         let event = chain.hub.events_of("token.issued").pop().unwrap();
         assert_eq!((&event["client"], &event["grant_type"]), (&json!(robot), &json!(JWT_BEARER)));
+    }
+
+    #[test]
+    fn a_workload_has_not_signed_in_whatever_its_issuer_says() {
+        let chain = Chain::new();
+        robot(&chain, json!({}));
+        let claimed = json!({"acr": "phr", "auth_time": chain.now()});
+        let token = claims(&call(&chain, &of_robot(&chain, claimed.clone()), &[]).send());
+        assert_eq!((token.get("acr"), token.get("auth_time")), (None, None));
+        chain.hub.put_policy("everything", "@require(\"step_up:acr=phr\") permit(principal, action, resource);");
+        assert_eq!(call(&chain, &of_robot(&chain, claimed), &[]).send().expect(400).error(), "invalid_scope");
     }
 
     #[test]

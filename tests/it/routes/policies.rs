@@ -48,7 +48,7 @@ fn a_scope_whose_permit_requires_something_is_not_issued_where_nothing_meets_it(
     let agent = agent(&hub, &(when("mcp:read", "") + &when("mcp:write", "@require(\"step_up\")")));
     assert_eq!(hub.token(&agent, &[]).expect(200).json()["scope"], "mcp:read");
     let refused = hub.token(&agent, &[("scope", "mcp:write")]).expect(400).json();
-    assert_eq!(refused["error"], "insufficient_user_authentication");
+    assert_eq!(refused["error"], "invalid_scope", "a client on its own has nobody to send to a sign-in");
     // A second permit that requires nothing does not lift the requirement of the first.
     hub.put_policy("other", &when("mcp:write", ""));
     assert_eq!(hub.token(&agent, &[]).expect(200).json()["scope"], "mcp:read");

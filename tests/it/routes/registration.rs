@@ -490,6 +490,13 @@ fn the_event_of_a_registration_says_how_it_came_how_it_proves_itself_and_what_it
             Value::Null,
         ),
         (register(&hub, &with(secret)).json(), "dynamic confidential client_secret_basic", Value::Null, Value::Null),
+        // What is no scope does not come into the trail.
+        (
+            register(&hub, &with(json!({"scope": "a\n\u{202e}b"}))).expect(201).json(),
+            "dynamic public none",
+            Value::Null,
+            Value::Null,
+        ),
         (json!({"client_id": CLIENT}), "metadata_document public none", Value::Null, Value::Null),
     ];
     Browser::new(&hub).code(&query, &["mcp:read"]);

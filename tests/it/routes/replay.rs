@@ -230,6 +230,33 @@ fn a_decision_whose_question_is_not_there_is_skipped_and_says_why() {
 }
 
 #[test]
+fn a_decision_whose_event_has_lost_members_is_skipped_and_not_explained_and_says_why() {
+    let (hub, one, _) = scene();
+    let ids: Vec<Value> = hub
+        .events_of("token.issued")
+        .into_iter()
+        .filter(|event| event["client"] == one.client_id)
+        .map(|event| event["id"].clone())
+        .collect();
+    let any = json!({"id": "any", "cedar": "forbid(principal, action, resource);"});
+    let ask = || replay(&hub, json!({"changes": [any], "client_id": one.client_id}));
+    assert_eq!((&ask()["changed"], &ask()["skipped"]), (&json!(4), &json!([])));
+    // Whatever it is: of what is left another question could be made, and be taken for one of the others.
+    for (id, member) in [(&ids[1], "client_name"), (&ids[2], "question")] {
+        let body = json!({"event": id, "members": [member]});
+        assert_eq!(hub.admin("POST", "events/erase").json(&body).send().expect(200).json()["erased"], 1, "{member}");
+    }
+    let answer = ask();
+    assert_eq!((&answer["decisions"], &answer["changed"]), (&json!(4), &json!(2)), "{answer}");
+    assert_eq!(answer["skipped"], json!([{"why": "members of its event were erased", "count": 2}]));
+    for id in [&ids[1], &ids[2]] {
+        let refused = hub.admin("POST", "policies/explain").json(&json!({"decision": id})).send().expect(400).json();
+        let told = refused["detail"].as_str().unwrap();
+        assert_eq!(told, "the decision cannot be explained: members of its event were erased");
+    }
+}
+
+#[test]
 fn a_decision_whose_client_or_user_is_gone_is_skipped_and_says_why() {
     let chain = Chain::new();
     let hub = &chain.hub;

@@ -1,6 +1,6 @@
 //! `/t/{tenant}/sign-in`: people sign in with an identity provider, which can end their sessions.
 
-use super::authorize::{client, permitting, redeem};
+use super::authorize::{client, permitting, redeem, refresh, text};
 use crate::reasons::on_a_page;
 use crate::support::browser::{Browser, authorization, field, location, parameter};
 use crate::support::hub::{ISSUER, RESOURCE};
@@ -403,6 +403,147 @@ fn what_a_request_wants_of_the_sign_in_is_passed_on_and_held_to() {
         let to = goes_on(&browser.post("/t/main/sign-in", &form).expect(200));
         assert_eq!(parameters(to.split_once('?').unwrap().1)["prompt"], prompt);
     }
+}
+
+/// RFC 9470 §3, §4.
+#[test]
+fn a_second_factor_that_policy_wants_is_asked_of_the_provider_once_and_the_client_is_told() {
+    let hub = hub();
+    let (client, idp) = (client(&hub), Idp::new(&hub));
+    idp.register(json!({})).expect(201);
+    let permit = |scope: &str| {
+        format!(r#"permit(principal, action == Action::"issue", resource == Scope::"{RESOURCE} {scope}");"#)
+    };
+    hub.put_policy("all", &permit("mcp:read"));
+    hub.put_policy("write", &format!("@require(\"step_up:acr=urn:mfa,acr=phr\") {}", permit("mcp:write")));
+    let (scopes, wanted) = (["mcp:read", "mcp:write"], Some("urn:mfa phr"));
+    let ask = |browser: &Browser<'_>, more: &[(&str, &str)]| {
+        let more: Vec<_> =
+            [("scope", "mcp:read mcp:write"), ("resource", RESOURCE)].iter().chain(more).copied().collect();
+        browser.get(&format!("/t/main/authorize?{}", authorization(&client, &more)))
+    };
+    let at_provider = |to: &str| parameters(to.split_once('?').unwrap().1);
+    let returning = |browser: &Browser<'_>, to: &str, acr: &str| {
+        let claims = json!({"acr": acr, "auth_time": hub.clock.seconds()});
+        browser.get(&location(&browser.get(&idp.authorize(to, claims)).expect(303)))
+    };
+    let again = |browser: &Browser<'_>, page: &Reply| {
+        let form = [("provider", "idp"), ("request", &field(page, "request"))];
+        goes_on(&browser.post("/t/main/sign-in", &form).expect(200))
+    };
+    // Nobody knows the person yet, so the first sign-in is an ordinary one.
+    let browser = Browser::new(&hub);
+    let to = location(&ask(&browser, &[]).expect(303));
+    assert!(!at_provider(&to).contains_key("acr_values"), "{to}");
+    let page = returning(&browser, &to, "urn:password").expect(200);
+    assert!(page.text.contains("with a second factor"), "{}", page.text);
+    let to = again(&browser, &page);
+    let sent = at_provider(&to);
+    assert_eq!((sent.get("acr_values").map(|sent| &**sent), &*sent["prompt"]), (wanted, "login"));
+    let page = returning(&browser, &to, "urn:mfa").expect(200);
+    let back = browser.decide(&page, &scopes).expect(303);
+    let tokens = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+    assert_eq!(tokens.json()["scope"], "mcp:read mcp:write");
+    assert!(parameter(&ask(&browser, &[]), "code").is_some(), "it is recent and strong");
+    // Later it is known at once.
+    hub.clock.advance(301);
+    let told = refresh(&hub, &client, &text(&tokens, "refresh_token"), &[("scope", "mcp:write")]).expect(400).json();
+    assert_eq!(
+        (&told["error"], &told["max_age"], told["acr_values"].as_str()),
+        (&json!("insufficient_user_authentication"), &json!(300), wanted)
+    );
+    let to = location(&ask(&browser, &[]).expect(303));
+    assert_eq!(at_provider(&to).get("acr_values").map(|sent| &**sent), wanted);
+    assert!(parameter(&returning(&browser, &to, "phr"), "code").is_some());
+    // Whom the provider does not sign in so is not sent round in circles, and the client does not get it.
+    let weak = Browser::new(&hub);
+    let page = returning(&weak, &location(&ask(&weak, &[]).expect(303)), "urn:password").expect(200);
+    // Opened anew it asks again.
+    let anew = weak.get(&format!("/t/main/authorize/{}", field(&page, "request"))).expect(200);
+    assert!(anew.text.contains("with a second factor"), "{}", anew.text);
+    let back = returning(&weak, &again(&weak, &anew), "urn:password").expect(303);
+    let tokens = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+    assert_eq!(tokens.json()["scope"], "mcp:read");
+    // A client that says how itself is held to that, and not sent for more, whether the person was signed in or not.
+    let own = Browser::new(&hub);
+    for _ in 0..2 {
+        let to = location(&ask(&own, &[("acr_values", "urn:password")]).expect(303));
+        assert_eq!(at_provider(&to)["acr_values"], "urn:password");
+        let back = returning(&own, &to, "urn:password").expect(303);
+        let tokens = redeem(&hub, &client, &parameter(&back, "code").unwrap()).expect(200);
+        assert_eq!(tokens.json()["scope"], "mcp:read");
+    }
+}
+
+#[test]
+fn of_permits_that_hold_together_a_sign_in_is_asked_for_that_all_of_them_take() {
+    let hub = hub();
+    let (client, idp) = (client(&hub), Idp::new(&hub));
+    idp.register(json!({})).expect(201);
+    let permit = |acr: &str, on: &str| {
+        format!(r#"@require("step_up:{acr}") permit(principal, action == Action::"issue", resource {on});"#)
+    };
+    hub.put_policy("all", &permit("acr=phr,acr=urn:mfa", &format!(r#"in Resource::"{RESOURCE}""#)));
+    hub.put_policy("write", &permit("acr=urn:mfa", &format!(r#"== Scope::"{RESOURCE} mcp:write""#)));
+    let browser = Browser::new(&hub);
+    let asked = |scope: &str| {
+        let query = authorization(&client, &[("scope", scope), ("resource", RESOURCE)]);
+        let to = location(&browser.get(&format!("/t/main/authorize?{query}")).expect(303));
+        (parameters(to.split_once('?').unwrap().1).get("acr_values").cloned(), to)
+    };
+    let to = asked("mcp:write").1;
+    browser.get(&idp.authorize(&to, json!({}))).expect(303);
+    assert_eq!(asked("mcp:write").0.as_deref(), Some("urn:mfa"));
+    assert_eq!(asked("mcp:read").0.as_deref(), Some("phr urn:mfa"));
+    assert_eq!(asked("mcp:read mcp:write").0.as_deref(), Some("phr urn:mfa"), "either scope can be had");
+}
+
+#[test]
+fn the_page_offers_no_passkey_where_that_would_not_do() {
+    let hub = hub();
+    let (client, browser, idp) = (client(&hub), Browser::new(&hub), Idp::new(&hub));
+    idp.register(json!({})).expect(201);
+    sign_in(&idp, &browser, &client, json!({"acr": "urn:password"})).expect(303);
+    super::passkeys::give(&hub, users(&hub)[0]["id"].as_str().unwrap(), 1);
+    for (acr, offers) in [("urn:mfa", false), ("phr", true)] {
+        hub.put_policy(
+            "all",
+            &super::pushed::after_a_sign_in("mcp:read").replace("step_up", &format!("step_up:acr={acr}")),
+        );
+        let page = ask(&browser, &client, &[]).expect(200);
+        assert!(page.text.contains("value=\"idp\"") && page.text.contains("with a second factor"), "{}", page.text);
+        assert_eq!(page.text.contains("value=\"passkey\""), offers, "{acr}: {}", page.text);
+    }
+}
+
+#[test]
+fn who_thinks_too_long_for_a_second_factor_is_asked_for_it_and_the_request_lives_no_longer() {
+    let hub = hub();
+    let (client, idp) = (client(&hub), Idp::new(&hub));
+    idp.register(json!({})).expect(201);
+    hub.put_policy("all", &super::pushed::after_a_sign_in("mcp:read").replace("step_up", "step_up:acr=urn:mfa"));
+    let begun = || {
+        let browser = Browser::new(&hub);
+        let query = authorization(&client, &[("scope", "mcp:read"), ("resource", RESOURCE)]);
+        let to = location(&browser.get(&format!("/t/main/authorize?{query}")).expect(303));
+        let back = browser.get(&idp.authorize(&to, json!({"acr": "urn:mfa"}))).expect(303);
+        let page = browser.get(&location(&back)).expect(200);
+        (browser, page, location(&back))
+    };
+    let (browser, page, _) = begun();
+    hub.clock.advance(301);
+    let again = browser.decide(&page, &["mcp:read"]).expect(200);
+    let form = [("provider", "idp"), ("request", &*field(&again, "request"))];
+    let to = goes_on(&browser.post("/t/main/sign-in", &form).expect(200));
+    assert_eq!(parameters(to.split_once('?').unwrap().1)["acr_values"], "urn:mfa");
+    // Each look at the page asks for the sign-in again, and gives the request no more time.
+    let (browser, page, path) = begun();
+    hub.clock.advance(1_800);
+    browser.decide(&page, &["mcp:read"]).expect(200);
+    hub.clock.advance(1_799);
+    assert!(browser.get(&path).expect(200).text.contains("with a second factor"));
+    hub.clock.advance(2);
+    browser.get(&path).expect(400);
 }
 
 #[test]

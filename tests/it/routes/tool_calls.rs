@@ -85,9 +85,12 @@ fn a_reported_call_is_in_the_trail_with_agent_token_tool_outcome_and_reporter() 
     let token = scene.token();
     let mut call = scene.call_with(&token);
     let digest = sha256("{}").to_text();
-    call.as_object_mut()
-        .unwrap()
-        .extend(json!({"outcome": "failed", "millis": 12, "arguments_sha256": digest}).as_object().unwrap().clone());
+    call.as_object_mut().unwrap().extend(
+        json!({"outcome": "failed", "millis": 12, "arguments_sha256": digest, "scope": "mcp:read"})
+            .as_object()
+            .unwrap()
+            .clone(),
+    );
     let reply = scene.report(&[call]).expect(204);
     assert!(reply.text.is_empty());
     let [event] = scene.called().try_into().unwrap();
@@ -103,6 +106,7 @@ fn a_reported_call_is_in_the_trail_with_agent_token_tool_outcome_and_reporter() 
         ("outcome", json!("failed")),
         ("millis", json!(12)),
         ("arguments_sha256", json!(digest)),
+        ("scope_given", json!("mcp:read")),
         ("resource_server", json!(scene.server.client_id)),
         ("resource_server_name", json!("server")),
         ("jti_hash", issued.unwrap()["jti_hash"].clone()),
@@ -172,6 +176,9 @@ fn one_wrong_call_refuses_the_whole_report_and_every_wrong_one_is_named() {
         ("millis", json!(-1)),
         ("millis", json!(1.5)),
         ("arguments_sha256", json!("abc")),
+        ("scope", json!("a  b")),
+        ("scope", json!("mcp:write")),
+        ("scope", json!("mcp:read mcp:write")),
         ("id", json!("")),
         ("id", json!("a b")),
         ("id", json!("i".repeat(65))),
@@ -187,7 +194,7 @@ fn one_wrong_call_refuses_the_whole_report_and_every_wrong_one_is_named() {
     let detail = both.json()["detail"].as_str().unwrap().to_owned();
     assert!(detail.contains("`calls[0].subject_token`") && detail.contains("`calls[2].subject_token`"), "{detail}");
     assert!(scene.called().is_empty());
-    assert_eq!(scene.hub.events_of("tool.report_refused").len(), 17);
+    assert_eq!(scene.hub.events_of("tool.report_refused").len(), 20);
     scene.report(&[good]).expect(204);
 }
 

@@ -1,8 +1,9 @@
 //! Searching, exporting, following and counting the trail; what is kept of it, and for how long.
 
 use super::admin::detail;
-use crate::support::{Credentials, Port, Setup};
+use crate::support::{Credentials, Effect, Port, Seen, Setup};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use writ::app::Source;
 
 /// A tenant with events of many kinds, one a second.
@@ -294,6 +295,33 @@ fn who_stands_in_the_chain_of_an_event_is_compared_with_what_it_says() {
     assert_eq!(problems(), json!([]));
     hub.trail.execute("DELETE FROM event_actors WHERE actor = 'first' AND id = (SELECT max(id) FROM event_actors)");
     assert_eq!((&problems()[0]["problem"], problems().as_array().unwrap().len()), (&json!("columns"), 1));
+}
+
+#[test]
+fn whichever_step_of_a_clean_up_fails_who_stood_in_a_chain_goes_with_the_event_and_not_without_it() {
+    for by_type in [json!({}), json!({"lease.refused": 11})] {
+        for effect in [Effect::Fails, Effect::LosesReply] {
+            for nth in 0..4 {
+                let (hub, _) = filled();
+                settings(&hub, json!({"event_retention_days": 10, "event_retention_by_type": by_type})).expect(200);
+                hub.clock.advance(12 * 86_400);
+                let is_of_it = |seen: &Seen| seen.text.contains("DELETE FROM event_actors");
+                let met = Cell::new(0);
+                let is_nth = move |seen: &Seen| is_of_it(seen) && met.replace(met.get() + 1) == nth;
+                hub.faults.fail_when(Port::Trail, is_nth, effect);
+                drop(hub.tick());
+                hub.faults.heal();
+                let apart = "SELECT id FROM event_actors EXCEPT SELECT id FROM events UNION ALL \
+                             SELECT id FROM (SELECT id FROM events WHERE body ->> '$.chain' IS NOT NULL EXCEPT SELECT id FROM event_actors)";
+                assert!(hub.trail.query(apart).is_empty(), "{by_type} {effect:?} {nth}");
+                hub.clock.advance(60);
+                hub.tick().unwrap();
+                assert!(hub.trail.query("SELECT * FROM event_actors").is_empty(), "{by_type} {effect:?} {nth}");
+                let texts = hub.faults.texts(Port::Trail).join("; ");
+                assert!(!texts.contains("FROM event_actors a "), "nobody looks for what is left of chains");
+            }
+        }
+    }
 }
 
 #[test]

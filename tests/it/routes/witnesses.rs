@@ -334,6 +334,7 @@ fn a_witness_that_is_away_or_answers_wrongly_delays_no_checkpoint_and_no_other_w
         (text(403, ""), "it knows this log under another key (403)"),
         (text(409, "soon"), "it does not say how many events it has seen"),
         (text(409, "-1\n"), "it does not say how many events it has seen"),
+        (text(422, ""), "it answers 422"),
         (text(302, ""), "it redirects"),
         (text(503, ""), "it answers 503"),
     ];
@@ -427,9 +428,65 @@ fn two_crons_at_once_ask_a_witness_once() {
     let isolates: Vec<_> = (0..3).map(|_| scene.hub.isolate()).collect();
     let now = scene.hub.clock.now();
     let ticks = isolates.iter().map(|isolate| -> writ::ports::Pending<'_, bool> {
-        Box::pin(async move { isolate.app().tick(now).await.is_ok() })
+        Box::pin(async move {
+            let is_ok = isolate.app().tick(now).await.is_ok();
+            isolate.app().ask_witnesses(now).await;
+            is_ok
+        })
     });
     scene.hub.together(7, ticks.collect());
+    assert_eq!(*scene.witnesses[0].answered.borrow(), [200]);
+}
+
+#[test]
+fn slow_witnesses_of_some_tenants_keep_no_other_from_its_turn() {
+    let hub = Setup::new();
+    let tenants = ["a", "b", "c", "d", "z"];
+    let witnesses: Vec<_> = tenants.iter().map(|id| Witness::new(&hub, &format!("{id}.example"))).collect();
+    Witness::open(&hub, &witnesses);
+    for (tenant, witness) in tenants.iter().zip(&witnesses) {
+        hub.create_tenant(tenant);
+        let settings = json!({"log_witnesses": [{"url": witness.url(), "key": witness.vkey()}]});
+        let body = json!({"name": tenant, "zone": "UTC", "settings": settings});
+        hub.admin("PUT", &format!("tenants/{tenant}")).header("if-match", "*").json(&body).send().expect(200);
+    }
+    hub.deliver();
+    for (tenant, witness) in tenants.iter().zip(&witnesses) {
+        witness.trust(&hub.call("GET", &format!("/t/{tenant}/log/key")).send().expect(200).text);
+        witness.takes_millis.set(9_900);
+    }
+    for _ in 0..10 {
+        for tenant in tenants {
+            hub.admin_token_of(tenant);
+        }
+        hub.deliver();
+        hub.clock.advance(60);
+        hub.tick().unwrap();
+    }
+    let asked: Vec<usize> = witnesses.iter().map(|one| one.answered.borrow().len()).collect();
+    assert!(asked.iter().all(|times| *times >= 5), "{asked:?}");
+    let cosigned = hub.db.query("SELECT tenant FROM log_witnesses WHERE cosigned_at IS NOT NULL");
+    assert_eq!(cosigned.len(), 5);
+    assert!(hub.log.lines().iter().any(|line| line.contains("time is up after those of 4 of 5 tenants")));
+}
+
+#[test]
+fn a_claim_on_a_witness_begins_when_it_is_asked_however_long_the_rest_of_the_cron_has_taken() {
+    let scene = Scene::new(&["witness.example/w1"]);
+    scene.grow(2);
+    let isolates = [scene.hub.isolate(), scene.hub.isolate()];
+    for isolate in &isolates {
+        scene.hub.clock.advance(60);
+        scene.hub.clock.block_on(isolate.app().tick(scene.hub.clock.now())).unwrap();
+    }
+    assert!(scene.witnesses[0].answered.borrow().is_empty());
+    scene.hub.clock.advance(60);
+    scene.witnesses[0].takes_millis.set(9_900);
+    let now = scene.hub.clock.now();
+    let asking = isolates.iter().map(|isolate| -> writ::ports::Pending<'_, ()> {
+        Box::pin(async move { isolate.app().ask_witnesses(now).await })
+    });
+    scene.hub.together(3, asking.collect());
     assert_eq!(*scene.witnesses[0].answered.borrow(), [200]);
 }
 

@@ -294,7 +294,9 @@ impl Setup {
     /// The cron of the first isolate.
     pub fn tick(&self) -> Result<()> {
         let app = self.first.borrow().0.clone();
-        self.clock.block_on(app.tick(self.clock.now()))
+        let outcome = self.clock.block_on(app.tick(self.clock.now()));
+        self.clock.block_on(app.ask_witnesses(self.clock.now()));
+        outcome
     }
 
     /// Reads the tenants anew that an isolate finds old, as the host does after an answer; which they are.

@@ -25,6 +25,8 @@ pub struct Witness {
     pub answered: RefCell<Vec<u16>>,
     /// By how many seconds its clock is ahead.
     pub ahead: Cell<u64>,
+    /// How long it takes to answer.
+    pub takes_millis: Cell<u64>,
     /// Says this instead, if there is something.
     pub instead: RefCell<Option<Scripted>>,
     /// Changes the lines of its answer.
@@ -77,6 +79,7 @@ impl Witness {
             latest: RefCell::default(),
             answered: RefCell::default(),
             ahead: Cell::new(0),
+            takes_millis: Cell::new(0),
             instead: RefCell::default(),
             lies: RefCell::default(),
         })
@@ -127,7 +130,7 @@ impl Witness {
             _ => text,
         };
         let media = if status == 409 { "text/x.tlog.size" } else { "text/plain" };
-        Scripted::answer(status, media, text)
+        Scripted::answer(status, media, text).after(self.takes_millis.get())
     }
 
     /// Nothing where the request is not of the form that the specification has.
