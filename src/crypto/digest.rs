@@ -64,3 +64,19 @@ impl HmacKey {
         Secret::new(mac.finalize().into_bytes().into())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_for_several_messages_gives_each_what_it_gets_by_itself() {
+        // RFC 4231 §4.3.
+        let key = HmacKey::new(b"Jefe").unwrap();
+        let mac = key.mac("what do ya want for nothing?");
+        let wanted = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
+        assert_eq!(super::super::hex(mac.expose()), wanted);
+        assert_eq!(key.mac("another").expose(), hmac_sha256(b"Jefe", "another").unwrap().expose());
+        assert_eq!(super::super::hex(key.mac("what do ya want for nothing?").expose()), wanted);
+    }
+}
