@@ -249,8 +249,10 @@ impl App {
     /// Sends sinks what a batch has brought, and whatever else waits. A host calls it once the batch is acknowledged, so that no sink keeps the queue
     /// waiting.
     pub async fn deliver(&self, messages: &[String], now: Now) -> Result<()> {
-        let woken = audit::sinks::wake(&self.world, &audit::tenants(messages)).await;
-        woken.and(self.jobs().deliver(now).await)
+        match audit::sinks::waking(&self.world, &audit::tenants(messages)).await {
+            Ok(waking) => self.jobs().deliver(waking, now).await,
+            Err(error) => self.jobs().deliver(Vec::new(), now).await.and(Err(error)),
+        }
     }
 
     /// One run of the cron; see [`crate::jobs`]. `clock` says what time it is: the end of a run is long after its beginning.

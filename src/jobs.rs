@@ -69,7 +69,7 @@ impl Jobs<'_> {
         let visited = self.visit(now, &mut witnessed).await;
         let cleaned = self.clean(now).await;
         let deleted = self.delete(now).await;
-        let delivered = self.deliver(now).await;
+        let delivered = self.deliver(Vec::new(), now).await;
         // Last of all: the services of others may be slow.
         self.ask_witnesses(&witnessed, clock()).await;
         relayed.and(published).and(visited).and(cleaned).and(deleted).and(delivered)
@@ -145,12 +145,12 @@ impl Jobs<'_> {
         signals.and(webhooks)
     }
 
-    /// Sends sinks what they have not taken; each by itself, so that a slow one keeps no other.
-    pub async fn deliver(self, now: Now) -> Result<()> {
+    /// Sends sinks what they have not taken, those that `waking` notes as well; each by itself, so that a slow one keeps no other.
+    pub async fn deliver(self, waking: Vec<Sql>, now: Now) -> Result<()> {
         if !self.config.mounts(Role::Audit) || self.config.answers().is_none() {
-            return Ok(());
+            return Database(&*self.world.trail).run(waking).await.map(drop);
         }
-        let due = audit::sinks::due(self.world, now).await?;
+        let due = audit::sinks::due(self.world, waking, now).await?;
         let deliveries = due.iter().map(|(tenant, sink)| -> Pending<'_, ()> {
             Box::pin(async move {
                 if let Err(error) = self.send(tenant, sink, now).await {

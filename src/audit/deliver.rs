@@ -14,6 +14,8 @@ use crate::model::{Event, EventType};
 use crate::ports::{Now, Sql, World};
 use crate::store;
 use crate::store::events::Staged;
+use crate::store::log::Columns;
+use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,29 +68,26 @@ pub async fn consume(world: &World, messages: &[String], now: Now) -> Consumed {
 
 /// Keeps events of a tenant, each with the next index of its log; whether they are there as they were made.
 async fn keep<'a>(world: &World, tenant: &str, events: impl Iterator<Item = &'a (Event, &'a str)>) -> Result<bool> {
-    let (mut rows, mut bytes, mut tokens): (Vec<Value>, usize, BTreeMap<&str, i64>) = Default::default();
-    let (mut actors, mut ids, mut inserted, mut is_as_made): (Vec<Value>, Vec<&str>, u64, bool) =
-        (vec![], vec![], 0, true);
+    let (mut chunk, mut bytes, mut ids) = (Chunk::default(), 0_usize, Vec::new());
+    let (mut inserted, mut is_as_made) = (0_u64, true);
     for (event, body) in events {
-        ids.push(&event.id);
-        if rows.len() >= KEPT_TOGETHER || bytes.saturating_add(body.len()) > KEPT_BYTES {
-            let chunk = Chunk { rows: std::mem::take(&mut rows), actors: std::mem::take(&mut actors), tokens };
-            let (new, as_made) = chunk.keep(world, tenant).await?;
-            (inserted, is_as_made, tokens) = (inserted.saturating_add(new), is_as_made && as_made, BTreeMap::new());
-            bytes = 0;
+        ids.push(&*event.id);
+        if chunk.rows.len() >= KEPT_TOGETHER || bytes.saturating_add(body.len()) > KEPT_BYTES {
+            let (new, as_made) = std::mem::take(&mut chunk).keep(world, tenant).await?;
+            (inserted, is_as_made, bytes) = (inserted.saturating_add(new), is_as_made && as_made, 0);
         }
         bytes = bytes.saturating_add(body.len());
-        rows.push(row(world, body)?);
+        chunk.rows.push(Row::of(world, body)?);
         if !event.facts.chain.is_empty() {
-            actors.push(json!(event.id));
+            chunk.actors.push(json!(event.id));
         }
         if let (EventType::TokenIssued, Some(client)) = (event.kind, &event.client) {
             let at = i64::try_from(event.at).unwrap_or(i64::MAX);
-            let last = tokens.entry(client).or_insert(at);
+            let last = chunk.tokens.entry(client).or_insert(at);
             *last = at.max(*last);
         }
     }
-    let (new, as_made) = Chunk { rows, actors, tokens }.keep(world, tenant).await?;
+    let (new, as_made) = chunk.keep(world, tenant).await?;
     if inserted.saturating_add(new) != ids.len() as u64 {
         // Some came before, or are not kept.
         expect_kept(world, tenant, &ids).await?;
@@ -109,8 +108,9 @@ async fn expect_kept(world: &World, tenant: &str, ids: &[&str]) -> Result<()> {
 }
 
 /// Events that one transaction keeps, with all by which they are found.
+#[derive(Default)]
 struct Chunk<'a> {
-    rows: Vec<Value>,
+    rows: Vec<Row<'a>>,
     actors: Vec<Value>,
     tokens: BTreeMap<&'a str, i64>,
 }
@@ -118,15 +118,19 @@ struct Chunk<'a> {
 impl Chunk<'_> {
     /// How many of them are new, and whether each of those has the entry that was made of it.
     async fn keep(self, world: &World, tenant: &str) -> Result<(u64, bool)> {
-        let made = |row: &Value| json!([row.get(ID), row.get(ENTRY)]);
+        let made = |row: &Row<'_>| json!([row.columns.id, row.entry]);
         let made = Value::from_iter(self.rows.iter().map(made)).to_string();
-        let rows = Value::Array(self.rows).to_string();
+        // Straight into a text: values of JSON in between cost as much again.
+        let rows = serde_json::to_string(&self.rows.iter().map(Row::values).collect::<Vec<_>>());
+        let rows = rows.map_err(|_| Fault::Broken("events have no JSON"))?;
         let mut statements = vec![store::log::begin(tenant), store::log::keep(tenant, rows), store::log::grow(tenant)];
         if !self.actors.is_empty() {
-            statements.push(store::events::keep_actors(tenant, Value::Array(self.actors).to_string()));
+            statements.push(store::events::keep_actors(tenant, Value::from(self.actors).to_string()));
         }
-        let tokens = self.tokens.into_iter().map(|(client, at)| store::events::keep_last_token(tenant, client, at));
-        statements.extend(tokens);
+        if !self.tokens.is_empty() {
+            let tokens = self.tokens.into_iter().map(|(client, at)| json!([client, at]));
+            statements.push(store::events::keep_last_tokens(tenant, Value::from_iter(tokens).to_string()));
+        }
         let trail = Database(&*world.trail);
         let (changes, as_made) = trail.run_then(statements, store::log::count_entries(tenant, made)).await?;
         let new = changes.get(1).copied().unwrap_or_default();
@@ -134,29 +138,29 @@ impl Chunk<'_> {
     }
 }
 
-/// Where a row has the id of its event, and its entry.
-const ID: usize = 0;
-const ENTRY: usize = 9;
-
 /// An event as it is stored, with its salt and its entry.
-fn row(world: &World, body: &str) -> Result<Value> {
-    let salt = entry::salt(&*world.entropy);
-    let members = entry::members(body).ok_or(Fault::Broken("an event has no members"))?;
-    let entry = Opening::of_members(&members, &salt).and_then(|opening| opening.entry());
-    let entry = entry.ok_or(Fault::Broken("an event has no entry"))?;
-    let columns = columns::of(&members).ok_or(Fault::Broken("an event has no columns"))?;
-    Ok(json!([
-        columns.id,
-        columns.at,
-        columns.kind,
-        columns.client,
-        columns.subject,
-        i64::from(columns.refused),
-        body,
-        columns.target,
-        salt,
-        b64(entry),
-    ]))
+struct Row<'a> {
+    columns: Columns,
+    body: &'a str,
+    salt: String,
+    entry: String,
+}
+
+impl<'a> Row<'a> {
+    fn of(world: &World, body: &'a str) -> Result<Self> {
+        let salt = entry::salt(&*world.entropy);
+        let members = entry::members(body).ok_or(Fault::Broken("an event has no members"))?;
+        let entry = Opening::of_members(&members, &salt).and_then(|opening| opening.entry());
+        let entry = b64(entry.ok_or(Fault::Broken("an event has no entry"))?);
+        let columns = columns::of(&members).ok_or(Fault::Broken("an event has no columns"))?;
+        Ok(Self { columns, body, salt, entry })
+    }
+
+    /// In the order of [`store::log::keep`].
+    fn values(&self) -> impl Serialize {
+        let Columns { id, at, kind, client, subject, refused, target } = &self.columns;
+        (id, at, kind, client, subject, i64::from(*refused), self.body, target, &self.salt, &self.entry)
+    }
 }
 
 /// Keeps messages that the queue gave up on.
@@ -198,7 +202,8 @@ pub async fn relay(world: &World, now: Now) -> Result<()> {
     Database(&*world.db).run(sent).await.map(drop)
 }
 
-/// The tenants of these messages.
+/// The tenants of these messages. Whether each is an event, [`consume`] has asked.
 pub fn tenants(messages: &[String]) -> BTreeSet<String> {
-    messages.iter().filter_map(|body| Some(serde_json::from_slice::<Event>(body.as_bytes()).ok()?.tenant)).collect()
+    let tenant = |body: &String| Some(entry::members(body)?.get("tenant")?.as_str()?.to_owned());
+    messages.iter().filter_map(tenant).collect()
 }

@@ -15,7 +15,7 @@ pub mod sigv4;
 mod webhook;
 
 pub use aead::{Key, Opened, open, seal};
-pub use digest::{Digest, hmac_sha256, sha256};
+pub use digest::{Digest, HmacKey, hmac_sha256, sha256};
 pub use keyring::Keyring;
 pub use opaque::{Kind, is_nonce, is_well_formed, mint, nonce};
 pub use secret::Secret;

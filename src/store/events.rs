@@ -42,15 +42,14 @@ pub fn put_back(id: &str, counts: bool) -> Sql {
     sql!("UPDATE outbox SET tries = tries + 1, attempts = attempts + ?2 WHERE id = ?1", id, i64::from(counts))
 }
 
-/// Keeps when a client last got a token, unless its tenant was deleted.
-pub fn keep_last_token(tenant: &str, client: &str, at: i64) -> Sql {
+/// Keeps when clients last got a token, unless their tenant was deleted. `rows` is a JSON array of arrays: client, moment.
+pub fn keep_last_tokens(tenant: &str, rows: String) -> Sql {
     sql!(
-        "INSERT INTO last_tokens (tenant, client, at) SELECT ?1, ?2, ?3 \
+        "INSERT INTO last_tokens (tenant, client, at) SELECT ?1, r.value ->> 0, r.value ->> 1 FROM json_each(?2) r \
          WHERE NOT EXISTS (SELECT 1 FROM former_tenants WHERE id = ?1) \
          ON CONFLICT (tenant, client) DO UPDATE SET at = max(at, excluded.at)",
         tenant,
-        client,
-        at
+        rows
     )
 }
 

@@ -80,12 +80,13 @@ pub fn delete(tenant: &str, id: &str, version: i64) -> Sql {
 }
 
 /// Notes that there may be events for a sink; where it is new, or was changed or set back, also that. It never
-/// begins behind events that are still to come.
+/// begins behind events that are still to come. Where it begins is looked for only where it begins: that walks over events.
 pub fn wake(tenant: &str, sink: &Sink) -> Sql {
     sql!(
-        "INSERT INTO sink_states (tenant, sink, run, version, position, size, waits) VALUES (?1, ?2, ?3, ?4, min(coalesce(?5, \
+        "INSERT INTO sink_states (tenant, sink, run, version, position, size, waits) VALUES (?1, ?2, ?3, ?4, \
+         CASE WHEN EXISTS (SELECT 1 FROM sink_states WHERE tenant = ?1 AND sink = ?2 AND run >= ?3) THEN 0 ELSE min(coalesce(?5, \
          (SELECT min(seq) - 1 FROM (SELECT seq FROM events WHERE tenant = ?1 AND id >= ?6 AND seq >= 0 ORDER BY id LIMIT 1000)), 9007199254740991), \
-         coalesce((SELECT max(seq) FROM events WHERE tenant = ?1 AND seq >= 0), -1)), ?7, 1) \
+         coalesce((SELECT max(seq) FROM events WHERE tenant = ?1 AND seq >= 0), -1)) END, ?7, 1) \
          ON CONFLICT (tenant, sink) DO UPDATE SET waits = 1, claim = NULL, attempts = 0, size = excluded.size, \
          not_before = CASE WHEN excluded.run > sink_states.run OR excluded.version > sink_states.version THEN 0 ELSE sink_states.not_before END, \
          position = CASE WHEN excluded.run > sink_states.run THEN excluded.position ELSE sink_states.position END, \

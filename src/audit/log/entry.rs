@@ -10,8 +10,9 @@
 //! 3. A member can be withheld from a proof, or erased with its salt: its digest stays, and the entry is the same.
 
 use super::edge::ENTRY;
-use crate::crypto::{Digest, b64, hmac_sha256, sha256, unb64};
+use crate::crypto::{Digest, HmacKey, b64, sha256, unb64};
 use crate::ports::Entropy;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 /// What is hashed before the digests.
@@ -60,13 +61,14 @@ impl Opening {
         let is_whole = !salt.starts_with('{');
         let kept: Value = if is_whole { Value::Null } else { serde_json::from_slice(salt.as_bytes()).ok()? };
         let seed = if is_whole { unb64(salt).filter(|seed| seed.len() == SALT)? } else { Vec::new() };
+        let seed = HmacKey::new(&seed)?;
         let mut opening = Self::default();
         for (name, value) in members {
             let salt = match is_whole {
                 true => salt_of(&seed, name)?,
                 false => kept.get("salts")?.get(name)?.as_str()?.to_owned(),
             };
-            opening.disclosures.push(disclosure(&salt, name, value));
+            opening.disclosures.push(disclosure(&salt, name, value)?);
         }
         if !is_whole {
             let withheld = kept.get("withheld")?.as_array()?;
@@ -145,18 +147,19 @@ pub fn erase(body: &str, salt: &str, names: &[&str]) -> Option<(String, String)>
     Some((Value::Object(members).to_string(), salt.to_string()))
 }
 
-fn salt_of(seed: &[u8], name: &str) -> Option<String> {
-    let whole = hmac_sha256(seed, name)?;
-    whole.expose().get(..SALT).map(b64)
+fn salt_of(seed: &HmacKey, name: &str) -> Option<String> {
+    seed.mac(name).expose().get(..SALT).map(b64)
 }
 
-fn disclosure(salt: &str, name: &str, value: &Value) -> String {
-    let mut text = json!([salt, name]).to_string();
-    text.pop();
-    text.push(',');
-    canonical(value, &mut text);
-    text.push(']');
-    b64(text)
+fn disclosure(salt: &str, name: &str, value: &Value) -> Option<String> {
+    let mut text = vec![b'['];
+    write(salt, &mut text)?;
+    text.push(b',');
+    write(name, &mut text)?;
+    text.push(b',');
+    canonical(value, &mut text)?;
+    text.push(b']');
+    Some(b64(text))
 }
 
 fn parts(disclosure: &str) -> Option<(String, String, Value)> {
@@ -170,30 +173,39 @@ fn read(disclosure: &str) -> Option<(String, Value)> {
 }
 
 /// JSON as RFC 8785 has it, of what events have: names are ASCII, numbers whole.
-fn canonical(value: &Value, text: &mut String) {
+fn canonical(value: &Value, text: &mut Vec<u8>) -> Option<()> {
     match value {
         Value::Object(members) => {
             let mut members: Vec<_> = members.iter().collect();
             members.sort_unstable_by_key(|(name, _)| name.as_str());
-            text.push('{');
+            text.push(b'{');
             for (n, (name, value)) in members.into_iter().enumerate() {
-                text.push_str(if n == 0 { "" } else { "," });
-                text.push_str(&Value::from(name.as_str()).to_string());
-                text.push(':');
-                canonical(value, text);
+                if n > 0 {
+                    text.push(b',');
+                }
+                write(name, text)?;
+                text.push(b':');
+                canonical(value, text)?;
             }
-            text.push('}');
+            text.push(b'}');
         }
         Value::Array(items) => {
-            text.push('[');
+            text.push(b'[');
             for (n, item) in items.iter().enumerate() {
-                text.push_str(if n == 0 { "" } else { "," });
-                canonical(item, text);
+                if n > 0 {
+                    text.push(b',');
+                }
+                canonical(item, text)?;
             }
-            text.push(']');
+            text.push(b']');
         }
-        plain => text.push_str(&plain.to_string()),
+        plain => write(plain, text)?,
     }
+    Some(())
+}
+
+fn write(value: &(impl Serialize + ?Sized), text: &mut Vec<u8>) -> Option<()> {
+    serde_json::to_writer(text, value).ok()
 }
 
 #[cfg(test)]
@@ -221,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_disclosure_is_that_of_rfc_9901() {
-        let disclosure = disclosure("_26bc4LT-ac6q2KI6cBW5es", "family_name", &"Möbius".into());
+        let disclosure = disclosure("_26bc4LT-ac6q2KI6cBW5es", "family_name", &"Möbius".into()).unwrap();
         // RFC 9901 §4.2.1 has blanks between the elements, which this form has not.
         assert_eq!(
             parts(&disclosure).unwrap(),

@@ -32,16 +32,12 @@ const PLACED: i64 = 200;
 /// Signs a checkpoint for all events that have an index; a problem where the log is not what was signed.
 pub async fn publish(cx: &Cx<'_>) -> Result<Option<Problem>> {
     let tenant = &cx.tenant.id;
-    let mut written_from = None;
     for _ in 0..PASSES {
         // Before the log: what is noted then is no more than the log can come to.
         let noted = cx.one(store::log::watch(tenant)).await?.unwrap_or_default();
         let (heads, entries) =
             cx.trail().batch((store::log::head(tenant), store::log::unsigned(tenant, ENTRIES))).await?;
         let Some(head) = heads.into_iter().next().filter(|head| head.signed < head.size) else { return Ok(None) };
-        if written_from == Some(head.signed) {
-            return Ok(Some(Problem::Stalled));
-        }
         let Some(key) = keys::get(cx).await? else { return Ok(None) };
         let edge = match edge_of(cx, &key, &head).await? {
             Ok(edge) => edge,
@@ -74,8 +70,13 @@ pub async fn publish(cx: &Cx<'_>) -> Result<Option<Problem>> {
         statements.extend(grown.full.iter().map(|tile| {
             store::log::add_tile(tenant, tile.level, i64::try_from(tile.n).unwrap_or(i64::MAX), &tile.content)
         }));
-        cx.trail().run(statements).await?;
-        written_from = Some(head.signed);
+        let (_, heads) = cx.trail().run_then(statements, store::log::head(tenant)).await?;
+        match heads.first().filter(|now| now.signed < now.size) {
+            None => return Ok(None),
+            Some(now) if now.signed == head.signed => return Ok(Some(Problem::Stalled)),
+            // There were more, or have come meanwhile.
+            Some(_) => {}
+        }
     }
     Ok(None)
 }

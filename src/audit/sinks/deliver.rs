@@ -10,7 +10,7 @@ use crate::model::event::Facts;
 use crate::model::sink::{EventForm, MAX_SIZE, Sink, SinkState};
 use crate::model::{Event, EventType};
 use crate::outbound::{self, retry};
-use crate::ports::{Now, World};
+use crate::ports::{Now, Sql, World};
 use crate::store;
 use crate::store::events::Sequenced;
 use crate::store::sinks::{Failed, SinkClaim, Step};
@@ -29,16 +29,21 @@ const TOLD_AFTER: i64 = 4;
 
 /// Notes that there are new events of these tenants.
 pub async fn wake(world: &World, tenants: &BTreeSet<String>) -> Result<()> {
+    Database(&*world.trail).run(waking(world, tenants).await?).await.map(drop)
+}
+
+/// What notes that there are new events of these tenants.
+pub async fn waking(world: &World, tenants: &BTreeSet<String>) -> Result<Vec<Sql>> {
     let tenants = serde_json::to_string(tenants).map_err(|_| Fault::Broken("tenants have no JSON"))?;
     let sinks = Database(&*world.db).all(store::sinks::of_tenants(tenants)).await?;
     let enabled = sinks.iter().filter(|(_, sink)| sink.body.enabled);
-    let statements = enabled.map(|(tenant, sink)| store::sinks::wake(tenant, sink)).collect();
-    Database(&*world.trail).run(statements).await.map(drop)
+    Ok(enabled.map(|(tenant, sink)| store::sinks::wake(tenant, sink)).collect())
 }
 
-/// Sinks for which there may be events, each with its tenant.
-pub async fn due(world: &World, now: Now) -> Result<Vec<(String, String)>> {
-    Database(&*world.trail).all(store::sinks::due(millis(now), SINKS)).await
+/// Sinks for which there may be events once these statements have run, each with its tenant.
+pub async fn due(world: &World, waking: Vec<Sql>, now: Now) -> Result<Vec<(String, String)>> {
+    let (_, due) = Database(&*world.trail).run_then(waking, store::sinks::due(millis(now), SINKS)).await?;
+    Ok(due)
 }
 
 fn millis(now: Now) -> i64 {
@@ -49,17 +54,15 @@ fn millis(now: Now) -> i64 {
 pub async fn deliver(cx: &Cx<'_>, id: &str) -> Result<()> {
     let (tenant, nonce, now) = (&cx.tenant.id, cx.new_id(), millis(cx.now));
     let claim = SinkClaim { tenant, sink: id, nonce: &nonce };
-    let claimed = store::sinks::claim(claim, now, now.saturating_add(CLAIM_MILLIS));
-    if cx.trail().run(vec![claimed]).await?.first() != Some(&1) {
-        return Ok(());
-    }
+    let claiming = store::sinks::claim(claim, now, now.saturating_add(CLAIM_MILLIS));
+    let (claimed, states) = cx.trail().run_then(vec![claiming], store::sinks::state(tenant, id)).await?;
+    let Some(state) = states.into_iter().next().filter(|_| claimed.first() == Some(&1)) else { return Ok(()) };
     let Some(sink) = cx.one(store::sinks::get(tenant, id)).await? else {
         return cx.trail().run(vec![store::sinks::forget(tenant, id)]).await.map(drop);
     };
     if !sink.body.enabled {
         return cx.trail().run(vec![store::sinks::rest(claim)]).await.map(drop);
     }
-    let Some(state) = cx.trail().one(store::sinks::state(tenant, id)).await? else { return Ok(()) };
     Delivery { cx, claim, sink: &sink, now }.run(state).await
 }
 
@@ -114,16 +117,16 @@ impl Delivery<'_> {
                     let missed = missed.saturating_add(rejected);
                     size = size.saturating_mul(2).clamp(1, MAX_SIZE);
                     let step = Step { position: last, sent, missed, size };
-                    let advanced = store::sinks::advance(self.claim, &step, self.now);
-                    // Another isolate has the claim by now, or the sink was set back.
-                    if cx.trail().run(vec![advanced]).await?.first() != Some(&1) {
+                    batches = batches.saturating_add(1);
+                    let is_last = count < rows || batches >= BATCHES;
+                    let mut statements = vec![store::sinks::advance(self.claim, &step, self.now)];
+                    statements.extend(is_last.then(|| store::sinks::release(self.claim, self.now)));
+                    // Else another isolate has the claim by now, or the sink was set back.
+                    let is_claimed = cx.trail().run(statements).await?.first() == Some(&1);
+                    if is_last || !is_claimed {
                         return Ok(());
                     }
                     (position, attempts) = (last, 0);
-                    batches = batches.saturating_add(1);
-                    if count < rows {
-                        break;
-                    }
                 }
                 // Which of them is in the way shows when they come in halves.
                 Verdict::Refused(_) if count > 1 => size = count / 2,

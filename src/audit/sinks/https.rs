@@ -39,7 +39,7 @@ fn call(batch: &Batch<'_>) -> Result<Call> {
             let body = serde_json::to_string(&events).map_err(|_| Fault::Broken("events have no JSON"))?;
             ("application/json", body)
         }
-        _ => ("application/x-ndjson", batch.lines()),
+        _ => ("application/x-ndjson", batch.lines()?),
     };
     let (first, last) = batch.range();
     let (id, now) = (format!("{}_{first}_{last}", batch.sink), batch.now.seconds());

@@ -120,8 +120,10 @@ impl Batch<'_> {
     }
 
     /// The events as JSON lines.
-    pub fn lines(&self) -> String {
-        self.records.iter().map(|record| record.event.to_string() + "\n").collect()
+    pub fn lines(&self) -> Result<String> {
+        let line = |record: &Record| serde_json::to_string(&record.event).map(|line| line + "\n");
+        let lines: std::result::Result<_, _> = self.records.iter().map(line).collect();
+        lines.map_err(|_| Fault::Broken("events have no JSON").into())
     }
 }
 

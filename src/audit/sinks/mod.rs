@@ -19,7 +19,7 @@ mod otlp;
 mod s3;
 mod splunk;
 
-pub use deliver::{deliver, due, test, wake};
+pub use deliver::{deliver, due, test, wake, waking};
 pub use https::SIGNING;
 pub use kind::{Secrets, SinkKind, Verdict, problems};
 

@@ -22,7 +22,7 @@ fn call(batch: &Batch<'_>) -> Result<Call> {
     let base = batch.body.url.trim_end_matches('/');
     let url = [base, text("bucket"), &key(batch, text("prefix"))].join("/");
     let url = Url::parse(&url).map_err(|_| Fault::Broken("the URL of a sink is none"))?;
-    let body = batch.lines();
+    let body = batch.lines()?;
     let headers = [("content-type".to_owned(), "application/x-ndjson".to_owned())];
     let signing = Signing { service: "s3".to_owned(), region: text("region").to_owned() };
     let session = Session {
