@@ -11,7 +11,6 @@ use crate::web::negotiation::conditional;
 use crate::web::render::{self, Style};
 use crate::web::router::{self, Endpoint, Route};
 use crate::web::{self, Call, Method, SiteCall};
-use std::cell::RefCell;
 
 pub use crate::context::Peer;
 pub use crate::vault::proxy::{Proxied, Pulled};
@@ -44,14 +43,12 @@ pub struct App {
     world: World,
     config: Config,
     memory: Memory,
-    /// Tenants with witnesses that the cron has visited.
-    witnessed: RefCell<Vec<String>>,
 }
 
 impl App {
     /// An application that remembers nothing yet.
     pub fn new(world: World, config: Config) -> Self {
-        Self { world, config, memory: Memory::default(), witnessed: RefCell::default() }
+        Self { world, config, memory: Memory::default() }
     }
 
     /// Prepares what the first request would have to wait for; a host calls it while it starts.
@@ -258,17 +255,9 @@ impl App {
         }
     }
 
-    /// One run of the cron; see [`crate::jobs`]. A host calls [`Self::ask_witnesses`] after it.
-    pub async fn tick(&self, now: Now) -> Result<()> {
-        let (outcome, witnessed) = self.jobs().tick(now).await;
-        self.witnessed.borrow_mut().extend(witnessed);
-        outcome
-    }
-
-    /// Asks the witnesses of the tenants that the cron has visited since the last call. A host says what time it is now: what is claimed is claimed from then on.
-    pub async fn ask_witnesses(&self, now: Now) {
-        let tenants = self.witnessed.take();
-        self.jobs().ask_witnesses(&tenants, now).await;
+    /// One run of the cron; see [`crate::jobs`]. `clock` says what time it is: the end of a run is long after its beginning.
+    pub async fn tick(&self, clock: &dyn Fn() -> Now) -> Result<()> {
+        self.jobs().tick(clock).await
     }
 
     const fn jobs(&self) -> Jobs<'_> {

@@ -60,9 +60,9 @@ pub struct Jobs<'a> {
 }
 
 impl Jobs<'_> {
-    /// One run of the cron. Each part runs whether or not another has failed; the first error is the answer. With it come the tenants that have witnesses: they
-    /// are asked last of all ([`Self::ask_witnesses`]), for the services of others may be slow.
-    pub async fn tick(self, now: Now) -> (Result<()>, Vec<String>) {
+    /// One run of the cron. Each part runs whether or not another has failed; the first error is the answer.
+    pub async fn tick(self, clock: &dyn Fn() -> Now) -> Result<()> {
+        let now = clock();
         let relayed = self.relay(now).await;
         let published = self.publish_all(now).await;
         let mut witnessed = Vec::new();
@@ -70,7 +70,9 @@ impl Jobs<'_> {
         let cleaned = self.clean(now).await;
         let deleted = self.delete(now).await;
         let delivered = self.deliver(Vec::new(), now).await;
-        (relayed.and(published).and(visited).and(cleaned).and(deleted).and(delivered), witnessed)
+        // Last of all: the services of others may be slow.
+        self.ask_witnesses(&witnessed, clock()).await;
+        relayed.and(published).and(visited).and(cleaned).and(deleted).and(delivered)
     }
 
     /// Signs checkpoints for these tenants. Those that fail are tried again after a pause, and then left to the next run.

@@ -4,8 +4,9 @@ use crate::audit;
 use crate::context::{Change, Cx};
 use crate::crypto::sha256;
 use crate::error::{Fault, Reason, Result};
-use crate::model::approval::{Approval, ApprovalBody, ApprovalStatus, Door, Requirement, Rule, canonical, member};
+use crate::model::approval::{Approval, ApprovalBody, ApprovalStatus, Door, canonical, member};
 use crate::model::event::Facts;
+use crate::model::requirement::{Requirement, Rule};
 use crate::model::tenant::APPROVALS_A_DAY;
 use crate::model::{Client, Event, EventType, Quiet};
 use crate::policy;
@@ -43,15 +44,18 @@ pub struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// The digest by which requests that ask the same are one.
+    /// The digest by which requests that ask the same people for the same are one.
     pub fn key(&self) -> String {
-        let Self { door, client, requester, subject, require, what, .. } = self;
+        let Self { door, client, requester, subject, what, .. } = self;
+        let rules = self.rules().into_iter().map(|Rule { who, n, passkey }| json!([who, n, passkey]));
         let all = json!({
-            "door": door.as_str(), "client": client.id, "requester": requester, "subject": subject, "require": require, "what": what,
+            "door": door.as_str(), "client": client.id, "requester": requester, "subject": subject, "what": what,
+            "rules": rules.collect::<Vec<Value>>(),
         });
         sha256(canonical(&all)).to_text()
     }
 
+    /// Who has to approve, in order, however it was written. A rule that another one covers asks nobody else, and is left out.
     fn rules(&self) -> Vec<Rule> {
         let owner = self.client.metadata.owner.as_deref();
         // A stored requirement that does not parse asks for what nobody gives.
@@ -59,13 +63,11 @@ impl Asked<'_> {
             Some(requirement) => requirement.rule(self.subject, owner),
             None => Rule { who: vec![], n: 1, passkey: true },
         };
-        let mut rules = Vec::new();
-        for rule in self.require.iter().map(rule) {
-            if !rules.contains(&rule) {
-                rules.push(rule);
-            }
-        }
-        rules
+        let mut rules: Vec<Rule> = self.require.iter().map(rule).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        let is_covered = |rule: &Rule| rules.iter().any(|other| other != rule && other.covers(rule));
+        rules.iter().filter(|rule| !is_covered(rule)).cloned().collect()
     }
 
     fn statement(&self, cx: &Cx<'_>, id: &str, expires_at: i64) -> String {
@@ -184,7 +186,7 @@ pub(super) fn facts(approval: &Approval) -> Facts {
         target: Some(approval.id.clone()),
         subject: Some(approval.subject.clone()),
         chain: approval.texts("chain"),
-        resource: text("resource"),
+        resource: approval.resource(),
         connection: text("connection"),
         tool: text("tool"),
         scope_asked: (!scope.is_empty()).then(|| scope.join(" ")),

@@ -12,10 +12,9 @@ use crate::model::{EventType, Status, id};
 use crate::revocation::check::StoppedChainsKey;
 use crate::revocation::families::tokens_end;
 use crate::store;
+use crate::store::approvals::REDEEMED_WITHIN;
 use serde_json::Value;
 
-/// How long what was approved can be redeemed, in seconds.
-const REDEEMED_WITHIN: i64 = 600;
 /// How many approvals that wait are shown to a person.
 const SHOWN: i64 = 100;
 /// How many that a person has decided about are shown.
@@ -163,9 +162,11 @@ async fn decided(cx: &Cx<'_>, found: &Approval, by: By<'_>, choice: &Choice) -> 
     Ok(approval)
 }
 
-/// Whether a client asks, acts, or is to act.
+/// Whether a client asks, acts, is to act, or is whom it is done for.
 fn is_party(approval: &Approval, client: &str) -> bool {
-    approval.client == client || approval.requester == client || approval.texts("chain").iter().any(|one| one == client)
+    let Approval { client: agent, requester, subject, .. } = approval;
+    [agent, requester, subject].iter().any(|one| *one == client)
+        || approval.texts("chain").iter().any(|one| one == client)
 }
 
 /// Whether those who have approved are enough, as far as they are there and active still.
@@ -194,7 +195,7 @@ pub async fn revoke(cx: &Cx<'_>, id: &str, admin: &str) -> Result<Approval> {
     let change = Change::guard(store::approvals::revoke(tenant, id))
         .invalidates(&StoppedChainsKey)
         .event(event)
-        .always(store::stops::stop_chain(tenant, &found.digest(), &tokens_end(cx)))
+        .always(store::stops::stop_chain(tenant, &found.digest(), tokens_end(cx)))
         .always(store::approvals::close(tenant, id));
     cx.commit(change).await?;
     find(cx, id).await

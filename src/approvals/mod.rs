@@ -6,7 +6,7 @@
 //! 2. How much waits is bounded: for each who decides, for each client, and of a client for each who decides. So is what a client asks for in a day.
 //!    In the quiet hours of the tenant nobody is asked anew.
 //! 3. An approval is decided once, by a guarded statement; a second answer is 409. One no is enough, and silence is no.
-//! 4. The client that asks, and every client that acts, decide nothing. Administrators decide where no passkey is wanted.
+//! 4. The client that asks, every client that acts, and the client that it is done for decide nothing. Administrators decide where no passkey is wanted.
 //! 5. It is redeemed once, before a token is signed or a credential leaves, for the same request with the same key. When a reply of D1 is lost, it is
 //!    redeemed and has to be asked for again: the safe side.
 //! 6. Its digest is in the lineage of every token that comes of it, so that to take it back stops them all.

@@ -3,10 +3,14 @@
 use super::ask::{Asked, INTERVAL, With, ask, event, uri};
 use crate::cedar::{Required, Verdict};
 use crate::context::{Change, Cx};
+use crate::directory::clients;
 use crate::error::{Error, Reason, Refusal, Result, Waiting};
-use crate::model::approval::{Approval, ApprovalStatus, Requirement, digest, number};
+use crate::model::approval::{Approval, ApprovalStatus, digest, number};
 use crate::model::event::Facts;
+use crate::model::requirement::Requirement;
 use crate::model::{Client, EventType, id};
+use crate::policy::obligations;
+use crate::revocation::breach::{self, Using};
 use crate::revocation::check;
 use crate::store;
 use std::cell::OnceCell;
@@ -86,13 +90,18 @@ pub async fn redeem_held(cx: &Cx<'_>, held: &Held) -> Result<()> {
     }
 }
 
-/// Redeems an approval; refused if it was used, is over, or was taken back.
+/// Redeems an approval; refused if it was used, is over, was taken back, or was given by the owner that its client had before.
 pub async fn redeem(cx: &Cx<'_>, id: &str) -> Result<()> {
     let found = match id::is_plausible(id) {
         true => cx.one(store::approvals::get(&cx.tenant.id, id)).await?,
         false => None,
     };
     let found = found.ok_or(Reason::ApprovalOver)?;
+    let client = clients::load(cx, &found.client).await?;
+    let owner = client.as_ref().and_then(|client| client.metadata.owner.as_deref());
+    if !found.texts("require").iter().all(|text| found.was_asked(text, owner)) {
+        return Err(Reason::ApprovalOver.because("its client has another owner by now"));
+    }
     let event = event(cx, EventType::ApprovalRedeemed, &found);
     match cx.commit(Change::guard(store::approvals::redeem(&cx.tenant.id, id, cx.now.seconds())).event(event)).await? {
         true => Ok(()),
@@ -101,8 +110,15 @@ pub async fn redeem(cx: &Cx<'_>, id: &str) -> Result<()> {
 }
 
 /// What a grant that asks a person itself requires: `approval`, and what the permits require of the same people, such as a passkey. Whom they name
-/// besides is asked where none of the scopes is left without: see `tokens::approval`.
-pub fn required(client: &Client, subject: &str, verdicts: &[Verdict]) -> Vec<String> {
+/// besides is asked where none of the scopes is left without: see `tokens::approval`. Refused where the limits have no room for any of it.
+pub async fn required(cx: &Cx<'_>, client: &Client, using: Using<'_>, verdicts: &[Verdict]) -> Result<Vec<String>> {
+    if verdicts.iter().all(Verdict::can_be_met) {
+        let full = breach::all_full(cx, using, verdicts.iter()).await?;
+        if !full.is_empty() {
+            return Err(obligations::refusal(cx, &full, None));
+        }
+    }
+    let subject = using.subject;
     let owner = client.metadata.owner.as_deref();
     let asked = Requirement::default().rule(subject, owner).who;
     let permits = || verdicts.iter().filter(|verdict| verdict.can_be_met());
@@ -120,5 +136,5 @@ pub fn required(client: &Client, subject: &str, verdicts: &[Verdict]) -> Vec<Str
         .collect();
     all.sort_unstable();
     all.dedup();
-    all
+    Ok(all)
 }

@@ -24,6 +24,7 @@ use crate::model::{Client, Status};
 use crate::oauth::authorization_details::is_deceptive;
 use crate::oauth::{CIBA, Form};
 use crate::ports::Now;
+use crate::revocation::breach::Using;
 use serde_json::{Map, Value, json};
 use std::rc::Rc;
 
@@ -114,6 +115,7 @@ pub async fn start(cx: &Cx<'_>, form: &Form, client: &Rc<Client>) -> Result<Star
     let verdicts = lines::verdicts(cx, client, &asked.target, fetched, Action::Issue).await?;
     let verdicts = verdicts.into_iter().zip(&forbidden).filter(|(_, why)| why.is_none());
     let verdicts: Vec<_> = verdicts.map(|(verdict, _)| verdict).collect();
+    let using = Using { client: &client.id, subject: &user.id, grant_type: CIBA };
     let what = json!({
         "action": "backchannel", "resource": asked.target.resource.body.resource.to_string(), "scope": scope,
         "authorization_details": asked.authorization_details, "request": handle,
@@ -124,7 +126,7 @@ pub async fn start(cx: &Cx<'_>, form: &Form, client: &Rc<Client>) -> Result<Star
         client,
         requester: &client.id,
         subject: &user.id,
-        require: approvals::required(client, &user.id, &verdicts),
+        require: approvals::required(cx, client, using, &verdicts).await?,
         what: what.as_object().cloned().unwrap_or_default(),
         told: told.as_object().cloned().unwrap_or_default(),
         seconds: expires_in,

@@ -12,7 +12,7 @@ use cedar_policy::{Effect, Policy};
 
 use super::required::Required;
 use crate::model::Quiet;
-use crate::model::approval::Requirement;
+use crate::model::requirement::Requirement;
 
 /// The longest text of an annotation that is used as a name.
 const MAX_NAME: usize = 100;

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::model::approval::Requirement;
+use crate::model::requirement::Requirement;
 
 const STEP_UP: &str = "step_up";
 /// How many values of `acr` a requirement names at most, and how many bytes one has.

@@ -1,14 +1,15 @@
 //! What a client asks a person for at `approvals`: whether policy would give it, and whom it may ask.
 //!
 //! 1. What is asked about is at a resource or a connection. Policy is asked whether the client could have it (`issue`, `exchange`, `lease`): nobody is
-//!    asked to approve what the client never gets. What permits require besides is no matter here. A resource server asks from an address of its own:
+//!    asked to approve what the client never gets. A sign-in that permits require comes first; what else they require besides is no matter here. A resource server asks from an address of its own:
 //!    of the scope of the token that it presents it is asked whether anything forbids it.
 //! 2. The accountable people are asked: the user for whom the client acts, or the client's owner. A role or a group is asked where the permits name it,
 //!    or an administrator does (`settings.approvals.deciders`).
 //!    Whom the client names comes in addition to whom the permits name.
 //! 3. The same is asked again when the approval is redeemed, about the parties of the token as they are then: what the permits require by then has
 //!    to be among what was asked.
-//! 4. Nobody is asked while the limits of the permits have no room, as at the use itself. A token that a resource server presents was counted.
+//! 4. Nobody is asked while the limits of the permits have no room, as at the use itself. The scopes of a token that is presented were counted when it
+//!    was issued: their limits are not looked at.
 //! 5. A connection that is not there looks like one that policy forbids (docs/requirements.md R54).
 
 use crate::authn::client::Authenticated;
@@ -16,11 +17,13 @@ use crate::cedar::{Action, Circumstance, Required, Target as PolicyTarget, Verdi
 use crate::context::Cx;
 use crate::directory::{connections, identities};
 use crate::error::{Error, Reason, Refusal, Result};
-use crate::model::approval::{Requirement, Rule, member};
+use crate::model::approval::{member, texts};
 use crate::model::event::{Because, Facts};
+use crate::model::requirement::Requirement;
 use crate::model::{Approval, AuthMethod, Client, ClientKind, Status, User};
 use crate::oauth::{AuthorizationDetail, ResourceUri, Scope};
-use crate::policy::{self, Inquiry, obligations};
+use crate::policy::obligations::{self, Means};
+use crate::policy::{self, Inquiry};
 use crate::revocation::breach::{self, Using};
 use crate::revocation::check::{self, Parties, Standing};
 use crate::tokens::decide::as_policy_targets;
@@ -44,6 +47,8 @@ pub struct Party {
     pub audience: Option<String>,
     /// How the user has authenticated.
     pub acr: Option<String>,
+    /// When the user has, in seconds.
+    pub auth_time: Option<i64>,
     /// The thumbprint of the key that it is bound to.
     pub jkt: Option<String>,
     /// Digests of its `jti` and of those that it was made from.
@@ -78,7 +83,8 @@ pub async fn required(
     facts: &mut Facts,
 ) -> Result<Vec<String>> {
     let all = verdicts(cx, caller, party, wanted, facts).await?;
-    expect_room(cx, caller, party, (wanted, &all), facts).await?;
+    expect_sign_in(cx, party, (wanted, &all), facts)?;
+    expect_room(cx, party, (wanted, &all), facts).await?;
     let mut named = all.named();
     let Some(text) = wanted.require else {
         return Ok(if named.is_empty() { vec!["approval".to_owned()] } else { named });
@@ -106,13 +112,21 @@ pub async fn required(
 /// What policy says of a connection and of scopes, where it permits.
 struct Verdicts {
     connection: Option<Verdict>,
-    scopes: Vec<Verdict>,
+    scopes: Vec<OfScope>,
+}
+
+/// What policy says of a scope.
+struct OfScope {
+    verdict: Verdict,
+    /// Whether the token that is presented has it: then it was counted.
+    is_held: bool,
 }
 
 impl Verdicts {
     /// The approvals that the permits require, each once.
     fn named(&self) -> Vec<String> {
-        let all = self.connection.iter().chain(&self.scopes).flat_map(|verdict| &verdict.require);
+        let all = self.connection.iter().chain(self.scopes.iter().map(|one| &one.verdict));
+        let all = all.flat_map(|verdict| &verdict.require);
         let mut named: Vec<String> = all.filter_map(Required::approval).map(str::to_owned).collect();
         named.sort_unstable();
         named.dedup();
@@ -141,33 +155,52 @@ async fn verdicts(
     Ok(Verdicts { connection, scopes })
 }
 
-/// Refuses where the limits of the permits have no room for what is asked about.
-async fn expect_room(
-    cx: &Cx<'_>,
-    caller: &Authenticated,
-    party: &Party,
-    (wanted, all): (&Wanted<'_>, &Verdicts),
-    facts: &Facts,
-) -> Result<()> {
-    let using = Using { client: &party.client.id, subject: &party.subject, grant_type: "client_credentials" };
-    let own: &[Verdict] = if caller.client.id == party.client.id { &all.scopes } else { &[] };
-    // Of scopes that are named, each is needed.
-    let scopes = if wanted.scope.is_some() { own.chunks(1) } else { own.chunks(own.len().max(1)) };
-    for some in all.connection.as_slice().chunks(1).chain(scopes) {
-        let full = breach::all_full(cx, using, some.iter()).await?;
-        if !full.is_empty() {
-            return Err(obligations::refusal(cx, &full, facts.decision.clone()));
-        }
+/// Refuses where what is asked about needs a sign-in that the presented token does not tell of: that comes first, as it does where a token or a lease is asked for.
+fn expect_sign_in(cx: &Cx<'_>, party: &Party, (wanted, all): (&Wanted<'_>, &Verdicts), facts: &Facts) -> Result<()> {
+    let means = Means { auth_time: party.auth_time, acr: party.acr.clone(), ..Means::default() };
+    let lacking = |verdict: &Verdict| {
+        let mut left = vec![verdict.clone()];
+        obligations::meet(cx.now, &mut left, &means);
+        left.pop().filter(|left| left.require.iter().any(|one| matches!(one, Required::StepUp(_))))
+    };
+    let of_connection = all.connection.iter().filter_map(lacking);
+    // What the token has was given after the sign-in that it needs.
+    let of_scopes: Vec<Verdict> =
+        all.scopes.iter().filter(|one| !one.is_held).filter_map(|one| lacking(&one.verdict)).collect();
+    // Of scopes that are named, each is needed; else one is enough.
+    let are_needed = wanted.scope.is_some() || of_scopes.len() == all.scopes.len();
+    let lacking: Vec<Verdict> = of_connection.chain(of_scopes.into_iter().filter(|_| are_needed)).collect();
+    let reason = Reason::StepUpRequired;
+    match (lacking.is_empty(), &party.user) {
+        (true, _) => Ok(()),
+        (false, Some(_)) => Err(reason.signing_in(obligations::sign_in(reason, &lacking))),
+        (false, None) => Err(forbidden(facts, "policy wants a sign-in of a user")),
     }
-    Ok(())
+}
+
+/// Refuses where the limits of the permits have no room for what is asked about.
+async fn expect_room(cx: &Cx<'_>, party: &Party, (wanted, all): (&Wanted<'_>, &Verdicts), facts: &Facts) -> Result<()> {
+    let using = Using { client: &party.client.id, subject: &party.subject, grant_type: "client_credentials" };
+    let uncounted = || all.scopes.iter().filter(|one| !one.is_held).map(|one| &one.verdict);
+    // Of scopes that are named, each is needed.
+    let are_named = wanted.scope.is_some();
+    let needed = all.connection.iter().chain(uncounted().filter(|_| are_named));
+    let mut full = breach::full(cx, using, &obligations::limits(needed)).await?;
+    if full.is_empty() && !are_named && !all.scopes.iter().any(|one| one.is_held) {
+        full = breach::all_full(cx, using, uncounted()).await?;
+    }
+    match full.is_empty() {
+        true => Ok(()),
+        false => Err(obligations::refusal(cx, &full, facts.decision.clone())),
+    }
 }
 
 impl Party {
     /// What a statement tells of the token that was presented, so that policy can be asked again when the approval is redeemed.
     pub fn told(&self) -> Map<String, Value> {
-        let Self { scope, audience, acr, lineage, issued_at, .. } = self;
+        let Self { scope, acr, auth_time, lineage, issued_at, .. } = self;
         let told = json!({
-            "token_scope": scope, "audience": audience, "acr": acr, "lineage": lineage, "issued_at": issued_at,
+            "token_scope": scope, "acr": acr, "auth_time": auth_time, "lineage": lineage, "issued_at": issued_at,
         });
         let all = told.as_object().cloned().unwrap_or_default();
         all.into_iter().filter(|(_, value)| !value.is_null()).collect()
@@ -201,11 +234,15 @@ pub async fn expect_permitted(
         scope: text("token_scope"),
         audience: text("audience"),
         acr: text("acr"),
+        auth_time: member("auth_time").as_i64(),
         jkt: text("jkt"),
         lineage,
         issued_at: None,
     };
-    let (connection, tool, scope) = (text("connection"), text("tool"), approval.texts("scope").join(" "));
+    // Where all scopes were taken off, those count for which details were left.
+    let scope = Some(approval.texts("scope")).filter(|left| !left.is_empty());
+    let scope = scope.unwrap_or_else(|| texts(&approval.statement, "scope")).join(" ");
+    let (connection, tool) = (text("connection"), text("tool"));
     let details: Vec<AuthorizationDetail> = serde_json::from_value(member("authorization_details")).unwrap_or_default();
     let wanted = Wanted {
         resource: text("resource").and_then(|text| ResourceUri::parse(&text)),
@@ -217,19 +254,10 @@ pub async fn expect_permitted(
     };
     let by_now = verdicts(cx, caller, &party, &wanted, facts).await?.named();
     let owner = party.client.metadata.owner.as_deref();
-    let was_asked = |text: &String| {
-        let rule = Requirement::parse(text).map(|one| one.rule(&approval.subject, owner));
-        rule.is_some_and(|rule| approval.body.rules.iter().any(|asked| covers(asked, &rule)))
-    };
-    match by_now.iter().all(was_asked) {
+    match by_now.iter().all(|text| approval.was_asked(text, owner)) {
         true => Ok(()),
         false => Err(forbidden(facts, "policy asks others by now")),
     }
-}
-
-/// Whether who meets the one rule meets the other one.
-fn covers(one: &Rule, other: &Rule) -> bool {
-    one.who == other.who && one.n >= other.n && one.passkey >= other.passkey
 }
 
 fn forbidden(facts: &Facts, why: &str) -> Error {
@@ -287,6 +315,9 @@ async fn of_connection(
     let targets = [PolicyTarget::Connection { name: name.to_owned(), kind }];
     let inquiry = Inquiry { action: Action::Lease, targets: &targets, circumstance: &circumstance };
     let verdict = policy::ask(cx, &party.client, inquiry, facts).await?.into_iter().next();
+    if let Some(question) = &mut facts.question {
+        (question.auth_time, question.bound) = (party.auth_time, party.jkt.is_some() && is_server);
+    }
     let permitted = verdict.filter(|verdict| found.is_some() && verdict.can_be_met());
     permitted.ok_or_else(|| forbidden(facts, "the connection is not there, or policy does not let the client use it"))
 }
@@ -299,7 +330,7 @@ async fn of_resource(
     party: &Party,
     wanted: &Wanted<'_>,
     facts: &mut Facts,
-) -> Result<Vec<Verdict>> {
+) -> Result<Vec<OfScope>> {
     let client = &*party.client;
     let audience = party.audience.as_deref().and_then(ResourceUri::parse);
     let Some(uri) = wanted.resource.clone().or_else(|| audience.clone()) else {
@@ -346,14 +377,16 @@ async fn of_resource(
     let inquiry = Inquiry { action, targets: &targets, circumstance: &circumstance };
     let verdicts = policy::ask(cx, client, inquiry, facts).await?;
     // What the token of another client has was permitted to that one, at its address: here it is enough that nothing forbids it.
-    let token = of_token.filter(|_| caller.client.id != client.id).and_then(Scope::parse).unwrap_or_default();
-    let is_open = |scope: &str, verdict: &Verdict| {
+    let is_others = caller.client.id != client.id;
+    let held = of_token.and_then(Scope::parse).unwrap_or_default();
+    let is_open = |OfScope { verdict, is_held }: &OfScope| {
         let is_forbidden = matches!(policy::refusal(verdict), Some(Because::Forbidden | Because::Error));
-        verdict.can_be_met() || token.contains(scope) && !is_forbidden
+        verdict.can_be_met() || *is_held && is_others && !is_forbidden
     };
     let all = verdicts.len();
-    let open = target.scope.iter().zip(verdicts).filter(|(scope, verdict)| is_open(scope, verdict));
-    let verdicts: Vec<Verdict> = open.map(|(_, verdict)| verdict).collect();
+    let verdicts = target.scope.iter().zip(verdicts);
+    let verdicts = verdicts.map(|(scope, verdict)| OfScope { verdict, is_held: held.contains(scope) });
+    let verdicts: Vec<OfScope> = verdicts.filter(is_open).collect();
     let is_enough = if wanted.scope.is_some() { verdicts.len() == all } else { !verdicts.is_empty() };
     match is_enough {
         true => Ok(verdicts),

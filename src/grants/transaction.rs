@@ -28,6 +28,7 @@ use crate::model::{Client, Resource};
 use crate::oauth::authorization_details::is_deceptive;
 use crate::oauth::{AuthorizationDetail, Parameters, ResourceUri, Scope};
 use crate::policy::{self, Inquiry};
+use crate::revocation::breach::Using;
 use crate::store;
 use crate::tokens::{self, Accepted, Issuance, Origin, Requested, Target, TokenResponse, decide, target};
 use serde_json::{Map, Value, json};
@@ -140,7 +141,8 @@ async fn required(
     let targets = tokens::decide::as_policy_targets(&target);
     let inquiry = Inquiry { action: Action::Issue, targets: &targets, circumstance: &circumstance };
     let verdicts = policy::decide(cx, client, inquiry).await?;
-    Ok(approvals::required(client, subject, &verdicts))
+    let using = Using { client: &client.id, subject, grant_type: GRANT_TYPE };
+    approvals::required(cx, client, using, &verdicts).await
 }
 
 /// The challenge, if a resource of ours has made it for us.

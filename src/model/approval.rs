@@ -2,20 +2,16 @@
 //!
 //! 1. What is approved is a text, the statement: JSON in one form, with sorted members. Its SHA-256 stands for it.
 //! 2. A statement is narrowed by leaving out scope or authorization details, and in no other way.
-//! 3. Who decides is said by `@require("approval")` and what may follow it (see [`Requirement`]).
+//! 3. Who decides is said by `@require("approval")` and what may follow it (see [`super::requirement`]).
 //! 4. The user for whom an agent acts decides where the subject is asked, and does not count as a member of a role or a group.
 
-use super::{User, id};
+use super::User;
+use super::requirement::{APPROVAL, Requirement, Rule};
 use crate::crypto::sha256;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
-/// What a policy requires that a person gives.
-const NAME: &str = "approval";
-/// The most deciders that a requirement names, and the most who have to approve.
-const MAX_NAMED: usize = 10;
-const MAX_VOTES: u32 = 9;
 /// How many characters a note to the agent has at most.
 pub const MAX_NOTE: usize = 500;
 
@@ -127,18 +123,6 @@ pub struct ApprovalBody {
     pub notify: Option<String>,
 }
 
-/// So many of these have to approve.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rule {
-    /// The ids of users, `role:` and `group:` with a name.
-    pub who: Vec<String>,
-    /// How many of them.
-    pub n: u32,
-    /// Whether each signs with a passkey.
-    #[serde(default)]
-    pub passkey: bool,
-}
-
 /// The word of one who decides.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {
@@ -169,9 +153,18 @@ impl Approval {
 
     /// A list of the statement as it may be done.
     pub fn texts(&self, name: &str) -> Vec<String> {
-        let all = member(self.granted(), name);
-        let texts = all.as_array().into_iter().flatten().filter_map(Value::as_str);
-        texts.map(str::to_owned).collect()
+        texts(self.granted(), name)
+    }
+
+    /// Where it is to be done: the resource that was named, else that of the token with which it was asked.
+    pub fn resource(&self) -> Option<String> {
+        resource(self.granted())
+    }
+
+    /// Whether those were asked whom a requirement asks, where the client has that owner.
+    pub fn was_asked(&self, require: &str, owner: Option<&str>) -> bool {
+        let rule = Requirement::parse(require).map(|requirement| requirement.rule(&self.subject, owner));
+        rule.is_some_and(|rule| self.body.rules.iter().any(|asked| asked.covers(&rule)))
     }
 
     /// The name of where it stands, for people and programs: silence is told as well.
@@ -233,7 +226,7 @@ impl Voter<'_> {
 
 /// The digest of an approval of that id.
 pub fn digest(id: &str) -> String {
-    sha256([NAME, "\0", id].concat()).to_text()
+    sha256([APPROVAL, "\0", id].concat()).to_text()
 }
 
 /// The number that a message and the page show, so that a person sees that they are of one request.
@@ -248,70 +241,6 @@ pub fn keys(user: &User) -> Vec<String> {
     let roles = user.body.roles.iter().map(|role| ["role:", role].concat());
     let groups = user.body.groups.iter().map(|group| ["group:", group].concat());
     std::iter::once(user.id.clone()).chain(roles).chain(groups).collect()
-}
-
-/// What follows `approval:` in `@require`, with commas between: `subject`, `owner`, `role=…`, `group=…`, how many (`n=2`), and `passkey`.
-/// Without any who, the subject is asked if that is a user, else the owner of the client.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Requirement {
-    asks_subject: bool,
-    asks_owner: bool,
-    named: Vec<String>,
-    n: Option<u32>,
-    passkey: bool,
-}
-
-impl Requirement {
-    /// Whether a text requires an approval, well or badly written.
-    pub fn is_one(text: &str) -> bool {
-        text == NAME || text.strip_prefix(NAME).is_some_and(|rest| rest.starts_with(':'))
-    }
-
-    /// Reads a requirement.
-    pub fn parse(text: &str) -> Option<Self> {
-        let mut all = Self::default();
-        if text == NAME {
-            return Some(all);
-        }
-        for part in text.strip_prefix(NAME)?.strip_prefix(':')?.split(',') {
-            match part.trim().split_once('=') {
-                None if part.trim() == "subject" => all.asks_subject = true,
-                None if part.trim() == "owner" => all.asks_owner = true,
-                None if part.trim() == "passkey" => all.passkey = true,
-                Some((kind @ ("role" | "group"), name)) if !name.trim().is_empty() => {
-                    all.named.push([kind, ":", name.trim()].concat());
-                }
-                Some(("n", n)) => all.n = Some(n.trim().parse().ok().filter(|n| (1..=MAX_VOTES).contains(n))?),
-                _ => return None,
-            }
-        }
-        (all.named.len() <= MAX_NAMED).then_some(all)
-    }
-
-    /// Whom it names by role or group, as in a [`Rule`].
-    pub fn named(&self) -> &[String] {
-        &self.named
-    }
-
-    /// The rule for a client with that owner that acts for that subject. An owner is the id of a user, or the name of a group. Where nobody is
-    /// named, administrators alone decide.
-    pub fn rule(&self, subject: &str, owner: Option<&str>) -> Rule {
-        let subject = id::is_user(subject).then(|| subject.to_owned());
-        let owner = owner.map(|owner| if id::is_user(owner) { owner.to_owned() } else { ["group:", owner].concat() });
-        let names_nobody = !self.asks_subject && !self.asks_owner && self.named.is_empty();
-        let mut who = self.named.clone();
-        who.extend(subject.clone().filter(|_| self.asks_subject || names_nobody));
-        who.extend(owner.filter(|_| self.asks_owner || names_nobody && subject.is_none()));
-        Rule { who, n: self.n.unwrap_or(1), passkey: self.passkey }
-    }
-}
-
-/// The name under which those are asked whom `role=NAME` or `group=NAME` means.
-pub fn decider(text: &str) -> Option<String> {
-    match Requirement::parse(&[NAME, ":", text].concat())?.named.as_slice() {
-        [one] if !text.contains(',') => Some(one.clone()),
-        _ => None,
-    }
 }
 
 /// What a person leaves of a statement.
@@ -354,6 +283,19 @@ pub fn narrowed(statement: &str, narrowing: &Narrowing) -> Option<String> {
 pub fn member(statement: &str, name: &str) -> Value {
     let members: Option<Map<String, Value>> = serde_json::from_str(statement).ok();
     members.and_then(|mut members| members.remove(name)).unwrap_or_default()
+}
+
+/// A list of a statement.
+pub fn texts(statement: &str, name: &str) -> Vec<String> {
+    let all = member(statement, name);
+    let texts = all.as_array().into_iter().flatten().filter_map(Value::as_str);
+    texts.map(str::to_owned).collect()
+}
+
+/// The resource of a statement: that which was named, else that of the token with which it was asked.
+pub fn resource(statement: &str) -> Option<String> {
+    let text = |name: &str| member(statement, name).as_str().map(str::to_owned);
+    text("resource").or_else(|| text("audience"))
 }
 
 /// JSON in one form: members sorted, nothing between tokens. The text itself is kept and shown, so that nobody has to write it again to check it.
@@ -427,28 +369,6 @@ mod tests {
             created_at: 0,
             expires_at: 1,
         }
-    }
-
-    #[test]
-    fn a_requirement_says_who_decides_how_many_and_whether_they_sign() {
-        for bad in [
-            "approvals",
-            "approval:",
-            "approval:anybody",
-            "approval:role=",
-            "approval:n=0",
-            "approval:n=10",
-            "approval:owner,,",
-        ] {
-            assert_eq!(Requirement::parse(bad), None, "{bad}");
-        }
-        let rule = |text: &str, subject: &str, owner| Requirement::parse(text).unwrap().rule(subject, owner);
-        assert_eq!(rule("approval", "user_a", Some("user_o")).who, ["user_a"]);
-        assert_eq!(rule("approval", "client_a", Some("user_o")).who, ["user_o"]);
-        assert_eq!(rule("approval", "client_a", Some("platform")).who, ["group:platform"]);
-        assert_eq!(rule("approval", "client_a", None).who, Vec::<String>::new());
-        let both = rule("approval:role=finance, owner, n=2, passkey", "user_a", Some("user_o"));
-        assert_eq!(both, Rule { who: vec!["role:finance".into(), "user_o".into()], n: 2, passkey: true });
     }
 
     #[test]

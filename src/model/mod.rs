@@ -21,6 +21,7 @@ pub mod project;
 pub mod quiet;
 pub mod registered;
 pub mod registration;
+pub mod requirement;
 pub mod resource;
 pub mod session;
 pub mod sink;

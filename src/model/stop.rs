@@ -102,11 +102,10 @@ pub struct Stopped {
 }
 
 /// Until when the stop of a chain is kept, in seconds.
+#[derive(Clone, Copy)]
 pub struct Until {
-    /// Where no approval that waits or can be redeemed was asked for with a token of it: until all that was made from it has expired.
+    /// Where nothing that was asked with a token of it can be redeemed later: until all that was made from it has expired.
     pub tokens: i64,
-    /// Where there is such an approval: until what comes of that has expired too.
+    /// Where something can: until that is over too.
     pub approvals: i64,
-    /// The id that approvals have which were asked for so long ago that they are over.
-    pub asked_since: String,
 }

@@ -1,7 +1,7 @@
 //! Tenants: the walls.
 
 use super::event_type::EventType;
-use super::{Quiet, RegistrationRules, approval};
+use super::{Quiet, RegistrationRules, requirement};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -179,7 +179,7 @@ pub struct ApprovalRules {
 impl ApprovalRules {
     fn problems(&self) -> Vec<String> {
         let quiet = self.quiet.as_deref().is_some_and(|text| Quiet::parse(text).is_none());
-        let deciders = !self.deciders.iter().all(|one| approval::decider(one).is_some());
+        let deciders = !self.deciders.iter().all(|one| requirement::decider(one).is_some());
         let problems = [
             (quiet, "`settings.approvals.quiet` must be hours such as `22:00-06:00`"),
             (deciders, "`settings.approvals.deciders` must be `role=NAME` or `group=NAME` each"),

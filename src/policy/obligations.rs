@@ -235,15 +235,31 @@ pub async fn room(cx: &Cx<'_>, parties: (&str, &str), limits: Vec<Limit>) -> Res
 
 /// Counts one use of each limit by a client for a subject. Answers which limits have no room: where one has none, nothing is counted.
 pub async fn claim(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit]) -> Result<Vec<Reached>> {
-    count(cx, parties, limits, true).await
+    count(cx, parties, limits, Wants::Use).await
 }
 
 /// Answers which limits have no room, and counts nothing: for a use that would cost something before it is counted.
 pub async fn full(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit]) -> Result<Vec<Reached>> {
-    count(cx, parties, limits, false).await
+    count(cx, parties, limits, Wants::Any).await
 }
 
-async fn count(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit], claims: bool) -> Result<Vec<Reached>> {
+/// The same of each limit: [`full`] may leave out some where it knows that another one has no room.
+pub async fn each_full(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit]) -> Result<Vec<Reached>> {
+    count(cx, parties, limits, Wants::Each).await
+}
+
+/// What is wanted of limits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wants {
+    /// One use of all of them.
+    Use,
+    /// Whether any has no room.
+    Any,
+    /// Which have no room.
+    Each,
+}
+
+async fn count(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit], wants: Wants) -> Result<Vec<Reached>> {
     if limits.is_empty() {
         return Ok(Vec::new());
     }
@@ -251,9 +267,10 @@ async fn count(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit], claims: boo
     let known: Rc<Full> = cx.lasting("limits", WEIGHT);
     let mut places: Vec<usize> =
         (0..).zip(&uses).filter(|(_, one)| known.borrow().contains(&key(one))).map(|(place, _)| place).collect();
-    if places.is_empty() {
+    let is_known = if wants == Wants::Each { places.len() == uses.len() } else { !places.is_empty() };
+    if !is_known {
         let (tenant, json) = (&cx.tenant.id, store::limits::json(&uses));
-        let full = if claims {
+        let full = if wants == Wants::Use {
             let (full, claimed) =
                 cx.batch((store::limits::full(tenant, &json), store::limits::claim(tenant, &json))).await?;
             if claimed > 0 { Vec::new() } else { full }

@@ -40,21 +40,25 @@ pub async fn full(cx: &Cx<'_>, using: Using<'_>, limits: &[Limit]) -> Result<Vec
     Ok(reached)
 }
 
-/// The limits that have no room, if each of the verdicts rests on one of them: then nothing of it can be used, and nobody is asked to approve it.
+/// The limits that have no room, if each of the verdicts rests on one of them: then nothing of it can be used, and nobody is asked to approve it. Where
+/// one has room, nothing is acted on either.
 pub async fn all_full<'v>(
     cx: &Cx<'_>,
     using: Using<'_>,
     verdicts: impl Iterator<Item = &'v Verdict>,
 ) -> Result<Vec<Reached>> {
-    let mut all = Vec::new();
-    for verdict in verdicts {
-        let reached = full(cx, using, &verdict.limits).await?;
-        if reached.is_empty() {
-            return Ok(reached);
-        }
-        all.extend(reached);
+    let verdicts: Vec<&Verdict> = verdicts.collect();
+    if verdicts.iter().any(|verdict| verdict.limits.is_empty()) {
+        return Ok(Vec::new());
     }
-    Ok(all)
+    let limits = obligations::limits(verdicts.iter().copied());
+    let reached = obligations::each_full(cx, (using.client, using.subject), &limits).await?;
+    let is_full = |verdict: &&Verdict| reached.iter().any(|one| verdict.limits.contains(&one.limit));
+    if !verdicts.iter().all(is_full) {
+        return Ok(Vec::new());
+    }
+    act(cx, using, &reached).await?;
+    Ok(reached)
 }
 
 async fn act(cx: &Cx<'_>, using: Using<'_>, reached: &[Reached]) -> Result<()> {

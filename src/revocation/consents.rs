@@ -133,7 +133,7 @@ pub fn narrowed(
         .invalidates(&StoppedChainsKey)
         .event(audit::event(cx, kind, acting, facts))
         .signals(signals_of(cx, &consent.client, &consent.user))
-        .always(store::consents::stop_past(tenant, past(std::slice::from_ref(consent)), &tokens_end(cx)))
+        .always(store::consents::stop_past(tenant, past(std::slice::from_ref(consent)), tokens_end(cx)))
         .always(store::consents::end_families(tenant, &consent.id))
 }
 
@@ -159,7 +159,7 @@ pub async fn stop(cx: &Cx<'_>, client: &str, user: &str) -> Result<Taken> {
             .signals(signals_of(cx, client, user));
         let target = StopTarget { kind: Stoppable::Identity, id: &identity.id };
         let change = store::consents::cascade(tenant, target, -1).into_iter().fold(change, Change::always);
-        if cx.commit(change.always(store::consents::stop_past(tenant, past(&consents), &tokens_end(cx)))).await? {
+        if cx.commit(change.always(store::consents::stop_past(tenant, past(&consents), tokens_end(cx)))).await? {
             return Ok(taken(cx));
         }
     }

@@ -9,7 +9,7 @@ use crate::model::consent::family_digest;
 use crate::model::event::Facts;
 use crate::model::resource::MAX_LIFETIME;
 use crate::model::stop::Until;
-use crate::model::{Code, EventType, RefreshFamily, id};
+use crate::model::{Code, EventType, RefreshFamily};
 use crate::store;
 use crate::store::approvals::LONGEST;
 
@@ -49,15 +49,14 @@ fn facts(family: &RefreshFamily) -> Facts {
 async fn stop(cx: &Cx<'_>, (family, client): (&str, &str), kind: EventType, facts: Facts) -> Result<()> {
     let event = audit::event(cx, kind, Some(client), facts);
     let tenant = &cx.tenant.id;
-    let guard = store::stops::stop_chain(tenant, &family_digest(family), &tokens_end(cx));
+    let guard = store::stops::stop_chain(tenant, &family_digest(family), tokens_end(cx));
     let change = Change::guard(guard).invalidates(&StoppedChainsKey).event(event);
     cx.commit(change.always(store::refresh::revoke(tenant, family))).await.map(drop)
 }
 
-/// When the last token that was issued up to now has expired, and what was made from it; and the same of what is approved still.
+/// When the last token that was issued up to now has expired, and what was made from it; and what was asked with it.
 pub fn tokens_end(cx: &Cx<'_>) -> Until {
     let now = cx.now.seconds();
     let tokens = now.saturating_add(MAX_LIFETIME.into()).saturating_add(2 * LEEWAY_SECONDS);
-    let asked_since = id::first_at(now.saturating_sub(LONGEST).saturating_mul(1_000));
-    Until { tokens, approvals: tokens.saturating_add(LONGEST), asked_since }
+    Until { tokens, approvals: tokens.saturating_add(LONGEST) }
 }

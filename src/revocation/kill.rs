@@ -260,7 +260,7 @@ pub async fn revoke(cx: &Cx<'_>, token: &AccessToken, exp: i64) -> Result<()> {
     // What it was exchanged for lives no longer; what was approved with it may (docs/decisions.md 224).
     let end = tokens_end(cx);
     let until = Until { tokens: end.tokens.max(exp.saturating_add(2 * LEEWAY_SECONDS)), ..end };
-    let guard = stops::stop_chain(&cx.tenant.id, &jti, &until);
+    let guard = stops::stop_chain(&cx.tenant.id, &jti, until);
     let signals = signals::session_revoked(cx, &Subjects { chain: Some(&token.jti), ..Subjects::default() });
     let change = Change::guard(guard).invalidates(&StoppedChainsKey).event(event).signals(signals);
     cx.commit(change).await.map(drop)

@@ -257,11 +257,7 @@ async fn queue(batch: MessageBatch<String>, env: Env, ctx: Context) -> worker::R
 #[event(scheduled)]
 async fn scheduled(_event: ScheduledEvent, env: Env, _ctx: ScheduleContext) {
     let outcome = match app(&env) {
-        Ok(app) => {
-            let outcome = app.tick(now()).await.map_err(|error| error.to_string());
-            app.ask_witnesses(now()).await;
-            outcome
-        }
+        Ok(app) => app.tick(&now).await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     if let Err(error) = outcome {

@@ -17,8 +17,10 @@ pub const MOST: i64 = 20;
 const MOST_OF_A_CLIENT: i64 = 10;
 /// How long a day is, in seconds.
 const DAY: i64 = 86_400;
-/// How long an approval waits or can be redeemed at most, in seconds.
-pub const LONGEST: i64 = DAY.saturating_add(600);
+/// How long what was approved can be redeemed, in seconds.
+pub const REDEEMED_WITHIN: i64 = 600;
+/// How long it is from a question to the last moment at which its answer can be redeemed, in seconds.
+pub const LONGEST: i64 = DAY.saturating_add(REDEEMED_WITHIN);
 /// The longest interval between two polls, in seconds.
 const LONGEST_INTERVAL: i64 = 60;
 /// How many of them end with their client at once; what is left ends by itself.
@@ -34,6 +36,20 @@ macro_rules! columns {
         )
     };
 }
+
+/// Whether a question was asked at `approvals` with the token of a digest, waits, and ends after `?5`. At other doors what is asked with a token is over
+/// before the last tokens have expired, or is asked without one (docs/decisions.md 224).
+macro_rules! waits_after {
+    ($digest:literal) => {
+        concat!(
+            "EXISTS (SELECT 1 FROM approvals INDEXED BY approvals_asked WHERE tenant = ?1 AND status = 'pending' AND door = 'request' \
+             AND expires_at > ?5 AND instr(statement, ",
+            $digest,
+            ") > 0)"
+        )
+    };
+}
+pub(super) use waits_after;
 
 /// An approval that is about to be kept.
 pub struct New<'a> {

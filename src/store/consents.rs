@@ -1,5 +1,6 @@
 //! Consents of people.
 
+use super::approvals::{REDEEMED_WITHIN, waits_after};
 use super::spent::Redeemable;
 use super::{Query, Reader, query, sql};
 use crate::error::Result;
@@ -179,17 +180,20 @@ pub fn delete_answering(tenant: &str, consent: &Consent, before: String, answere
 }
 
 /// Stops what was issued under versions of consents that are not there any more: `past` is a JSON array of id, version and digest.
-pub fn stop_past(tenant: &str, past: String, Until { tokens, approvals, asked_since }: &Until) -> Sql {
+pub fn stop_past(tenant: &str, past: String, Until { tokens, approvals }: Until) -> Sql {
     sql!(
-        "INSERT INTO stopped_chains (tenant, jti, until) SELECT ?1, p.value ->> 'digest', CASE WHEN EXISTS (SELECT 1 FROM approvals INDEXED BY approvals_by_status \
-         WHERE tenant = ?1 AND status IN ('pending', 'approved') AND id > ?5 AND instr(statement, p.value ->> 'digest') > 0) THEN ?4 ELSE ?3 END FROM json_each(?2) p \
-         WHERE NOT EXISTS (SELECT 1 FROM consents c WHERE c.tenant = ?1 AND c.id = p.value ->> 'id' \
-         AND c.version = p.value ->> 'version') ON CONFLICT DO NOTHING",
+        concat!(
+            "INSERT INTO stopped_chains (tenant, jti, until) SELECT ?1, p.value ->> 'digest', CASE WHEN ",
+            waits_after!("p.value ->> 'digest'"),
+            " THEN ?4 ELSE ?3 END FROM json_each(?2) p \
+             WHERE NOT EXISTS (SELECT 1 FROM consents c WHERE c.tenant = ?1 AND c.id = p.value ->> 'id' \
+             AND c.version = p.value ->> 'version') ON CONFLICT DO NOTHING"
+        ),
         tenant,
         past,
-        *tokens,
-        *approvals,
-        asked_since.as_str()
+        tokens,
+        approvals,
+        tokens.saturating_sub(REDEEMED_WITHIN)
     )
 }
 

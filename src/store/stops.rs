@@ -2,6 +2,7 @@
 //!
 //! Status moves are guards of a chain: they change a row only if it is in a status from which the move can be made.
 
+use super::approvals::{REDEEMED_WITHIN, waits_after};
 use super::{Query, Reader, query, sql};
 use crate::error::Result;
 use crate::model::Status;
@@ -274,15 +275,18 @@ pub fn retire(tenant: &str, StopTarget { kind, id }: StopTarget<'_>, now: i64, e
 }
 
 /// Stops a token and whatever is made from it, by the digest of its `jti`; the guard of a chain.
-pub fn stop_chain(tenant: &str, jti: &str, Until { tokens, approvals, asked_since }: &Until) -> Sql {
+pub fn stop_chain(tenant: &str, jti: &str, Until { tokens, approvals }: Until) -> Sql {
     sql!(
-        "INSERT INTO stopped_chains (tenant, jti, until) VALUES (?1, ?2, CASE WHEN EXISTS (SELECT 1 FROM approvals INDEXED BY approvals_by_status \
-         WHERE tenant = ?1 AND status IN ('pending', 'approved') AND id > ?5 AND instr(statement, ?2) > 0) THEN ?4 ELSE ?3 END) ON CONFLICT DO NOTHING",
+        concat!(
+            "INSERT INTO stopped_chains (tenant, jti, until) VALUES (?1, ?2, CASE WHEN ",
+            waits_after!("?2"),
+            " THEN ?4 ELSE ?3 END) ON CONFLICT DO NOTHING"
+        ),
         tenant,
         jti,
-        *tokens,
-        *approvals,
-        asked_since.as_str()
+        tokens,
+        approvals,
+        tokens.saturating_sub(REDEEMED_WITHIN)
     )
 }
 

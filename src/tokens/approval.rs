@@ -12,7 +12,7 @@ use crate::cedar::{Action, Required, Verdict};
 use crate::context::Cx;
 use crate::error::{Error, Reason, Result};
 use crate::model::Client;
-use crate::model::approval::{Approval, Door, Requirement, member};
+use crate::model::approval::{Approval, Door, member};
 use crate::model::event::Facts;
 use crate::oauth::{AuthorizationDetail, Scope};
 use crate::policy;
@@ -81,7 +81,8 @@ pub async fn meet<'a>(cx: &Cx<'_>, sought: Sought<'a>, verdicts: &mut [Verdict],
     let mut met = Met::default();
     if let Some(own) = own {
         met.add(own, None);
-        let meets = |required: &Required| required.approval().is_some_and(|text| covers(own, client, text));
+        let owner = client.metadata.owner.as_deref();
+        let meets = |required: &Required| required.approval().is_some_and(|text| own.was_asked(text, owner));
         for verdict in verdicts.iter_mut().filter(|verdict| policy::lacks_approval(verdict)) {
             verdict.require.retain(|required| !meets(required));
         }
@@ -130,13 +131,6 @@ impl Met<'_> {
         let details = approval.body.narrowed.is_some().then(left);
         self.given.push(Given { id: approval.id.clone(), scope, details });
     }
-}
-
-/// Whether an approval has been given by those whom a requirement asks.
-fn covers(approval: &Approval, client: &Client, required: &str) -> bool {
-    let rule = Requirement::parse(required)
-        .map(|requirement| requirement.rule(&approval.subject, client.metadata.owner.as_deref()));
-    rule.is_some_and(|rule| approval.body.rules.contains(&rule))
 }
 
 /// Redeems the approvals of a decision.

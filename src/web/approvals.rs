@@ -147,7 +147,8 @@ pub async fn redeem(call: Call<'_>) -> Result<Response> {
 /// As of a lease: the client that acts, and who asks for it.
 fn trail_of(caller: &Authenticated, agent: &str) -> Trail {
     let resource_server = Some(caller.client.id.clone()).filter(|id| id != agent);
-    Trail { agent: Some(agent.to_owned()), facts: Facts { resource_server, ..Facts::default() } }
+    let auth_method = Some(caller.method.as_str().to_owned());
+    Trail { agent: Some(agent.to_owned()), facts: Facts { resource_server, auth_method, ..Facts::default() } }
 }
 
 async fn authenticate(call: Call<'_>) -> Result<ClientCall> {
@@ -271,6 +272,7 @@ async fn party(cx: &Cx<'_>, form: &Form, caller: &Authenticated) -> Result<Party
             scope: None,
             audience: None,
             acr: None,
+            auth_time: None,
             jkt: None,
             lineage: vec![],
             issued_at: None,
@@ -293,6 +295,7 @@ async fn party(cx: &Cx<'_>, form: &Form, caller: &Authenticated) -> Result<Party
         audience: Some(claims.aud.resource().to_owned()),
         lineage: std::iter::once(jti).chain(claims.lineage).collect(),
         acr: claims.acr,
+        auth_time: claims.auth_time,
         jkt: claims.cnf.map(|cnf| cnf.jkt),
         subject: claims.sub,
         issued_at: Some(iat),
@@ -324,7 +327,7 @@ fn what(form: &Form, party: &Party, wanted: &Wanted<'_>) -> Result<Map<String, V
     }
     let details = (!details.is_empty()).then_some(details);
     let what = json!({
-        "action": "request", "resource": resource.as_ref().map(ToString::to_string), "connection": connection,
+        "action": "request", "resource": resource.as_ref().map(ToString::to_string), "audience": party.audience, "connection": connection,
         "scope": scope.map(|scope| scope.to_vec()), "authorization_details": details, "tool": tool, "arguments": arguments,
         "money": amount.map(|amount| json!({"amount": amount, "currency": currency})), "chain": party.chain,
         "jkt": party.jkt,

@@ -1,8 +1,9 @@
 //! Guards: a statement changes nothing where a row must refuse it, whatever a caller has checked before.
 
 use crate::support::faults::Faults;
+use crate::support::plans;
 use crate::support::run::Clock;
-use crate::support::sqlite::Sqlite;
+use crate::support::sqlite::{self, Sqlite};
 use serde_json::json;
 use std::rc::Rc;
 use writ::cedar::{Mode, Source};
@@ -31,9 +32,13 @@ use writ::webauthn::{CredentialRecord, VerifiedAssertion};
 
 const NOW: i64 = 1_000;
 const ENDS: Ends = Ends { bound: NOW, tokens: NOW };
-const UNTIL: Until = Until { tokens: NOW, approvals: NOW, asked_since: String::new() };
+const UNTIL: Until = Until { tokens: NOW, approvals: NOW };
 const T: &str = "main";
 const ANSWER: AnswerKey<'_> = AnswerKey { tenant: T, client: "c", key: "k" };
+
+/// A question that was asked with the token `j`.
+const QUESTION: &str = "INSERT INTO approvals (tenant, id, key, client, requester, subject, door, status, statement, body, created_at, expires_at) \
+    VALUES ('main', 'a', 'k', 'c', 'c', 'u', 'request', 'pending', '{\"lineage\":[\"j\"]}', '{}', 1, 4401)";
 
 /// One of everything, as it is when nobody has touched it.
 const GIVEN: &str = r#"
@@ -608,7 +613,7 @@ fn stops_are_refused_by_the_status_and_hold_for_what_is_stopped_alone() {
     let mut cases = vec![
         case(
             "stop_chain: stopped",
-            stops::stop_chain(T, "j", &UNTIL),
+            stops::stop_chain(T, "j", UNTIL),
             "",
             "INSERT INTO stopped_chains VALUES ('main', 'j', 1)",
         ),
@@ -690,6 +695,36 @@ const CONSENT: &str = "INSERT INTO consents (tenant, id, user, client, redirect_
     VALUES ('main', 'n', 'u', 'c', 'h', 'r', 'd', '[]', 1, 1)";
 
 #[test]
+fn a_stop_is_kept_longer_for_a_question_whose_answer_can_be_redeemed_after_it_and_for_no_other() {
+    const UNTIL: Until = Until { tokens: 5_000, approvals: 9_000 };
+    let past = || json!([{"id": "n", "version": 1, "digest": "j"}]).to_string();
+    let clock = Clock::new(1);
+    for (change, until) in [
+        ("SELECT 1", 9_000),
+        ("DELETE FROM approvals", 5_000),
+        ("UPDATE approvals SET id = tenant, tenant = 'acme'", 5_000),
+        ("UPDATE approvals SET statement = '{\"lineage\":[\"i\"]}'", 5_000),
+        ("UPDATE approvals SET expires_at = 4400", 5_000),
+        ("UPDATE approvals SET expires_at = 1", 5_000),
+        ("UPDATE approvals SET status = 'approved'", 5_000),
+        ("UPDATE approvals SET status = 'denied'", 5_000),
+        ("UPDATE approvals SET door = 'transaction'", 5_000),
+    ] {
+        for statement in [stops::stop_chain(T, "j", UNTIL), consents::stop_past(T, past(), UNTIL)] {
+            let text = statement.text;
+            let db = Sqlite::new(Rc::new(Faults::new(clock.clone())));
+            db.execute(&format!("{QUESTION}; {change}"));
+            clock.block_on(db.batch(vec![statement])).unwrap();
+            let kept = db.query("SELECT until FROM stopped_chains WHERE tenant = 'main' AND jti = 'j'");
+            assert_eq!(json!(kept), json!([{"until": until}]), "{change}: {text}");
+            let steps = plans::steps(&sqlite::open("migrations"), text);
+            let found = "SEARCH approvals USING INDEX approvals_asked (tenant=? AND expires_at>?)";
+            assert!(steps.iter().any(|step| step == found), "{steps:?}");
+        }
+    }
+}
+
+#[test]
 fn what_people_have_allowed_is_changed_only_from_what_was_read_and_goes_only_with_what_is_stopped() {
     let (agent, lines) = (("c", "u"), || "[]".to_owned());
     let known = |version: i64| json!([{"id": "n", "version": version, "digest": "d"}]).to_string();
@@ -709,7 +744,7 @@ fn what_people_have_allowed_is_changed_only_from_what_was_read_and_goes_only_wit
         ),
         case("delete: version", consents::delete(T, ("n", 1), lines()), ALLOWED, "UPDATE consents SET version = 2"),
         case("delete: lines", consents::delete(T, ("n", 1), lines()), ALLOWED, "UPDATE consents SET lines = '[2]'"),
-        case("stop_past: there", consents::stop_past(T, known(1), &UNTIL), "", CONSENT),
+        case("stop_past: there", consents::stop_past(T, known(1), UNTIL), "", CONSENT),
         case("end_families: there", consents::end_families(T, "n"), TAKEN_BACK, CONSENT),
         case(
             "end_families: revoked",

@@ -13,7 +13,7 @@ use crate::authn::people::{Person, browser, passkey as passkeys};
 use crate::crypto::sha256;
 use crate::directory::{clients, resources, users};
 use crate::error::{Error, Reason, Refusal, Result};
-use crate::model::approval::{Approval, MAX_NOTE, Narrowing, member, narrowed, number};
+use crate::model::approval::{Approval, MAX_NOTE, Narrowing, member, narrowed, number, resource};
 use crate::model::{Resource, id};
 use crate::oauth::authorization_details::is_deceptive;
 use crate::oauth::{Form, ResourceUri};
@@ -212,7 +212,8 @@ fn summary_of(statement: &str) -> String {
     let members: Map<String, Value> = serde_json::from_str(statement).unwrap_or_default();
     let text = |name: &str| members.get(name).and_then(Value::as_str).map(plain);
     let scope = members.get("scope").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let parts = [text("tool"), text("connection"), text("resource")].into_iter().flatten().chain(scope.map(plain));
+    let resource = resource(statement).as_deref().map(plain);
+    let parts = [text("tool"), text("connection"), resource].into_iter().flatten().chain(scope.map(plain));
     parts.collect::<Vec<_>>().join(" · ")
 }
 
@@ -225,7 +226,7 @@ async fn show(call: Call<'_>, approval: &Approval, person: &Person, problem: Opt
         true => users::load(cx, &approval.subject).await?.map(|user| consent::name(&user).to_owned()),
         false => None,
     };
-    let resource = match ResourceUri::parse(&text(approval, "resource")) {
+    let resource = match approval.resource().and_then(|uri| ResourceUri::parse(&uri)) {
         Some(uri) => resources::load(cx, &uri).await?,
         None => None,
     };
@@ -263,7 +264,7 @@ fn facts(texts: &Texts, approval: &Approval, resource: Option<&Resource>) -> Mar
     html! {
         @if approval.requester != approval.client { dt { (texts.approval_asked_by) } dd { code { (approval.requester) } } }
         @if !chain.is_empty() { dt { (texts.through) } dd { @for actor in &chain { code { (actor) } " " } } }
-        @if let Some(uri) = shown("resource") { dt { (texts.at) } dd { @if let Some(resource) = resource { (resource.body.name) " " } code { (uri) } } }
+        @if let Some(uri) = approval.resource() { dt { (texts.at) } dd { @if let Some(resource) = resource { (resource.body.name) " " } code { (plain(&uri)) } } }
         @if let Some(connection) = shown("connection") { dt { (texts.approval_connection) } dd { code { (connection) } } }
         @if let Some(account) = shown("account") { dt { (texts.approval_account) } dd { code { (account) } } }
         @if let Some(scope) = shown("lease_scope") { dt { (texts.approval_scope) } dd { code { (scope) } } }

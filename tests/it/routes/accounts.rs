@@ -717,7 +717,7 @@ fn data_keys_of_accounts_are_wrapped_anew_and_open_under_the_new_key_alone() {
     assert!(scene.row()["wrapped_key"].as_str().unwrap().starts_with("1."));
     let both = scene.hub.isolate_with(&[DEVELOPMENT, ("VAULT_KEK", &format!("{two} {one}"))]);
     scene.hub.clock.advance(60);
-    scene.hub.clock.block_on(both.app().tick(scene.hub.clock.now())).unwrap();
+    scene.hub.clock.block_on(both.app().tick(&|| scene.hub.clock.now())).unwrap();
     assert!(scene.row()["wrapped_key"].as_str().unwrap().starts_with("2."));
     let new = scene.hub.isolate_with(&[DEVELOPMENT, ("VAULT_KEK", two)]);
     scene.call(&token, &[]).on(&new).send().expect(200);
@@ -876,7 +876,7 @@ impl Scene {
     fn tick_with(&self, keys: &str) {
         self.hub.clock.advance(60);
         let isolate = self.hub.isolate_with(&[DEVELOPMENT, ("VAULT_KEK", keys)]);
-        self.hub.clock.block_on(isolate.app().tick(self.hub.clock.now())).unwrap();
+        self.hub.clock.block_on(isolate.app().tick(&|| self.hub.clock.now())).unwrap();
     }
 }
 

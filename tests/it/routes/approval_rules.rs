@@ -117,8 +117,10 @@ fn a_role_is_asked_where_policy_or_an_administrator_names_it() {
     let rule = |who: &str, n: i64| json!([{"who": [who], "n": n, "passkey": false}]);
     // What policy requires of it; whom the client names of those comes in addition.
     assert_eq!(asked(&[("tool", "write")]), rule("role:release", 2));
-    let both = json!([rule("role:release", 1)[0], rule("role:release", 2)[0]]);
-    assert_eq!(asked(&[("tool", "write"), ("require", "approval:role=release")]), both);
+    assert_eq!(asked(&[("tool", "write"), ("require", "approval:role=release")]), rule("role:release", 2), "no more");
+    let signed = json!({"who": ["role:release"], "n": 1, "passkey": true});
+    let both = json!([signed, rule("role:release", 2)[0]]);
+    assert_eq!(asked(&[("tool", "write"), ("require", "approval:role=release,passkey")]), both);
     assert_eq!(asked(&[("tool", "read")]), rule("group:team", 1));
     assert_eq!(asked(&[("tool", "read"), ("require", "approval:owner")]), rule("group:team", 1));
     for require in ["approval:role=release", "approval:role=boss", "approval:group=release", "approval:owner,role=x"] {
@@ -358,7 +360,7 @@ fn what_policy_asks_of_others_by_now_is_not_redeemed() {
 }
 
 #[test]
-fn a_token_that_was_revoked_after_the_yes_is_so_for_as_long_as_its_approval_can_be_redeemed() {
+fn a_token_that_was_revoked_while_its_question_waits_is_so_for_as_long_as_the_answer_can_be_redeemed() {
     let hub = Setup::new();
     let agent = hub.agent("reader", "mcp:read");
     let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));

@@ -316,6 +316,28 @@ fn what_policy_requires_of_the_same_user_is_met_by_the_backchannel_and_nothing_e
 }
 
 #[test]
+fn a_user_is_not_asked_for_what_a_limit_has_no_room_for() {
+    let hub = hub();
+    let (ada, kiosk) = (Someone::new(&hub, 1, json!({})), client(&hub, json!({})));
+    let permit = format!(r#"permit(principal, action == Action::"issue", resource in Resource::"{RESOURCE}")"#);
+    let limited = format!("@limit(\"1/hour\") @on_breach(\"suspend\") {permit}");
+    hub.put_policy("all", &format!("{limited};"));
+    let first = id(&start(&hub, &kiosk, &ada.id, &[]).expect(200));
+    ada.approve(&approval(&hub)).expect(303);
+    poll(&hub, &kiosk, &first).expect(200);
+    // Where another scope has room, the user is asked, and nobody is suspended.
+    let one = |head: &str, scope: &str| format!("{head} when {{ resource.name == \"{scope}\" }};\n");
+    hub.put_policy("all", &(one(&limited, "mcp:read") + &one(&permit, "mcp:write")));
+    start(&hub, &kiosk, &ada.id, &[]).expect(200);
+    assert!(hub.events_of("identity.suspended").is_empty());
+    let refused = start(&hub, &kiosk, &ada.id, &[("scope", "openid mcp:read")]);
+    assert_eq!((refused.status, refused.error()), (429, "too_many_requests".to_owned()), "{refused:?}");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(hub.events_of("approval.requested").len(), 2);
+    assert_eq!(hub.events_of("identity.suspended").len(), 1);
+}
+
+#[test]
 fn whom_policy_asks_about_a_scope_that_is_forbidden_is_not_asked() {
     let hub = hub();
     let (ada, kiosk) = (Someone::new(&hub, 1, json!({})), client(&hub, json!({})));

@@ -98,7 +98,7 @@ fn each_of_500_tenants_gets_its_turn_and_one_that_fails_is_passed_over() {
     for _ in 0..13 {
         hub.clock.advance(60);
         let before = hub.clock.seconds();
-        let outcome = hub.clock.block_on(isolate.app().tick(hub.clock.now()));
+        let outcome = hub.clock.block_on(isolate.app().tick(&|| hub.clock.now()));
         let rows = hub.db.query(&format!("SELECT id FROM tenants WHERE visited_by_others = {before}"));
         assert!(rows.len() <= 40, "a run visits a bounded number");
         assert_eq!(

@@ -86,7 +86,7 @@ fn tick(hub: &Setup, times: usize) -> usize {
     let isolate = hub.isolate_with(&[("ROLES", "audit")]);
     let run = || {
         hub.clock.advance(MINUTE);
-        hub.clock.block_on(isolate.app().tick(hub.clock.now())).is_err()
+        hub.clock.block_on(isolate.app().tick(&|| hub.clock.now())).is_err()
     };
     (0..times).filter(|_| run()).count()
 }
@@ -333,7 +333,7 @@ fn a_deletion_that_fails_holds_up_no_other_and_two_crons_at_once_finish_it_once(
         let isolates: Vec<_> = (0..3).map(|_| hub.isolate_with(&[("ROLES", "audit")])).collect();
         let runs: Vec<Pending<'_, bool>> = isolates
             .iter()
-            .map(|isolate| -> Pending<'_, bool> { Box::pin(async move { isolate.app().tick(now).await.is_ok() }) })
+            .map(|isolate| -> Pending<'_, bool> { Box::pin(async move { isolate.app().tick(&|| now).await.is_ok() }) })
             .collect();
         assert!(hub.together(seed, runs).into_iter().all(|done| done));
     }

@@ -180,7 +180,7 @@ fn a_data_key_that_does_not_open_keeps_no_other_from_its_turn_and_is_counted() {
     }
     let both = hub.isolate_with(&[("VAULT_KEK", &format!("{NEW} {VAULT_KEK}"))]);
     hub.db.execute("UPDATE credentials SET wrapped_key = wrapped_key WHERE tenant = 'main'");
-    hub.clock.block_on(both.app().tick(hub.clock.now())).unwrap();
+    hub.clock.block_on(both.app().tick(&|| hub.clock.now())).unwrap();
     assert_eq!(vault.under(2), 3);
     assert!(hub.log.lines().iter().any(|line| line.contains("120 data keys do not open")), "{:?}", hub.log.lines());
 }
@@ -201,7 +201,7 @@ fn the_cron_wraps_nothing_anew_under_a_wrong_newest_key_and_what_is_there_stays(
     let wrong = hub.isolate_with(&[("VAULT_KEK", &format!("{WRONG} {VAULT_KEK}"))]);
     let tick = |isolate: &Isolate| {
         hub.clock.advance(60);
-        hub.clock.block_on(isolate.app().tick(hub.clock.now())).unwrap();
+        hub.clock.block_on(isolate.app().tick(&|| hub.clock.now())).unwrap();
     };
     tick(&wrong);
     assert_eq!((vault.under(1), vault.under(2), webhooks()), before);
@@ -209,7 +209,7 @@ fn the_cron_wraps_nothing_anew_under_a_wrong_newest_key_and_what_is_there_stays(
     // Nor where it cannot be asked.
     hub.faults.fail_when(Port::Db, |call| call.text.contains("FROM credentials INDEXED BY"), Effect::Fails);
     hub.clock.advance(60);
-    hub.clock.block_on(both.app().tick(hub.clock.now())).unwrap_err();
+    hub.clock.block_on(both.app().tick(&|| hub.clock.now())).unwrap_err();
     hub.faults.heal();
     assert_eq!((vault.under(1), vault.under(2), webhooks()), before);
     tick(&both);
@@ -231,7 +231,7 @@ fn secrets_of_webhooks_are_not_sealed_anew_under_a_wrong_key_though_nothing_else
     for (newest, stays) in [(WRONG, true), (NEW, false)] {
         hub.clock.advance(60);
         let isolate = hub.isolate_with(&[("VAULT_KEK", &format!("{newest} {VAULT_KEK}"))]);
-        hub.clock.block_on(isolate.app().tick(hub.clock.now())).unwrap();
+        hub.clock.block_on(isolate.app().tick(&|| hub.clock.now())).unwrap();
         assert_eq!(secrets() == before, stays, "{newest}");
     }
 }

@@ -377,7 +377,7 @@ fn the_cron_seals_anew_what_lies_under_an_older_key_encryption_key() {
         ("SIGNING_KEK", &format!("{signing} {}", crate::support::hub::SIGNING_KEK)),
         ("VAULT_KEK", &format!("{vault} {}", crate::support::hub::VAULT_KEK)),
     ]);
-    hub.clock.block_on(both.app().tick(hub.clock.now())).unwrap();
+    hub.clock.block_on(both.app().tick(&|| hub.clock.now())).unwrap();
     let old = "SELECT sealed FROM signing_keys WHERE sealed NOT LIKE '2.%' UNION ALL \
                SELECT wrapped_key FROM credentials WHERE wrapped_key NOT LIKE '2.%'";
     assert!(hub.db.query(old).is_empty());

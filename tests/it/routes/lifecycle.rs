@@ -108,7 +108,7 @@ fn crons_at_the_same_time_suspend_once() {
         let now = hub.clock.now();
         let ticks: Vec<Pending<'_, bool>> = isolates
             .iter()
-            .map(|isolate| -> Pending<'_, bool> { Box::pin(async move { isolate.app().tick(now).await.is_ok() }) })
+            .map(|isolate| -> Pending<'_, bool> { Box::pin(async move { isolate.app().tick(&|| now).await.is_ok() }) })
             .collect();
         assert!(hub.together(seed, ticks).into_iter().all(|done| done));
         assert_eq!(targets(&hub, "client.expired").len(), 3, "seed {seed}");

@@ -868,7 +868,7 @@ fn events_of_before_the_log_get_their_index_from_the_cron() {
             let (app, messages) = (isolates[n].app(), &messages);
             match n {
                 0 => Box::pin(async move { app.consume(Source::Audit, messages, now).await.is_ok() }),
-                _ => Box::pin(async move { app.tick(now).await.is_ok() }),
+                _ => Box::pin(async move { app.tick(&|| now).await.is_ok() }),
             }
         };
         hub.together(seed, vec![run(0), run(1), run(2)]);
@@ -903,7 +903,7 @@ fn a_worker_with_the_role_audit_signs_with_a_key_of_its_own_and_others_never() {
     let later = hub.isolate_with(&[("ROLES", "admin,audit"), none, ("VAULT_KEK", ""), ("ADMIN_KEK", &two)]);
     let before = hub.call("GET", "/t/main/log/key").on(&split).send().expect(200).text;
     hub.clock.advance(60);
-    hub.clock.block_on(later.app().tick(hub.clock.now())).unwrap();
+    hub.clock.block_on(later.app().tick(&|| hub.clock.now())).unwrap();
     let again = hub.db.query("SELECT sealed FROM log_keys")[0]["sealed"].as_str().unwrap().to_owned();
     assert!(sealed.starts_with("1.") && again.starts_with("2."), "{sealed} {again}");
     assert_eq!(hub.call("GET", "/t/main/log/key").on(&later).send().expect(200).text, before);
@@ -920,7 +920,7 @@ fn no_other_role_on_its_own_ever_signs_a_checkpoint() {
         let alone = hub.isolate_with(&all);
         hub.clock.block_on(alone.app().consume(Source::Audit, &messages, hub.clock.now())).unwrap();
         hub.clock.advance(60);
-        hub.clock.block_on(alone.app().tick(hub.clock.now())).unwrap();
+        hub.clock.block_on(alone.app().tick(&|| hub.clock.now())).unwrap();
         let signed = rows(&hub, "events WHERE seq < (SELECT signed FROM logs WHERE logs.tenant = events.tenant)");
         assert_eq!(signed, 0, "{role}");
         assert!(hub.db.query("SELECT tenant FROM log_keys").is_empty(), "{role}");

@@ -668,6 +668,40 @@ fn of_a_kill_or_a_revocation_and_a_refresh_at_once_no_token_lives() {
     assert!(outcomes.len() > 1, "one of the two always came first: {outcomes:?}");
 }
 
+#[test]
+fn what_was_asked_with_a_token_is_not_redeemed_a_day_after_its_consent_or_its_refresh_token_was_taken_back() {
+    for taken in ["consent", "refresh token", "nothing"] {
+        let hub = hub();
+        let scene = Scene::new(&hub);
+        let tokens = scene.connect(&["mcp:read"]);
+        let form = [("subject_token", &*tokens.access), ("tool", "deploy"), ("expires_in", "86400")];
+        let made = super::approvals::ask(&hub, &scene.server.client, &form).expect(201).json();
+        let id = made["approval_id"].as_str().unwrap();
+        match taken {
+            "consent" => drop(scene.take_back("mcp:read").expect(200)),
+            "refresh token" => {
+                let form = [("client_id", &*scene.client), ("token", &*tokens.refresh)];
+                hub.call("POST", "/t/main/revoke").form(&form).send().expect(200);
+            }
+            _ => {}
+        }
+        // Longer than any token lives.
+        for seconds in [3_700, 66_300] {
+            hub.clock.advance(seconds);
+            hub.tick().unwrap();
+        }
+        super::approvals::decide(&hub, id, json!({"decision": "approve"})).expect(200);
+        let call = hub.call("POST", &format!("/t/main/approvals/{id}/redeem")).basic(&scene.server.client).form(&[]);
+        let reply = call.send();
+        if taken == "nothing" {
+            reply.expect(200);
+        } else {
+            let event = hub.events_of("approval.refused").pop().unwrap();
+            assert_eq!((reply.status, &event["reason"]), (400, &json!("Stopped")), "{taken}");
+        }
+    }
+}
+
 // ── Administrators ──
 
 #[test]

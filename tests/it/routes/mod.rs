@@ -2,6 +2,7 @@
 
 pub mod accounts;
 mod admin;
+mod approval_questions;
 mod approval_rules;
 pub mod approvals;
 mod audit;

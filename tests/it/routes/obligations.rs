@@ -151,6 +151,29 @@ fn without_a_limit_nothing_is_asked_of_the_database_and_a_full_one_is_remembered
 }
 
 #[test]
+fn the_limits_of_all_scopes_are_looked_at_in_one_statement_before_a_person_is_asked() {
+    let limited = |scope: &str| when("@limit(\"1/hour\") @require(\"approval\")", scope);
+    let (hub, agent) = ready(&["mcp:read", "mcp:write"].map(limited).concat());
+    let asked = || {
+        let before = hub.faults.calls(Port::Db);
+        let status = hub.token(&agent, &[]).status;
+        (status, hub.faults.calls(Port::Db) - before)
+    };
+    asked();
+    let (id, window) = (&agent.client_id, hub.clock.seconds() / 3_600);
+    for statement in [1, 2] {
+        hub.db.execute(&format!(
+            "INSERT INTO limit_counts (tenant, policy, subject, window, taken, until) \
+             VALUES ('main', 'agent/{statement}/hour', 'identity {id} {id}', {window}, 1, {})",
+            (window + 2) * 3_600
+        ));
+    }
+    // What was asked before is looked for as well; both limits are remembered then.
+    assert_eq!(asked(), (429, 2));
+    assert_eq!(asked(), (429, 1));
+}
+
+#[test]
 fn what_is_refused_for_another_reason_counts_nothing() {
     let (hub, agent) = ready(&when("@limit(\"1/hour\") @require(\"approval\")", "mcp:read"));
     hub.token(&agent, &[]).expect(400);

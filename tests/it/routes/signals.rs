@@ -406,7 +406,7 @@ fn the_cron_seals_the_header_of_a_stream_anew_under_the_newest_key() {
     let [both, alone] = rings.map(|ring| hub.isolate_with(&[("SIGNING_KEK", &ring)]));
     // The push comes after the cron of the same run, so it is left to the other isolate.
     hub.fetch.answer(|_| Scripted::answer(503, "text/plain", ""));
-    hub.clock.block_on(both.app().tick(hub.clock.now())).unwrap();
+    hub.clock.block_on(both.app().tick(&|| hub.clock.now())).unwrap();
     hub.clock.advance(3_600);
     let before = scene.pushes().len();
     hub.clock.block_on(alone.app().relay(hub.clock.now())).unwrap();
@@ -704,10 +704,10 @@ fn only_a_worker_that_can_sign_pushes_and_its_cron_takes_what_others_left() {
     scene.hub.call("POST", &path).bearer(&token).on(&admin).send().expect(200);
     let now = scene.hub.clock.now();
     scene.hub.clock.block_on(admin.app().relay(now)).unwrap();
-    scene.hub.clock.block_on(admin.app().tick(now)).unwrap();
+    scene.hub.clock.block_on(admin.app().tick(&|| now)).unwrap();
     assert_eq!(scene.pushes().len(), 0);
     let signer = scene.hub.isolate_with(&[("ROLES", "token"), ("VAULT_KEK", "")]);
-    scene.hub.clock.block_on(signer.app().tick(now)).unwrap();
+    scene.hub.clock.block_on(signer.app().tick(&|| now)).unwrap();
     assert_eq!((scene.pushes().len(), scene.waiting()), (1, 0));
 }
 

@@ -549,7 +549,7 @@ fn what_older_keys_have_sealed_is_sealed_anew_by_the_cron() {
     assert!(sealed().starts_with("1."));
     let keys = format!("2:AgECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8 {}", crate::support::hub::VAULT_KEK);
     let isolate = scene.hub.isolate_with(&[("VAULT_KEK", &keys)]);
-    scene.hub.clock.block_on(isolate.app().tick(scene.hub.clock.now())).unwrap();
+    scene.hub.clock.block_on(isolate.app().tick(&|| scene.hub.clock.now())).unwrap();
     assert!(sealed().starts_with("2."));
 }
 

@@ -345,7 +345,7 @@ fn types_are_kept_longer_where_a_tenant_says_so_and_a_hold_keeps_everything() {
     hub.call("GET", "/t/main/jwks.json").on(&stale).send().expect(200);
     settings(&hub, json!({"event_retention_days": 10, "event_hold": true})).expect(200);
     hub.clock.advance(1);
-    hub.clock.block_on(stale.app().tick(hub.clock.now())).unwrap();
+    hub.clock.block_on(stale.app().tick(&|| hub.clock.now())).unwrap();
     assert_eq!((count("tool.called"), count("lease.refused")), (48, 12), "held again");
     settings(&hub, free).expect(200);
     hub.clock.advance(60);

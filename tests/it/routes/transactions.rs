@@ -247,6 +247,39 @@ fn a_policy_says_who_else_decides_about_a_transaction_and_who_signs() {
 }
 
 #[test]
+fn a_challenge_for_which_a_limit_has_no_room_asks_nobody_and_is_not_used() {
+    let (scene, _) = owned();
+    let hub = &scene.hub;
+    let permit = crate::support::hub::permit(&scene.agent.client_id, RESOURCE);
+    hub.put_policy("agent", &format!("@limit(\"1/hour\") {permit}"));
+    let first = id(&scene.start(json!({})).expect(200));
+    hub.admin("POST", &format!("approvals/{first}/decide")).json(&json!({"decision": "approve"})).send().expect(200);
+    scene.poll(&first).expect(200);
+    let refused = scene.start(json!({"jti": "2"}));
+    assert_eq!((refused.status, refused.error()), (429, "too_many_requests".to_owned()), "{refused:?}");
+    assert!(refused.header("retry-after").is_some());
+    assert_eq!(hub.db.query("SELECT id FROM approvals").len(), 1);
+    hub.clock.advance(3_600);
+    scene.start(json!({"jti": "2"})).expect(200);
+}
+
+#[test]
+fn the_token_of_a_transaction_ends_with_the_token_that_it_was_asked_with() {
+    let (scene, _) = owned();
+    let hub = &scene.hub;
+    let server = super::introspection::Server::new(hub, RESOURCE);
+    let token = hub.access_token(&scene.agent, "mcp:read");
+    let challenge = scene.challenge(json!({}));
+    let form = [("transaction_challenge", &*challenge), ("subject_token", &*token)];
+    let id = id(&scene.send(&form).expect(200));
+    hub.admin("POST", &format!("approvals/{id}/decide")).json(&json!({"decision": "approve"})).send().expect(200);
+    let of_transaction = scene.poll(&id).expect(200).access_token();
+    assert!(server.is_active(&of_transaction));
+    hub.call("POST", "/t/main/revoke").basic(&scene.agent).form(&[("token", &token)]).send().expect(200);
+    assert!(!server.is_active(&of_transaction));
+}
+
+#[test]
 fn metadata_say_where_challenges_go_and_where_their_keys_are() {
     let hub = Setup::new();
     let keys = json!({"txn_challenge_jwks_uri": "https://mcp.example/keys"});

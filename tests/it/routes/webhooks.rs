@@ -458,10 +458,10 @@ fn only_a_worker_with_the_key_of_the_vault_sends_and_its_cron_takes_what_others_
     call.send().expect(200);
     let now = scene.hub.clock.now();
     scene.hub.clock.block_on(admin.app().relay(now)).unwrap();
-    scene.hub.clock.block_on(admin.app().tick(now)).unwrap();
+    scene.hub.clock.block_on(admin.app().tick(&|| now)).unwrap();
     assert!(scene.posts().is_empty());
     let broker = scene.hub.isolate_with(&[("ROLES", "broker"), ("SIGNING_KEK", "")]);
-    scene.hub.clock.block_on(broker.app().tick(now)).unwrap();
+    scene.hub.clock.block_on(broker.app().tick(&|| now)).unwrap();
     assert_eq!(scene.posts().len(), 1);
 }
 
@@ -472,7 +472,7 @@ fn a_secret_is_sealed_anew_under_the_newest_key_and_opens_in_its_own_row_alone()
     let newer = ["2:HwICAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8 ", VAULT_KEK].concat();
     let rotated = scene.hub.isolate_with(&[("VAULT_KEK", &newer)]);
     let now = scene.hub.clock.now();
-    scene.hub.clock.block_on(rotated.app().tick(now)).unwrap();
+    scene.hub.clock.block_on(rotated.app().tick(&|| now)).unwrap();
     let rows = scene.hub.db.query("SELECT secrets FROM webhooks WHERE tenant = 'main'");
     assert!(rows.iter().all(|row| row["secrets"].as_str().unwrap().contains("\"2.")), "{rows:?}");
     scene.suspend();

@@ -4,6 +4,7 @@ use crate::support::signer::{Verifier, at_once};
 use crate::support::witness::Witness;
 use crate::support::{Credentials, Effect, Port, Reply, Scripted, Seen, Setup};
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::rc::Rc;
 use writ::audit::log::note::{Checkpoint, Vkey};
 use writ::ports::FetchError;
@@ -428,11 +429,7 @@ fn two_crons_at_once_ask_a_witness_once() {
     let isolates: Vec<_> = (0..3).map(|_| scene.hub.isolate()).collect();
     let now = scene.hub.clock.now();
     let ticks = isolates.iter().map(|isolate| -> writ::ports::Pending<'_, bool> {
-        Box::pin(async move {
-            let is_ok = isolate.app().tick(now).await.is_ok();
-            isolate.app().ask_witnesses(now).await;
-            is_ok
-        })
+        Box::pin(async move { isolate.app().tick(&|| now).await.is_ok() })
     });
     scene.hub.together(7, ticks.collect());
     assert_eq!(*scene.witnesses[0].answered.borrow(), [200]);
@@ -475,18 +472,18 @@ fn a_claim_on_a_witness_begins_when_it_is_asked_however_long_the_rest_of_the_cro
     let scene = Scene::new(&["witness.example/w1"]);
     scene.grow(2);
     let isolates = [scene.hub.isolate(), scene.hub.isolate()];
-    for isolate in &isolates {
-        scene.hub.clock.advance(60);
-        scene.hub.clock.block_on(isolate.app().tick(scene.hub.clock.now())).unwrap();
-    }
-    assert!(scene.witnesses[0].answered.borrow().is_empty());
+    let begun = scene.hub.clock.now();
     scene.hub.clock.advance(60);
     scene.witnesses[0].takes_millis.set(9_900);
     let now = scene.hub.clock.now();
-    let asking = isolates.iter().map(|isolate| -> writ::ports::Pending<'_, ()> {
-        Box::pin(async move { isolate.app().ask_witnesses(now).await })
+    let ticks = isolates.iter().map(|isolate| -> writ::ports::Pending<'_, bool> {
+        Box::pin(async move {
+            let reads = Cell::new(0);
+            let clock = || if reads.replace(1) == 0 { begun } else { now };
+            isolate.app().tick(&clock).await.is_ok()
+        })
     });
-    scene.hub.together(3, asking.collect());
+    assert_eq!(scene.hub.together(3, ticks.collect()), [true, true]);
     assert_eq!(*scene.witnesses[0].answered.borrow(), [200]);
 }
 

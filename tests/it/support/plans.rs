@@ -196,10 +196,15 @@ pub fn look(connection: &Connection, text: &'static str) {
 
 /// The steps of its plan that look at every row of a table, or of a tenant, or that sort.
 pub fn walks(connection: &Connection, text: &str) -> Vec<String> {
+    steps(connection, text).into_iter().filter(|step| is_walk(step)).collect()
+}
+
+/// The steps of its plan.
+pub fn steps(connection: &Connection, text: &str) -> Vec<String> {
     let mut statement = connection.prepare(&format!("EXPLAIN QUERY PLAN {text}")).unwrap();
     let nothing = vec![rusqlite::types::Null; statement.parameter_count()];
     let steps = statement.query_map(rusqlite::params_from_iter(nothing), |row| row.get::<_, String>("detail")).unwrap();
-    steps.map(Result::unwrap).filter(|step| is_walk(step)).collect()
+    steps.map(Result::unwrap).collect()
 }
 
 fn is_walk(step: &str) -> bool {
