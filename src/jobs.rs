@@ -69,7 +69,7 @@ impl Jobs<'_> {
         let visited = self.visit(now, &mut witnessed).await;
         let cleaned = self.clean(now).await;
         let deleted = self.delete(now).await;
-        let delivered = self.deliver(Vec::new(), now).await;
+        let delivered = self.deliver(Vec::new(), clock()).await;
         // Last of all: the services of others may be slow.
         self.ask_witnesses(&witnessed, clock()).await;
         relayed.and(published).and(visited).and(cleaned).and(deleted).and(delivered)

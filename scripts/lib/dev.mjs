@@ -36,7 +36,10 @@ async function main() {
   notReady();
   process.on("exit", notReady);
 
-  const writ = await start({
+  // Before anything runs, the signal would end the process.
+  let writ;
+  process.on("SIGUSR2", () => writ?.tick());
+  writ = await start({
     port,
     state,
     split,
@@ -44,7 +47,6 @@ async function main() {
     vars: { DEV_OUTBOUND: outbound(process.env.WRIT_DEV_OUTBOUND) },
   });
   note(workerd, port);
-  process.on("SIGUSR2", () => writ.tick());
   // Miniflare's own handlers would end the process before anything is tidied up.
   const stopped = new Promise((done) => {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"]) process.removeAllListeners(signal).on(signal, done);

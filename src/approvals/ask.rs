@@ -47,6 +47,21 @@ impl Asked<'_> {
     /// The digest by which requests that ask the same people for the same are one.
     pub fn key(&self) -> String {
         let Self { door, client, requester, subject, what, .. } = self;
+        let mut what = what.clone();
+        // In whichever order: a question that was answered is not asked again in another one.
+        for name in ["scope", "lease_scope", "authorization_details"] {
+            match what.get_mut(name) {
+                Some(Value::Array(all)) => {
+                    all.sort_by_cached_key(canonical);
+                    all.dedup();
+                }
+                Some(Value::String(text)) => {
+                    let all: BTreeSet<&str> = text.split(' ').collect();
+                    *text = all.into_iter().collect::<Vec<_>>().join(" ");
+                }
+                _ => {}
+            }
+        }
         let rules = self.rules().into_iter().map(|Rule { who, n, passkey }| json!([who, n, passkey]));
         let all = json!({
             "door": door.as_str(), "client": client.id, "requester": requester, "subject": subject, "what": what,

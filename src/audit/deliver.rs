@@ -202,7 +202,7 @@ pub async fn relay(world: &World, now: Now) -> Result<()> {
     Database(&*world.db).run(sent).await.map(drop)
 }
 
-/// The tenants of these messages. Whether each is an event, [`consume`] has asked.
+/// The tenants of these messages. One that is no event is [`consume`]'s to bury: here it wakes sinks in vain.
 pub fn tenants(messages: &[String]) -> BTreeSet<String> {
     let tenant = |body: &String| Some(entry::members(body)?.get("tenant")?.as_str()?.to_owned());
     messages.iter().filter_map(tenant).collect()

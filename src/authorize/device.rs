@@ -102,7 +102,7 @@ async fn ask(cx: &Cx<'_>, of_person: &Request, user_code: &str, person: &Person)
     let device = Device { id, user_code: user_code.to_owned(), expires_at };
     let asked = asked::of_device(cx, &request, client, device).await?;
     let ask = steps::ask(cx, asked, person).await?;
-    Ok(match steps::step_up(of_person, &ask, person) {
+    Ok(match steps::step_up(cx, of_person, &ask, person) {
         Some(StepUp { acr_values }) => Outcome::SignIn { asked: None, acr_values },
         None => Outcome::Ask(Box::new(ask)),
     })

@@ -10,7 +10,8 @@ use crate::directory::identities;
 use crate::error::{Error, Reason, Refusal, Result};
 use crate::jose::LEEWAY_SECONDS;
 use crate::model::identity::Held;
-use crate::model::{Client, Consent, Registration};
+use crate::model::{Client, Consent, Registration, Session};
+use crate::policy::STEP_UP_SECONDS;
 use crate::store;
 
 /// What the person is asked.
@@ -86,7 +87,7 @@ pub async fn run(cx: &Cx<'_>, request: &Request, problem: Option<Reason>, person
         Freshness::Unmet => return refused(cx, request, to, Reason::UnmetAuthentication.into()).await,
     };
     let ask = ask(cx, asked, person).await?;
-    if let Some(StepUp { acr_values }) = step_up(request, &ask, person) {
+    if let Some(StepUp { acr_values }) = step_up(cx, request, &ask, person) {
         return match request.prompts("none") {
             true => refused(cx, request, to, Reason::LoginRequired.into()).await,
             false => Ok(Outcome::SignIn { asked: Some(Box::new(ask.asked)), acr_values }),
@@ -131,8 +132,9 @@ pub struct StepUp {
     pub acr_values: Option<String>,
 }
 
-/// The sign-in that was not made yet for what is asked for (RFC 9470 §4). Who has signed in before it was known how is asked once more.
-pub fn step_up(request: &Request, ask: &Ask, person: &Person) -> Option<StepUp> {
+/// The sign-in that was not made yet for what is asked for (RFC 9470 §4). Who has signed in before it was known how is asked once more, and
+/// so is who has thought about it for too long since.
+pub fn step_up(cx: &Cx<'_>, request: &Request, ask: &Ask, person: &Person) -> Option<StepUp> {
     let mut lacking = ask.lines.iter().filter_map(|line| line.lacks_sign_in.as_ref()).peekable();
     if !ask.asked.names_scope || lacking.peek().is_none() {
         return None;
@@ -140,7 +142,11 @@ pub fn step_up(request: &Request, ask: &Ask, person: &Person) -> Option<StepUp> 
     // A client that says how is held to that alone: one sign-in cannot be both.
     let acr_values = Required::acr_values(lacking.map(Vec::as_slice)).filter(|_| request.get("acr_values").is_none());
     let is_told = acr_values.is_none() || request.acr_values.is_some();
-    (!is_told || !has_signed_in(request, person)).then_some(StepUp { acr_values })
+    let Session { acr, auth_time, .. } = &person.session;
+    let was_strong = acr.as_ref().is_some_and(|acr| acr_values.iter().any(|all| all.split(' ').any(|one| one == acr)));
+    let was_for_it = auth_time.saturating_add(LEEWAY_SECONDS) >= request.since;
+    let is_over = was_strong && was_for_it && cx.now.seconds().saturating_sub(*auth_time) > STEP_UP_SECONDS;
+    (is_over || !is_told || !has_signed_in(request, person)).then_some(StepUp { acr_values })
 }
 
 /// Whether nothing is to be asked: every line that is possible was allowed before. Where the request names no scope of the resource, one line of

@@ -3,6 +3,7 @@
 //! 1. Each kind stands for one annotation: what `@require` names is never taken for what `@bind`, `@details` or `@limit` mean.
 //! 2. A word that `@require` does not know is kept, and nothing meets it. It is refused when a policy is written (`check`).
 
+use std::cmp::Reverse;
 use std::fmt;
 
 use crate::model::requirement::Requirement;
@@ -50,7 +51,8 @@ impl Required {
     /// The `acr_values` of the sign-in (RFC 9470 §3) by which most of these verdicts' requirements would be met, as far as that is up to it: of
     /// each those that all of its permits take, each once, and no more than one permit may name. Nothing if any would do, or none.
     pub fn acr_values<'r>(verdicts: impl Iterator<Item = &'r [Self]>) -> Option<String> {
-        let mut values: Vec<&str> = Vec::new();
+        // Each value with how many verdicts it would meet: the provider is told to prefer what gives most.
+        let mut values: Vec<(&str, usize)> = Vec::new();
         for require in verdicts {
             let named = |one: &'r Self| match one {
                 Self::StepUp(acrs) if !acrs.is_empty() => Some(acrs),
@@ -58,12 +60,17 @@ impl Required {
             };
             let lists: Vec<&Vec<String>> = require.iter().filter_map(named).collect();
             for acr in lists.first().into_iter().copied().flatten() {
-                if lists.iter().all(|list| list.contains(acr)) && !values.contains(&acr.as_str()) {
-                    values.push(acr);
+                if !lists.iter().all(|list| list.contains(acr)) {
+                    continue;
+                }
+                match values.iter_mut().find(|(known, _)| known == acr) {
+                    Some((_, count)) => *count = count.saturating_add(1),
+                    None => values.push((acr, 1)),
                 }
             }
         }
-        values.truncate(MAX_ACRS);
+        values.sort_by_key(|(_, count)| Reverse(*count));
+        let values: Vec<&str> = values.into_iter().map(|(acr, _)| acr).take(MAX_ACRS).collect();
         (!values.is_empty()).then(|| values.join(" "))
     }
 

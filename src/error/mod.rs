@@ -124,9 +124,9 @@ impl Reason {
         Error::Refused(Refusal { remedy: Some(Box::new(Remedy::Approve(approval))), ..self.alone() })
     }
 
-    /// This reason, which a sign-in of the user ends.
-    pub fn signing_in(self, remedy: Option<Box<Remedy>>) -> Error {
-        Error::Refused(Refusal { remedy, ..self.alone() })
+    /// This reason, which a sign-in of the user ends, as the outcome of a decision.
+    pub fn signing_in(self, remedy: Option<Box<Remedy>>, decision: Option<String>) -> Error {
+        Error::Refused(Refusal { remedy, decision, ..self.alone() })
     }
 
     /// This reason, which a person ends by connecting an account; why is for the log and the event.

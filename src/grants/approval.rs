@@ -20,10 +20,9 @@ use crate::error::{Error, Reason, Refusal, Result};
 use crate::model::approval::{member, texts};
 use crate::model::event::{Because, Facts};
 use crate::model::requirement::Requirement;
-use crate::model::{Approval, AuthMethod, Client, ClientKind, Status, User};
+use crate::model::{Approval, Client, ClientKind, Status, User};
 use crate::oauth::{AuthorizationDetail, ResourceUri, Scope};
-use crate::policy::obligations::{self, Means};
-use crate::policy::{self, Inquiry};
+use crate::policy::{self, Inquiry, obligations};
 use crate::revocation::breach::{self, Using};
 use crate::revocation::check::{self, Parties, Standing};
 use crate::tokens::decide::as_policy_targets;
@@ -84,7 +83,7 @@ pub async fn required(
 ) -> Result<Vec<String>> {
     let all = verdicts(cx, caller, party, wanted, facts).await?;
     expect_sign_in(cx, party, (wanted, &all), facts)?;
-    expect_room(cx, party, (wanted, &all), facts).await?;
+    expect_room(cx, (caller, party), (wanted, &all), facts).await?;
     let mut named = all.named();
     let Some(text) = wanted.require else {
         return Ok(if named.is_empty() { vec!["approval".to_owned()] } else { named });
@@ -157,12 +156,8 @@ async fn verdicts(
 
 /// Refuses where what is asked about needs a sign-in that the presented token does not tell of: that comes first, as it does where a token or a lease is asked for.
 fn expect_sign_in(cx: &Cx<'_>, party: &Party, (wanted, all): (&Wanted<'_>, &Verdicts), facts: &Facts) -> Result<()> {
-    let means = Means { auth_time: party.auth_time, acr: party.acr.clone(), ..Means::default() };
-    let lacking = |verdict: &Verdict| {
-        let mut left = vec![verdict.clone()];
-        obligations::meet(cx.now, &mut left, &means);
-        left.pop().filter(|left| left.require.iter().any(|one| matches!(one, Required::StepUp(_))))
-    };
+    let means = obligations::Means { auth_time: party.auth_time, acr: party.acr.clone(), ..Default::default() };
+    let lacking = |verdict: &Verdict| obligations::wanting_sign_in(cx.now, verdict, &means);
     let of_connection = all.connection.iter().filter_map(lacking);
     // What the token has was given after the sign-in that it needs.
     let of_scopes: Vec<Verdict> =
@@ -173,21 +168,30 @@ fn expect_sign_in(cx: &Cx<'_>, party: &Party, (wanted, all): (&Wanted<'_>, &Verd
     let reason = Reason::StepUpRequired;
     match (lacking.is_empty(), &party.user) {
         (true, _) => Ok(()),
-        (false, Some(_)) => Err(reason.signing_in(obligations::sign_in(reason, &lacking))),
+        (false, Some(_)) => Err(reason.signing_in(obligations::sign_in(reason, &lacking), facts.decision.clone())),
         (false, None) => Err(forbidden(facts, "policy wants a sign-in of a user")),
     }
 }
 
-/// Refuses where the limits of the permits have no room for what is asked about.
-async fn expect_room(cx: &Cx<'_>, party: &Party, (wanted, all): (&Wanted<'_>, &Verdicts), facts: &Facts) -> Result<()> {
+/// Refuses where the limits of the permits have no room for what is asked about. What somebody else asks with a client's token is no breach of that client's.
+async fn expect_room(
+    cx: &Cx<'_>,
+    (caller, party): (&Authenticated, &Party),
+    (wanted, all): (&Wanted<'_>, &Verdicts),
+    facts: &Facts,
+) -> Result<()> {
+    let parties = (&*party.client.id, &*party.subject);
     let using = Using { client: &party.client.id, subject: &party.subject, grant_type: "client_credentials" };
     let uncounted = || all.scopes.iter().filter(|one| !one.is_held).map(|one| &one.verdict);
     // Of scopes that are named, each is needed.
     let are_named = wanted.scope.is_some();
     let needed = all.connection.iter().chain(uncounted().filter(|_| are_named));
-    let mut full = breach::full(cx, using, &obligations::limits(needed)).await?;
+    let mut full = obligations::full(cx, parties, &obligations::limits(needed)).await?;
     if full.is_empty() && !are_named && !all.scopes.iter().any(|one| one.is_held) {
-        full = breach::all_full(cx, using, uncounted()).await?;
+        full = obligations::all_full(cx, parties, uncounted()).await?;
+    }
+    if caller.client.id == party.client.id {
+        breach::act(cx, using, &full).await?;
     }
     match full.is_empty() {
         true => Ok(()),
@@ -267,10 +271,6 @@ fn forbidden(facts: &Facts, why: &str) -> Error {
     }
 }
 
-const fn registered(client: &Client) -> AuthMethod {
-    client.metadata.token_endpoint_auth_method
-}
-
 /// What every question about it shares.
 async fn circumstance(cx: &Cx<'_>, caller: &Authenticated, party: &Party) -> Result<Circumstance> {
     let Party { client, subject, user, chain, scope, acr, jkt, lineage, .. } = party;
@@ -304,7 +304,11 @@ async fn of_connection(
     // As `vault::permit` asks about the use.
     let circumstance = circumstance(cx, caller, party).await?;
     let circumstance = Circumstance {
-        auth_method: Some(if is_server { caller.method } else { registered(&party.client) }.as_str().to_owned()),
+        auth_method: Some(
+            if is_server { caller.method } else { party.client.metadata.token_endpoint_auth_method }
+                .as_str()
+                .to_owned(),
+        ),
         dpop: circumstance.dpop && !is_server,
         workload_claims: vec![],
         tool: tool.map(str::to_owned),
@@ -365,7 +369,7 @@ async fn of_resource(
         grant_type: identity.map(|identity| identity.registered_by.clone()).or_else(own),
         auth_method: match caller.client.id == client.id {
             true => circumstance.auth_method,
-            false => Some(registered(client).as_str().to_owned()),
+            false => Some(client.metadata.token_endpoint_auth_method.as_str().to_owned()),
         },
         scopes: target.scope.to_vec(),
         ..circumstance
@@ -376,6 +380,7 @@ async fn of_resource(
     let targets = as_policy_targets(&target);
     let inquiry = Inquiry { action, targets: &targets, circumstance: &circumstance };
     let verdicts = policy::ask(cx, client, inquiry, facts).await?;
+    facts.question.iter_mut().for_each(|question| question.auth_time = party.auth_time);
     // What the token of another client has was permitted to that one, at its address: here it is enough that nothing forbids it.
     let is_others = caller.client.id != client.id;
     let held = of_token.and_then(Scope::parse).unwrap_or_default();

@@ -57,6 +57,15 @@ pub fn meet(now: Now, verdicts: &mut [Verdict], means: &Means) {
     verdicts.iter_mut().for_each(|verdict| verdict.require.retain(|required| !is_met(required)));
 }
 
+/// The verdict with the sign-in that it still wants of who brings that, and with nothing else; nothing if it wants none.
+pub fn wanting_sign_in(now: Now, verdict: &Verdict, means: &Means) -> Option<Verdict> {
+    let mut left = [verdict.clone()];
+    meet(now, &mut left, means);
+    let [mut left] = left;
+    left.require.retain(|one| matches!(one, Required::StepUp(_)));
+    (!left.require.is_empty()).then_some(left)
+}
+
 /// The authorization details that verdicts require, one list for each verdict.
 pub fn details(verdicts: &[Verdict]) -> Vec<Vec<Required>> {
     let is_of_details = |required: &&Required| matches!(required, Required::Details(_));
@@ -243,9 +252,21 @@ pub async fn full(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit]) -> Resul
     count(cx, parties, limits, Wants::Any).await
 }
 
-/// The same of each limit: [`full`] may leave out some where it knows that another one has no room.
-pub async fn each_full(cx: &Cx<'_>, parties: (&str, &str), limits: &[Limit]) -> Result<Vec<Reached>> {
-    count(cx, parties, limits, Wants::Each).await
+/// The limits that have no room, if each of the verdicts rests on one of them: then nothing of it can be used, and nobody is asked to approve it. It
+/// counts nothing.
+pub async fn all_full<'v>(
+    cx: &Cx<'_>,
+    parties: (&str, &str),
+    verdicts: impl Iterator<Item = &'v Verdict>,
+) -> Result<Vec<Reached>> {
+    let verdicts: Vec<&Verdict> = verdicts.collect();
+    if verdicts.iter().any(|verdict| verdict.limits.is_empty()) {
+        return Ok(Vec::new());
+    }
+    // [`full`] may leave out some where it knows that another one has no room.
+    let reached = count(cx, parties, &limits(verdicts.iter().copied()), Wants::Each).await?;
+    let is_full = |verdict: &&Verdict| reached.iter().any(|one| verdict.limits.contains(&one.limit));
+    Ok(if verdicts.iter().all(is_full) { reached } else { Vec::new() })
 }
 
 /// What is wanted of limits.

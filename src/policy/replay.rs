@@ -199,7 +199,9 @@ pub async fn replay(cx: &Cx<'_>, changes: &[Change], period: &Period<'_>) -> Res
 /// The event of a decision that is decided again. A call through the proxy has a second event, which tells of the same decision.
 fn decision<'e>(kept: &'e Kept, period: &Period<'_>) -> Option<&'e Event> {
     let event = kept.event.as_ref().filter(|event| event.facts.decision.as_ref() == Some(&event.id))?;
-    period.action.is_none_or(|action| is_about(event, action)).then_some(event)
+    // What it was about nobody can tell where that was erased: it is skipped, and said to be.
+    let may_be = |action| is_about(event, action) || event.is_erased && event.facts.question.is_none();
+    period.action.is_none_or(may_be).then_some(event)
 }
 
 fn is_about(event: &Event, action: &str) -> bool {

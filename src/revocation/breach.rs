@@ -40,28 +40,19 @@ pub async fn full(cx: &Cx<'_>, using: Using<'_>, limits: &[Limit]) -> Result<Vec
     Ok(reached)
 }
 
-/// The limits that have no room, if each of the verdicts rests on one of them: then nothing of it can be used, and nobody is asked to approve it. Where
-/// one has room, nothing is acted on either.
+/// The same where each of the verdicts rests on a limit without room: where one has room, nothing is acted on.
 pub async fn all_full<'v>(
     cx: &Cx<'_>,
     using: Using<'_>,
     verdicts: impl Iterator<Item = &'v Verdict>,
 ) -> Result<Vec<Reached>> {
-    let verdicts: Vec<&Verdict> = verdicts.collect();
-    if verdicts.iter().any(|verdict| verdict.limits.is_empty()) {
-        return Ok(Vec::new());
-    }
-    let limits = obligations::limits(verdicts.iter().copied());
-    let reached = obligations::each_full(cx, (using.client, using.subject), &limits).await?;
-    let is_full = |verdict: &&Verdict| reached.iter().any(|one| verdict.limits.contains(&one.limit));
-    if !verdicts.iter().all(is_full) {
-        return Ok(Vec::new());
-    }
+    let reached = obligations::all_full(cx, (using.client, using.subject), verdicts).await?;
     act(cx, using, &reached).await?;
     Ok(reached)
 }
 
-async fn act(cx: &Cx<'_>, using: Using<'_>, reached: &[Reached]) -> Result<()> {
+/// Acts on limits that have no room.
+pub async fn act(cx: &Cx<'_>, using: Using<'_>, reached: &[Reached]) -> Result<()> {
     for one in reached.iter().filter(|one| one.limit.suspends) {
         match suspend(cx, using, one).await {
             // It is gone, or another request was first.

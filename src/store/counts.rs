@@ -1,8 +1,8 @@
 //! How many events there were in each hour: kept beside the trail, so that a chart of a year does not read a year of events.
 //!
 //! 1. Events are counted by their sequence numbers, once: the statements of [`count`] hold while the count has come as far as its caller knows, and move it on.
-//! 2. An hour has a row for each type, and one for each client. Refusals of what a client has proved to be its own have one of their own (`denied`): whoever knows the id of a client can have
-//!    others recorded.
+//! 2. An hour has a row for each type, and one for each client. Refusals of what a client has proved to be its own have one of their own (`denied`): whoever knows the id of a client, uses a
+//!    public one, or holds a token of it as a resource server can have others recorded.
 
 use super::{Query, query, sql};
 use crate::model::event::UNPROVED;
@@ -56,7 +56,7 @@ macro_rules! count_by {
 /// Refusals of a client whose sender has proved something.
 const COUNT_DENIED: &str = "INSERT INTO event_counts (tenant, dimension, hour, key, count, refused) SELECT ?1, 'denied', at / 3600000, client, \
      count(*), count(*) FROM events INDEXED BY events_by_seq WHERE tenant = ?1 AND seq > ?2 AND seq <= ?3 AND refused = 1 AND client IS NOT NULL \
-     AND body ->> '$.auth_method' IS NOT 'unproved' \
+     AND coalesce(body ->> '$.auth_method', '') NOT IN ('unproved', 'none') AND body ->> '$.resource_server' IS NULL \
      AND EXISTS (SELECT 1 FROM counted_events WHERE tenant = ?1 AND counted = ?2) GROUP BY 3, 4 \
      ON CONFLICT (tenant, dimension, hour, key) DO UPDATE SET count = count + excluded.count, refused = refused + excluded.refused";
 

@@ -50,6 +50,11 @@ pub fn keep(
     let response = bytes
         .enumerate()
         .fold(response, |response, (n, chunk)| response.cookie(&part(cx, kind, id, n), chunk, seconds));
+    // What a longer value has left would be read as the end of this one.
+    let left = (value.len().div_ceil(MAX_VALUE)..MAX_PARTS).map(|n| part(cx, kind, id, n));
+    let response = left
+        .filter(|name| request.cookie(name).is_some())
+        .fold(response, |response, name| response.cookie(&name, "", 0));
     let mut others = ids(cx, request, kind);
     others.retain(|other| other != id);
     let too_many = others.len().saturating_add(1).saturating_sub(MAX_KEPT);

@@ -83,6 +83,14 @@ fn who_was_told_no_is_told_so_whatever_the_words_of_the_requirement() {
     // A rule that another one covers asks nobody else.
     hub.put_policy("agent", &policy(&agent, "mcp:write", "@require(\"approval:n=2\")"));
     assert_eq!((asked(""), asked("approval"), asked("approval:owner")), (more.clone(), more.clone(), more));
+    // Nor is another order another question, at either door.
+    let both = ["mcp:read", "mcp:write"].map(|scope| policy(&agent, scope, "@require(\"approval\")")).concat();
+    hub.put_policy("agent", &both);
+    let orders = ["mcp:read mcp:write", "mcp:write mcp:read"];
+    let [one, other] = orders.map(|scope| id(&ask(&hub, &agent, &[("scope", scope)]).expect(201)));
+    assert_eq!(one, other);
+    let [one, other] = orders.map(|scope| id(&hub.token(&agent, &[("scope", scope)])));
+    assert_eq!(one, other);
 }
 
 #[test]
@@ -185,6 +193,24 @@ fn an_agent_is_not_held_to_the_limit_in_which_the_token_that_it_presents_was_cou
 }
 
 #[test]
+fn what_a_resource_server_asks_with_an_agents_token_suspends_no_agent() {
+    let hub = Setup::new();
+    hub.create_resource(json!({}));
+    hub.create_resource(json!({"resource": TASKS}));
+    let agent = hub.create_client(json!({"owner": "team", "allowed_resources": [RESOURCE, TASKS]}));
+    let server = server(&hub, &[TASKS]);
+    let limited = policy(&agent, "mcp:write", "@limit(\"1/hour\") @on_breach(\"suspend\")");
+    hub.put_policy("agent", &(EVERYTHING.to_owned() + &limited));
+    hub.token(&agent, &[("resource", RESOURCE), ("scope", "mcp:write")]).expect(200);
+    let token = hub.token(&agent, &[("resource", TASKS), ("scope", "mcp:read")]).access_token();
+    let form = [("subject_token", &*token), ("resource", RESOURCE), ("scope", "mcp:write"), ("tool", "t")];
+    assert_eq!(ask(&hub, &server, &form).status, 429);
+    assert!(hub.events_of("identity.suspended").is_empty());
+    assert_eq!(ask(&hub, &agent, &form).status, 429);
+    assert_eq!(hub.events_of("identity.suspended").len(), 1);
+}
+
+#[test]
 fn nobody_is_suspended_by_a_limit_while_another_scope_has_room_and_a_person_is_asked() {
     const SCOPES: [&str; 2] = ["mcp:read", "mcp:write"];
     let cases = SCOPES.iter().flat_map(|full| ["mcp:read mcp:write", "mcp:write mcp:read"].map(|asked| (*full, asked)));
@@ -235,6 +261,12 @@ fn a_sign_in_that_policy_wants_comes_before_a_person_is_asked() {
         assert_eq!((&told["error"], &told["acr_values"]), (&json!("insufficient_user_authentication"), &json!("phr")));
         ask(&strong).expect(201);
     }
+    // What else policy wants does not hide how.
+    let bound = format!("@bind(\"dpop\") {}", on("mcp:write"));
+    hub.put_policy("bound", &bound);
+    let form = [("tool", "x"), ("scope", "mcp:write"), ("subject_token", &*weak)];
+    assert_eq!(ask(&hub, &server, &form).expect(400).json()["acr_values"], "phr");
+    hub.admin("DELETE", "policies/bound").send().expect(204);
     // What the token has was given after its sign-in.
     for form in [[("tool", "x"), ("scope", "mcp:read")], [("tool", "read"), ("reason", "r")]] {
         ask(&hub, &server, &[&form[..], &[("subject_token", &*weak)]].concat()).expect(201);

@@ -190,6 +190,15 @@ fn refusals_that_merely_name_a_client_are_no_burst_of_it() {
         assert!(named(id).len() >= 30 && named(id).iter().all(|how| how == "unproved"), "{:?}", named(id));
     }
     assert_eq!(findings(&hub, "&kind=denied_burst"), Vec::<Value>::new());
+    // Nor is what a resource server asks with the agent's token.
+    let server = hub.create_client(json!({"kind": "resource_server", "allowed_resources": [RESOURCE]}));
+    let token = hub.access_token(&agent, "mcp:read");
+    for _ in 0..25 {
+        let form = [("subject_token", &*token)];
+        hub.call("POST", "/t/main/connections/none/token").basic(&server).form(&form).send().expect(403);
+    }
+    hub.events();
+    assert_eq!(findings(&hub, "&kind=denied_burst"), Vec::<Value>::new());
     (0..25).for_each(|_| drop(hub.token(&agent, &[("scope", "mcp:write")]).expect(400)));
     hub.events();
     let found = findings(&hub, "&kind=denied_burst");

@@ -249,6 +249,8 @@ fn a_decision_whose_event_has_lost_members_is_skipped_and_not_explained_and_says
     let answer = ask();
     assert_eq!((&answer["decisions"], &answer["changed"]), (&json!(4), &json!(2)), "{answer}");
     assert_eq!(answer["skipped"], json!([{"why": "members of its event were erased", "count": 2}]));
+    let issued = replay(&hub, json!({"changes": [any], "client_id": one.client_id, "action": "issue"}));
+    assert_eq!((&issued["decisions"], &issued["skipped"]), (&answer["decisions"], &answer["skipped"]));
     for id in [&ids[1], &ids[2]] {
         let refused = hub.admin("POST", "policies/explain").json(&json!({"decision": id})).send().expect(400).json();
         let told = refused["detail"].as_str().unwrap();

@@ -495,7 +495,7 @@ fn of_permits_that_hold_together_a_sign_in_is_asked_for_that_all_of_them_take() 
     browser.get(&idp.authorize(&to, json!({}))).expect(303);
     assert_eq!(asked("mcp:write").0.as_deref(), Some("urn:mfa"));
     assert_eq!(asked("mcp:read").0.as_deref(), Some("phr urn:mfa"));
-    assert_eq!(asked("mcp:read mcp:write").0.as_deref(), Some("phr urn:mfa"), "either scope can be had");
+    assert_eq!(asked("mcp:read mcp:write").0.as_deref(), Some("urn:mfa phr"), "first what gives both");
 }
 
 #[test]
@@ -536,6 +536,13 @@ fn who_thinks_too_long_for_a_second_factor_is_asked_for_it_and_the_request_lives
     let form = [("provider", "idp"), ("request", &*field(&again, "request"))];
     let to = goes_on(&browser.post("/t/main/sign-in", &form).expect(200));
     assert_eq!(parameters(to.split_once('?').unwrap().1)["acr_values"], "urn:mfa");
+    // Nor does it help to have signed in as it was wanted: that is long ago as well.
+    let back =
+        browser.get(&idp.authorize(&to, json!({"acr": "urn:mfa", "auth_time": hub.clock.seconds()}))).expect(303);
+    let page = browser.get(&location(&back)).expect(200);
+    hub.clock.advance(301);
+    let again = browser.decide(&page, &["mcp:read"]).expect(200);
+    assert!(again.text.contains("with a second factor"), "{}", again.text);
     // Each look at the page asks for the sign-in again, and gives the request no more time.
     let (browser, page, path) = begun();
     hub.clock.advance(1_800);
