@@ -211,6 +211,35 @@ fn a_scope_that_needs_a_recent_sign_in_is_given_after_one_and_asked_for_again_wh
     assert_eq!(text(&tokens, "scope"), "mcp:read mcp:write");
 }
 
+/// RFC 9470 §3.
+#[test]
+fn an_api_of_the_tenant_says_that_it_wants_a_sign_in_and_how_where_that_would_help() {
+    let hub = hub();
+    let api = format!("{}/connections", hub.issuer("main"));
+    let metadata = json!({
+        "grant_types": ["authorization_code", "refresh_token"], "redirect_uris": [CALLBACK], "allowed_resources": [RESOURCE, api],
+    });
+    let (client, browser) = (register(&hub, metadata), Browser::new(&hub));
+    let query = authorization(&client, &[("scope", "connections:use"), ("resource", &api)]);
+    let permit = "permit(principal, action, resource);";
+    hub.put_policy("all", permit);
+    let token = redeem(&hub, &client, &browser.code(&query, &["connections:use"])).expect(200).access_token();
+    let call = || hub.call("GET", "/t/main/connections/none/proxy/x").bearer(&token).send();
+    assert_ne!(call().error(), "insufficient_user_authentication");
+    hub.put_policy("all", &format!("@require(\"step_up:acr=phr\") {permit}"));
+    let told = call().expect(400);
+    assert_eq!(
+        (told.error().as_str(), &told.json()["acr_values"]),
+        ("insufficient_user_authentication", &json!("phr"))
+    );
+    let challenge = told.header("www-authenticate").unwrap();
+    assert!(challenge.contains("max_age=\"300\"") && challenge.contains("acr_values=\"phr\""), "{challenge}");
+    // No sign-in helps a client that may not ask for the API any more.
+    hub.db.execute(&format!("UPDATE clients SET metadata = json_set(metadata, '$.allowed_resources', json('[\"{RESOURCE}\"]')) WHERE id = '{client}'"));
+    hub.restart();
+    call().expect(403);
+}
+
 /// Where a person goes with a request that the client has just pushed.
 fn pushed(hub: &Setup, client: &str, more: &[(&str, &str)]) -> String {
     format!("/t/main/authorize?{}", query(client, &uri(push(hub, client, more))))
