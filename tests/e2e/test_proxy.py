@@ -14,11 +14,12 @@ import httpx2 as httpx
 import pytest
 from connect import CONNECTIONS
 from hub import Client, eventually
+from serving import Serving
 
 BIG = 10_000_000
 
 
-class Api:
+class Api(Serving):
     """A service that says back what it is sent."""
 
     def __init__(self, port: int):
@@ -92,14 +93,6 @@ class Api:
                 pass
 
         self.server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.server.shutdown()
-        self.server.server_close()
 
 
 @pytest.fixture(scope="module")
