@@ -32,5 +32,5 @@ pub use asked::Asked;
 pub use consent::{Choice, Decision, Duration, approve, refuse};
 pub use entry::{answer, arrived, run};
 pub use lines::{Line, Possible};
-pub use request::{DECIDED_SECONDS, PARAMETERS, PUSHED_SECONDS, Request};
+pub use request::{DECIDED_SECONDS, PARAMETERS, PUSHED_SECONDS, Request, is_among};
 pub use steps::{Ask, Outcome};

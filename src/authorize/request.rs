@@ -128,6 +128,11 @@ impl Request {
     }
 }
 
+/// Whether an `acr` is among `acr_values` (OpenID Connect Core §3.1.2.1).
+pub fn is_among(acr_values: &str, acr: &str) -> bool {
+    acr_values.split(' ').any(|one| one == acr && !acr.is_empty())
+}
+
 /// An authorization response: the redirect URI with its parameters (RFC 6749 §4.1.2, RFC 9207 §2).
 pub fn response(cx: &Cx<'_>, request: &Request, redirect_uri: &str, parameters: &[(&str, &str)]) -> String {
     let issuer = request.issuer.clone().unwrap_or_else(|| cx.issuer());

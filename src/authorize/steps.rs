@@ -2,7 +2,7 @@
 
 use super::asked::{self, Asked, document, parties};
 use super::lines::{self, Line, Possible};
-use super::request::{Request, refusal_response};
+use super::request::{Request, is_among, refusal_response};
 use crate::authn::people::Person;
 use crate::cedar::Required;
 use crate::context::Cx;
@@ -143,7 +143,7 @@ pub fn step_up(cx: &Cx<'_>, request: &Request, ask: &Ask, person: &Person) -> Op
     let acr_values = Required::acr_values(lacking.map(Vec::as_slice)).filter(|_| request.get("acr_values").is_none());
     let is_told = acr_values.is_none() || request.acr_values.is_some();
     let Session { acr, auth_time, .. } = &person.session;
-    let was_strong = acr.as_ref().is_some_and(|acr| acr_values.iter().any(|all| all.split(' ').any(|one| one == acr)));
+    let was_strong = acr.as_deref().is_some_and(|acr| acr_values.as_deref().is_some_and(|all| is_among(all, acr)));
     let was_for_it = auth_time.saturating_add(LEEWAY_SECONDS) >= request.since;
     let is_over = was_strong && was_for_it && cx.now.seconds().saturating_sub(*auth_time) > STEP_UP_SECONDS;
     (is_over || !is_told || !has_signed_in(request, person)).then_some(StepUp { acr_values })
@@ -184,8 +184,9 @@ fn freshness<'a>(cx: &Cx<'_>, request: &Request, person: Option<&'a Person>) -> 
     let is_recent = age.is_none_or(|age| cx.now.seconds().saturating_sub(session.auth_time) <= age);
     let is_chosen = is_new || !request.prompts("select_account");
     let is_fresh = is_for_it || is_recent && is_chosen && !request.prompts("login");
-    let mut wanted = request.get("acr_values").unwrap_or_default().split(' ').filter(|acr| !acr.is_empty()).peekable();
-    let is_strong = wanted.peek().is_none() || wanted.any(|acr| session.acr.as_deref() == Some(acr));
+    let wanted = request.get("acr_values").unwrap_or_default();
+    let is_strong =
+        wanted.trim_matches(' ').is_empty() || session.acr.as_deref().is_some_and(|acr| is_among(wanted, acr));
     match (is_strong && is_fresh, is_new) {
         (true, _) => Freshness::Enough(person),
         (false, false) => Freshness::SignIn,

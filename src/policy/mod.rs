@@ -230,6 +230,11 @@ pub fn lacks_sign_in(verdict: &Verdict) -> bool {
         && verdict.require.iter().all(is_met_by_people)
 }
 
+/// Whether that somebody signs in is what helps where verdicts refuse. A client on its own has nobody to send.
+pub fn asks_for_sign_in(is_for_user: bool, verdicts: &[Verdict]) -> bool {
+    is_for_user && verdicts.iter().any(lacks_sign_in)
+}
+
 /// Whether a verdict would give what was asked for if it were approved.
 pub fn lacks_approval(verdict: &Verdict) -> bool {
     refusal(verdict) == Some(Because::Requirement)

@@ -269,8 +269,7 @@ fn denied(action: Action, is_for_user: bool, verdicts: &[Verdict]) -> Reason {
     match (action, obligations::reason(verdicts)) {
         (_, Some(reason)) => reason,
         (Action::Impersonate, None) => Reason::ImpersonationDenied,
-        // A client on its own has nobody to send.
-        _ if is_for_user && verdicts.iter().any(policy::lacks_sign_in) => Reason::StepUpRequired,
+        _ if policy::asks_for_sign_in(is_for_user, verdicts) => Reason::StepUpRequired,
         _ => Reason::PolicyDenied,
     }
 }

@@ -253,9 +253,8 @@ impl Use {
         };
         // That it is not there must look like that it is forbidden, at every hour.
         let reason = obligations::reason(&verdicts).filter(|reason| *reason != Reason::QuietHours);
-        // A client on its own has nobody to send.
-        let lacks_sign_in = party.user.is_some() && verdicts.iter().any(policy::lacks_sign_in);
-        let reason = reason.or(lacks_sign_in.then_some(Reason::StepUpRequired)).unwrap_or(Reason::LeaseDenied);
+        let asks_for_sign_in = policy::asks_for_sign_in(party.user.is_some(), &verdicts);
+        let reason = reason.or(asks_for_sign_in.then_some(Reason::StepUpRequired)).unwrap_or(Reason::LeaseDenied);
         Err(Error::Refused(Refusal {
             reason,
             detail,

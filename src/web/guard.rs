@@ -269,10 +269,9 @@ async fn expect(cx: &Cx<'_>, accepted: &Accepted, enough: &[&'static str]) -> Re
         Target::Scope { name, .. } if approved.contains(name) && policy::lacks_approval(verdict) => true,
         _ => policy::refusal(verdict).is_none(),
     });
-    let lacks_sign_in = || user.is_some() && verdicts.iter().any(policy::lacks_sign_in);
     match (client.may_ask_for(&resource), permits) {
         (true, true) => Ok(()),
-        (true, false) if lacks_sign_in() => {
+        (true, false) if policy::asks_for_sign_in(user.is_some(), &verdicts) => {
             let reason = Reason::StepUpRequired;
             Err(reason.signing_in(obligations::sign_in(reason, &verdicts), None))
         }

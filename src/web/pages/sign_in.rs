@@ -39,7 +39,7 @@ pub async fn page(call: Call<'_>, language: Language, request: Option<For<'_>>, 
     let (cx, texts) = (call.cx, language.texts());
     let providers = issuers::providers(cx).await?;
     let acr_values = request.and_then(|request| request.acr_values);
-    let would_do = |acr: &str| acr_values.is_none_or(|values| values.split(' ').any(|one| one == acr));
+    let would_do = |acr: &str| acr_values.is_none_or(|values| authorize::is_among(values, acr));
     let has_passkeys = passkeys::is_there(cx).await? && would_do(passkeys::ACR);
     let is_development = cx.config.is_development();
     let content = html! {
